@@ -1,0 +1,56 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+// Imports point downwards: a target may only name targets that stand above it in this list.
+let package = Package(
+  name: "vtok",
+  products: [
+    .library(name: "VTok", targets: ["VTok"]),
+    .executable(name: "vtok", targets: ["vtok-cli"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+  ],
+  targets: [
+    // System libraries and C.
+    .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .target(name: "CVTokImage", dependencies: ["CPNG", "CJPEG"]),
+    .target(name: "CVTokKernels"),
+    .target(name: "CVTokTiny", exclude: ["config.json", "model.safetensors"]),
+
+    // Library, bottom to top.
+    .target(name: "VTokTensor", dependencies: ["CVTokKernels", "COpenBLAS"]),
+    .target(name: "VTokImage", dependencies: ["CVTokImage", "VTokTensor"]),
+    .target(name: "VTokWeights", dependencies: ["VTokTensor"]),
+    .target(name: "VTokCore", dependencies: ["VTokTensor"]),
+    .target(name: "VTokMethods", dependencies: ["VTokCore", "VTokTensor"]),
+    .target(name: "VTokModels", dependencies: ["VTokCore", "VTokImage", "VTokTensor", "VTokWeights"]),
+    .target(name: "VTokEval", dependencies: ["VTokCore", "VTokImage", "VTokTensor", "VTokWeights"]),
+    .target(
+      name: "VTok",
+      dependencies: [
+        "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels", "VTokEval", "CVTokTiny",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]),
+    .executableTarget(
+      name: "vtok-cli",
+      dependencies: [
+        "VTok",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Yams", package: "Yams"),
+      ]),
+
+    // Tests. Golden reads the manifests below Tests/Golden; the others test one layer each.
+    .testTarget(name: "GoldenTests", dependencies: ["VTok"], path: "Tests/Golden", exclude: ["Cases"]),
+    .testTarget(name: "TensorTests", dependencies: ["VTokTensor"]),
+    .testTarget(name: "ImageTests", dependencies: ["VTokImage", "VTokWeights"]),
+    .testTarget(name: "WeightsTests", dependencies: ["VTokWeights"]),
+    .testTarget(name: "CoreTests", dependencies: ["VTokCore", "VTokMethods"]),
+    .testTarget(name: "ModelTests", dependencies: ["VTok"]),
+    .testTarget(name: "CommandTests", dependencies: ["VTok", "vtok-cli"]),
+  ]
+)

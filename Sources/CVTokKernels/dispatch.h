@@ -1,0 +1,36 @@
+#ifndef VTOK_DISPATCH_H
+#define VTOK_DISPATCH_H
+#include "CVTokKernels.h"
+
+// One body, three instruction sets, the best chosen at load time (an ifunc, so x86-64 ELF only).
+#if defined(__x86_64__) && defined(__ELF__)
+#define VTOK_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define VTOK_CLONES
+#endif
+
+#define VTOK_INLINE static inline __attribute__((always_inline))
+#define VTOK_LANES 16  // one AVX-512 register, two AVX, four SSE or NEON: sums are kept in 16 lanes everywhere
+
+// e^x for x in [-87, 88], relative error 2e-7: 2^n * p(r) with a degree-6 polynomial (Cephes expf). Branch-free, so
+// that loops over it become vector code. Below -87 the result is e^-87, which no float32 sum of ours can feel.
+VTOK_INLINE float vtok_exp(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
+  float t = x * 1.44269504088896341f + 12582912.0f;  // round to nearest integer by the 1.5 * 2^23 trick
+  float n = t - 12582912.0f;
+  float r = x - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  float y = p * (r * r) + r + 1.0f;
+  union { float f; uint32_t u; } scale;
+  scale.u = (uint32_t)((int32_t)n + 127) << 23;
+  return y * scale.f;
+}
+
+#endif

@@ -1,0 +1,49 @@
+#ifndef VTOK_KERNELS_H
+#define VTOK_KERNELS_H
+#include <stddef.h>
+#include <stdint.h>
+
+// Row kernels. Matrices are row-major float32; `stride` is the distance of two rows in elements.
+// Every function is compiled for baseline x86-64, AVX2 (x86-64-v3) and AVX-512 (x86-64-v4) and chosen when the
+// program starts; other CPUs get the plain path. All are re-entrant and allocate nothing.
+
+// The level that runs here: "x86-64", "x86-64-v3", "x86-64-v4" or the architecture's name.
+const char *vtok_cpu_level(void);
+
+// --- activations.c: elementwise, error against the exact function below 2e-7 relative or 1e-7 absolute ---
+typedef enum { VTOK_GELU = 0, VTOK_GELU_TANH = 1, VTOK_QUICK_GELU = 2, VTOK_SILU = 3 } vtok_activation;
+// x[r][c] = f(x[r][c] + bias[c]); bias may be NULL.
+void vtok_bias_activation(float *x, size_t rows, size_t columns, const float *bias, vtok_activation kind);
+// out[r][c] = silu(h[r][c] + bias[c]) * (h[r][width + c] + bias[width + c]); h is [rows, 2 * width], bias may be NULL.
+void vtok_swiglu(const float *h, size_t rows, size_t width, const float *bias, float *out);
+
+// --- rows.c: softmax, norms, residuals ---
+// In place over each row; `key_bias` (length columns) may be NULL and is added first. The row maximum is subtracted.
+void vtok_softmax_rows(float *x, size_t rows, size_t columns, size_t stride, const float *key_bias);
+// As above for a causal mask: row r sees columns 0...first + r, the others become 0.
+void vtok_softmax_rows_causal(float *x, size_t rows, size_t columns, size_t stride, size_t first);
+// Population variance; out may be x.
+void vtok_layer_norm(const float *x, size_t rows, size_t columns, const float *weight, const float *bias, float eps, float *out);
+void vtok_rms_norm(const float *x, size_t rows, size_t columns, const float *weight, float eps, float *out);
+// x[r][c] += bias[c]
+void vtok_add_bias(float *x, size_t rows, size_t columns, const float *bias);
+// x[r][c] += gamma[c] * (y[r][c] + bias[c]); gamma and bias may be NULL.
+void vtok_add_residual(float *x, const float *y, size_t rows, size_t columns, const float *bias, const float *gamma);
+// out[c] += weight * x[c]; out[c] /= divisor. Both round every operation, no fused multiply-add.
+void vtok_accumulate(float *out, const float *x, size_t columns, float weight);
+void vtok_divide(float *x, size_t columns, float divisor);
+
+// --- exact.c: one summation order on every CPU (16 lanes, then a fixed tree, no fused multiply-add).
+// Whatever decides a selection is computed here.
+float vtok_exact_dot(const float *a, const float *b, size_t n);
+// out[i][j] = a[i] . b[j]; a [m, n], b [k, n] with row strides, out [m, k] dense.
+void vtok_exact_products(const float *a, size_t m, size_t a_stride, const float *b, size_t k, size_t b_stride, size_t n, float *out);
+// out[i] = x[i] / |x[i]|; a row of zeros stays zero. Returns how many rows were zero.
+size_t vtok_exact_normalise(const float *x, size_t rows, size_t columns, float *out);
+
+// --- convert.c: half and bfloat16 to float32 (exact), float32 to half (round to nearest even) ---
+void vtok_widen_f16(const uint16_t *x, size_t n, float *out);
+void vtok_widen_bf16(const uint16_t *x, size_t n, float *out);
+void vtok_narrow_f16(const float *x, size_t n, uint16_t *out);
+
+#endif

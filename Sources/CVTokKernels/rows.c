@@ -1,0 +1,112 @@
+// Softmax, norms and residual rows. Goal, in order: the textbook formula in float32 with sums in 16 lanes (error about
+// 1e-7 times the square root of the length), then speed.
+#include "dispatch.h"
+#include <math.h>
+
+VTOK_INLINE float lane_sum(const float *s) {
+  float t = 0;
+  for (int i = 0; i < VTOK_LANES; i++) t += s[i];
+  return t;
+}
+
+VTOK_INLINE void softmax_row(float *x, size_t n, const float *bias) {
+  size_t body = n - n % VTOK_LANES;
+  float lanes[VTOK_LANES];
+  if (bias)
+    for (size_t c = 0; c < n; c++) x[c] += bias[c];
+  float top = x[0];
+  if (body) {
+    for (int i = 0; i < VTOK_LANES; i++) lanes[i] = x[i];
+    for (size_t c = VTOK_LANES; c < body; c += VTOK_LANES)
+      for (int i = 0; i < VTOK_LANES; i++) lanes[i] = lanes[i] > x[c + i] ? lanes[i] : x[c + i];
+    for (int i = 0; i < VTOK_LANES; i++) top = top > lanes[i] ? top : lanes[i];
+  }
+  for (size_t c = body; c < n; c++) top = top > x[c] ? top : x[c];
+  for (int i = 0; i < VTOK_LANES; i++) lanes[i] = 0;
+  for (size_t c = 0; c < body; c += VTOK_LANES)
+    for (int i = 0; i < VTOK_LANES; i++) {
+      float e = vtok_exp(x[c + i] - top);
+      x[c + i] = e;
+      lanes[i] += e;
+    }
+  float sum = lane_sum(lanes);
+  for (size_t c = body; c < n; c++) {
+    x[c] = vtok_exp(x[c] - top);
+    sum += x[c];
+  }
+  float scale = 1.0f / sum;
+  for (size_t c = 0; c < n; c++) x[c] *= scale;
+}
+
+VTOK_CLONES void vtok_softmax_rows(float *x, size_t rows, size_t columns, size_t stride, const float *key_bias) {
+  if (!columns) return;
+  for (size_t r = 0; r < rows; r++) softmax_row(x + r * stride, columns, key_bias);
+}
+
+VTOK_CLONES void vtok_softmax_rows_causal(float *x, size_t rows, size_t columns, size_t stride, size_t first) {
+  if (!columns) return;
+  for (size_t r = 0; r < rows; r++) {
+    size_t seen = first + r + 1 < columns ? first + r + 1 : columns;
+    softmax_row(x + r * stride, seen, 0);
+    for (size_t c = seen; c < columns; c++) x[r * stride + c] = 0;
+  }
+}
+
+VTOK_CLONES void vtok_layer_norm(const float *x, size_t rows, size_t columns, const float *weight, const float *bias, float eps, float *out) {
+  size_t body = columns - columns % VTOK_LANES;
+  for (size_t r = 0; r < rows; r++) {
+    const float *row = x + r * columns;
+    float *o = out + r * columns;
+    float lanes[VTOK_LANES] = {0};
+    for (size_t c = 0; c < body; c += VTOK_LANES)
+      for (int i = 0; i < VTOK_LANES; i++) lanes[i] += row[c + i];
+    float sum = lane_sum(lanes);
+    for (size_t c = body; c < columns; c++) sum += row[c];
+    float mean = sum / (float)columns;
+    for (int i = 0; i < VTOK_LANES; i++) lanes[i] = 0;
+    for (size_t c = 0; c < body; c += VTOK_LANES)
+      for (int i = 0; i < VTOK_LANES; i++) {
+        float d = row[c + i] - mean;
+        lanes[i] += d * d;
+      }
+    float square = lane_sum(lanes);
+    for (size_t c = body; c < columns; c++) square += (row[c] - mean) * (row[c] - mean);
+    float scale = 1.0f / sqrtf(square / (float)columns + eps);
+    for (size_t c = 0; c < columns; c++) o[c] = (row[c] - mean) * scale * weight[c] + bias[c];
+  }
+}
+
+VTOK_CLONES void vtok_rms_norm(const float *x, size_t rows, size_t columns, const float *weight, float eps, float *out) {
+  size_t body = columns - columns % VTOK_LANES;
+  for (size_t r = 0; r < rows; r++) {
+    const float *row = x + r * columns;
+    float *o = out + r * columns;
+    float lanes[VTOK_LANES] = {0};
+    for (size_t c = 0; c < body; c += VTOK_LANES)
+      for (int i = 0; i < VTOK_LANES; i++) lanes[i] += row[c + i] * row[c + i];
+    float square = lane_sum(lanes);
+    for (size_t c = body; c < columns; c++) square += row[c] * row[c];
+    float scale = 1.0f / sqrtf(square / (float)columns + eps);
+    for (size_t c = 0; c < columns; c++) o[c] = row[c] * scale * weight[c];
+  }
+}
+
+VTOK_CLONES void vtok_add_bias(float *x, size_t rows, size_t columns, const float *bias) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) x[r * columns + c] += bias[c];
+}
+
+VTOK_CLONES void vtok_add_residual(float *x, const float *y, size_t rows, size_t columns, const float *bias, const float *gamma) {
+  for (size_t r = 0; r < rows; r++) {
+    float *a = x + r * columns;
+    const float *b = y + r * columns;
+    if (bias && gamma)
+      for (size_t c = 0; c < columns; c++) a[c] += gamma[c] * (b[c] + bias[c]);
+    else if (bias)
+      for (size_t c = 0; c < columns; c++) a[c] += b[c] + bias[c];
+    else if (gamma)
+      for (size_t c = 0; c < columns; c++) a[c] += gamma[c] * b[c];
+    else
+      for (size_t c = 0; c < columns; c++) a[c] += b[c];
+  }
+}

@@ -1,0 +1,4 @@
+import ArgumentParser
+@main struct VTokCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "vtok")
+}
