@@ -26,9 +26,9 @@ let package = Package(
     .target(name: "VTokTensor", dependencies: ["CVTokKernels", "COpenBLAS"]),
     .target(name: "VTokImage", dependencies: ["CVTokImage", "VTokTensor"]),
     .target(name: "VTokWeights", dependencies: ["VTokTensor"]),
-    .target(name: "VTokCore", dependencies: ["VTokTensor"]),
+    .target(name: "VTokCore", dependencies: ["CVTokKernels", "VTokTensor"]),
     .target(name: "VTokMethods", dependencies: ["VTokCore", "VTokTensor"]),
-    .target(name: "VTokModels", dependencies: ["VTokCore", "VTokImage", "VTokTensor", "VTokWeights"]),
+    .target(name: "VTokModels", dependencies: ["CVTokKernels", "VTokCore", "VTokImage", "VTokTensor", "VTokWeights"]),
     .target(name: "VTokEval", dependencies: ["VTokCore", "VTokImage", "VTokTensor", "VTokWeights"]),
     .target(
       name: "VTok",
@@ -46,7 +46,7 @@ let package = Package(
 
     // Tests. Golden reads the manifests below Tests/Golden; the others test one layer each.
     .testTarget(name: "GoldenTests", dependencies: ["VTok"], path: "Tests/Golden", exclude: ["Cases"]),
-    .testTarget(name: "TensorTests", dependencies: ["VTokTensor"]),
+    .testTarget(name: "TensorTests", dependencies: ["VTokTensor", "CVTokKernels"]),
     .testTarget(name: "ImageTests", dependencies: ["VTokImage", "VTokWeights"]),
     .testTarget(name: "WeightsTests", dependencies: ["VTokWeights"]),
     .testTarget(name: "CoreTests", dependencies: ["VTokCore", "VTokMethods"]),

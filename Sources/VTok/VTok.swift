@@ -1,1 +1,11 @@
+// The umbrella: `import VTok` brings everything a program needs.
+@_exported import VTokCore
+@_exported import VTokEval
+@_exported import VTokImage
+@_exported import VTokMethods
+@_exported import VTokModels
 @_exported import VTokTensor
+@_exported import VTokWeights
+
+/// Version of the library and the command, as results record it.
+public let vtokVersion = "0.1.0"

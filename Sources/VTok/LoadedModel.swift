@@ -1,0 +1,48 @@
+import CVTokTiny
+import Crypto
+import VTokModels
+import VTokWeights
+
+/// A model with the name and the checksum that results record.
+public struct LoadedModel: Sendable {
+  /// The embedded name, or the last part of the directory's path.
+  public let name: String
+  public let vision: VisionModel
+  /// SHA-256 of the weight files' bytes, in order of their names.
+  public let sha256: String
+  /// Tensors of the file that the model does not use.
+  public let unusedTensors: [String]
+
+  /// Names of the models inside the binary.
+  public static let embedded = ["vtok-tiny"]
+
+  /// A directory as downloaded from the Hub, or the name of an embedded model.
+  /// - Throws: `ModelError`, `WeightError` or `JSONError`.
+  public static func load(_ nameOrDirectory: String) throws -> LoadedModel {
+    let checkpoint = try checkpoint(nameOrDirectory)
+    let vision = try VisionModel.load(checkpoint)
+    let path = nameOrDirectory.split(separator: "/")
+    return LoadedModel(
+      name: path.last.map(String.init) ?? nameOrDirectory, vision: vision, sha256: checksum(checkpoint),
+      unusedTensors: checkpoint.unusedNames)
+  }
+
+  /// The files behind a name or a directory, not yet a model.
+  public static func checkpoint(_ nameOrDirectory: String) throws -> Checkpoint {
+    if nameOrDirectory == "vtok-tiny" {
+      return try Checkpoint(
+        config: UnsafeRawBufferPointer(start: vtok_tiny_config, count: vtok_tiny_config_size),
+        weights: UnsafeRawBufferPointer(start: vtok_tiny_weights, count: vtok_tiny_weights_size), name: "vtok-tiny")
+    }
+    return try Checkpoint(directory: nameOrDirectory)
+  }
+
+  static func checksum(_ checkpoint: Checkpoint) -> String {
+    var hash = SHA256()
+    for file in checkpoint.weightFiles { hash.update(bufferPointer: file.bytes) }
+    return hash.finalize().map { byte in
+      let digits = String(byte, radix: 16)
+      return digits.count == 1 ? "0" + digits : digits
+    }.joined()
+  }
+}

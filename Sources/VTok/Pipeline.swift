@@ -1,0 +1,151 @@
+import VTokCore
+import VTokEval
+import VTokImage
+import VTokMethods
+import VTokModels
+import VTokTensor
+
+/// Images in, fewer tokens out: a model with the methods that reduce its tokens.
+///
+/// ```swift
+/// let pipeline = try Pipeline(model: "vtok-tiny", method: "tome", keep: .ratio(0.25))
+/// let photo = try Image.decode(contentsOf: "photo.jpg").image
+/// let result = try pipeline(photo)
+/// print(result.tokens.shape, result.keep)   // [64, 192] and the patch each token stands on
+/// ```
+public struct Pipeline: Sendable {
+  public let model: LoadedModel
+  public let composition: Composition
+  /// As typed: `tome:r=13`.
+  public let method: String
+  public let budget: Budget?
+
+  /// - Parameters:
+  ///   - model: a directory as downloaded, or an embedded model's name.
+  ///   - method: `NAME[:key=value,...]`, several joined with `+`; nil runs the model dense.
+  ///   - keep: budget of methods that carry no amount of their own.
+  /// - Throws: `MethodError` and `CompressionError` for what is asked, `ModelError` and `WeightError` for the files.
+  public init(model: String, method: String? = nil, keep: Budget? = nil) throws {
+    try self.init(LoadedModel.load(model), method: method.map { try MethodSpec($0) }, keep: keep)
+  }
+
+  public init(
+    _ model: LoadedModel, method: MethodSpec?, keep: Budget? = nil,
+    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+  ) throws {
+    self.model = model
+    self.method = method?.description ?? "dense"
+    budget = keep
+    composition = try Composition(method?.make(budget: keep, read: read) ?? [], for: model.vision.shape)
+  }
+
+  /// Reduces one image.
+  /// - Parameters:
+  ///   - seed: of this image; `mixedSeed(jobSeed, file)` gives every file its own.
+  ///   - keepingNotes: whether the trace keeps the methods' intermediates and the token map after every stage.
+  public func callAsFunction(_ image: Image, seed: UInt64 = 0, keepingNotes: Bool = false, threads: Int = 1) throws
+    -> PrunedImage
+  {
+    let prepared = prepare(image)
+    return try run(prepared, seed: seed, keepingNotes: keepingNotes, threads: threads)
+  }
+
+  /// An image as the tower takes it.
+  public struct Prepared: Sendable {
+    /// `[3, height, width]`, normalised.
+    public let pixels: Tensor
+    /// Patch grid of the dense model on this image; methods that shrink the image leave it as it is.
+    public let rows: Int, columns: Int
+    /// The part of the original image that the grid covers, in pixels.
+    public let region: ImageProcessor.Region
+  }
+
+  /// Resizes, crops and normalises as the model's own processor does; smaller where a method asks for fewer patches.
+  public func prepare(_ image: Image) -> Prepared {
+    let processor = model.vision.processor
+    let patch = model.vision.tower.shape.patch
+    let size = processor.preparedSize(width: image.width, height: image.height)
+    let (rows, columns) = (max(1, size.height / patch), max(1, size.width / patch))
+    var used = processor
+    if let limit = composition.patches, limit < rows * columns {
+      let (fewerRows, fewerColumns) = Pipeline.grid(rows: rows, columns: columns, patches: limit)
+      used = processor.shrunk(
+        from: size, to: Size(width: fewerColumns * patch, height: fewerRows * patch))
+    }
+    return Prepared(
+      pixels: used(image), rows: rows, columns: columns,
+      region: processor.visibleRegion(width: image.width, height: image.height))
+  }
+
+  /// Runs the tower on a prepared image.
+  public func run(_ prepared: Prepared, seed: UInt64 = 0, keepingNotes: Bool = false, threads: Int = 1) throws
+    -> PrunedImage
+  {
+    var run = Run(composition, seed: seed, keepingNotes: keepingNotes)
+    let output = try model.vision(
+      prepared.pixels, run: &run, dense: (prepared.rows, prepared.columns), threads: threads)
+    let patches = output.tokens.rows(.patch)
+    let kept = output.tokens
+    var offsets: [Int32] = [0]
+    var members: [Int32] = []
+    var weights: [Float] = []
+    for row in patches {
+      let range = kept.origin.range(row)
+      members += kept.origin.patches[range]
+      weights += kept.origin.weights[range]
+      offsets.append(Int32(members.count))
+    }
+    let origin = Origin(offsets: offsets, patches: members, weights: weights)
+    let dense = prepared.rows * prepared.columns
+    let shape = model.vision.shape
+    if let asked = requested(of: dense), asked < dense, patches.count >= dense {
+      throw CompressionError.unreachable(
+        method: method, asked: "\(asked) of \(dense) tokens", reachable: "fewer than \(patches.count)",
+        fix: "Choose another budget or method.")
+    }
+    return PrunedImage(
+      tokens: kept.x.gathered(patches), pooled: output.pooled, logits: output.logits,
+      keep: (0..<patches.count).map { Int(origin.patches[Int(origin.offsets[$0])]) }, origin: origin,
+      rows: prepared.rows, columns: prepared.columns, region: prepared.region, trace: run.trace,
+      cost: Cost(of: run.trace, shape: shape), dense: Cost(denseWith: dense, shape: shape))
+  }
+
+  /// Tokens the job's budget asks for; nil without one.
+  private func requested(of count: Int) -> Int? {
+    composition.methods.isEmpty ? nil : budget.map { $0.tokens(of: count) }
+  }
+
+  /// The largest grid of about the same proportions with at most `patches` cells.
+  static func grid(rows: Int, columns: Int, patches: Int) -> (rows: Int, columns: Int) {
+    let scale = (Double(patches) / Double(rows * columns)).squareRoot()
+    var best = (rows: 1, columns: 1)
+    for candidate in 1...max(1, min(rows, Int((Double(rows) * scale).rounded(.up)))) {
+      let width = min(columns, max(1, Int((Double(candidate * columns) / Double(rows)).rounded(.toNearestOrEven))))
+      for columns in [width, width - 1] where columns >= 1 && candidate * columns <= patches {
+        if candidate * columns > best.rows * best.columns { best = (candidate, columns) }
+      }
+    }
+    return best
+  }
+}
+
+/// What one image became.
+public struct PrunedImage: Sendable {
+  /// `[kept, width]`: patch tokens only, in sequence order.
+  public let tokens: Tensor
+  /// `[width]`
+  public let pooled: [Float]
+  /// `[classes]`; nil without a classifier.
+  public let logits: [Float]?
+  /// Anchor patch of every kept token.
+  public let keep: [Int]
+  /// The patches every kept token stands for, with weights.
+  public let origin: Origin
+  /// Patch grid of the dense model on this image.
+  public let rows: Int, columns: Int
+  /// The part of the original image that the grid covers, in pixels.
+  public let region: ImageProcessor.Region
+  public let trace: Trace
+  /// Multiply-adds of this run and of the dense model.
+  public let cost: Cost, dense: Cost
+}

@@ -1,0 +1,181 @@
+import VTokTensor
+
+/// How many tokens to keep, of what the method receives.
+public enum Budget: Sendable, Equatable {
+  case ratio(Double), tokens(Int)
+
+  /// Tokens to keep of `count`; ratios round half to even, as Python does.
+  public func tokens(of count: Int) -> Int {
+    switch self {
+    case .ratio(let ratio): Int((ratio * Double(count)).rounded(.toNearestOrEven))
+    case .tokens(let tokens): tokens
+    }
+  }
+}
+
+/// A file named in an option, read by the caller: methods do no input or output.
+public struct OptionFile: Sendable {
+  /// Of a safetensors file (explainability net) and of a JSON file (DiffRate counts).
+  public let tensors: [String: Tensor], lists: [String: [Double]]
+  public init(tensors: [String: Tensor] = [:], lists: [String: [Double]] = [:]) {
+    (self.tensors, self.lists) = (tensors, lists)
+  }
+}
+
+/// A mistake in `--method NAME:key=value,...`.
+public enum OptionError: Error, Sendable, Equatable, CustomStringConvertible {
+  case unknown(method: String, option: String, known: [String])
+  case invalid(method: String, option: String, found: String, expected: String)
+
+  public var description: String {
+    switch self {
+    case .unknown(let method, let option, let known):
+      "unknown option '\(option)' of method '\(method)'"
+        + (closest(to: option, in: known).map { "; did you mean '\($0)'?" }
+          ?? (known.isEmpty
+            ? ", expected none. Remove it." : ", expected one of \(known.joined(separator: ", ")). Correct it."))
+    case .invalid(let method, let option, let found, let expected):
+      "option '\(option)' of method '\(method)': \(found), expected \(expected). See 'vtok methods \(method)'."
+    }
+  }
+}
+
+/// The options of one method as typed, taken one by one by its initialiser. What nobody takes is an error.
+public struct Options: Sendable {
+  /// One option as `vtok methods NAME` lists it.
+  public struct Entry: Sendable, Equatable { public let key: String, `default`: String, expected: String, about: String }
+
+  public let method: String
+  /// What the initialiser asked for so far, in that order.
+  public private(set) var entries: [Entry] = []
+  /// Whether the method takes the budget flags.
+  public private(set) var takesBudget = false
+  private var given: [String: String]
+  private let givenBudget: Budget?
+  private let read: @Sendable (String) throws -> OptionFile
+
+  /// - Parameters:
+  ///   - given: keys and values as typed.
+  ///   - budget: the job's `--keep-ratio` or `--keep-tokens`.
+  ///   - read: opens files that options name.
+  public init(
+    method: String, _ given: [String: String] = [:], budget: Budget? = nil,
+    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+  ) {
+    (self.method, self.given, self.givenBudget, self.read) = (method, given, budget, read)
+  }
+
+  public func has(_ key: String) -> Bool { given[key] != nil }
+
+  public mutating func take(_ key: String, default value: Double, in range: ClosedRange<Double>, _ about: String)
+    throws(OptionError) -> Double
+  {
+    let expected = "a number in \(short(range.lowerBound))...\(short(range.upperBound))"
+    note(key, short(value), expected, about)
+    guard let text = given.removeValue(forKey: key) else { return value }
+    guard let number = Double(text), range.contains(number) else { throw invalid(key, text, expected) }
+    return number
+  }
+
+  /// A whole number; nil when not given and `default` is nil.
+  public mutating func take(_ key: String, default value: Int?, in range: ClosedRange<Int>, _ about: String)
+    throws(OptionError) -> Int?
+  {
+    let expected = "a whole number in \(range.lowerBound)...\(range.upperBound)"
+    note(key, value.map(String.init) ?? "", expected, about)
+    guard let text = given.removeValue(forKey: key) else { return value }
+    guard let number = Int(text), range.contains(number) else { throw invalid(key, text, expected) }
+    return number
+  }
+
+  public mutating func take(_ key: String, default value: Bool, _ about: String) throws(OptionError) -> Bool {
+    note(key, value ? "on" : "off", "on or off", about)
+    guard let text = given.removeValue(forKey: key) else { return value }
+    switch text {
+    case "on", "true", "yes", "1": return true
+    case "off", "false", "no", "0": return false
+    default: throw invalid(key, text, "on or off")
+    }
+  }
+
+  /// One of a list of words; the first is the default.
+  public mutating func take<Choice: RawRepresentable<String> & CaseIterable>(
+    _ key: String, default value: Choice, _ about: String
+  ) throws(OptionError) -> Choice {
+    let expected = "one of " + Choice.allCases.map(\.rawValue).joined(separator: ", ")
+    note(key, value.rawValue, expected, about)
+    guard let text = given.removeValue(forKey: key) else { return value }
+    guard let choice = Choice(rawValue: text) else { throw invalid(key, text, expected) }
+    return choice
+  }
+
+  /// Numbers separated by `/` (a comma separates options); nil when not given.
+  public mutating func list(_ key: String, _ expected: String, _ about: String) throws(OptionError) -> [Double]? {
+    note(key, "", expected, about)
+    guard let text = given.removeValue(forKey: key) else { return nil }
+    let numbers = text.split(separator: "/", omittingEmptySubsequences: false).map { Double($0) }
+    guard !numbers.isEmpty, numbers.allSatisfy({ $0?.isFinite == true }) else { throw invalid(key, text, expected) }
+    return numbers.map { $0! }
+  }
+
+  /// A word as typed; nil when not given.
+  public mutating func text(_ key: String, _ expected: String, _ about: String) -> String? {
+    note(key, "", expected, about)
+    return given.removeValue(forKey: key)
+  }
+
+  /// The budget: the method's own `keep`, else `--keep-ratio` or `--keep-tokens`; nil when neither was given.
+  public mutating func budget(_ about: String) throws(OptionError) -> Budget? {
+    takesBudget = true
+    let expected = "a ratio in 0...1 (with a point) or a number of tokens"
+    note("keep", "--keep-ratio or --keep-tokens", expected, about)
+    guard let text = given.removeValue(forKey: "keep") else { return givenBudget }
+    if let tokens = Int(text), tokens >= 1 { return .tokens(tokens) }
+    guard let ratio = Double(text), ratio > 0, ratio <= 1 else { throw invalid("keep", text, expected) }
+    return .ratio(ratio)
+  }
+
+  /// A file named in the option, already read; nil when not given.
+  public mutating func file(_ key: String, _ about: String) throws(OptionError) -> OptionFile? {
+    note(key, "", "a file", about)
+    guard let path = given.removeValue(forKey: key) else { return nil }
+    do { return try read(path) } catch { throw invalid(key, "\(error)", "a readable file") }
+  }
+
+  /// For checks between options.
+  public func invalid(_ key: String, _ found: String, _ expected: String) -> OptionError {
+    .invalid(method: method, option: key, found: found.isEmpty ? "nothing" : "'\(found)'", expected: expected)
+  }
+
+  /// Called after the initialiser: refuses what it did not take.
+  public func finish() throws(OptionError) {
+    guard let left = given.keys.min() else { return }
+    throw .unknown(method: method, option: left, known: entries.map(\.key))
+  }
+
+  private mutating func note(_ key: String, _ value: String, _ expected: String, _ about: String) {
+    entries.append(Entry(key: key, default: value, expected: expected, about: about))
+  }
+
+  private func short(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
+}
+
+/// The word of `known` nearest to `word` by edit distance, if it is near enough to be a slip.
+public func closest(to word: String, in known: [String]) -> String? {
+  func distance(_ a: [Character], _ b: [Character]) -> Int {
+    var row = Array(0...b.count)
+    for (i, x) in a.enumerated() {
+      var diagonal = row[0]
+      row[0] = i + 1
+      for (j, y) in b.enumerated() {
+        let next = min(row[j + 1] + 1, row[j] + 1, diagonal + (x == y ? 0 : 1))
+        (diagonal, row[j + 1]) = (row[j + 1], next)
+      }
+    }
+    return row[b.count]
+  }
+  let letters = Array(word.lowercased())
+  let ranked = known.map { (distance(letters, Array($0.lowercased())), $0) }.sorted { $0 < $1 }
+  guard let best = ranked.first, best.0 <= max(1, letters.count / 3) else { return nil }
+  return best.1
+}

@@ -1,0 +1,188 @@
+import VTokTensor
+
+/// Methods that run together on one model, checked: list order, indices relative to the view, ratios of what each
+/// receives. Made once per job, before weights load.
+public struct Composition: Sendable {
+  public let methods: [any Compressor], plans: [Plan], shape: Shape
+
+  /// Dense: no method.
+  public static func dense(_ shape: Shape) -> Composition { Composition(methods: [], plans: [], shape: shape) }
+
+  private init(methods: [any Compressor], plans: [Plan], shape: Shape) {
+    (self.methods, self.plans, self.shape) = (methods, plans, shape)
+  }
+
+  /// - Throws: `CompressionError` when a method does not fit the model or two methods do not fit each other.
+  public init(_ methods: [any Compressor], for shape: Shape) throws(CompressionError) {
+    var plans: [Plan] = []
+    for method in methods { plans.append(try method.plan(for: shape)) }
+    self.init(methods: methods, plans: plans, shape: shape)
+    for (method, plan) in zip(methods, plans) { try Composition.check(plan, of: method, for: shape) }
+    for second in methods.indices {
+      for first in 0..<second {
+        if let reason = Composition.conflict(plans[first], plans[second]) {
+          throw .conflict(name(first), name(second), reason: reason)
+        }
+      }
+    }
+  }
+
+  /// Tower attention adds log(mass) per key.
+  public var massBias: Bool { plans.contains { $0.massBias == true } }
+  /// The image is shrunk to at most so many patches.
+  public var patches: Int? { plans.compactMap(\.patches).min() }
+  /// The last rule in the list governs decoding.
+  public var positions: PositionRule? { plans.last { $0.positions != nil }?.positions }
+
+  public func name(_ index: Int) -> String { type(of: methods[index]).name }
+
+  /// Sites must exist in the model, and connectors that fuse groups of patches need them all.
+  private static func check(_ plan: Plan, of method: any Compressor, for shape: Shape) throws(CompressionError) {
+    let name = type(of: method).name
+    for (site, request) in plan.record {
+      guard case .block = site else { continue }
+      let rows: Set<Rows> = [.none, .classifier, .all]
+      let plain = request.values == .probabilities || request.values == .logits
+      guard rows.contains(request.attention), rows.contains(request.probe), plain, !request.branches, !request.joint,
+        !request.finalNorm
+      else {
+        throw .unsupported(
+          method: name, found: "a recording of text rows, branches or cache noise at \(site)",
+          expected: "class-token or all rows of a vision block", fix: "Choose another method.")
+      }
+    }
+    for site in plan.act.union(plan.record.keys) {
+      let missing: String?
+      switch site {
+      case .block(let index, _):
+        missing = shape.tower.map { $0.blocks }.map { index < $0 ? nil : "block \(index) of \($0)" } ?? "no vision tower"
+      case .features: missing = shape.tower == nil ? "no vision tower" : nil
+      case .pack: missing = shape.layout == .plain ? "no connector" : nil
+      case .layer(let index):
+        missing =
+          shape.decoder.map { $0.layers }.map { index <= $0 ? nil : "layer \(index) of \($0)" } ?? "no language model"
+      case .cache(let index):
+        missing =
+          shape.decoder.map { $0.layers }.map { index < $0 ? nil : "cache \(index) of \($0)" } ?? "no language model"
+      }
+      if let missing {
+        throw .unsupported(
+          method: name, found: missing, expected: "a model with the site \(site)", fix: "Choose another method or model.")
+      }
+      if let tower = shape.tower, tower.fuse > 1, plan.act.contains(site) {
+        switch site {
+        case .block, .features:
+          throw .unsupported(
+            method: name, found: "a connector that fuses \(tower.fuse) patches into one token",
+            expected: "whole groups up to the connector", fix: "Choose a method that acts after the connector.")
+        case .pack, .layer, .cache: break
+        }
+      }
+    }
+  }
+
+  /// Why two methods cannot run together; nil when they can.
+  private static func conflict(_ a: Plan, _ b: Plan) -> String? {
+    func acts(_ plan: Plan, where match: (Site) -> Bool) -> Bool { plan.act.contains(where: match) }
+    let isCache: (Site) -> Bool = { if case .cache = $0 { true } else { false } }
+    let isLater: (Site) -> Bool = { if case .layer(let index) = $0 { index > 0 } else { false } }
+    if a.massBias != nil, b.massBias != nil, a.massBias != b.massBias {
+      return "one wants attention weighted by token mass and the other must not have it"
+    }
+    for site in [Site.features, .pack] where a.act.contains(site) && b.act.contains(site) {
+      return "both act at \(site), which takes one method"
+    }
+    if a.patches != nil, b.patches != nil { return "both set the size of the image" }
+    if acts(a, where: isCache), acts(b, where: isCache) { return "both manage the KV cache" }
+    if acts(a, where: isLater), acts(b, where: isLater), a.positions != b.positions {
+      return "they number positions differently after a cut inside the language model"
+    }
+    for (one, other) in [(a, b), (b, a)] where one.positions?.decode == .afresh && acts(other, where: isCache) {
+      return "one recomputes every step without the cache that the other manages"
+    }
+    return nil
+  }
+}
+
+/// One request passing through a model: an image, or a prompt with its images. The model calls `requests`, `record` and
+/// `act` at its sites; the run holds the methods' state, their recordings and the trace.
+public struct Run: Sendable {
+  public let composition: Composition
+  /// Seed of this image, independent of job order.
+  public let seed: UInt64
+  public var images: [ImageLayout] = [], image: Int?
+  public private(set) var trace = Trace()
+
+  private var methods: [any Compressor]
+  private var recordings: [[RecordingKey: Recording]]
+  private let keepsNotes: Bool
+
+  public init(_ composition: Composition, seed: UInt64 = 0, keepingNotes: Bool = false) {
+    self.composition = composition
+    self.seed = seed
+    methods = composition.methods
+    recordings = methods.map { _ in [:] }
+    keepsNotes = keepingNotes
+  }
+
+  public var massBias: Bool { composition.massBias }
+
+  /// What the methods want recorded at `site`, with the method's index. Empty in a dense run.
+  public func requests(_ site: Site) -> [(method: Int, request: Request)] {
+    composition.plans.indices.compactMap { index in composition.plans[index].record[site].map { (index, $0) } }
+  }
+
+  public func acts(at site: Site) -> Bool { composition.plans.contains { $0.act.contains(site) } }
+
+  public mutating func record(_ recording: Recording, for method: Int, at site: Site, sequence: Int) {
+    recordings[method][RecordingKey(site: site, sequence: sequence)] = recording
+  }
+
+  /// Lets every method that acts at `site` reduce `sequences`, in list order.
+  public mutating func act(at site: Site, on sequences: inout [TokenSequence], standard: [Reduction]? = nil)
+    throws(CompressionError)
+  {
+    for index in methods.indices where composition.plans[index].act.contains(site) {
+      let name = composition.name(index)
+      let before = sequences.reduce(0) { $0 + $1.count }
+      var notes = Notes(keeping: keepsNotes)
+      let clock = ContinuousClock()
+      let start = clock.now
+      let view = View(
+        sequences: sequences, standard: standard, images: images, image: image, shape: composition.shape, seed: seed,
+        recordings: recordings[index])
+      if let reductions = try methods[index].reduce(view, at: site, notes: &notes) {
+        guard reductions.count == sequences.count else {
+          throw .invalidReduction(
+            method: name, site: site, reason: "\(reductions.count) reductions for \(sequences.count) sequences")
+        }
+        for (position, reduction) in reductions.enumerated() {
+          guard reduction.inputCount == sequences[position].count, reduction.count > 0 else {
+            throw .invalidReduction(
+              method: name, site: site,
+              reason: "\(reduction.inputCount) rows in and \(reduction.count) out for a sequence of "
+                + "\(sequences[position].count)")
+          }
+          sequences[position].apply(reduction)
+        }
+      }
+      let seconds = start.duration(to: clock.now) / .seconds(1)
+      trace.acts.append(
+        Trace.Act(
+          method: name, site: site, input: before, output: sequences.reduce(0) { $0 + $1.count }, seconds: seconds,
+          notes: notes, origins: keepsNotes ? sequences.map(\.origin) : []))
+    }
+  }
+
+  // MARK: What a model writes into the trace
+
+  public mutating func enterTower(patches: Int) { trace.patches += patches }
+  public mutating func passBlock(_ layer: Trace.Layer) { trace.tower.append(layer) }
+  /// - Parameters:
+  ///   - rows: rows of every sequence that left the tower.
+  ///   - seconds: the whole passage, methods included; what they took is subtracted.
+  public mutating func leaveTower(rows: [Int], seconds: Double) {
+    trace.towerOutput += rows
+    trace.towerSeconds += seconds - trace.selectionSeconds
+  }
+}

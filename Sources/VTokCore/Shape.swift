@@ -1,0 +1,84 @@
+/// The numbers of a model that methods and the cost ledger need. The model, never the image.
+public struct Shape: Sendable, Equatable {
+  /// A vision tower.
+  public struct Tower: Sendable, Equatable {
+    /// Transformer blocks; `featureBlock` is the last one whose output is used (LLaVA: blocks - 2).
+    public let blocks: Int, featureBlock: Int
+    public let width: Int, heads: Int, headDim: Int
+    /// Hidden width of the MLP, and its matrices: 2, or 3 when gated (SwiGLU).
+    public let ffn: Int, ffnMatrices: Int
+    /// Prefix rows (class, distillation, register tokens) before the patches.
+    public let prefix: Int
+    public let hasClassifier: Bool
+    /// Patch grid of one tile at the model's own image size.
+    public let rows: Int, columns: Int
+    /// Patch edge in pixels.
+    public let patch: Int
+    /// Patches a connector fuses into one token per side squared (Idefics3, Qwen); 1 otherwise.
+    public let fuse: Int
+    /// Whether images of other sizes can be run by resizing positions.
+    public let anySize: Bool
+    /// Multiply-adds after the last block (classifier, pooling head, projection) that do not depend on tokens, and per token.
+    public let headMACs: Int, headMACsPerToken: Int
+
+    public init(
+      blocks: Int, featureBlock: Int? = nil, width: Int, heads: Int, ffn: Int, ffnMatrices: Int = 2, prefix: Int,
+      hasClassifier: Bool, rows: Int, columns: Int, patch: Int, fuse: Int = 1, anySize: Bool = true, headMACs: Int = 0,
+      headMACsPerToken: Int = 0
+    ) {
+      (self.blocks, self.featureBlock, self.width) = (blocks, featureBlock ?? blocks - 1, width)
+      (self.heads, self.headDim, self.ffn, self.ffnMatrices) = (heads, width / heads, ffn, ffnMatrices)
+      (self.prefix, self.hasClassifier, self.rows, self.columns) = (prefix, hasClassifier, rows, columns)
+      (self.patch, self.fuse, self.anySize) = (patch, fuse, anySize)
+      (self.headMACs, self.headMACsPerToken) = (headMACs, headMACsPerToken)
+    }
+
+    /// Patches of one tile.
+    public var patches: Int { rows * columns }
+  }
+
+  /// A language model.
+  public struct Decoder: Sendable, Equatable {
+    public let layers: Int, width: Int, heads: Int, kvHeads: Int, headDim: Int, ffn: Int, vocabulary: Int
+    /// Rotary frequencies `[headDim / 2]`, and how M-RoPE deals them to its three axes (empty without it).
+    public let frequencies: [Float], sections: [Int]
+
+    public init(
+      layers: Int, width: Int, heads: Int, kvHeads: Int, headDim: Int, ffn: Int, vocabulary: Int, frequencies: [Float],
+      sections: [Int] = []
+    ) {
+      (self.layers, self.width, self.heads, self.kvHeads) = (layers, width, heads, kvHeads)
+      (self.headDim, self.ffn, self.vocabulary) = (headDim, ffn, vocabulary)
+      (self.frequencies, self.sections) = (frequencies, sections)
+    }
+  }
+
+  /// How images become visual tokens: a ViT alone, LLaVA-1.5, LLaVA-NeXT, Idefics3, Qwen-VL.
+  public enum Layout: Sendable { case plain, single, anyres, split, dynamic }
+
+  public let tower: Tower?, decoder: Decoder?, layout: Layout
+
+  public init(tower: Tower?, decoder: Decoder? = nil, layout: Layout = .plain) {
+    (self.tower, self.decoder, self.layout) = (tower, decoder, layout)
+  }
+}
+
+/// How one image lies in tiles and in the prompt.
+public struct ImageLayout: Sendable, Equatable {
+  public let tileRows: Int, tileColumns: Int
+  /// Patches along one edge of a tile.
+  public let side: Int
+  /// Index of the thumbnail tile, if there is one.
+  public let thumbnail: Int?
+  /// Size of the original image in pixels.
+  public let width: Int, height: Int
+  /// Its visual spans, as ranges of token ids.
+  public let spans: [Range<Int32>]
+
+  public init(
+    tileRows: Int, tileColumns: Int, side: Int, thumbnail: Int?, width: Int, height: Int, spans: [Range<Int32>]
+  ) {
+    (self.tileRows, self.tileColumns, self.side, self.thumbnail) = (tileRows, tileColumns, side, thumbnail)
+    (self.width, self.height, self.spans) = (width, height, spans)
+  }
+}

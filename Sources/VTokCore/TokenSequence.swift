@@ -1,0 +1,170 @@
+import CVTokKernels
+import VTokTensor
+
+public enum TokenKind: UInt8, Sendable { case classifier, register, patch, newline, text }
+
+/// A rotary position. All three axes are equal without M-RoPE.
+public struct Position: Sendable, Hashable {
+  public var t: Int32, h: Int32, w: Int32
+  public init(t: Int32, h: Int32, w: Int32) { (self.t, self.h, self.w) = (t, h, w) }
+  public init(_ index: Int) { self.init(t: Int32(index), h: Int32(index), w: Int32(index)) }
+}
+
+/// Which original patches every row stands for. Row t is, up to the layers between, the sum of `weights[j]` times
+/// patch `patches[j]` for j in `offsets[t]..<offsets[t + 1]`; patch = (tile * rows + row) * columns + column, tiles (or
+/// frames) counted through the prompt. Prefix and text rows stand for no patch.
+public struct Origin: Sendable, Equatable {
+  public let offsets: [Int32], patches: [Int32], weights: [Float]
+
+  public init(offsets: [Int32], patches: [Int32], weights: [Float]) {
+    precondition(patches.count == weights.count && Int(offsets.last ?? 0) == patches.count)
+    (self.offsets, self.patches, self.weights) = (offsets, patches, weights)
+  }
+
+  /// One patch per row, nil for rows that stand for none.
+  public init(_ patches: [Int?]) {
+    var offsets: [Int32] = [0]
+    for patch in patches { offsets.append(offsets.last! + (patch == nil ? 0 : 1)) }
+    let own = patches.compactMap { $0.map(Int32.init) }
+    self.init(offsets: offsets, patches: own, weights: [Float](repeating: 1, count: own.count))
+  }
+
+  public func range(_ row: Int) -> Range<Int> { Int(offsets[row])..<Int(offsets[row + 1]) }
+
+  /// The same linear map on provenance as `reduction` is on features.
+  func applying(_ reduction: Reduction, shares: [Float]) -> Origin {
+    var offsets: [Int32] = [0]
+    var patches: [Int32] = []
+    var weights: [Float] = []
+    offsets.reserveCapacity(reduction.count + 1)
+    patches.reserveCapacity(self.patches.count)
+    weights.reserveCapacity(self.patches.count)
+    for row in 0..<reduction.count {
+      for slot in Int(reduction.offsets[row])..<Int(reduction.offsets[row + 1]) {
+        for entry in range(Int(reduction.members[slot])) {
+          patches.append(self.patches[entry])
+          weights.append(self.weights[entry] * shares[slot])
+        }
+      }
+      offsets.append(Int32(patches.count))
+    }
+    return Origin(offsets: offsets, patches: patches, weights: weights)
+  }
+}
+
+/// The tokens in flight with all that must stay in step. `apply` is the only way to change their number. A layer's KV
+/// cache is one too: x = per KV head key, then value; one sequence for all heads, or one per head once they differ.
+public struct TokenSequence: Sendable {
+  /// `[count, width]`; a layer may rewrite values, never the count.
+  public var x: Tensor {
+    didSet { precondition(x.rows == id.count, "only apply and append change the number of tokens") }
+  }
+  /// Row number at birth: in the tile, from `.pack` on in the whole prompt. Never renumbered.
+  public private(set) var id: [Int32]
+  /// How many tokens of the dense sequence a row counts for (ToMe's size).
+  public private(set) var mass: [Float]
+  public private(set) var kind: [TokenKind]
+  public private(set) var position: [Position]
+  public private(set) var origin: Origin
+
+  public var count: Int { id.count }
+
+  /// - Precondition: all arrays have one entry per row of `x`.
+  public init(x: Tensor, kind: [TokenKind], position: [Position]? = nil, origin: Origin, id: [Int32]? = nil) {
+    let count = x.rows
+    self.x = x
+    self.id = id ?? (0..<count).map(Int32.init)
+    self.mass = [Float](repeating: 1, count: count)
+    self.kind = kind
+    self.position = position ?? (0..<count).map { Position($0) }
+    self.origin = origin
+    precondition(self.id.count == count && kind.count == count && self.position.count == count)
+    precondition(origin.offsets.count == count + 1)
+  }
+
+  /// Replaces the rows as `reduction` says. O(members * width).
+  /// - Parameter features: `[reduction.count, width']`: a trained connector made the rows, the rest follows.
+  public mutating func apply(_ reduction: Reduction, features: Tensor? = nil) {
+    precondition(reduction.inputCount == count, "a reduction of \(reduction.inputCount) rows got \(count)")
+    let shares = memberShares(reduction)
+    let anchors = (0..<reduction.count).map { Int(reduction.members[Int(reduction.offsets[$0])]) }
+    let rows = features ?? blended(reduction, anchors)
+    precondition(rows.rows == reduction.count, "\(rows.rows) rows of features for \(reduction.count) tokens")
+    let newMass =
+      reduction.mass
+      ?? (0..<reduction.count).map { row in reduction.row(row).reduce(0) { $0 + mass[Int($1)] } }
+    origin = origin.applying(reduction, shares: shares)
+    id = anchors.map { id[$0] }
+    kind = anchors.map { kind[$0] }
+    position = anchors.map { position[$0] }
+    mass = newMass
+    x = rows
+  }
+
+  /// Adds `entries` behind the last row. Caches grow only here.
+  public mutating func append(_ entries: TokenSequence) {
+    precondition(entries.x.width == x.width || count == 0)
+    let base = Int32(origin.patches.count)
+    origin = Origin(
+      offsets: origin.offsets + entries.origin.offsets.dropFirst().map { $0 + base },
+      patches: origin.patches + entries.origin.patches, weights: origin.weights + entries.origin.weights)
+    id += entries.id
+    kind += entries.kind
+    position += entries.position
+    mass += entries.mass
+    x = Tensor(x.values + entries.x.values, shape: [id.count, entries.x.width])
+  }
+
+  /// Positions 0..<count, as `PositionRule.Cut.renumbered` asks after a cut.
+  public mutating func renumber() { position = (0..<count).map { Position($0) } }
+
+  /// Rows of one kind, ascending.
+  public func rows(_ wanted: TokenKind) -> [Int] { kind.indices.filter { kind[$0] == wanted } }
+
+  /// Share of every member in its row: the coefficients of the linear map.
+  private func memberShares(_ reduction: Reduction) -> [Float] {
+    switch reduction.blend {
+    case .copy: return [Float](repeating: 1, count: reduction.members.count)
+    case .weighted(let weights): return weights
+    case .byCount:
+      return (0..<reduction.count).flatMap { row in
+        let members = reduction.row(row)
+        return [Float](repeating: 1 / Float(members.count), count: members.count)
+      }
+    case .byMass:
+      return (0..<reduction.count).flatMap { row in
+        let masses = reduction.row(row).map { mass[Int($0)] }
+        let total = masses.reduce(0, +)
+        return masses.map { $0 / total }
+      }
+    }
+  }
+
+  /// The new rows, each summed in member order with every operation rounded (the order official code uses when the
+  /// destination comes first and its sources follow as matched).
+  private func blended(_ reduction: Reduction, _ anchors: [Int]) -> Tensor {
+    if reduction.blend == .copy { return x.gathered(anchors) }
+    let width = x.width
+    return Tensor(shape: [reduction.count, width]) { out in
+      x.values.withUnsafeBufferPointer { source in
+        for row in 0..<reduction.count {
+          let target = out + row * width
+          target.update(repeating: 0, count: width)
+          var divisor: Float = 0
+          for slot in Int(reduction.offsets[row])..<Int(reduction.offsets[row + 1]) {
+            let member = Int(reduction.members[slot])
+            let weight: Float
+            switch reduction.blend {
+            case .byMass: (weight, divisor) = (mass[member], divisor + mass[member])
+            case .weighted(let weights): (weight, divisor) = (weights[slot], 1)
+            case .copy, .byCount: (weight, divisor) = (1, divisor + 1)
+            }
+            vtok_accumulate(target, source.baseAddress! + member * width, width, weight)
+          }
+          if case .weighted = reduction.blend { continue }
+          vtok_divide(target, width, divisor)
+        }
+      }
+    }
+  }
+}

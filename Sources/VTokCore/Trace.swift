@@ -1,0 +1,55 @@
+/// What one run did: the only source of the cost ledger, the pictures and the reports.
+public struct Trace: Sendable {
+  /// One block or layer, over the sequences (tiles) that passed it.
+  public struct Layer: Sendable, Equatable {
+    /// Rows entering attention and rows entering the MLP, per sequence.
+    public var rows: [Int], mlpRows: [Int]
+    /// Keys attended, per sequence (rows of the tower, cache length in a decoder).
+    public var keys: [Int]
+    /// Attention rows formed of the next layer without running it.
+    public var probes: [Probe] = []
+    /// Cache entries after the step.
+    public var cached = 0
+    public var seconds = 0.0
+
+    public init(rows: [Int], mlpRows: [Int]? = nil, keys: [Int]? = nil) {
+      (self.rows, self.mlpRows, self.keys) = (rows, mlpRows ?? rows, keys ?? rows)
+    }
+  }
+
+  /// `rows` queries against `keys` keys, projected for the purpose.
+  public struct Probe: Sendable, Equatable {
+    public let rows: Int, keys: Int
+    public init(rows: Int, keys: Int) { (self.rows, self.keys) = (rows, keys) }
+  }
+
+  /// One visit of one method.
+  public struct Act: Sendable {
+    public let method: String, site: Site
+    /// Rows before and after, all sequences together.
+    public let input: Int, output: Int
+    public let seconds: Double
+    public let notes: Notes
+    /// Provenance of every sequence after the visit; empty unless the run keeps notes.
+    public let origins: [Origin]
+  }
+
+  /// Patches that entered the tower, all tiles together; 0 in language-only runs.
+  public internal(set) var patches = 0
+  public internal(set) var tower: [Layer] = []
+  public internal(set) var language: [Layer] = []
+  public internal(set) var acts: [Act] = []
+  /// Seconds in the tower (embedding, blocks, head), acts not included.
+  public var towerSeconds = 0.0
+
+  /// Seconds spent in methods.
+  public var selectionSeconds: Double { acts.reduce(0) { $0 + $1.seconds } }
+  /// Multiply-adds spent on selecting.
+  public var selectionMACs: Int { acts.reduce(0) { $0 + $1.notes.macs } }
+  /// Smallest margin of all cuts.
+  public var margin: Float { acts.reduce(.infinity) { min($0, $1.notes.margin) } }
+  /// Rows of every sequence that reached the end of the tower, prefix rows included.
+  public internal(set) var towerOutput: [Int] = []
+
+  public init() {}
+}

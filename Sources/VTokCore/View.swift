@@ -1,0 +1,104 @@
+import VTokTensor
+
+/// Size and direction of one branch (attention or MLP) per token.
+public struct Branch: Sendable {
+  public let input: [Float], output: [Float], dot: [Float]
+  public init(input: [Float], output: [Float], dot: [Float]) {
+    (self.input, self.output, self.dot) = (input, output, dot)
+  }
+}
+
+/// What was recorded at one site for one sequence, indexed by the sequence as it was then.
+public struct Recording: Sendable {
+  /// Ids of the columns (keys), and of the rows the attention was asked for.
+  public let ids: [Int32], rowIDs: [Int32]
+  /// `[heads, rows, keys]`, or `[heads, keys]` when summed.
+  public let attention: Tensor?, probe: Tensor?
+  /// `[kvHeads, n, headDim]`
+  public let keys: Tensor?
+  /// `[n, width]`
+  public let finalNorm: Tensor?, joint: Tensor?
+  /// Attention, MLP.
+  public let branches: [Branch]
+
+  public init(
+    ids: [Int32], rowIDs: [Int32] = [], attention: Tensor? = nil, probe: Tensor? = nil, keys: Tensor? = nil,
+    finalNorm: Tensor? = nil, joint: Tensor? = nil, branches: [Branch] = []
+  ) {
+    (self.ids, self.rowIDs, self.attention, self.probe) = (ids, rowIDs, attention, probe)
+    (self.keys, self.finalNorm, self.joint, self.branches) = (keys, finalNorm, joint, branches)
+  }
+
+  /// Today's rows as columns of this recording, by id.
+  /// - Throws: `CompressionError.missingColumns` if the layer ran on fewer tokens than are alive now.
+  public func columns(of tokens: TokenSequence) throws(CompressionError) -> [Int] {
+    if tokens.id == ids { return Array(ids.indices) }
+    let column = Dictionary(zip(ids, ids.indices), uniquingKeysWith: { first, _ in first })
+    let found = tokens.id.compactMap { column[$0] }
+    guard found.count == tokens.count else {
+      throw .missingColumns(found: ids.count, expected: tokens.count)
+    }
+    return found
+  }
+}
+
+/// What a method sees at a site.
+public struct View: Sendable {
+  /// Tiles at tower sites and `.pack`, the prompt at `.layer`, one cache (or one per KV head) at `.cache`.
+  public let sequences: [TokenSequence]
+  /// `.features`, `.pack`: what the model does when nobody returns anything.
+  public let standard: [Reduction]?
+  /// `.pack`: source index of the newline row.
+  public let newline: Int32?
+  public let images: [ImageLayout]
+  /// Which image is in the tower or being packed.
+  public let image: Int?
+  public let shape: Shape
+  /// 0 = prefill.
+  public let step: Int
+  /// `.cache`: entries this cache was ever given.
+  public let received: Int
+  /// `[segments, width]` with `joint`.
+  public let question: Tensor?
+  /// Seed of this image, independent of job order.
+  public let seed: UInt64
+
+  private let recordings: [RecordingKey: Recording]
+
+  package init(
+    sequences: [TokenSequence], standard: [Reduction]? = nil, newline: Int32? = nil, images: [ImageLayout] = [],
+    image: Int? = nil, shape: Shape, step: Int = 0, received: Int = 0, question: Tensor? = nil, seed: UInt64 = 0,
+    recordings: [RecordingKey: Recording] = [:]
+  ) {
+    (self.sequences, self.standard, self.newline) = (sequences, standard, newline)
+    (self.images, self.image, self.shape) = (images, image, shape)
+    (self.step, self.received, self.question, self.seed) = (step, received, question, seed)
+    self.recordings = recordings
+  }
+
+  /// What this method's plan asked to record at `site`.
+  /// - Precondition: the plan asked for it and the site has been passed.
+  public func recording(_ site: Site, _ sequence: Int = 0) -> Recording {
+    guard let found = recordings[RecordingKey(site: site, sequence: sequence)] else {
+      preconditionFailure("no recording at \(site): the plan did not ask for it, or the run has not come there yet")
+    }
+    return found
+  }
+
+  /// Rows inside visual spans, by id; all images, or one.
+  public func visual(_ tokens: TokenSequence, image: Int? = nil) -> [Int] {
+    let spans = image.map { images[$0].spans } ?? images.flatMap(\.spans)
+    return tokens.id.indices.filter { row in spans.contains { $0.contains(tokens.id[row]) } }
+  }
+
+  /// Rows after the last visual span, by id.
+  public func text(_ tokens: TokenSequence) -> [Int] {
+    let end = images.flatMap(\.spans).map(\.upperBound).max() ?? 0
+    return tokens.id.indices.filter { tokens.id[$0] >= end }
+  }
+}
+
+package struct RecordingKey: Hashable, Sendable {
+  package let site: Site, sequence: Int
+  package init(site: Site, sequence: Int) { (self.site, self.sequence) = (site, sequence) }
+}

@@ -1,0 +1,130 @@
+import VTokCore
+import VTokTensor
+
+// The rows that every table needs beside a published method: class attention, chance, and a smaller picture.
+
+/// Keeps the patches the class token attends to most, cut once at the end of one block.
+///
+/// The score of EViT (Liang et al., ICLR 2022, arXiv 2202.07800) and of many others, without fusion: attention of the
+/// class token averaged over heads.
+public struct ClsAttention: Compressor {
+  public static let name = "cls-attention"
+  public static let summary = "keep the patches with the largest class-token attention at one block (as in EViT, no fusion)"
+
+  let cut: BlockCut
+
+  public init(keep: Budget, block: Int? = nil) { cut = BlockCut(budget: keep, block: block) }
+  public init(_ options: inout Options) throws(OptionError) { cut = try BlockCut(&options) }
+
+  public func plan(for model: Shape) throws(CompressionError) -> Plan {
+    let site = try cut.site(in: model, for: Self.name)
+    guard model.tower?.hasClassifier == true else {
+      throw .unsupported(
+        method: Self.name, found: "no class token", expected: "a tower with one",
+        fix: "Use divprune, tome or random with this model.")
+    }
+    return Plan(record: [site: Request(attention: .classifier)], act: [site])
+  }
+
+  public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
+    -> [Reduction]?
+  {
+    var reductions: [Reduction] = []
+    for (index, tokens) in view.sequences.enumerated() {
+      let recording = view.recording(site, index)
+      let columns = try recording.columns(of: tokens)
+      let attention = recording.attention!  // [heads, 1, keys]
+      let (heads, keys) = (attention.shape[0], attention.shape[2])
+      let patches = tokens.rows(.patch)
+      let scores = patches.map { row in
+        (0..<heads).reduce(Float(0)) { $0 + attention.values[$1 * keys + columns[row]] } / Float(heads)
+      }
+      let top = notes.top(scores, cut.budget.tokens(of: patches.count))
+      reductions.append(cut.reduction(keeping: top.map { patches[$0] }, of: tokens))
+    }
+    return reductions
+  }
+}
+
+/// Keeps patches at random, cut once at the end of one block; seeded per image, so that a job's order does not matter.
+public struct RandomPatches: Compressor {
+  public static let name = "random"
+  public static let summary = "keep patches at random, the baseline that a method must beat"
+
+  let cut: BlockCut
+
+  public init(keep: Budget, block: Int? = nil) { cut = BlockCut(budget: keep, block: block) }
+  public init(_ options: inout Options) throws(OptionError) { cut = try BlockCut(&options) }
+
+  public func plan(for model: Shape) throws(CompressionError) -> Plan {
+    Plan(act: [try cut.site(in: model, for: Self.name)])
+  }
+
+  public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
+    -> [Reduction]?
+  {
+    var generator = SeededGenerator(seed: view.seed)
+    return view.sequences.map { tokens in
+      let patches = tokens.rows(.patch)
+      let keep = min(cut.budget.tokens(of: patches.count), patches.count)
+      return cut.reduction(keeping: generator.sample(keep, below: patches.count).map { patches[$0] }, of: tokens)
+    }
+  }
+}
+
+/// Shrinks the image before the tower so that the number of patches matches: the cheapest reduction there is.
+public struct Downsample: Compressor {
+  public static let name = "downsample"
+  public static let summary = "shrink the image until its patches fit the budget, the baseline without any selection"
+  public static let remarks = ["Grids are whole: the number of tokens is the largest grid of the same shape that fits."]
+
+  let budget: Budget
+
+  public init(keep: Budget) { budget = keep }
+  public init(_ options: inout Options) throws(OptionError) {
+    budget = try options.budget("patches at most") ?? .ratio(0.5)
+  }
+
+  public func plan(for model: Shape) throws(CompressionError) -> Plan {
+    guard let tower = model.tower, tower.anySize else {
+      throw .unsupported(
+        method: Self.name, found: "a tower that takes one image size", expected: "one that can resize its positions",
+        fix: "Use another method with this model.")
+    }
+    let patches = budget.tokens(of: tower.patches)
+    guard patches >= 1 else {
+      throw .unreachable(
+        method: Self.name, asked: "\(patches) of \(tower.patches) patches", reachable: "at least 1",
+        fix: "Ask for a larger --keep-ratio or --keep-tokens.")
+    }
+    return Plan(patches: patches)
+  }
+
+  public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) -> [Reduction]? { nil }
+}
+
+/// A single cut of patch rows at the end of one block; prefix rows stay, order stays.
+struct BlockCut: Sendable {
+  let budget: Budget
+  let block: Int?
+
+  init(budget: Budget, block: Int?) { (self.budget, self.block) = (budget, block) }
+
+  init(_ options: inout Options) throws(OptionError) {
+    block = try options.take(
+      "block", default: nil, in: 0...1000, "cut at the end of this block, counted from 0 (default: a quarter of the depth)")
+    budget = try options.budget("patches kept") ?? .ratio(0.5)
+  }
+
+  func site(in model: Shape, for method: String) throws(CompressionError) -> Site {
+    guard let tower = model.tower else {
+      throw .unsupported(method: method, found: "no vision tower", expected: "one", fix: "Choose another method.")
+    }
+    return .block(block ?? max(0, tower.blocks / 4 - 1), .end)
+  }
+
+  func reduction(keeping patches: [Int], of tokens: TokenSequence) -> Reduction {
+    let prefix = tokens.kind.indices.filter { tokens.kind[$0] != .patch }
+    return .keep((prefix + patches).sorted(), of: tokens.count)
+  }
+}

@@ -1,0 +1,99 @@
+import VTokCore
+
+/// Every method, by name. Adding one adds its line here.
+public enum Methods {
+  public static let all: [any Compressor.Type] = [
+    ToMe.self,
+    DivPrune.self,
+    ClsAttention.self,
+    RandomPatches.self,
+    Downsample.self,
+  ]
+
+  public static var names: [String] { all.map { $0.name } }
+
+  /// The method of that name.
+  public static func named(_ name: String) throws(MethodError) -> any Compressor.Type {
+    guard let found = all.first(where: { $0.name == name }) else { throw .unknown(name, known: names) }
+    return found
+  }
+
+  /// The options of a method with their defaults, in the order its initialiser takes them.
+  public static func options(of method: any Compressor.Type) -> (entries: [Options.Entry], takesBudget: Bool) {
+    var options = Options(method: method.name)
+    _ = try? method.init(&options)
+    return (options.entries, options.takesBudget)
+  }
+}
+
+public enum MethodError: Error, Sendable, Equatable, CustomStringConvertible {
+  case unknown(String, known: [String])
+  case malformed(String, part: String)
+  case option(OptionError)
+
+  public var description: String {
+    switch self {
+    case .unknown(let name, let known):
+      "unknown method '\(name)'"
+        + (closest(to: name, in: known).map { "; did you mean '\($0)'?" }
+          ?? ", expected one of \(known.joined(separator: ", ")). See 'vtok methods'.")
+    case .malformed(let text, let part):
+      "malformed method '\(text)': '\(part)', expected NAME or NAME:key=value,key=value. See 'vtok methods'."
+    case .option(let error): error.description
+    }
+  }
+}
+
+/// One `--method` argument: a method with its options, or several joined with `+` that run together.
+public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
+  public struct Part: Sendable, Equatable {
+    public let name: String
+    public let options: [String: String]
+  }
+  /// As typed.
+  public let description: String
+  public let parts: [Part]
+
+  /// Parses `NAME[:key=value,...][+NAME...]`; names and options are checked by `make`.
+  public init(_ text: String) throws(MethodError) {
+    description = text
+    var parts: [Part] = []
+    for piece in text.split(separator: "+", omittingEmptySubsequences: false) {
+      let halves = piece.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+      var options: [String: String] = [:]
+      if halves.count == 2 {
+        for item in halves[1].split(separator: ",", omittingEmptySubsequences: false) {
+          let pair = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+          guard pair.count == 2, !pair[0].isEmpty, !pair[1].isEmpty, options[String(pair[0])] == nil else {
+            throw .malformed(text, part: String(item))
+          }
+          options[String(pair[0])] = String(pair[1])
+        }
+      }
+      guard !halves[0].isEmpty else { throw .malformed(text, part: String(piece)) }
+      parts.append(Part(name: String(halves[0]), options: options))
+    }
+    self.parts = parts
+  }
+
+  /// The methods, ready to be composed.
+  /// - Parameters:
+  ///   - budget: the job's budget; methods with an amount of their own ignore it.
+  ///   - read: opens files that options name.
+  public func make(
+    budget: Budget?, read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+  ) throws(MethodError) -> [any Compressor] {
+    var made: [any Compressor] = []
+    for part in parts {
+      let type = try Methods.named(part.name)
+      var options = Options(method: part.name, part.options, budget: budget, read: read)
+      do {
+        made.append(try type.init(&options))
+        try options.finish()
+      } catch {
+        throw .option(error)
+      }
+    }
+    return made
+  }
+}

@@ -1,0 +1,99 @@
+import VTokCore
+import VTokImage
+import VTokTensor
+import VTokWeights
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Foundation
+#endif
+
+/// CLIP as Hugging Face publishes it: a vision tower, and in full checkpoints a text tower and two projections.
+/// (transformers: `models/clip`; Radford et al. 2021, arXiv 2103.00020.)
+public struct CLIP: Sendable {
+  public let vision: VisionModel
+  public let text: TextTower
+  /// `[projection, width]`, no bias.
+  let visualProjection: Linear
+  let logitScale: Float
+
+  static func matches(_ checkpoint: Checkpoint) -> Bool {
+    let type = checkpoint.config["model_type"]?.string
+    return type == "clip" || type == "clip_vision_model"
+      || (type == nil && checkpoint.has("vision_model.pre_layrnorm.weight"))
+  }
+
+  /// The vision tower; names with and without `vision_model.`.
+  static func loadVision(_ checkpoint: Checkpoint) throws -> VisionModel {
+    let config = HuggingFaceConfig(json: checkpoint.config["vision_config"] ?? checkpoint.config)
+    let view =
+      checkpoint.has("vision_model.embeddings.class_embedding") ? checkpoint["vision_model"] : checkpoint
+    let width = try config.int("hidden_size", 768)
+    let patch = try config.int("patch_size", 32)
+    let epsilon = try config.float("layer_norm_eps", 1e-5)
+    let blocks = try HuggingFaceBlocks.clip(
+      view["encoder"]["layers"], count: try config.int("num_hidden_layers", 12), width: width,
+      ffn: try config.int("intermediate_size", 3072), heads: try config.int("num_attention_heads", 12),
+      activation: try config.activation(.quickGELU), epsilon: epsilon)
+    let table = try view.tensor("embeddings.position_embedding.weight", [nil, width])
+    let cls = try view.vector("embeddings.class_embedding", [width])
+    let grid = try PositionGrid.square(
+      table.gathered(Array(1..<table.rows)), kernel: .plain, name: "embeddings.position_embedding.weight")
+    let embedding = VisionTower.Embedding(
+      patch: patch,
+      projection: try view.patchProjection("embeddings.patch_embedding", width: width, patch: patch),
+      prefix: [(.classifier, zip(cls, table.row(0)).map(+))], positions: grid,
+      norm: try view.norm("pre_layrnorm", width, epsilon: epsilon))  // the published misspelling
+    let shape = Shape.Tower(
+      blocks: blocks.count, width: width, heads: blocks[0].heads, ffn: blocks[0].hidden, prefix: 1, hasClassifier: true,
+      rows: grid.rows, columns: grid.columns, patch: patch)
+    let side = grid.rows * patch
+    let fallback = ImageProcessor(
+      resize: .shortestEdge(side), filter: .bicubic, crop: Size(side), cropRounding: .floor,
+      mean: ImageProcessor.clipMean, std: ImageProcessor.clipStd)
+    return VisionModel(
+      family: "clip", tower: VisionTower(embedding: embedding, blocks: blocks, finalNorm: nil, shape: shape),
+      head: .normedToken(try view.norm("post_layernorm", width, epsilon: epsilon)), labels: nil,
+      processor: try .huggingFace(checkpoint, fallback: fallback, bareSizeIsSquare: false))
+  }
+
+  /// Both towers, for zero-shot classification.
+  public static func load(_ checkpoint: Checkpoint) throws -> CLIP {
+    let vision = try loadVision(checkpoint)
+    let config = HuggingFaceConfig(json: checkpoint.config["text_config"] ?? .object([]))
+    // Original OpenAI configs carry eos 2, which is not the id in their text: the end is then the largest id.
+    let eos = config.json["eos_token_id"]?.int ?? 49407
+    let text = try TextTower(
+      checkpoint["text_model"], config, causal: true, activation: .quickGELU, epsilon: 1e-5,
+      end: eos == 2 ? .largestID : .firstID(eos),
+      head: Linear(weight: try checkpoint.weight("text_projection.weight", [nil, nil]).widened, bias: nil))
+    return CLIP(
+      vision: vision, text: text,
+      visualProjection: Linear(
+        weight: try checkpoint.weight("visual_projection.weight", [nil, vision.tower.shape.width]).widened, bias: nil),
+      logitScale: try checkpoint.tensor("logit_scale", []).values[0])
+  }
+
+  /// L2-normalised image vector. Pixels `[3, height, width]`.
+  public func embed(_ pixels: Tensor, threads: Int = 1) -> [Float] { project(vision(pixels, threads: threads).pooled) }
+
+  /// The pooled vector of a (possibly compressed) run, projected and normalised.
+  public func project(_ pooled: [Float]) -> [Float] {
+    normalised(visualProjection(Tensor(pooled, shape: [1, pooled.count])).values)
+  }
+
+  /// L2-normalised text vector of one padded sequence.
+  public func embed(_ ids: [Int]) -> [Float] { normalised(text(ids).projected) }
+
+  /// One vector per class: the normalised mean of its prompts' vectors.
+  public func embed(prompts: [[Int]]) -> [Float] {
+    let vectors = prompts.map(embed)
+    return normalised(vectors[0].indices.map { i in vectors.reduce(0) { $0 + $1[i] } / Float(vectors.count) })
+  }
+
+  /// `exp(logit_scale) u · v` for every class vector.
+  public func logits(image: [Float], classes: [[Float]]) -> [Float] {
+    classes.map { v in expf(logitScale) * zip(image, v).reduce(0) { $0 + $1.0 * $1.1 } }
+  }
+}

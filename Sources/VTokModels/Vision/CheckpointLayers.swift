@@ -1,0 +1,47 @@
+import VTokTensor
+import VTokWeights
+
+/// Shapes that no file states, checked once per model.
+func requireHeads(_ heads: Int, width: Int, blocks: Int) throws {
+  guard blocks > 0 else {
+    throw ModelError.configuration(
+      file: "model.safetensors", key: "blocks", found: "none", expected: "at least one transformer block")
+  }
+  guard heads > 0, width % heads == 0 else {
+    throw ModelError.configuration(
+      file: "config.json", key: "num_heads", found: "\(heads)", expected: "a divisor of the width \(width)")
+  }
+}
+
+extension Checkpoint {
+  /// `NAME.weight` with `NAME.bias` where there is one, widened: towers are small and hot. `nil` sizes are free.
+  func linear(_ name: String, _ shape: [Int?]) throws -> Linear {
+    let weight = try weight("\(name).weight", shape).widened
+    return Linear(weight: weight, bias: try vectorIfPresent("\(name).bias", [weight.rows]))
+  }
+
+  /// Several linear layers of equal input width as one (q, k, v).
+  func linear(stacking names: [String], _ shape: [Int?]) throws -> Linear {
+    let parts = try names.map { try linear($0, shape) }
+    let bias = parts.allSatisfy { $0.bias != nil } ? parts.flatMap { $0.bias! } : nil
+    return Linear(weight: .stacked(parts.map(\.weight)), bias: bias)
+  }
+
+  /// The patch convolution as a matrix `[width, 3 * patch * patch]`.
+  func patchProjection(_ name: String, width: Int, patch: Int) throws -> Linear {
+    let kernel = try tensor("\(name).weight", [width, 3, patch, patch])
+    return Linear(
+      weight: Weight(kernel.reshaped([width, 3 * patch * patch])), bias: try vectorIfPresent("\(name).bias", [width]))
+  }
+
+  /// A layer norm under `name`.
+  func norm(_ name: String, _ width: Int, epsilon: Float) throws -> LayerNorm {
+    LayerNorm(
+      weight: try vector("\(name).weight", [width]), bias: try vector("\(name).bias", [width]), epsilon: epsilon)
+  }
+
+  /// The shape of a tensor of known rank.
+  func shape(_ name: String, rank: Int) throws -> [Int] {
+    try tensor(name, [Int?](repeating: nil, count: rank)).shape
+  }
+}

@@ -1,0 +1,155 @@
+import VTokCore
+import VTokImage
+import VTokTensor
+import VTokWeights
+
+/// Vision transformers as timm publishes them: DeiT (distilled too), AugReg, MAE fine-tuned, DINOv2 with and without
+/// registers, SwiGLU. (timm 1.0: `models/vision_transformer.py`, `models/deit.py`.)
+///
+/// Sizes come from the tensors. Only the number of heads is not in them: it is `model_args.num_heads`, or follows from
+/// the architecture's name.
+enum TimmViT {
+  static func matches(_ checkpoint: Checkpoint) -> Bool {
+    checkpoint.config["architecture"] != nil
+      || (checkpoint.config["model_type"] == nil && checkpoint.has("blocks.0.attn.qkv.weight"))
+  }
+
+  static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
+    let config = checkpoint.config
+    let architecture = config["architecture"]?.string ?? ""
+    let heads = config["model_args"]?["num_heads"]?.int ?? self.heads(of: architecture)
+    guard let heads else {
+      throw ModelError.configuration(
+        file: "config.json", key: "architecture", found: "'\(architecture)'",
+        expected: "a known timm name (vit_small_..., deit_base_...) or model_args.num_heads")
+    }
+    let pretrained = config["pretrained_cfg"] ?? .object([])
+    let size = pretrained["input_size"]?.ints
+    return try load(
+      checkpoint, architecture: architecture, heads: heads, pool: config["global_pool"]?.string,
+      imageSize: size.flatMap { $0.count == 3 ? ($0[1], $0[2]) : nil }, processor: processor(pretrained),
+      labels: pretrained["label_names"]?.array?.compactMap(\.string))
+  }
+
+  /// - Parameters:
+  ///   - imageSize: height and width the positions are for; nil: a square grid.
+  static func load(
+    _ checkpoint: Checkpoint, architecture: String, heads: Int, pool: String? = nil, imageSize: (Int, Int)? = nil,
+    processor: ImageProcessor? = nil, labels: [String]? = nil
+  ) throws -> VisionModel {
+    let epsilon: Float = architecture.contains("_clip_") ? 1e-5 : 1e-6
+    let activation: Activation = architecture.contains("quickgelu") ? .quickGELU : .gelu
+    let patchShape = try checkpoint.shape("patch_embed.proj.weight", rank: 4)
+    let (width, patch) = (patchShape[0], patchShape[3])
+    func norm(_ name: String, in view: Checkpoint) throws -> LayerNorm { try view.norm(name, width, epsilon: epsilon) }
+
+    var blocks: [TransformerBlock] = []
+    while checkpoint.has("blocks.\(blocks.count).norm1.weight") {
+      let view = checkpoint["blocks"][blocks.count]
+      let up = try view.linear("mlp.fc1", [nil, width])
+      let down = try view.linear("mlp.fc2", [width, nil])
+      let gated = up.weight.rows == 2 * down.weight.columns
+      blocks.append(
+        TransformerBlock(
+          heads: heads, norm1: try norm("norm1", in: view), qkv: try view.linear("attn.qkv", [3 * width, width]),
+          output: try view.linear("attn.proj", [width, width]),
+          scale1: try view.vectorIfPresent("ls1.gamma", [width]), norm2: try norm("norm2", in: view), up: up,
+          down: down, mlp: gated ? .gated : .plain(activation),
+          scale2: try view.vectorIfPresent("ls2.gamma", [width])))
+    }
+    try requireHeads(heads, width: width, blocks: blocks.count)
+
+    let (embedding, rows, columns) = try self.embedding(
+      checkpoint, width: width, patch: patch, imageSize: imageSize,
+      norm: checkpoint.has("norm_pre.weight") ? norm("norm_pre", in: checkpoint) : nil)
+    let poolNorm = checkpoint.has("fc_norm.weight") ? try norm("fc_norm", in: checkpoint) : nil
+    let head = checkpoint.has("head.weight") ? try checkpoint.linear("head", [nil, width]) : nil
+    let output: VisionModel.Head
+    if let head, checkpoint.has("head_dist.weight") {
+      output = .distilled(head, try checkpoint.linear("head_dist", [head.weight.rows, width]))
+    } else if poolNorm != nil || pool == "avg" {
+      output = .mean(poolNorm, head)
+    } else {
+      output = .token(head)
+    }
+    let macs = output.macs
+    let shape = Shape.Tower(
+      blocks: blocks.count, width: width, heads: heads, ffn: blocks[0].hidden,
+      ffnMatrices: blocks[0].up.weight.rows == blocks[0].hidden ? 2 : 3, prefix: embedding.prefix.count,
+      hasClassifier: true, rows: rows, columns: columns, patch: patch, headMACs: macs.constant,
+      headMACsPerToken: macs.perToken)
+    let tower = VisionTower(
+      embedding: embedding, blocks: blocks,
+      finalNorm: checkpoint.has("norm.weight") ? try norm("norm", in: checkpoint) : nil, shape: shape)
+    let fallback = ImageProcessor.timm(inputSize: Size(width: columns * patch, height: rows * patch), cropPct: 0.875)
+    return VisionModel(family: "timm", tower: tower, head: output, labels: labels, processor: processor ?? fallback)
+  }
+
+  /// Prefix tokens in timm's order [class, distillation, registers] and the grid. Positions cover the prefix, or (models
+  /// with `no_embed_class`) only the patches.
+  private static func embedding(
+    _ checkpoint: Checkpoint, width: Int, patch: Int, imageSize: (Int, Int)?, norm: LayerNorm?
+  ) throws -> (VisionTower.Embedding, rows: Int, columns: Int) {
+    var prefix: [(kind: TokenKind, row: [Float])] = [
+      (.classifier, try checkpoint.tensor("cls_token", [1, 1, width]).values)
+    ]
+    if checkpoint.has("dist_token") {
+      prefix.append((.classifier, try checkpoint.tensor("dist_token", [1, 1, width]).values))
+    }
+    if checkpoint.has("reg_token") {
+      let registers = try checkpoint.tensor("reg_token", [1, nil, width])
+      for index in 0..<registers.rows { prefix.append((.register, Array(registers.row(index)))) }
+    }
+    let positions = try checkpoint.tensor("pos_embed", [1, nil, width])
+    let entries = positions.rows
+    func grid(_ count: Int) -> (Int, Int)? {
+      if let (height, width) = imageSize, (height / patch) * (width / patch) == count {
+        return (height / patch, width / patch)
+      }
+      let side = Int(Double(count).squareRoot().rounded())
+      return count > 0 && side * side == count ? (side, side) : nil
+    }
+    // With the image size known only one reading fits; without it, positions over the prefix are the common case.
+    let sized = imageSize.map { ($0.0 / patch) * ($0.1 / patch) }
+    let covers = sized.map { $0 != entries } ?? (grid(entries - prefix.count) != nil)
+    guard let (rows, columns) = grid(covers ? entries - prefix.count : entries) else {
+      throw ModelError.configuration(
+        file: "model.safetensors", key: "pos_embed", found: "\(entries) positions for \(prefix.count) prefix tokens",
+        expected: "a square patch grid, or pretrained_cfg.input_size in config.json")
+    }
+    if covers {
+      for index in prefix.indices {
+        prefix[index].row = zip(prefix[index].row, positions.row(index)).map(+)
+      }
+    }
+    let table = positions.gathered(Array((covers ? prefix.count : 0)..<entries))
+    let embedding = VisionTower.Embedding(
+      patch: patch, projection: try checkpoint.patchProjection("patch_embed.proj", width: width, patch: patch),
+      prefix: prefix, positions: PositionGrid(table, rows: rows, columns: columns, kernel: .antialiased), norm: norm)
+    return (embedding, rows, columns)
+  }
+
+  /// Heads by architecture name.
+  static func heads(of architecture: String) -> Int? {
+    let sizes: [(String, Int)] = [
+      ("_tiny_", 3), ("_small_", 6), ("_base_", 12), ("_large_", 16), ("_huge_", 16), ("_giant_patch14_dinov2", 24),
+      ("_giant_patch14_reg4_dinov2", 24), ("_so400m_", 16),
+    ]
+    return sizes.first { (architecture + "_").contains($0.0) }?.1
+  }
+
+  /// timm's evaluation transform from `pretrained_cfg`.
+  private static func processor(_ config: JSON) throws -> ImageProcessor? {
+    guard let size = config["input_size"]?.ints else { return nil }
+    guard size.count == 3, size[1] > 0, size[2] > 0 else {
+      throw ModelError.configuration(
+        file: "config.json", key: "pretrained_cfg.input_size", found: "\(size)", expected: "[3, height, width]")
+    }
+    func triple(_ key: String) -> [Float]? { config[key]?.doubles?.map { Float($0) } }
+    return .timm(
+      inputSize: Size(width: size[2], height: size[1]), cropPct: config["crop_pct"]?.double ?? 0.875,
+      cropMode: config["crop_mode"]?.string.flatMap(ImageProcessor.CropMode.init) ?? .center,
+      filter: config["interpolation"]?.string.flatMap(Resample.init) ?? .bicubic,
+      mean: triple("mean") ?? ImageProcessor.imagenetMean, std: triple("std") ?? ImageProcessor.imagenetStd)
+  }
+}

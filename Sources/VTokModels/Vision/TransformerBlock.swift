@@ -1,0 +1,252 @@
+import CVTokKernels
+import VTokCore
+import VTokTensor
+
+/// Elementwise function of an MLP.
+public enum Activation: Sendable, Equatable {
+  /// `0.5 x (1 + erf(x / √2))`
+  case gelu
+  /// `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))`
+  case geluTanh
+  /// `x sigmoid(1.702 x)`
+  case quickGELU
+  case silu
+
+  var kernel: vtok_activation {
+    switch self {
+    case .gelu: VTOK_GELU
+    case .geluTanh: VTOK_GELU_TANH
+    case .quickGELU: VTOK_QUICK_GELU
+    case .silu: VTOK_SILU
+    }
+  }
+
+  /// By the names of `hidden_act` in Hugging Face configs.
+  init?(huggingFace name: String) {
+    switch name {
+    case "gelu": self = .gelu
+    case "gelu_pytorch_tanh", "gelu_new": self = .geluTanh
+    case "quick_gelu": self = .quickGELU
+    case "silu", "swish": self = .silu
+    default: return nil
+    }
+  }
+}
+
+extension Tensor {
+  /// Applies `activation` in place.
+  mutating func activate(_ activation: Activation) {
+    vtok_bias_activation(&values, rows, width, nil, activation.kernel)
+  }
+}
+
+/// A pre-norm transformer block: `x += s1 * Attention(LN1(x))`, `x += s2 * MLP(LN2(x))`.
+///
+/// The two halves are separate calls, because methods cut between them. Scratch memory is the caller's; a half splits
+/// over rows (products, norms) or heads (attention) when given more than one thread.
+struct TransformerBlock: Sendable {
+  enum MLP: Sendable {
+    case plain(Activation)
+    /// `down(silu(a) * b)` with a, b the halves of `up(x)`.
+    case gated
+  }
+
+  let heads: Int
+  let norm1: LayerNorm
+  /// `[3 width, width]`: query, key, value rows, head-major inside each.
+  let qkv: Linear
+  let output: Linear
+  let scale1: [Float]?
+  let norm2: LayerNorm
+  let up: Linear, down: Linear
+  let mlp: MLP
+  let scale2: [Float]?
+
+  var width: Int { norm1.weight.count }
+  var headDim: Int { width / heads }
+  var hidden: Int { down.weight.columns }
+
+  /// Rows of an attention matrix that somebody asked for, and the keys.
+  struct Taps {
+    /// Rows in the sequence; empty when no attention is wanted.
+    var rows: [Int] = []
+    var logits = false, probabilities = false, keys = false
+  }
+  /// `[heads, rows, keys]`, `[heads, rows, keys]`, `[heads, n, headDim]`
+  struct Tapped {
+    var probabilities: Tensor?, logits: Tensor?, keys: Tensor?
+  }
+
+  /// Memory for sequences of up to `rows` rows.
+  final class Memory {
+    let normed: Scratch, projected: Scratch, hidden: Scratch, scores: Scratch
+    let blockRows: Int
+
+    init(rows: Int, block: TransformerBlock, threads: Int) {
+      normed = Scratch(rows * block.width)
+      projected = Scratch(rows * max(3 * block.width, block.hidden))
+      hidden = Scratch(rows * block.up.weight.rows)
+      blockRows = min(rows, 256)
+      scores = Scratch(blockRows * rows * max(1, min(threads, block.heads)))
+    }
+  }
+
+  /// First half. x `[n, width]`; `keyBias` `[n]` is added to every row of logits; `causal`: row r sees keys 0...r.
+  func attend(
+    _ x: inout Tensor, _ memory: Memory, keyBias: [Float]? = nil, causal: Bool = false, taps: Taps = Taps(),
+    threads: Int = 1
+  ) -> Tapped {
+    let n = x.rows
+    let width = width
+    let projected = Shared(memory.projected.pointer)
+    let normed = Shared(memory.normed.pointer)
+    var tapped = Tapped()
+    x.values.withUnsafeMutableBufferPointer { buffer in
+      let x = Shared(buffer.baseAddress!)
+      forRows(n, threads) { rows in
+        let start = rows.lowerBound
+        normalise(norm1, x.pointer + start * width, rows.count, into: normed.pointer + start * width)
+        let out = projected.pointer + start * 3 * width
+        qkv.weight.multiply(normed.pointer + start * width, rows.count, width, into: out, 3 * width)
+        if let bias = qkv.bias { vtok_add_bias(out, rows.count, 3 * width, bias) }
+      }
+      tapped = mix(memory, n, keyBias, causal, taps, threads)
+      // The heads' outputs lie in `normed`; the projection goes where q, k and v were.
+      forRows(n, threads) { rows in
+        let start = rows.lowerBound
+        let out = projected.pointer + start * width
+        output.weight.multiply(normed.pointer + start * width, rows.count, width, into: out, width)
+        vtok_add_residual(x.pointer + start * width, out, rows.count, width, output.bias, scale1)
+      }
+    }
+    return tapped
+  }
+
+  /// Second half.
+  func feedForward(_ x: inout Tensor, _ memory: Memory, threads: Int = 1) {
+    let n = x.rows
+    let (width, wide, hidden) = (width, up.weight.rows, hidden)
+    let normed = Shared(memory.normed.pointer)
+    let inner = Shared(memory.hidden.pointer)
+    let gated = Shared(memory.projected.pointer)
+    x.values.withUnsafeMutableBufferPointer { buffer in
+      let x = Shared(buffer.baseAddress!)
+      forRows(n, threads) { rows in
+        let start = rows.lowerBound
+        let h = normed.pointer + start * width
+        normalise(norm2, x.pointer + start * width, rows.count, into: h)
+        var a = inner.pointer + start * wide
+        up.weight.multiply(h, rows.count, width, into: a, wide)
+        switch mlp {
+        case .plain(let activation): vtok_bias_activation(a, rows.count, wide, up.bias, activation.kernel)
+        case .gated:
+          let halves = a
+          a = gated.pointer + start * hidden  // q, k and v are no longer needed
+          vtok_swiglu(halves, rows.count, hidden, up.bias, a)
+        }
+        down.weight.multiply(a, rows.count, hidden, into: h, width)
+        vtok_add_residual(x.pointer + start * width, h, rows.count, width, down.bias, scale2)
+      }
+    }
+  }
+
+  /// Attention rows that this block would form on `x`, without running it. `[heads, rows, n]`
+  func probe(_ x: Tensor, rows: [Int], logits: Bool) -> Tensor {
+    let n = x.rows
+    let (width, headDim) = (width, headDim)
+    let h = norm1(x)
+    let projected = qkv(h)
+    return Tensor(shape: [heads, rows.count, n]) { out in
+      projected.values.withUnsafeBufferPointer { p in
+        for head in 0..<heads {
+          for (index, row) in rows.enumerated() {
+            let target = out + (head * rows.count + index) * n
+            sgemm(
+              1, n, headDim, alpha: scale, p.baseAddress! + row * 3 * width + head * headDim, 3 * width,
+              p.baseAddress! + width + head * headDim, 3 * width, transposeB: true, target, n)
+            if !logits { vtok_softmax_rows(target, 1, n, n, nil) }
+          }
+        }
+      }
+    }
+  }
+
+  private var scale: Float { 1 / Float(headDim).squareRoot() }
+
+  /// softmax(q kᵀ / √d + bias) v of every head, in blocks of rows so that no n x n matrix is held for long sequences.
+  private func mix(
+    _ memory: Memory, _ n: Int, _ keyBias: [Float]?, _ causal: Bool, _ taps: Taps, _ threads: Int
+  ) -> Tapped {
+    let (width, headDim, heads, scale) = (width, headDim, heads, scale)
+    let stride = 3 * width
+    let count = taps.rows.count
+    var tapped = Tapped()
+    let projected = Shared(memory.projected.pointer)
+    let out = Shared(memory.normed.pointer)
+    let scores = Shared(memory.scores.pointer)
+    let blockRows = memory.blockRows
+    let slots = max(1, min(threads, heads))
+    if taps.keys {
+      tapped.keys = Tensor(shape: [heads, n, headDim]) { keys in
+        for head in 0..<heads {
+          for row in 0..<n {
+            (keys + (head * n + row) * headDim).update(
+              from: projected.pointer + row * stride + width + head * headDim, count: headDim)
+          }
+        }
+      }
+    }
+    let probabilities = Scratch(taps.probabilities ? heads * count * n : 0)
+    let logits = Scratch(taps.logits ? heads * count * n : 0)
+    let (sharedProbabilities, sharedLogits) = (Shared(probabilities.pointer), Shared(logits.pointer))
+    func copy(_ first: Int, _ rows: Int, _ head: Int, _ s: UnsafeMutablePointer<Float>, _ to: Shared<Float>) {
+      for (index, row) in taps.rows.enumerated() where row >= first && row < first + rows {
+        (to.pointer + (head * count + index) * n).update(from: s + (row - first) * n, count: n)
+      }
+    }
+    parallel(slots, threads: slots) { slot in
+      let s = scores.pointer + slot * blockRows * n
+      for head in Swift.stride(from: slot, to: heads, by: slots) {
+        let q = projected.pointer + head * headDim
+        for first in Swift.stride(from: 0, to: n, by: blockRows) {
+          let rows = min(blockRows, n - first)
+          sgemm(rows, n, headDim, alpha: scale, q + first * stride, stride, q + width, stride, transposeB: true, s, n)
+          if taps.logits {
+            copy(first, rows, head, s, sharedLogits)
+          }
+          if causal {
+            vtok_softmax_rows_causal(s, rows, n, n, first)
+          } else {
+            vtok_softmax_rows(s, rows, n, n, keyBias)
+          }
+          if taps.probabilities { copy(first, rows, head, s, sharedProbabilities) }
+          sgemm(
+            rows, headDim, n, s, n, q + 2 * width, stride, transposeB: false,
+            out.pointer + first * width + head * headDim, width)
+        }
+      }
+    }
+    if taps.probabilities {
+      tapped.probabilities = Tensor(shape: [heads, count, n]) {
+        $0.update(from: probabilities.pointer, count: heads * count * n)
+      }
+    }
+    if taps.logits {
+      tapped.logits = Tensor(shape: [heads, count, n]) { target in
+        target.update(from: logits.pointer, count: heads * count * n)
+        if let keyBias { vtok_add_bias(target, heads * count, n, keyBias) }
+      }
+    }
+    return tapped
+  }
+}
+
+private func normalise(_ norm: LayerNorm, _ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>) {
+  vtok_layer_norm(x, rows, norm.weight.count, norm.weight, norm.bias, norm.epsilon, out)
+}
+
+/// Splits rows over threads, in equal parts of at least 32: below that a thread costs more than it brings.
+private func forRows(_ n: Int, _ threads: Int, _ body: @Sendable (Range<Int>) -> Void) {
+  let parts = max(1, min(threads, n / 32))
+  parallel(parts, threads: parts) { part in body(part * n / parts..<(part + 1) * n / parts) }
+}

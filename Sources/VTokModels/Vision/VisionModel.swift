@@ -1,0 +1,121 @@
+import VTokCore
+import VTokImage
+import VTokTensor
+import VTokWeights
+
+/// A vision tower with its head, labels and image processor, as one checkpoint directory describes them.
+public struct VisionModel: Sendable {
+  /// The family that read it, for example `timm` or `dinov2`.
+  public let family: String
+  public let tower: VisionTower
+  public let head: Head
+  /// Names of the classes of the logits, if the checkpoint has a classifier.
+  public let labels: [String]?
+  public let processor: ImageProcessor
+
+  public var shape: Shape { Shape(tower: tower.shape) }
+
+  /// From final tokens to one vector, and on to logits.
+  public enum Head: Sendable {
+    /// The class token; `logits = classifier(token)`.
+    case token(Linear?)
+    /// Mean of the logits of class and distillation token.
+    case distilled(Linear, Linear)
+    /// Mean over patch tokens, weighted by mass, then a norm (MAE fine-tuned).
+    case mean(LayerNorm?, Linear?)
+    /// `classifier(concat(class token, mean of patch tokens))` (DINOv2).
+    case tokenAndMean(Linear)
+    /// A norm of the class token alone (CLIP).
+    case normedToken(LayerNorm)
+    /// Attention of a learned query over all tokens (SigLIP).
+    case attention(AttentionPool)
+
+    /// Multiply-adds of the head: constant, and per token.
+    var macs: (constant: Int, perToken: Int) {
+      func size(_ linear: Linear?) -> Int { linear.map { $0.weight.rows * $0.weight.columns } ?? 0 }
+      switch self {
+      case .token(let linear), .mean(_, let linear): return (size(linear), 0)
+      case .distilled(let a, let b): return (size(a) + size(b), 0)
+      case .tokenAndMean(let linear): return (size(linear), 0)
+      case .normedToken: return (0, 0)
+      case .attention(let pool): return pool.macs
+      }
+    }
+  }
+
+  /// What one image becomes.
+  public struct Output: Sendable {
+    /// Tokens after the final norm (where the family has one) and after every reduction; prefix rows first.
+    public let tokens: TokenSequence
+    /// `[width]`
+    public let pooled: [Float]
+    /// `[classes]`; nil without a classifier.
+    public let logits: [Float]?
+    /// Logits of every head before they are averaged (distilled models); else empty.
+    public let parts: [[Float]]
+  }
+
+  /// Runs one image. Pixels `[3, height, width]`, normalised.
+  /// - Parameter dense: the patch grid of the image before a method shrank it; nil: that of `pixels`.
+  public func callAsFunction(
+    _ pixels: Tensor, run: inout Run, dense: (rows: Int, columns: Int)? = nil, threads: Int = 1
+  ) throws(CompressionError) -> Output {
+    let embedded = tower.embed(pixels, dense: dense)
+    let tokens = try tower.forward([embedded], run: &run, threads: threads)[0]
+    return head.apply(to: tokens)
+  }
+
+  /// A dense run.
+  public func callAsFunction(_ pixels: Tensor, threads: Int = 1) -> Output {
+    var run = Run(.dense(shape))
+    return try! self(pixels, run: &run, threads: threads)  // no method, nothing to refuse
+  }
+
+  /// The families, in the order they are asked whether a checkpoint is theirs.
+  static let families: [(name: String, matches: (Checkpoint) -> Bool, load: (Checkpoint) throws -> VisionModel)] = [
+    ("timm", TimmViT.matches, TimmViT.load),
+    ("clip", CLIP.matches, CLIP.loadVision),
+    ("siglip", SigLIP.matches, SigLIP.loadVision),
+    ("dinov2", DINOv2.matches, DINOv2.load),
+    ("vit", HuggingFaceViT.matches, HuggingFaceViT.load),
+  ]
+
+  /// Loads whatever family the checkpoint belongs to.
+  /// - Throws: `ModelError`, `WeightError` or `JSONError`.
+  public static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
+    guard let family = families.first(where: { $0.matches(checkpoint) }) else {
+      let config = checkpoint.config
+      let type = config["model_type"]?.string ?? config["architecture"]?.string
+      throw ModelError.unknownFamily(
+        found: type.map { "model type '\($0)'" } ?? "no model_type or architecture in config.json",
+        known: families.map(\.name))
+    }
+    return try family.load(checkpoint)
+  }
+}
+
+extension VisionModel.Head {
+  func apply(to tokens: TokenSequence) -> VisionModel.Output {
+    func output(_ pooled: [Float], _ parts: [[Float]]) -> VisionModel.Output {
+      let logits = parts.isEmpty ? nil : parts[0].indices.map { i in parts.reduce(0) { $0 + $1[i] } / Float(parts.count) }
+      return VisionModel.Output(tokens: tokens, pooled: pooled, logits: logits, parts: parts.count > 1 ? parts : [])
+    }
+    func classify(_ linear: Linear?, _ row: [Float]) -> [[Float]] {
+      linear.map { [$0(Tensor(row, shape: [1, row.count])).values] } ?? []
+    }
+    let first = Array(tokens.x.row(0))
+    // Patch rows weighted by mass: the plain mean when nothing was merged, and ToMe's and DiffRate's own pooling.
+    func patchMean() -> [Float] { tokens.x.mean(of: tokens.rows(.patch), weights: tokens.mass) }
+    switch self {
+    case .token(let linear): return output(first, classify(linear, first))
+    case .distilled(let a, let b): return output(first, classify(a, first) + classify(b, Array(tokens.x.row(1))))
+    case .mean(let norm, let linear):
+      let mean = Tensor(patchMean(), shape: [1, first.count])
+      let pooled = (norm.map { $0(mean) } ?? mean).values
+      return output(pooled, classify(linear, pooled))
+    case .tokenAndMean(let linear): return output(first, classify(linear, first + patchMean()))
+    case .normedToken(let norm): return output(norm(Tensor(first, shape: [1, first.count])).values, [])
+    case .attention(let pool): return output(pool(tokens.x), [])
+    }
+  }
+}

@@ -1,0 +1,223 @@
+import CVTokKernels
+import VTokCore
+import VTokTensor
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Foundation
+#endif
+
+/// A vision transformer of any family: what differs between families is what they read into these fields.
+public struct VisionTower: Sendable {
+  /// Patches to tokens.
+  struct Embedding: Sendable {
+    let patch: Int
+    /// `[width, 3 * patch * patch]`
+    let projection: Linear
+    /// Prefix rows ready to use (positions added where the family adds them), with their kinds.
+    let prefix: [(kind: TokenKind, row: [Float])]
+    let positions: PositionGrid
+    /// CLIP normalises before the first block.
+    let norm: LayerNorm?
+  }
+
+  let embedding: Embedding
+  let blocks: [TransformerBlock]
+  /// Norm of all tokens after the last block; nil where the family has none or norms the pooled vector only.
+  let finalNorm: LayerNorm?
+  public let shape: Shape.Tower
+
+  /// Tokens entering block 0. Pixels `[3, height, width]`; rows and columns that do not fill a patch are dropped.
+  public func embed(_ pixels: Tensor, dense: (rows: Int, columns: Int)? = nil) -> TokenSequence {
+    let patch = embedding.patch
+    let (height, width) = (pixels.shape[1], pixels.shape[2])
+    let (rows, columns) = (height / patch, width / patch)
+    precondition(rows > 0 && columns > 0, "an image of \(width)x\(height) is smaller than one patch of \(patch)")
+    let channels = shape.width
+    let prefix = embedding.prefix.count
+    let table = embedding.positions.table(rows: rows, columns: columns)
+    let area = 3 * patch * patch
+    let flat = Scratch(rows * columns * area)  // patches row-major, each as (channel, row, column)
+    pixels.values.withUnsafeBufferPointer { source in
+      var target = flat.pointer
+      for row in 0..<rows {
+        for column in 0..<columns {
+          for channel in 0..<3 {
+            var from = source.baseAddress! + (channel * height + row * patch) * width + column * patch
+            for _ in 0..<patch {
+              target.update(from: from, count: patch)
+              target += patch
+              from += width
+            }
+          }
+        }
+      }
+    }
+    var x = Tensor(shape: [prefix + rows * columns, channels]) { out in
+      for (index, token) in embedding.prefix.enumerated() { (out + index * channels).update(from: token.row, count: channels) }
+      let patches = out + prefix * channels
+      patches.update(from: table.values, count: rows * columns * channels)
+      embedding.projection.weight.multiply(flat.pointer, rows * columns, area, beta: 1, into: patches, channels)
+      if let bias = embedding.projection.bias { vtok_add_bias(patches, rows * columns, channels, bias) }
+    }
+    if let norm = embedding.norm { x = norm(x) }
+    return TokenSequence(
+      x: x, kind: embedding.prefix.map(\.kind) + [TokenKind](repeating: .patch, count: rows * columns),
+      origin: Self.origin(prefix: prefix, rows: rows, columns: columns, dense: dense ?? (rows, columns)))
+  }
+
+  /// Provenance of the grid: itself, or, when the image was shrunk, the patches of the dense grid under every token,
+  /// weighted by area.
+  private static func origin(prefix: Int, rows: Int, columns: Int, dense: (rows: Int, columns: Int)) -> Origin {
+    if (rows, columns) == dense {
+      return Origin([Int?](repeating: nil, count: prefix) + (0..<rows * columns).map { $0 })
+    }
+    func overlaps(_ count: Int, _ full: Int) -> [[(Int, Double)]] {
+      (0..<count).map { index in
+        let low = Double(index * full) / Double(count)
+        let high = Double((index + 1) * full) / Double(count)
+        return (Int(low)..<min(full, Int(high.rounded(.up)))).compactMap { cell in
+          let share = (min(high, Double(cell + 1)) - max(low, Double(cell))) / (high - low)
+          return share > 1e-9 ? (cell, share) : nil
+        }
+      }
+    }
+    let vertical = overlaps(rows, dense.rows)
+    let horizontal = overlaps(columns, dense.columns)
+    var offsets = [Int32](repeating: 0, count: prefix + 1)
+    var patches: [Int32] = []
+    var weights: [Float] = []
+    for down in vertical {
+      for across in horizontal {
+        // The anchor is the cell with the largest share, so that `keep` names the patch a token mostly shows.
+        let cells = down.flatMap { v in across.map { h in (v.0 * dense.columns + h.0, v.1 * h.1) } }
+        for (cell, share) in cells.sorted(by: { ($1.1, $0.0) < ($0.1, $1.0) }) {
+          patches.append(Int32(cell))
+          weights.append(Float(share))
+        }
+        offsets.append(Int32(patches.count))
+      }
+    }
+    return Origin(offsets: offsets, patches: patches, weights: weights)
+  }
+
+  /// Runs the tiles of one image through all blocks in lockstep, letting methods look and act at every site, and the
+  /// final norm. Stops after block `last`.
+  public func forward(_ tiles: [TokenSequence], run: inout Run, through last: Int? = nil, threads: Int = 1)
+    throws(CompressionError) -> [TokenSequence]
+  {
+    var tiles = tiles
+    let clock = ContinuousClock()
+    let start = clock.now
+    run.enterTower(patches: tiles.reduce(0) { $0 + $1.rows(.patch).count })
+    let end = min(blocks.count, (last ?? blocks.count - 1) + 1)
+    if let first = blocks.first {
+      let memory = TransformerBlock.Memory(rows: tiles.map(\.count).max() ?? 0, block: first, threads: threads)
+      for index in 0..<end { try pass(index, &tiles, memory, &run, threads) }
+    }
+    if let finalNorm, end == blocks.count {
+      for index in tiles.indices { tiles[index].x = finalNorm(tiles[index].x) }
+    }
+    try run.act(at: .features, on: &tiles)
+    run.leaveTower(rows: tiles.map(\.count), seconds: start.duration(to: clock.now) / .seconds(1))
+    return tiles
+  }
+
+  private func pass(
+    _ index: Int, _ tiles: inout [TokenSequence], _ memory: TransformerBlock.Memory, _ run: inout Run, _ threads: Int
+  ) throws(CompressionError) {
+    let block = blocks[index]
+    let (middle, end) = (Site.block(index, .middle), Site.block(index, .end))
+    let requests = run.requests(middle) + run.requests(end)
+    var layer = Trace.Layer(rows: tiles.map(\.count))
+    var tapped: [(ids: [Int32], rows: [Int], TransformerBlock.Tapped)] = []
+    for position in tiles.indices {
+      let tokens = tiles[position]
+      let bias = run.massBias && tokens.mass.contains { $0 != 1 } ? tokens.mass.map(logf) : nil
+      let taps = self.taps(for: requests.map(\.request), on: tokens)
+      let found = block.attend(&tiles[position].x, memory, keyBias: bias, taps: taps, threads: threads)
+      tapped.append((tokens.id, taps.rows, found))
+    }
+    try visit(middle, &tiles, tapped, next: nil, &layer, &run)
+    layer.mlpRows = tiles.map(\.count)
+    for position in tiles.indices { block.feedForward(&tiles[position].x, memory, threads: threads) }
+    try visit(end, &tiles, tapped, next: index + 1 < blocks.count ? blocks[index + 1] : nil, &layer, &run)
+    run.passBlock(layer)
+  }
+
+  /// What attention must keep, so that every request can be answered from one pass.
+  private func taps(for requests: [Request], on tokens: TokenSequence) -> TransformerBlock.Taps {
+    var taps = TransformerBlock.Taps()
+    for request in requests {
+      taps.keys = taps.keys || request.keys
+      guard request.attention != .none else { continue }
+      taps.logits = taps.logits || request.values == .logits
+      taps.probabilities = taps.probabilities || request.values == .probabilities
+      let rows = Self.rows(request.attention, of: tokens)
+      if rows.count > taps.rows.count { taps.rows = rows }
+    }
+    return taps
+  }
+
+  private static func rows(_ wanted: Rows, of tokens: TokenSequence) -> [Int] {
+    switch wanted {
+    case .all: Array(0..<tokens.count)
+    case .classifier: Array(tokens.rows(.classifier).prefix(1))
+    case .none, .last, .text: []
+    }
+  }
+
+  /// Hands out the recordings of a site and lets the methods act.
+  private func visit(
+    _ site: Site, _ tiles: inout [TokenSequence], _ tapped: [(ids: [Int32], rows: [Int], TransformerBlock.Tapped)],
+    next: TransformerBlock?, _ layer: inout Trace.Layer, _ run: inout Run
+  ) throws(CompressionError) {
+    for (method, request) in run.requests(site) {
+      for (position, tokens) in tiles.enumerated() {
+        let (ids, tappedRows, found) = tapped[position]
+        let source = request.values == .logits ? found.logits : found.probabilities
+        var rowIDs: [Int32] = []
+        var attention: Tensor?
+        if request.attention != .none, let source {
+          let rows = request.attention == .all ? tappedRows : Array(tappedRows.prefix(1))
+          rowIDs = rows.map { ids[$0] }
+          attention = Self.first(rows.count, of: source, summed: request.summed)
+        }
+        var probe: Tensor?
+        if request.probe != .none, let next {
+          let rows = Self.rows(request.probe, of: tokens)
+          probe = next.probe(tokens.x, rows: rows, logits: request.values == .logits)
+          layer.probes.append(Trace.Probe(rows: rows.count, keys: tokens.count))
+          if rowIDs.isEmpty { rowIDs = rows.map { tokens.id[$0] } }
+        }
+        run.record(
+          Recording(
+            ids: request.probe != .none ? tokens.id : ids, rowIDs: rowIDs, attention: attention, probe: probe,
+            keys: request.keys ? found.keys : nil), for: method, at: site, sequence: position)
+      }
+    }
+    try run.act(at: site, on: &tiles)
+  }
+
+  /// The first `count` rows of `[heads, rows, keys]`, added up when `summed`.
+  private static func first(_ count: Int, of source: Tensor, summed: Bool) -> Tensor {
+    let (heads, rows, keys) = (source.shape[0], source.shape[1], source.shape[2])
+    if !summed, count == rows { return source }
+    return Tensor(shape: summed ? [heads, keys] : [heads, count, keys]) { out in
+      source.values.withUnsafeBufferPointer { from in
+        for head in 0..<heads {
+          for row in 0..<count {
+            let line = from.baseAddress! + (head * rows + row) * keys
+            let target = out + (summed ? head : head * count + row) * keys
+            if summed, row > 0 {
+              vtok_accumulate(target, line, keys, 1)
+            } else {
+              target.update(from: line, count: keys)
+            }
+          }
+        }
+      }
+    }
+  }
+}
