@@ -3,12 +3,20 @@
 // #embed is C23; clang accepts it in earlier modes too and only remarks on that.
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
-_Alignas(64) const unsigned char vtok_tiny_weights[] = {
+static _Alignas(64) const unsigned char weights[] = {
 #embed "model.safetensors"
 };
-const size_t vtok_tiny_weights_size = sizeof vtok_tiny_weights;
 
-const unsigned char vtok_tiny_config[] = {
+static const unsigned char config[] = {
 #embed "config.json"
 };
-const size_t vtok_tiny_config_size = sizeof vtok_tiny_config;
+
+const void *vtok_tiny_weights(size_t *size) {
+  *size = sizeof weights;
+  return weights;
+}
+
+const void *vtok_tiny_config(size_t *size) {
+  *size = sizeof config;
+  return config;
+}

@@ -24,22 +24,25 @@ public struct LoadedModel: Sendable {
     let path = nameOrDirectory.split(separator: "/")
     return LoadedModel(
       name: path.last.map(String.init) ?? nameOrDirectory, vision: vision, sha256: checksum(checkpoint),
-      unusedTensors: checkpoint.unusedNames)
+      unusedTensors: checkpoint.unusedNames())
   }
 
   /// The files behind a name or a directory, not yet a model.
   public static func checkpoint(_ nameOrDirectory: String) throws -> Checkpoint {
     if nameOrDirectory == "vtok-tiny" {
+      var sizes = (config: 0, weights: 0)
+      let config = vtok_tiny_config(&sizes.config)
+      let weights = vtok_tiny_weights(&sizes.weights)
       return try Checkpoint(
-        config: UnsafeRawBufferPointer(start: vtok_tiny_config, count: vtok_tiny_config_size),
-        weights: UnsafeRawBufferPointer(start: vtok_tiny_weights, count: vtok_tiny_weights_size), name: "vtok-tiny")
+        name: nameOrDirectory, config: UnsafeRawBufferPointer(start: config, count: sizes.config),
+        weights: UnsafeRawBufferPointer(start: weights, count: sizes.weights))
     }
     return try Checkpoint(directory: nameOrDirectory)
   }
 
   static func checksum(_ checkpoint: Checkpoint) -> String {
     var hash = SHA256()
-    for file in checkpoint.weightFiles { hash.update(bufferPointer: file.bytes) }
+    for file in checkpoint.files { hash.update(bufferPointer: file.bytes) }
     return hash.finalize().map { byte in
       let digits = String(byte, radix: 16)
       return digits.count == 1 ? "0" + digits : digits

@@ -3,9 +3,7 @@
 #include <stddef.h>
 
 // The embedded classifier `vtok-tiny`: its two published files, byte for byte, inside the binary.
-extern const unsigned char vtok_tiny_weights[];  // model.safetensors, 8-byte aligned
-extern const size_t vtok_tiny_weights_size;
-extern const unsigned char vtok_tiny_config[];  // config.json
-extern const size_t vtok_tiny_config_size;
+const void *vtok_tiny_weights(size_t *size);  // model.safetensors, 64-byte aligned
+const void *vtok_tiny_config(size_t *size);   // config.json
 
 #endif

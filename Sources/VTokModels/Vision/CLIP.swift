@@ -61,7 +61,7 @@ public struct CLIP: Sendable {
   /// Both towers, for zero-shot classification.
   public static func load(_ checkpoint: Checkpoint) throws -> CLIP {
     let vision = try loadVision(checkpoint)
-    let config = HuggingFaceConfig(json: checkpoint.config["text_config"] ?? .object([]))
+    let config = HuggingFaceConfig(json: checkpoint.config["text_config"] ?? [:])
     // Original OpenAI configs carry eos 2, which is not the id in their text: the end is then the largest id.
     let eos = config.json["eos_token_id"]?.int ?? 49407
     let text = try TextTower(

@@ -65,10 +65,15 @@ extension ImageProcessor {
   static func huggingFace(_ checkpoint: Checkpoint, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws
     -> ImageProcessor
   {
+    let json =
+      try checkpoint.json("preprocessor_config.json") ?? checkpoint.json("processor_config.json")?["image_processor"]
+    return try json.map { try huggingFace($0, fallback: fallback, bareSizeIsSquare: bareSizeIsSquare) } ?? fallback
+  }
+
+  package static func huggingFace(_ json: JSON, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws
+    -> ImageProcessor
+  {
     let file = "preprocessor_config.json"
-    guard
-      let json = try checkpoint.json(file) ?? checkpoint.json("processor_config.json")?["image_processor"]
-    else { return fallback }
     var processor = fallback
     func fail(_ key: String, _ expected: String) -> ModelError {
       .configuration(file: file, key: key, found: json[key]?.text() ?? "missing", expected: expected)

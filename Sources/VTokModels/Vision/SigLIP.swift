@@ -66,7 +66,7 @@ public struct SigLIP: Sendable {
     let vision = try loadVision(checkpoint)
     let view = checkpoint["text_model"]
     let text = try TextTower(
-      view, HuggingFaceConfig(json: checkpoint.config["text_config"] ?? .object([])), causal: false,
+      view, HuggingFaceConfig(json: checkpoint.config["text_config"] ?? [:]), causal: false,
       activation: .geluTanh, epsilon: 1e-6, end: .lastPosition, head: try view.linear("head", [nil, nil]))
     return SigLIP(
       vision: vision, text: text, logitScale: try checkpoint.tensor("logit_scale", [1]).values[0],
@@ -78,7 +78,10 @@ public struct SigLIP: Sendable {
   /// L2-normalised text vector of one padded sequence.
   public func embed(_ ids: [Int]) -> [Float] { normalised(text(ids).projected) }
 
-  /// `exp(logit_scale) u · v + logit_bias` for every text; the probability of each is its sigmoid.
+  /// The probability that a logit stands for.
+  public static func probability(_ logit: Float) -> Float { 1 / (1 + expf(-logit)) }
+
+  /// `exp(logit_scale) u · v + logit_bias` for every text.
   public func logits(image: [Float], texts: [[Float]]) -> [Float] {
     texts.map { v in expf(logitScale) * zip(image, v).reduce(0) { $0 + $1.0 * $1.1 } + logitBias }
   }

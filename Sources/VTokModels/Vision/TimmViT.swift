@@ -8,7 +8,7 @@ import VTokWeights
 ///
 /// Sizes come from the tensors. Only the number of heads is not in them: it is `model_args.num_heads`, or follows from
 /// the architecture's name.
-enum TimmViT {
+package enum TimmViT {
   static func matches(_ checkpoint: Checkpoint) -> Bool {
     checkpoint.config["architecture"] != nil
       || (checkpoint.config["model_type"] == nil && checkpoint.has("blocks.0.attn.qkv.weight"))
@@ -23,17 +23,17 @@ enum TimmViT {
         file: "config.json", key: "architecture", found: "'\(architecture)'",
         expected: "a known timm name (vit_small_..., deit_base_...) or model_args.num_heads")
     }
-    let pretrained = config["pretrained_cfg"] ?? .object([])
+    let pretrained = config["pretrained_cfg"] ?? [:]
     let size = pretrained["input_size"]?.ints
     return try load(
       checkpoint, architecture: architecture, heads: heads, pool: config["global_pool"]?.string,
       imageSize: size.flatMap { $0.count == 3 ? ($0[1], $0[2]) : nil }, processor: processor(pretrained),
-      labels: pretrained["label_names"]?.array?.compactMap(\.string))
+      labels: pretrained["label_names"]?.strings)
   }
 
   /// - Parameters:
   ///   - imageSize: height and width the positions are for; nil: a square grid.
-  static func load(
+  package static func load(
     _ checkpoint: Checkpoint, architecture: String, heads: Int, pool: String? = nil, imageSize: (Int, Int)? = nil,
     processor: ImageProcessor? = nil, labels: [String]? = nil
   ) throws -> VisionModel {

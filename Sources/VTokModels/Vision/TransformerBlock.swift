@@ -181,6 +181,7 @@ struct TransformerBlock: Sendable {
     let stride = 3 * width
     let count = taps.rows.count
     var tapped = Tapped()
+    let wanted = taps.rows
     let projected = Shared(memory.projected.pointer)
     let out = Shared(memory.normed.pointer)
     let scores = Shared(memory.scores.pointer)
@@ -199,8 +200,8 @@ struct TransformerBlock: Sendable {
     let probabilities = Scratch(taps.probabilities ? heads * count * n : 0)
     let logits = Scratch(taps.logits ? heads * count * n : 0)
     let (sharedProbabilities, sharedLogits) = (Shared(probabilities.pointer), Shared(logits.pointer))
-    func copy(_ first: Int, _ rows: Int, _ head: Int, _ s: UnsafeMutablePointer<Float>, _ to: Shared<Float>) {
-      for (index, row) in taps.rows.enumerated() where row >= first && row < first + rows {
+    @Sendable func copy(_ first: Int, _ rows: Int, _ head: Int, _ s: UnsafeMutablePointer<Float>, _ to: Shared<Float>) {
+      for (index, row) in wanted.enumerated() where row >= first && row < first + rows {
         (to.pointer + (head * count + index) * n).update(from: s + (row - first) * n, count: n)
       }
     }

@@ -72,13 +72,18 @@ public struct VisionModel: Sendable {
   }
 
   /// The families, in the order they are asked whether a checkpoint is theirs.
-  static let families: [(name: String, matches: (Checkpoint) -> Bool, load: (Checkpoint) throws -> VisionModel)] = [
-    ("timm", TimmViT.matches, TimmViT.load),
-    ("clip", CLIP.matches, CLIP.loadVision),
-    ("siglip", SigLIP.matches, SigLIP.loadVision),
-    ("dinov2", DINOv2.matches, DINOv2.load),
-    ("vit", HuggingFaceViT.matches, HuggingFaceViT.load),
+  static let families: [Family] = [
+    Family(name: "timm", matches: TimmViT.matches, load: TimmViT.load),
+    Family(name: "clip", matches: CLIP.matches, load: CLIP.loadVision),
+    Family(name: "siglip", matches: SigLIP.matches, load: SigLIP.loadVision),
+    Family(name: "dinov2", matches: DINOv2.matches, load: DINOv2.load),
+    Family(name: "vit", matches: HuggingFaceViT.matches, load: HuggingFaceViT.load),
   ]
+  struct Family: Sendable {
+    let name: String
+    let matches: @Sendable (Checkpoint) -> Bool
+    let load: @Sendable (Checkpoint) throws -> VisionModel
+  }
 
   /// Loads whatever family the checkpoint belongs to.
   /// - Throws: `ModelError`, `WeightError` or `JSONError`.
@@ -108,7 +113,9 @@ extension VisionModel.Head {
     func patchMean() -> [Float] { tokens.x.mean(of: tokens.rows(.patch), weights: tokens.mass) }
     switch self {
     case .token(let linear): return output(first, classify(linear, first))
-    case .distilled(let a, let b): return output(first, classify(a, first) + classify(b, Array(tokens.x.row(1))))
+    case .distilled(let a, let b):
+      let second = Array(tokens.x.row(1))
+      return output(zip(first, second).map { ($0 + $1) / 2 }, classify(a, first) + classify(b, second))
     case .mean(let norm, let linear):
       let mean = Tensor(patchMean(), shape: [1, first.count])
       let pooled = (norm.map { $0(mean) } ?? mean).values

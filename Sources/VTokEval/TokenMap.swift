@@ -1,0 +1,118 @@
+import VTokCore
+import VTokImage
+
+/// Which patches of an image every token stands for, and where the patch grid lies on the image.
+public struct TokenMap: Sendable {
+  /// Patch grid.
+  public let rows: Int, columns: Int
+  /// The part of the image that the grid covers, in pixels.
+  public let region: ImageProcessor.Region
+  /// Patches of every token.
+  public let origin: Origin
+
+  public init(rows: Int, columns: Int, region: ImageProcessor.Region, origin: Origin) {
+    (self.rows, self.columns, self.region, self.origin) = (rows, columns, region, origin)
+  }
+
+  /// The token each patch went to (the one with most of it, where several have a share); -1 for pruned patches.
+  public var owners: [Int] {
+    var owner = [Int](repeating: -1, count: rows * columns)
+    var share = [Float](repeating: 0, count: rows * columns)
+    for token in 0..<origin.offsets.count - 1 {
+      for entry in origin.range(token) {
+        let patch = Int(origin.patches[entry])
+        if patch < owner.count, origin.weights[entry] > share[patch] {
+          (owner[patch], share[patch]) = (token, origin.weights[entry])
+        }
+      }
+    }
+    return owner
+  }
+
+  /// The image with its tokens drawn in: pruned patches dimmed, patches merged into one token tinted alike, tokens
+  /// outlined, and what the model never saw (cropped away) nearly black. The longer side becomes 448 to 896 pixels.
+  public func drawn(on image: Image) -> Image {
+    let longest = max(image.width, image.height)
+    let scale = Double(min(max(longest, 448), 896)) / Double(longest)
+    let width = max(1, Int((Double(image.width) * scale).rounded()))
+    let height = max(1, Int((Double(image.height) * scale).rounded()))
+    var canvas = image.resized(width: width, height: height, filter: .bicubic)
+
+    let owners = owners
+    var size = [Int](repeating: 0, count: max(0, origin.offsets.count - 1))
+    for owner in owners where owner >= 0 { size[owner] += 1 }
+    // Cell of every pixel column and row; -1 outside the grid.
+    func cells(_ count: Int, _ start: Double, _ length: Double, _ parts: Int) -> [Int] {
+      (0..<count).map { pixel in
+        let place = ((Double(pixel) + 0.5) / scale - start) / length * Double(parts)
+        return place >= 0 && place < Double(parts) ? Int(place) : -1
+      }
+    }
+    let across = cells(width, region.x, region.width, columns)
+    let down = cells(height, region.y, region.height, rows)
+    let outside = -2
+    func owner(_ x: Int, _ y: Int) -> Int {
+      guard across[x] >= 0, down[y] >= 0 else { return outside }
+      return owners[down[y] * columns + across[x]]
+    }
+
+    canvas.rgb.withUnsafeMutableBufferPointer { pixels in
+      for y in 0..<height {
+        for x in 0..<width {
+          let token = owner(x, y)
+          let base = (y * width + x) * 3
+          let edge =
+            (x + 1 < width && owner(x + 1, y) != token) || (y + 1 < height && owner(x, y + 1) != token)
+          let luma =
+            (Double(pixels[base]) * 0.299 + Double(pixels[base + 1]) * 0.587 + Double(pixels[base + 2]) * 0.114)
+          for channel in 0..<3 {
+            var value = Double(pixels[base + channel])
+            switch token {
+            case outside: value = luma * 0.12
+            case -1: value = luma * 0.28 + 10
+            case let kept:
+              if size[kept] > 1 { value = value * 0.58 + TokenMap.tint(kept)[channel] * 0.42 }
+              if edge { value = value * 0.25 + 255 * 0.75 }
+            }
+            pixels[base + channel] = UInt8(min(max(value, 0), 255))
+          }
+        }
+      }
+    }
+    return canvas
+  }
+
+  /// A colour per token, neighbours in number far apart in hue (golden angle).
+  private static func tint(_ token: Int) -> [Double] {
+    let hue = (Double(token) * 0.618_033_988_75).truncatingRemainder(dividingBy: 1) * 6
+    let x = 1 - abs(hue.truncatingRemainder(dividingBy: 2) - 1)
+    let rgb: [Double]
+    switch Int(hue) {
+    case 0: rgb = [1, x, 0]
+    case 1: rgb = [x, 1, 0]
+    case 2: rgb = [0, 1, x]
+    case 3: rgb = [0, x, 1]
+    case 4: rgb = [x, 0, 1]
+    default: rgb = [1, 0, x]
+    }
+    return rgb.map { $0 * 255 }
+  }
+
+  /// Pictures of equal height side by side with a thin gap, stages of one image from left to right.
+  public static func strip(_ images: [Image], gap: Int = 6) -> Image {
+    precondition(!images.isEmpty)
+    let height = images.map(\.height).max()!
+    let width = images.reduce(0) { $0 + $1.width } + gap * (images.count - 1)
+    var rgb = [UInt8](repeating: 255, count: width * height * 3)
+    var left = 0
+    for image in images {
+      for y in 0..<image.height {
+        let from = y * image.width * 3
+        rgb.replaceSubrange(
+          (y * width + left) * 3..<(y * width + left + image.width) * 3, with: image.rgb[from..<from + image.width * 3])
+      }
+      left += image.width + gap
+    }
+    return Image(width: width, height: height, rgb: rgb)
+  }
+}
