@@ -12,7 +12,6 @@ struct jpeg_job {
   struct jpeg_decompress_struct jpeg;
   jmp_buf escape;
   vtok_image_status *status;
-  bool cut;  // the bytes ended without an EOI marker
   const uint8_t *bytes;
   size_t count;
   vtok_image_header *header;
@@ -77,23 +76,16 @@ static void on_progress(j_common_ptr jpeg) {
 
 static void on_source(j_decompress_ptr jpeg) { (void)jpeg; }
 
-// Called when all bytes are used. A file that lacks nothing but its EOI marker is whole; give it one. Where samples are
-// missing too, the marker makes the entropy decoder warn, and that is an error.
+// Called when all bytes are used. libjpeg's own sources would invent an end marker and go on; a cut file is an error
+// here, as in Pillow. It also covers a progressive file cut between two scans, which no decoder could tell otherwise.
 static boolean on_empty(j_decompress_ptr jpeg) {
-  static const JOCTET end[2] = {0xff, JPEG_EOI};
-  struct jpeg_job *job = jpeg->client_data;
-  if (job->cut) fail(job, VTOK_IMAGE_CORRUPT, "the file ends too early");
-  job->cut = true;
-  jpeg->src->next_input_byte = end;
-  jpeg->src->bytes_in_buffer = 2;
-  return TRUE;
+  fail(jpeg->client_data, VTOK_IMAGE_CORRUPT, "the file ends too early");
+  return FALSE;
 }
 
 static void on_skip(j_decompress_ptr jpeg, long count) {
   if (count <= 0) return;
-  if ((size_t)count > jpeg->src->bytes_in_buffer) {
-    fail(jpeg->client_data, VTOK_IMAGE_CORRUPT, "the file ends too early");
-  }
+  if ((size_t)count > jpeg->src->bytes_in_buffer) on_empty(jpeg);
   jpeg->src->next_input_byte += count;
   jpeg->src->bytes_in_buffer -= (size_t)count;
 }
@@ -114,7 +106,6 @@ static void read_header(struct jpeg_job *job) {
   jpeg->src = &job->source;
   if (job->header) jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xffff);
   jpeg_read_header(jpeg, TRUE);
-  if (job->cut) fail(job, VTOK_IMAGE_CORRUPT, "the file ends before its first scan");
   if (jpeg->data_precision != 8) fail(job, VTOK_IMAGE_UNSUPPORTED, "its samples do not have 8 bits");
   int parts = jpeg->num_components;
   if (parts != 1 && parts != 3 && parts != 4) {
@@ -161,8 +152,6 @@ static void read_pixels(struct jpeg_job *job) {
       for (int c = 0; c < 3; c++) rgb[x * 3 + c] = (uint8_t)(cmyk[3] - scaled(255u - cmyk[c], cmyk[3]));
     }
   }
-  // Of a file in several scans a whole one may be missing, and no decoder would see that.
-  if (job->cut && jpeg_has_multiple_scans(jpeg)) fail(job, VTOK_IMAGE_CORRUPT, "the file ends before its last scan");
 }
 
 static bool read_job(struct jpeg_job *job, void (*work)(struct jpeg_job *)) {

@@ -13,6 +13,12 @@ public struct DecodedImage: Sendable, Equatable {
   public let format: ImageFormat
   /// EXIF orientation 1...8 as stored; 1 where the file has none.
   public let orientation: Int
+
+  public init(image: Image, format: ImageFormat, orientation: Int = 1) {
+    self.image = image
+    self.format = format
+    self.orientation = orientation
+  }
 }
 
 /// Limits and choices of decoding.
