@@ -1,0 +1,52 @@
+import CVTokImage
+
+/// Why a picture could not be read or written.
+public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
+  public enum Kind: String, Sendable {
+    /// The file cannot be opened or read: missing, a folder, a pipe, no permission.
+    case unreadable
+    /// The content is neither PNG nor JPEG, or a flavour of them that is not read.
+    case unsupportedFormat = "unsupported-format"
+    /// The content is damaged, cut or empty.
+    case corrupt
+    /// The picture or the file is above a limit. No memory was taken for it.
+    case tooLarge = "too-large"
+    case outOfMemory = "out-of-memory"
+  }
+
+  public let kind: Kind
+  /// What is wrong, what was found and what was expected, with the path where there is one. No full stop.
+  public let message: String
+
+  public init(_ kind: Kind, _ message: String) {
+    self.kind = kind
+    self.message = message
+  }
+
+  public var description: String { message }
+
+  /// The error of a failed call into the C target.
+  init(_ status: vtok_image_status, format: ImageFormat) {
+    let text = withUnsafeBytes(of: status.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    switch vtok_image_code(UInt32(status.code)) {
+    case VTOK_IMAGE_UNSUPPORTED:
+      self.init(.unsupportedFormat, "this kind of \(format.name) is not supported: \(text)")
+    case VTOK_IMAGE_NO_MEMORY:
+      self.init(.outOfMemory, "not enough memory for the \(format.name) file: \(text)")
+    default:
+      self.init(.corrupt, "the \(format.name) data is damaged or cut: \(text)")
+    }
+  }
+
+  /// The same with the file's name before it.
+  func named(_ path: String) -> ImageError { ImageError(kind, "\(printable(path)): \(message)") }
+}
+
+/// `path` on one line: a name may hold line breaks and terminal codes.
+func printable(_ path: String) -> String {
+  var text = ""
+  for scalar in path.unicodeScalars {
+    text += scalar.value < 32 || scalar.value == 127 ? scalar.escaped(asASCII: true) : String(scalar)
+  }
+  return text
+}
