@@ -1,0 +1,221 @@
+import Synchronization
+import VTokTensor
+
+/// A model as published: its configuration and its tensors, asked for by path and expected shape.
+/// ```swift
+/// let checkpoint = try Checkpoint(directory: "dinov2-small")
+/// let block = checkpoint["blocks"][3]
+/// let qkv = try block.weight("attn.qkv.weight", [3 * c, c])  // blocks.3.attn.qkv.weight
+/// ```
+/// A view below a prefix is a `Checkpoint` too; all views of one checkpoint share its files and its record of which
+/// tensors were asked for. Opening maps the files and checks their headers; it reads no weights.
+public struct Checkpoint: Sendable {
+  let store: CheckpointStore
+  /// Prepended, with a dot, to every name asked for; empty at the root.
+  public let prefix: String
+
+  /// Opens a folder as downloaded: `config.json`, and `model.safetensors`, or `model.safetensors.index.json` with its
+  /// shards, or one other `*.safetensors`.
+  public init(directory: String) throws(WeightError) {
+    let files = try CheckpointFiles(directory: directory)
+    let config = try readJSON(directory + "/config.json", dialect: .python)
+    store = CheckpointStore(name: directory, directory: directory, config: config, files: files)
+    prefix = ""
+  }
+
+  /// A checkpoint in memory that is never freed (compiled into the program). Weights are not copied.
+  /// - Parameter name: stands for the path in messages.
+  public init(
+    name: String, config: UnsafeRawBufferPointer, weights: UnsafeRawBufferPointer
+  ) throws(WeightError) {
+    let files = try CheckpointFiles(MappedFile(memory: weights, name: name))
+    let config = try parseJSON(config, name, dialect: .python)
+    store = CheckpointStore(name: name, directory: nil, config: config, files: files)
+    prefix = ""
+  }
+
+  private init(store: CheckpointStore, prefix: String) {
+    self.store = store
+    self.prefix = prefix
+  }
+
+  /// The folder as given, or the name of an embedded model.
+  public var name: String { store.name }
+  /// `config.json`. Non-finite numbers as Python writes them are read.
+  public var config: JSON { store.config }
+  /// The weight files, in the order of their first mention.
+  public var files: [MappedFile] { store.files.shards.map(\.file) }
+  /// The strings under `__metadata__` of all files; of equal keys the first file's.
+  public var metadata: [String: String] {
+    store.files.shards.reduce(into: [:]) { all, shard in all.merge(shard.metadata) { first, _ in first } }
+  }
+
+  /// Another JSON file of the folder (`preprocessor_config.json`), nil if there is none.
+  public func json(_ file: String) throws(WeightError) -> JSON? {
+    precondition(isPlainName(file), "\(file) is no file name")
+    if file == "config.json" { return config }
+    guard let directory = store.directory else { return nil }
+    do {
+      return try readJSON(directory + "/" + file, dialect: .python)
+    } catch  where error.kind == .missingFile {
+      return nil
+    }
+  }
+
+  /// Path of a file of the folder, whether it is there or not; nil for an embedded model.
+  public func path(_ file: String) -> String? { store.directory.map { $0 + "/" + file } }
+
+  // MARK: Views
+
+  /// The view below `prefix.name`.
+  public subscript(name: String) -> Checkpoint { Checkpoint(store: store, prefix: full(name)) }
+  /// The view below `prefix.index`: a block of a list.
+  public subscript(index: Int) -> Checkpoint { self["\(index)"] }
+  /// The view below a name; an empty name changes nothing.
+  public static func / (view: Checkpoint, name: String) -> Checkpoint { name.isEmpty ? view : view[name] }
+
+  /// The name in the file of what is `name` here.
+  public func full(_ name: String) -> String { prefix.isEmpty ? name : prefix + "." + name }
+
+  /// Number of elements 0, 1, 2, ... of the list `name`: `count("blocks")` is the depth of a timm ViT.
+  public func count(_ name: String) -> Int {
+    let list = full(name) + "."
+    var present: Set<Int> = []
+    for entry in store.entries where entry.name.hasPrefix(list) {
+      if let index = Int(entry.name.dropFirst(list.count).prefix { $0 != "." }) { present.insert(index) }
+    }
+    return (0...present.count).first { !present.contains($0) } ?? 0
+  }
+
+  // MARK: Tensors
+
+  public func has(_ name: String) -> Bool { store.entry(full(name)) != nil }
+
+  /// Sizes of the axes of a tensor, nil if it is absent. Does not count as asking for it.
+  public func shape(_ name: String) -> [Int]? { store.entry(full(name))?.shape }
+
+  /// A matrix as stored, in its own precision; `shape` may have more axes, then the result is `[shape[0], rest]`.
+  /// nil in `shape` stands for any size.
+  public func weight(_ name: String, _ shape: [Int?]) throws(WeightError) -> Weight {
+    let (shard, entry) = try find(name, shape)
+    return try shard.weight(entry.name)
+  }
+
+  /// A tensor as float32.
+  public func tensor(_ name: String, _ shape: [Int?]) throws(WeightError) -> Tensor {
+    let (shard, entry) = try find(name, shape)
+    return try shard.tensor(entry.name)
+  }
+
+  /// A tensor of one axis as float32.
+  public func vector(_ name: String, _ shape: [Int?]) throws(WeightError) -> [Float] {
+    precondition(shape.count == 1, "a vector has one axis")
+    return try tensor(name, shape).values
+  }
+
+  /// A single number, stored with the shape [] or [1].
+  public func scalar(_ name: String) throws(WeightError) -> Float {
+    try tensor(name, shape(name) == [1] ? [1] : []).values[0]
+  }
+
+  /// An integer or boolean tensor, row-major.
+  public func integers(_ name: String, _ shape: [Int?]) throws(WeightError) -> [Int64] {
+    let (shard, entry) = try find(name, shape)
+    return try shard.integers(entry.name)
+  }
+
+  public func weightIfPresent(_ name: String, _ shape: [Int?]) throws(WeightError) -> Weight? {
+    has(name) ? try weight(name, shape) : nil
+  }
+  public func tensorIfPresent(_ name: String, _ shape: [Int?]) throws(WeightError) -> Tensor? {
+    has(name) ? try tensor(name, shape) : nil
+  }
+  public func vectorIfPresent(_ name: String, _ shape: [Int?]) throws(WeightError) -> [Float]? {
+    has(name) ? try vector(name, shape) : nil
+  }
+
+  /// `name.weight` `[out, in]` and, if there is one, `name.bias` `[out]`.
+  public func linear(_ name: String, out: Int?, in width: Int?) throws(WeightError) -> Linear {
+    let weight = try weight(name + ".weight", [out, width])
+    return Linear(weight: weight, bias: try vectorIfPresent(name + ".bias", [weight.rows]))
+  }
+
+  /// `name.weight` and `name.bias`, both `[width]`.
+  public func layerNorm(_ name: String, width: Int, epsilon: Float) throws(WeightError) -> LayerNorm {
+    try LayerNorm(
+      weight: vector(name + ".weight", [width]), bias: vector(name + ".bias", [width]), epsilon: epsilon)
+  }
+
+  // MARK: Lists
+
+  /// The tensors below this view, file by file in the order of their bytes.
+  public var tensors: [Safetensors.Entry] {
+    prefix.isEmpty ? store.entries : store.entries.filter { $0.name.hasPrefix(prefix + ".") }
+  }
+
+  /// Names that published files carry and no model needs: index buffers, and mask tokens of pre-training.
+  public static let needless = ["*.position_ids", "*.mask_token"]
+
+  /// The tensors below this view that nobody has asked for: with all of a model loaded, those it does not know.
+  /// - Parameter ignored: patterns of names to leave out; `*` stands for any text, a leading `*.` also for none.
+  public func unusedNames(ignoring ignored: [String] = needless) -> [String] {
+    let asked = store.asked.withLock { $0 }
+    return tensors.map(\.name).filter { name in
+      !asked.contains(ExactString(name)) && !ignored.contains { matches(name, $0) || matches("." + name, $0) }
+    }
+  }
+
+  private func find(_ name: String, _ expected: [Int?]) throws(WeightError) -> (Safetensors, Safetensors.Entry) {
+    let name = full(name)
+    store.asked.withLock { _ = $0.insert(ExactString(name)) }
+    func text(_ shape: [Int?]) -> String { "[\(shape.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))]" }
+    guard let shard = store.files.home[ExactString(name)].map({ store.files.shards[$0] }), let entry = shard.entry(name)
+    else {
+      throw WeightError(
+        .missingTensor, store.name, tensor: name, found: "no such tensor among \(store.files.home.count)",
+        expected: "shape \(text(expected))", fix: similarNames(name, in: store.entries.lazy.map(\.name)))
+    }
+    let fits = entry.shape.count == expected.count && zip(entry.shape, expected).allSatisfy { $1 == nil || $0 == $1 }
+    guard fits else {
+      throw WeightError(
+        .shape, entry.file, tensor: name, found: "shape \(text(entry.shape))", expected: text(expected),
+        fix: "The weights are not those of the model in config.json: fetch both from one revision.")
+    }
+    return (shard, entry)
+  }
+}
+
+/// What all views of a checkpoint share.
+final class CheckpointStore: Sendable {
+  let name: String
+  let directory: String?
+  let config: JSON
+  let files: CheckpointFiles
+  let entries: [Safetensors.Entry]
+  let asked = Mutex<Set<ExactString>>([])
+
+  init(name: String, directory: String?, config: JSON, files: CheckpointFiles) {
+    self.name = name
+    self.directory = directory
+    self.config = config
+    self.files = files
+    entries = files.shards.flatMap(\.entries)
+  }
+
+  func entry(_ name: String) -> Safetensors.Entry? {
+    files.home[ExactString(name)].flatMap { files.shards[$0].entry(name) }
+  }
+}
+
+/// Whether `name` is `pattern`, in which each `*` stands for any text.
+func matches(_ name: String, _ pattern: String) -> Bool {
+  let parts = pattern.split(separator: "*", omittingEmptySubsequences: false).map(String.init)
+  guard parts.count > 1 else { return name == pattern }
+  guard name.hasPrefix(parts[0]) else { return false }
+  var rest = name.dropFirst(parts[0].count)
+  for part in parts.dropFirst().dropLast() where !part.isEmpty {
+    guard let found = rest.firstRange(of: part) else { return false }
+    rest = rest[found.upperBound...]
+  }
+  return rest.hasSuffix(parts[parts.count - 1])
+}

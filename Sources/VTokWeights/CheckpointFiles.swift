@@ -1,0 +1,137 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// Finds the weights of a downloaded folder. Order of preference: `model.safetensors`, `model.safetensors.index.json`
+/// with its shards, the only other `*.safetensors`.
+struct CheckpointFiles {
+  var shards: [Safetensors] = []
+  /// Which shard holds a tensor.
+  var home: [ExactString: Int] = [:]
+
+  init(directory: String) throws(WeightError) {
+    let names = try Self.names(in: directory)
+    let weights = names.filter { $0.hasSuffix(".safetensors") }
+    if names.contains("model.safetensors") {
+      try add(Safetensors(path: directory + "/model.safetensors"))
+    } else if names.contains("model.safetensors.index.json") {
+      try addIndexed(directory)
+    } else if weights.count == 1 {
+      try add(Safetensors(path: directory + "/" + weights[0]))
+    } else {
+      throw Self.noWeights(directory, names, weights)
+    }
+  }
+
+  init(_ file: MappedFile) throws(WeightError) {
+    try add(Safetensors(file))
+  }
+
+  private mutating func add(_ shard: Safetensors) throws(WeightError) {
+    for entry in shard.entries {
+      if let other = home.updateValue(shards.count, forKey: ExactString(entry.name)) {
+        throw WeightError(
+          .index, shard.file.path, tensor: entry.name, found: "the same tensor in \(shards[other].file.path)",
+          expected: "each tensor in one file", fix: "Fetch all files of one revision of the checkpoint again.")
+      }
+    }
+    shards.append(shard)
+  }
+
+  private mutating func addIndexed(_ directory: String) throws(WeightError) {
+    let path = directory + "/model.safetensors.index.json"
+    let index = try readJSON(path, dialect: .strict)
+    func refuse(_ tensor: String?, _ found: String, _ expected: String) -> WeightError {
+      WeightError(
+        .index, path, tensor: tensor, found: found, expected: expected,
+        fix: "Fetch all files of one revision of the checkpoint again.")
+    }
+    guard let map = index["weight_map"]?.object, !map.isEmpty else {
+      throw refuse(nil, "weight_map \(index["weight_map"]?.summary ?? "missing")", "an object of tensor and file names")
+    }
+    var order: [String: Int] = [:]
+    for (tensor, value) in map {
+      guard let name = value.string, isPlainName(name) else {
+        throw refuse(tensor, value.summary, "the name of a file in this folder")
+      }
+      if order[name] == nil {
+        order[name] = order.count
+        do {
+          try add(Safetensors(path: directory + "/" + name))
+        } catch  where error.kind == .missingFile {
+          throw WeightError(
+            .missingFile, directory + "/" + name, found: "nothing", expected: "a shard that \(path) names",
+            fix: "The download is incomplete: fetch this file too.")
+        }
+      }
+      if shards[order[name]!].entry(tensor) == nil {
+        throw refuse(tensor, "no such tensor in \(name)", "the tensor that the index promises there")
+      }
+    }
+  }
+
+  private static func names(in directory: String) throws(WeightError) -> [String] {
+    guard let stream = opendir(directory) else {
+      let code = errno
+      let found = code == ENOENT ? "nothing" : code == ENOTDIR ? "a file" : String(cString: strerror(code))
+      throw WeightError(
+        code == EACCES ? .unreadableFile : .notADirectory, directory, found: found,
+        expected: "the folder of a checkpoint as downloaded",
+        fix: "Give the folder that holds config.json and *.safetensors.")
+    }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+      names.append(name)
+    }
+    return names.sorted()
+  }
+
+  private static func noWeights(_ directory: String, _ names: [String], _ weights: [String]) -> WeightError {
+    if weights.count > 1 {
+      return WeightError(
+        .unsupportedFormat, directory,
+        found: "\(weights.count) weight files and no index (\(shortened(weights[0])), ...)",
+        expected: "model.safetensors, or model.safetensors.index.json with its shards",
+        fix: "Fetch model.safetensors.index.json too, or leave one weight file in the folder.")
+    }
+    let other = names.first {
+      $0.hasPrefix("pytorch_model")
+        || [".bin", ".pth", ".pt", ".ckpt", ".h5", ".msgpack", ".gguf", ".npz"].contains(
+          where: $0.hasSuffix)
+    }
+    if let other {
+      return WeightError(
+        .unsupportedFormat, directory, found: "weights only as \(shortened(other))",
+        expected: "model.safetensors, or model.safetensors.index.json with its shards",
+        fix: "Fetch a revision with safetensors (many repositories have one as a pull request), or convert once in"
+          + " Python: `AutoModel.from_pretrained(DIR).save_pretrained(OUT, safe_serialization=True)`.")
+    }
+    return WeightError(
+      .missingFile, directory, found: "no weights", expected: "model.safetensors, or an index with its shards",
+      fix: "Fetch the weight files of the checkpoint too.")
+  }
+}
+
+/// A file name without a folder, so that a downloaded file cannot point out of its folder.
+func isPlainName(_ name: String) -> Bool {
+  !name.isEmpty && name != "." && name != ".." && !name.utf8.contains(UInt8(ascii: "/")) && !name.utf8.contains(0)
+}
+
+func readJSON(_ path: String, dialect: JSON.Dialect) throws(WeightError) -> JSON {
+  let file = try MappedFile(path: path)
+  return try parseJSON(file.bytes, path, dialect: dialect)
+}
+
+func parseJSON(_ bytes: UnsafeRawBufferPointer, _ path: String, dialect: JSON.Dialect) throws(WeightError) -> JSON {
+  do {
+    return try JSON(parsing: bytes, dialect: dialect)
+  } catch {
+    throw WeightError(
+      .malformedJSON, path, found: "a file that is \(error)", expected: "JSON",
+      fix: "The file is damaged or its download stopped early: fetch it again.")
+  }
+}

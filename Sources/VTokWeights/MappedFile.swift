@@ -1,0 +1,84 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// Read-only bytes that stay where they are: a mapped file, or memory that lives as long as the process.
+///
+/// Opening reads nothing; pages come in when they are touched. A file must not be shortened while it is mapped: the
+/// system ends a process that touches a page behind the end.
+public final class MappedFile: @unchecked Sendable {
+  /// Path of the file, or the name given to the memory.
+  public let path: String
+  public let bytes: UnsafeRawBufferPointer
+  private let release: (UnsafeRawBufferPointer) -> Void
+
+  /// Maps a regular file; links are followed. Never blocks on a pipe or a device.
+  public init(path: String) throws(WeightError) {
+    let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0 else { throw Self.failure(errno, path) }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw Self.failure(errno, path) }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      let found = status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "a pipe, socket or device"
+      throw WeightError(.notAFile, path, found: found, expected: "a regular file", fix: "Give the path of a file.")
+    }
+    guard status.st_size > 0 else {
+      throw WeightError(
+        .emptyFile, path, found: "0 bytes", expected: "a file with content",
+        fix: "The download stopped early: fetch the file again.")
+    }
+    let size = Int(status.st_size)
+    guard let base = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED else {
+      throw Self.failure(errno, path)
+    }
+    self.path = path
+    bytes = UnsafeRawBufferPointer(start: base, count: size)
+    release = { munmap(UnsafeMutableRawPointer(mutating: $0.baseAddress!), $0.count) }
+  }
+
+  /// Wraps memory that is never freed, such as data compiled into the program. Nothing is copied.
+  public init(memory: UnsafeRawBufferPointer, name: String) {
+    path = name
+    bytes = memory
+    release = { _ in }
+  }
+
+  /// A copy of `copy`, aligned to a cache line.
+  public init(copying copy: UnsafeRawBufferPointer, name: String) {
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: max(copy.count, 1), alignment: 64)
+    memory.copyMemory(from: copy)
+    path = name
+    bytes = UnsafeRawBufferPointer(rebasing: memory[..<copy.count])
+    release = { _ in memory.deallocate() }
+  }
+
+  deinit { release(bytes) }
+
+  private static func failure(_ code: Int32, _ path: String) -> WeightError {
+    let reason = String(cString: strerror(code))
+    switch code {
+    case ENOENT where isLink(path):
+      return WeightError(
+        .missingFile, path, found: "a link to nothing", expected: "a file",
+        fix: "The folder is half downloaded or was moved without its files: fetch it again.")
+    case ENOENT, ENOTDIR:
+      return WeightError(.missingFile, path, found: "nothing", expected: "a file", fix: "Check the path.")
+    case EACCES, EPERM:
+      return WeightError(
+        .unreadableFile, path, found: "no permission to read it", expected: "a readable file",
+        fix: "Change its permissions, or run as its owner.")
+    default:
+      return WeightError(
+        .unreadableFile, path, found: "an error of the system (\(reason))", expected: "a readable file",
+        fix: "Check the path and the disk.")
+    }
+  }
+
+  private static func isLink(_ path: String) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
+  }
+}
