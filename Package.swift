@@ -29,7 +29,9 @@ let package = Package(
     .target(name: "VTokCore", dependencies: ["CVTokKernels", "VTokTensor"]),
     .target(name: "VTokMethods", dependencies: ["VTokCore", "VTokTensor"]),
     .target(name: "VTokModels", dependencies: ["CVTokKernels", "VTokCore", "VTokImage", "VTokTensor", "VTokWeights"]),
-    .target(name: "VTokEval", dependencies: ["VTokCore", "VTokImage", "VTokTensor", "VTokWeights"]),
+    .target(
+      name: "VTokEval",
+      dependencies: ["CVTokKernels", "VTokCore", "VTokImage", "VTokMethods", "VTokModels", "VTokTensor", "VTokWeights"]),
     .target(
       name: "VTok",
       dependencies: [

@@ -34,6 +34,13 @@ public struct Checkpoint: Sendable {
     prefix = ""
   }
 
+  /// One weight file without a folder around it, and what is known about it.
+  public init(file path: String, config: JSON = [:]) throws(WeightError) {
+    let files = try CheckpointFiles(try MappedFile(path: path))
+    store = CheckpointStore(name: path, directory: nil, config: config, files: files)
+    prefix = ""
+  }
+
   private init(store: CheckpointStore, prefix: String) {
     self.store = store
     self.prefix = prefix
