@@ -122,8 +122,7 @@ func isPlainName(_ name: String) -> Bool {
 }
 
 func readJSON(_ path: String, dialect: JSON.Dialect) throws(WeightError) -> JSON {
-  let file = try MappedFile(path: path)
-  return try parseJSON(file.bytes, path, dialect: dialect)
+  try MappedFile(path: path).withBytes { bytes throws(WeightError) in try parseJSON(bytes, path, dialect: dialect) }
 }
 
 func parseJSON(_ bytes: UnsafeRawBufferPointer, _ path: String, dialect: JSON.Dialect) throws(WeightError) -> JSON {

@@ -11,7 +11,10 @@
 public final class MappedFile: @unchecked Sendable {
   /// Path of the file, or the name given to the memory.
   public let path: String
-  public let bytes: UnsafeRawBufferPointer
+  /// Valid only while this object lives, which Swift may end after its last use: prefer `withBytes`.
+  package let bytes: UnsafeRawBufferPointer
+  /// Number of bytes.
+  public var count: Int { bytes.count }
   private let release: (UnsafeRawBufferPointer) -> Void
 
   /// Maps a regular file; links are followed. Never blocks on a pipe or a device.
@@ -56,6 +59,14 @@ public final class MappedFile: @unchecked Sendable {
   }
 
   deinit { release(bytes) }
+
+  /// Calls `body` with all bytes; the pointer must not leave it.
+  public func withBytes<Result, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    defer { withExtendedLifetime(self) {} }
+    return try body(bytes)
+  }
 
   private static func failure(_ code: Int32, _ path: String) -> WeightError {
     let reason = String(cString: strerror(code))

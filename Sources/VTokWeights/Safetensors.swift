@@ -63,7 +63,8 @@ public struct Safetensors: Sendable {
   }
 
   public init(_ file: MappedFile) throws(WeightError) {
-    let header = try SafetensorsHeader(file)
+    let path = file.path
+    let header = try file.withBytes { bytes throws(WeightError) in try SafetensorsHeader(bytes, path: path) }
     self.file = file
     entries = header.entries
     metadata = header.metadata
@@ -72,9 +73,9 @@ public struct Safetensors: Sendable {
 
   public func entry(_ name: String) -> Entry? { index[ExactString(name)].map { entries[$0] } }
 
-  /// The elements of a tensor as they lie in the file. Only as long-lived as `file`.
-  package func elements(_ entry: Entry) -> UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(rebasing: file.bytes[entry.range])
+  /// Calls `body` with the elements of a tensor as they lie in the file.
+  private func withElements<Result>(_ entry: Entry, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    file.withBytes { body(UnsafeRawBufferPointer(rebasing: $0[entry.range])) }
   }
 
   /// A floating-point tensor as float32: F16 and BF16 exactly, F64 rounded to nearest.
@@ -82,9 +83,12 @@ public struct Safetensors: Sendable {
     let entry = try required(name)
     let count = entry.count
     if entry.type == .f64 {
-      let source = elements(entry)
-      return Tensor(shape: entry.shape) { out in
-        for index in 0..<count { out[index] = Float(source.loadUnaligned(fromByteOffset: index * 8, as: Double.self)) }
+      return withElements(entry) { source in
+        Tensor(shape: entry.shape) { out in
+          for index in 0..<count {
+            out[index] = Float(source.loadUnaligned(fromByteOffset: index * 8, as: Double.self))
+          }
+        }
       }
     }
     let weight = try weight(entry, rows: 1, columns: count)
@@ -108,13 +112,13 @@ public struct Safetensors: Sendable {
     guard let type = WeightType(rawValue: entry.type.rawValue) else {
       throw unsuitable(entry, "F32, F16 or BF16")
     }
-    var source = elements(entry)
-    var owner = file
-    if source.count == 0 || UInt(bitPattern: source.baseAddress!) % UInt(type.size) != 0 {
-      owner = MappedFile(copying: source, name: file.path)
-      source = owner.bytes
+    return withElements(entry) { source in
+      if let base = source.baseAddress, !source.isEmpty, UInt(bitPattern: base) % UInt(type.size) == 0 {
+        return Weight(rows: rows, columns: columns, type: type, base: base, owner: file)
+      }
+      let copy = MappedFile(copying: source, name: file.path)
+      return Weight(rows: rows, columns: columns, type: type, base: copy.bytes.baseAddress!, owner: copy)
     }
-    return Weight(rows: rows, columns: columns, type: type, base: source.baseAddress!, owner: owner)
   }
 
   /// The elements of an integer or boolean tensor, row-major.
@@ -136,13 +140,14 @@ public struct Safetensors: Sendable {
   public func bytes(_ name: String) throws(WeightError) -> [UInt8] {
     let entry = try required(name)
     guard entry.type == .u8 || entry.type == .bool else { throw unsuitable(entry, "U8 or BOOL") }
-    return Array(elements(entry))
+    return withElements(entry) { Array($0) }
   }
 
   private func load<Element: FixedWidthInteger & BitwiseCopyable>(_ entry: Entry, _: Element.Type) -> [Int64] {
-    let source = elements(entry)
-    return stride(from: 0, to: source.count, by: MemoryLayout<Element>.size).map {
-      Int64(source.loadUnaligned(fromByteOffset: $0, as: Element.self))
+    withElements(entry) { source in
+      stride(from: 0, to: source.count, by: MemoryLayout<Element>.size).map {
+        Int64(source.loadUnaligned(fromByteOffset: $0, as: Element.self))
+      }
     }
   }
 

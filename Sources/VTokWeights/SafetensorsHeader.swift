@@ -4,20 +4,20 @@ struct SafetensorsHeader {
   let metadata: [String: String]
   private static let again = "The file is damaged or its download stopped early: fetch it again."
 
-  init(_ file: MappedFile) throws(WeightError) {
-    let bytes = file.bytes
-    let length = try Self.length(file)
+  /// - Parameter path: names the file in messages.
+  init(_ bytes: UnsafeRawBufferPointer, path: String) throws(WeightError) {
+    let length = try Self.length(bytes, path)
     let text = UnsafeRawBufferPointer(rebasing: bytes[8..<8 + length])
     let json: JSON
     do {
       json = try JSON(parsing: text)
     } catch {
       throw WeightError(
-        .headerText, file.path, found: "a header that is \(error)", expected: "a JSON header", fix: Self.again)
+        .headerText, path, found: "a header that is \(error)", expected: "a JSON header", fix: Self.again)
     }
     guard text.first == UInt8(ascii: "{"), case .object(let members) = json else {
       throw WeightError(
-        .headerText, file.path, found: "a header that starts otherwise", expected: "a header that starts with `{`",
+        .headerText, path, found: "a header that starts otherwise", expected: "a header that starts with `{`",
         fix: Self.again)
     }
     var entries: [Safetensors.Entry] = []
@@ -25,23 +25,22 @@ struct SafetensorsHeader {
     var metadata: [String: String] = [:]
     for (name, value) in members {
       if ExactString(name) == ExactString("__metadata__") {
-        metadata = try Self.metadata(value, file.path)
+        metadata = try Self.metadata(value, path)
       } else {
-        entries.append(try Self.entry(name, value, file.path, data: 8 + length..<bytes.count))
+        entries.append(try Self.entry(name, value, path, data: 8 + length..<bytes.count))
       }
     }
     entries.sort { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }
-    try Self.checkCoverage(entries, file.path, data: 8 + length..<bytes.count)
+    try Self.checkCoverage(entries, path, data: 8 + length..<bytes.count)
     self.entries = entries
     self.metadata = metadata
   }
 
-  private static func length(_ file: MappedFile) throws(WeightError) -> Int {
-    let bytes = file.bytes
+  private static func length(_ bytes: UnsafeRawBufferPointer, _ path: String) throws(WeightError) -> Int {
     func refuse(_ found: String, _ expected: String) -> WeightError {
       let pointer = bytes.starts(with: "version https://git-lfs".utf8)
       return WeightError(
-        .headerLength, file.path, found: pointer ? "a Git LFS pointer" : found,
+        .headerLength, path, found: pointer ? "a Git LFS pointer" : found,
         expected: pointer ? "the weights themselves" : expected,
         fix: pointer ? "Fetch them with `git lfs pull` in that folder." : again)
     }

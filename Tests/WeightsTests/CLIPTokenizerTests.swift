@@ -1,9 +1,10 @@
 import Testing
+import VTokTensor
 import VTokWeights
 
 @Suite struct CLIPTokenizerTests {
   private static func text(_ path: String) throws -> String {
-    String(decoding: try MappedFile(path: golden("clip-tokenizer/" + path)).bytes, as: UTF8.self)
+    try MappedFile(path: golden("clip-tokenizer/" + path)).withBytes { String(decoding: $0, as: UTF8.self) }
   }
 
   private static func mini() throws -> CLIPTokenizer {

@@ -98,8 +98,8 @@ public struct CLIPTokenizer: Sendable {
         subject: checkpoint.name, found: "no text tokenizer", expected: "tokenizer.json, or vocab.json and merges.txt",
         fix: "Fetch these files of the checkpoint too.")
     }
-    let file = try MappedFile(path: merges)
-    try self.init(vocabulary: vocabulary, merges: String(decoding: file.bytes, as: UTF8.self))
+    let text = try MappedFile(path: merges).withBytes { String(decoding: $0, as: UTF8.self) }
+    try self.init(vocabulary: vocabulary, merges: text)
   }
 
   private init(ids: [ExactString: Int32], merges: [(String, String)], subject: String) throws(TokenizerError) {
