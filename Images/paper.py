@@ -119,7 +119,10 @@ def chart(width=640, height=420):
         draw.line([(left * scale, y * scale), (right * scale, y * scale)], fill=(222, 226, 232), width=scale)
         text(left - 10, y, str(value), 14, "rm", (90, 96, 106))
     days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
-    series = [("vanilla", (242, 184, 76), [32, 28, 41, 45, 63, 92, 84]), ("mint", (74, 170, 140), [18, 22, 25, 24, 40, 58, 66])]
+    series = [
+        ("vanilla", (242, 184, 76), [32, 28, 41, 45, 63, 92, 84]),
+        ("mint", (74, 170, 140), [18, 22, 25, 24, 40, 58, 66]),
+    ]
     step = (right - left) / len(days)
     for k, day in enumerate(days):
         for j, (_, colour, values) in enumerate(series):

@@ -69,7 +69,7 @@ static void read_pixels(struct png_job *job) {
   read_header(job);
   png_structp png = job->png;
   int colour = png_get_color_type(png, job->info);
-  // As Pillow's convert("RGB"): the high byte of 16, palette looked up, grey repeated, alpha dropped and not composited.
+  // As Pillow's convert("RGB"): high byte of 16 bits, palette looked up, grey repeated, alpha dropped, not composited.
   if (png_get_bit_depth(png, job->info) == 16) png_set_strip_16(png);
   if (colour == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
   if (colour == PNG_COLOR_TYPE_GRAY) png_set_expand_gray_1_2_4_to_8(png);
