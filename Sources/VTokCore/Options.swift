@@ -48,8 +48,8 @@ public struct Options: Sendable {
   public let method: String
   /// What the initialiser asked for so far, in that order.
   public private(set) var entries: [Entry] = []
-  /// Whether the method takes the budget flags.
-  public private(set) var takesBudget = false
+  /// Whether the method asked for a budget, and whether it got the job's (not its own `keep`).
+  public private(set) var takesBudget = false, usesJobBudget = false
   private var given: [String: String]
   private let givenBudget: Budget?
   private let read: @Sendable (String) throws -> OptionFile
@@ -129,7 +129,10 @@ public struct Options: Sendable {
     takesBudget = true
     let expected = "a ratio in 0...1 (with a point) or a number of tokens"
     note("keep", "--keep-ratio or --keep-tokens", expected, about)
-    guard let text = given.removeValue(forKey: "keep") else { return givenBudget }
+    guard let text = given.removeValue(forKey: "keep") else {
+      usesJobBudget = true
+      return givenBudget
+    }
     if let tokens = Int(text), tokens >= 1 { return .tokens(tokens) }
     guard let ratio = Double(text), ratio > 0, ratio <= 1 else { throw invalid("keep", text, expected) }
     return .ratio(ratio)

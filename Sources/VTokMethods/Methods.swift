@@ -76,6 +76,16 @@ public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
     self.parts = parts
   }
 
+  /// Whether any part is ruled by the job's budget rather than by an amount of its own.
+  public var usesJobBudget: Bool {
+    parts.contains { part in
+      guard let type = try? Methods.named(part.name) else { return false }
+      var options = Options(method: part.name, part.options)
+      _ = try? type.init(&options)
+      return options.usesJobBudget
+    }
+  }
+
   /// The methods, ready to be composed.
   /// - Parameters:
   ///   - budget: the job's budget; methods with an amount of their own ignore it.

@@ -1,4 +1,74 @@
 import ArgumentParser
-@main struct VTokCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(commandName: "vtok")
+import Foundation
+import VTok
+
+@main
+struct VTokCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "vtok",
+    abstract: "Turn images into fewer, better tokens, and say honestly what that costs and saves.",
+    discussion: """
+      vtok prune photos/ -o out                          halve the tokens of every photo with ToMe
+      vtok prune photos/ --method divprune --keep-ratio 0.25 --overlay -o out
+      vtok show photo.jpg --method tome:r=16 -o map.png  look at what stayed
+      vtok methods                                       what can be asked for
+
+      A model is a directory as downloaded from the Hub, or 'vtok-tiny', which is inside the program.
+      """,
+    version: vtokVersion,
+    subcommands: [
+      PruneCommand.self, ShowCommand.self, MethodsCommand.self, ModelsCommand.self, InspectCommand.self,
+      DoctorCommand.self,
+    ])
+
+  static func main() {
+    do {
+      let arguments = try JobFile.expand(Array(CommandLine.arguments.dropFirst()))
+      var command = try parseAsRoot(arguments)
+      try command.run()
+    } catch {
+      leave(with: error)
+    }
+  }
+
+  /// One line for what went wrong, and the exit code that says whose it was: 1 the run's, 2 the user's.
+  static func leave(with error: any Error) -> Never {
+    if let code = error as? ExitCode { Foundation.exit(code.rawValue) }
+    switch error {
+    case is MethodError, is OptionError, is InputError, is CompressionError, is UsageError, is MergeError:
+      complain("\(error)")
+      Foundation.exit(2)
+    case is ModelError, is WeightError, is JSONError, is ImageError, is TokenizerError:
+      complain("\(error)")
+      Foundation.exit(1)
+    default: break
+    }
+    let code = exitCode(for: error)
+    if code == .success {
+      print(fullMessage(for: error))
+      Foundation.exit(0)
+    }
+    if code == .validationFailure {
+      let text = message(for: error)
+      complain(text.isEmpty ? "unusable arguments. See 'vtok --help'." : text)
+      Foundation.exit(2)
+    }
+    complain((error as NSError).localizedDescription)
+    Foundation.exit(1)
+  }
+
+  static func complain(_ text: String) {
+    let line = text.split(whereSeparator: \.isNewline).joined(separator: " ")
+    FileHandle.standardError.write(Data("vtok: error: \(line)\n".utf8))
+  }
+
+  static func warn(_ text: String) { FileHandle.standardError.write(Data("vtok: warning: \(text)\n".utf8)) }
+}
+
+/// A mistake in the flags: what, found, expected, how to fix.
+struct UsageError: Error, CustomStringConvertible {
+  let description: String
+  init(_ what: String, found: String, expected: String, fix: String) {
+    description = "\(what): \(found), expected \(expected). \(fix)"
+  }
 }

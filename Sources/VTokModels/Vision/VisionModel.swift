@@ -79,6 +79,14 @@ public struct VisionModel: Sendable {
     Family(name: "dinov2", matches: DINOv2.matches, load: DINOv2.load),
     Family(name: "vit", matches: HuggingFaceViT.matches, load: HuggingFaceViT.load),
   ]
+  /// What each family covers, for people.
+  public static let familyDescriptions: [(name: String, what: String)] = [
+    ("timm", "ViT, DeiT (distilled too), AugReg, MAE fine-tuned, DINOv2 with and without registers, SwiGLU"),
+    ("clip", "Hugging Face CLIP, whole or vision tower alone"),
+    ("siglip", "Hugging Face SigLIP, whole or vision tower alone"),
+    ("dinov2", "Hugging Face DINOv2, with and without registers and classifier"),
+    ("vit", "Hugging Face ViT and DeiT"),
+  ]
   struct Family: Sendable {
     let name: String
     let matches: @Sendable (Checkpoint) -> Bool

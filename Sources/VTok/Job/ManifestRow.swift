@@ -1,0 +1,130 @@
+import VTokCore
+import VTokEval
+import VTokImage
+import VTokWeights
+
+/// One input of a job, as a line of `manifest.jsonl` (schema `vtok-manifest/1`).
+public struct ManifestRow: Sendable {
+  public struct Failure: Sendable, Equatable {
+    public let kind: String, message: String
+    public init(kind: String, message: String) { (self.kind, self.message) = (kind, message) }
+  }
+  /// Milliseconds per stage.
+  public struct Times: Sendable {
+    public var decode = 0.0, preprocess = 0.0, tower = 0.0, selection = 0.0, write = 0.0
+  }
+
+  /// Line number, from 0.
+  public var index: Int
+  public var shard: Int
+  public let file: String
+  public let failure: Failure?
+  /// The fields after `error`, as they are written; empty for a failed input.
+  let fields: [(String, JSON)]
+
+  static func failed(_ file: String, index: Int, shard: Int, kind: String, message: String) -> ManifestRow {
+    ManifestRow(index: index, shard: shard, file: file, failure: Failure(kind: kind, message: message), fields: [])
+  }
+
+  init(
+    _ file: String, index: Int, shard: Int, image: DecodedImage, result: PrunedImage, pipeline: Pipeline,
+    budget: Budget?, times: Times?
+  ) {
+    (self.index, self.shard, self.file, failure) = (index, shard, file, nil)
+    let dense = result.rows * result.columns
+    var fields: [(String, JSON)] = [
+      (
+        "image",
+        [
+          "width": JSON(image.image.width), "height": JSON(image.image.height),
+          "format": JSON(image.format.rawValue),
+        ]
+      ), ("grid", ["tiles": 1, "rows": JSON(result.rows), "columns": JSON(result.columns)]),
+      ("model", JSON(pipeline.model.name)), ("method", JSON(pipeline.method)),
+      ("budget", ManifestRow.budget(budget, reached: result.keep.count, of: dense)),
+      (
+        "tokens",
+        [
+          "in": JSON(dense), "out": JSON(result.keep.count), "mean_per_layer": rounded(result.cost.meanTokens, 3),
+        ]
+      ),
+      (
+        "gmacs",
+        [
+          "dense": rounded(result.dense.gmacs, 6), "reduced": rounded(result.cost.gmacs, 6),
+          "selection": rounded(Double(result.cost.selection) * 1e-9, 6),
+        ]
+      ),
+    ]
+    let margin = Double(result.trace.margin)
+    fields.append(("margin", margin.isFinite ? rounded(margin, 9) : .null))
+    if let times {
+      fields.append(
+        (
+          "ms",
+          [
+            "decode": rounded(times.decode, 3), "preprocess": rounded(times.preprocess, 3),
+            "tower": rounded(times.tower, 3), "selection": rounded(times.selection, 3), "write": rounded(times.write, 3),
+          ]
+        ))
+    }
+    if let logits = result.logits {
+      let shares = VTok.softmax(logits)
+      let top = topK(shares, min(5, shares.count)).map { index -> JSON in
+        let label = pipeline.model.vision.labels.flatMap { index < $0.count ? $0[index] : nil }
+        return ["label": JSON(label ?? "\(index)"), "probability": JSON(shares[index])]
+      }
+      fields.append(("top", .array(top)))
+    }
+    self.fields = fields
+  }
+
+  private init(index: Int, shard: Int, file: String, failure: Failure?, fields: [(String, JSON)]) {
+    (self.index, self.shard, self.file, self.failure, self.fields) = (index, shard, file, failure, fields)
+  }
+
+  /// Reads a line back.
+  init?(_ json: JSON) {
+    guard json["schema"]?.string == "vtok-manifest/1", let index = json["index"]?.int, let shard = json["shard"]?.int,
+      let file = json["file"]?.string, let status = json["status"]?.string
+    else { return nil }
+    let failure = json["error"].flatMap { error in
+      error["kind"]?.string.map { Failure(kind: $0, message: error["message"]?.string ?? "") }
+    }
+    guard (status == "ok") == (failure == nil) else { return nil }
+    let own: Set = ["schema", "index", "file", "status", "error", "shard"]
+    self.init(
+      index: index, shard: shard, file: file, failure: failure,
+      fields: json.object!.filter { !own.contains($0.key) }.map { ($0.key, $0.value) })
+  }
+
+  public var json: JSON {
+    var members: [(String, JSON)] = [
+      ("schema", "vtok-manifest/1"), ("index", JSON(index)), ("file", JSON(file)),
+      ("status", failure == nil ? "ok" : "failed"),
+      ("error", failure.map { ["kind": JSON($0.kind), "message": JSON($0.message)] } ?? .null),
+    ]
+    members += fields
+    members.append(("shard", JSON(shard)))
+    return .object(JSONObject(members))
+  }
+
+  /// A value of the line, by path.
+  public subscript(_ path: String) -> JSON? { json.value(at: path) }
+
+  static func budget(_ budget: Budget?, reached: Int, of dense: Int) -> JSON {
+    switch budget {
+    case .ratio(let ratio):
+      ["kind": "keep-ratio", "asked": JSON(ratio), "reached": rounded(Double(reached) / Double(dense), 4)]
+    case .tokens(let tokens): ["kind": "keep-tokens", "asked": JSON(tokens), "reached": JSON(reached)]
+    case nil: ["kind": "method", "asked": .null, "reached": rounded(Double(reached) / Double(dense), 4)]
+    }
+  }
+}
+
+/// A number with so many decimals, for files that people read.
+func rounded(_ value: Double, _ digits: Int) -> JSON {
+  var scale = 1.0
+  for _ in 0..<digits { scale *= 10 }
+  return JSON((value * scale).rounded() / scale)
+}

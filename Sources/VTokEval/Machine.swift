@@ -1,0 +1,29 @@
+import VTokTensor
+
+/// The computer a result was made on.
+public enum Machine {
+  /// `OpenBLAS 0.3.21 SkylakeX`
+  public static var blas: String { "\(BLAS.version) \(BLAS.core)" }
+
+  /// GFLOP/s (two per multiply-add) of one sgemm of `size`³ on one thread, the best of `repeats`.
+  public static func sgemm(size: Int = 1024, repeats: Int = 12) -> Double {
+    var generator = SeededGenerator(seed: 1)
+    let a = Tensor((0..<size * size).map { _ in generator.uniform() }, shape: [size, size])
+    let b = Tensor((0..<size * size).map { _ in generator.uniform() }, shape: [size, size])
+    let clock = ContinuousClock()
+    var best = Double.infinity
+    for _ in 0..<repeats {
+      let start = clock.now
+      let c = product(a, transposed: b)
+      best = min(best, start.duration(to: clock.now) / .seconds(1))
+      precondition(c.values[0].isFinite)
+    }
+    return 2 * Double(size) * Double(size) * Double(size) / best * 1e-9
+  }
+
+  /// Whether the kernels OpenBLAS uses stay below what the CPU can do.
+  public static var blasIsHeldBack: Bool {
+    let wide = ["SkylakeX", "Cooperlake", "SapphireRapids"]
+    return cpuLevel == "x86-64-v4" && !wide.contains(BLAS.core)
+  }
+}

@@ -1,0 +1,166 @@
+import ArgumentParser
+import Foundation
+import VTok
+
+/// The flags that say with what to reduce: model, methods, budgets.
+struct ReductionOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Model directory as downloaded, or an embedded name.", valueName: "DIR|NAME"))
+  var model = ProcessInfo.processInfo.environment["VTOK_MODEL"] ?? "vtok-tiny"
+
+  @Option(
+    name: .customLong("method"),
+    help: ArgumentHelp(
+      "Method with options; repeat it for a sweep, join with + to run together (default: tome).",
+      valueName: "NAME[:key=value,...]"))
+  var methods: [String] = []
+
+  @Option(help: ArgumentHelp("Share of the tokens to keep, in (0, 1] (default: 0.5).", valueName: "R[,R...]"))
+  var keepRatio: String?
+
+  @Option(help: ArgumentHelp("Number of tokens to keep.", valueName: "N[,N...]"))
+  var keepTokens: String?
+
+  @Option(help: ArgumentHelp("Seed of everything random.", valueName: "N"))
+  var seed: UInt64 = 0
+
+  /// The budgets asked for; nil when none was.
+  func budgets() throws -> [Budget]? {
+    if let keepRatio, keepTokens != nil {
+      throw UsageError(
+        "--keep-ratio and --keep-tokens", found: "both (--keep-ratio \(keepRatio))", expected: "one of them",
+        fix: "Remove one.")
+    }
+    if let keepRatio {
+      return try keepRatio.split(separator: ",", omittingEmptySubsequences: false).map { text in
+        guard let ratio = Double(text), ratio > 0, ratio <= 1 else {
+          throw UsageError(
+            "--keep-ratio", found: "'\(text)'", expected: "a number above 0 and at most 1",
+            fix: "For a number of tokens use --keep-tokens.")
+        }
+        return .ratio(ratio)
+      }
+    }
+    return try keepTokens?.split(separator: ",", omittingEmptySubsequences: false).map { text in
+      guard let tokens = Int(text), tokens > 0 else {
+        throw UsageError(
+          "--keep-tokens", found: "'\(text)'", expected: "a whole number above 0", fix: "For a share use --keep-ratio.")
+      }
+      return .tokens(tokens)
+    }
+  }
+
+  /// One method with one budget.
+  struct Combination: Sendable {
+    let spec: MethodSpec
+    let budget: Budget
+    /// Whether the budget rules the method; else it has an amount of its own.
+    let ruled: Bool
+    /// `<method>@<budget>`, the name of its folder in a sweep.
+    let label: String
+  }
+
+  /// All methods with all budgets; a method with an amount of its own comes once.
+  func combinations() throws -> [Combination] {
+    let specs = try (methods.isEmpty ? ["tome"] : methods).map { try MethodSpec($0) }
+    for spec in specs { for part in spec.parts { _ = try Methods.named(part.name) } }
+    for spec in specs { _ = try spec.make(budget: nil, read: OptionFiles.read) }
+    let asked = try budgets()
+    let ruled = specs.map(\.usesJobBudget)
+    if asked != nil, !ruled.contains(true) {
+      throw UsageError(
+        keepRatio == nil ? "--keep-tokens" : "--keep-ratio", found: "only methods with an amount of their own",
+        expected: "a method that takes a budget", fix: "Remove the flag, or the amount from --method.")
+    }
+    let budgets = asked ?? [.ratio(0.5)]
+    func short(_ spec: MethodSpec) -> String { spec.parts.map(\.name).joined(separator: "+") }
+    let names = specs.map(short)
+    return zip(specs, ruled).flatMap { spec, ruled in
+      (ruled ? budgets : [budgets[0]]).map { budget in
+        // The short name, unless two methods of the sweep share it.
+        let name = names.count { $0 == short(spec) } > 1 ? spec.description : short(spec)
+        return Combination(spec: spec, budget: budget, ruled: ruled, label: "\(name)@\(budget.text)")
+      }
+    }
+  }
+}
+
+/// Flags of every command that computes.
+struct RunOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Threads; images run side by side (default: all cores).", valueName: "N"))
+  var threads: Int?
+
+  @Option(help: ArgumentHelp("A job file with flags as keys; flags on the command line win.", valueName: "FILE.yaml"))
+  var config: String?
+
+  @Flag(help: "No progress, no warnings.")
+  var quiet = false
+
+  @Flag(name: .shortAndLong, help: "Say more on stderr.")
+  var verbose = false
+
+  func threadCount() throws -> Int {
+    let environment = ProcessInfo.processInfo.environment["VTOK_THREADS"]
+    let count = threads ?? environment.flatMap { Int($0) } ?? ProcessInfo.processInfo.activeProcessorCount
+    if environment != nil, threads == nil, environment.flatMap({ Int($0) }) == nil {
+      throw UsageError("VTOK_THREADS", found: "'\(environment!)'", expected: "a whole number", fix: "Unset or correct it.")
+    }
+    guard (1...1024).contains(count) else {
+      throw UsageError("--threads", found: "\(count)", expected: "1 to 1024", fix: "Leave it out for all cores.")
+    }
+    return count
+  }
+}
+
+/// How images are read.
+struct DecodeFlags: ParsableArguments {
+  @Option(help: ArgumentHelp("Largest image read, in pixels; checked before memory is taken.", valueName: "N"))
+  var maxPixels = 100_000_000
+
+  @Flag(name: .customLong("apply-exif"), help: "Turn pictures upright by their EXIF tag (official processors do not).")
+  var applyEXIF = false
+
+  func options() throws -> DecodeOptions {
+    guard maxPixels > 0 else {
+      throw UsageError("--max-pixels", found: "\(maxPixels)", expected: "a number above 0", fix: "Leave it out.")
+    }
+    return DecodeOptions(maxPixels: maxPixels, applyEXIF: applyEXIF)
+  }
+}
+
+extension Budget {
+  /// As in folder names: `0.25` or `64`.
+  var text: String {
+    switch self {
+    case .ratio(let ratio): "\(ratio)"
+    case .tokens(let tokens): "\(tokens)"
+    }
+  }
+  /// As in tables: `25%` or `64`.
+  var label: String {
+    switch self {
+    case .ratio(let ratio): fixed(ratio * 100, ratio * 100 == (ratio * 100).rounded() ? 0 : 1) + "%"
+    case .tokens(let tokens): "\(tokens)"
+    }
+  }
+}
+
+extension Table.Format: ExpressibleByArgument {}
+
+/// Files that method options name.
+enum OptionFiles {
+  /// JSON with lists of numbers, or safetensors.
+  @Sendable static func read(_ path: String) throws -> OptionFile {
+    if path.hasSuffix(".safetensors") {
+      let file = try Safetensors(path: path)
+      var tensors: [String: Tensor] = [:]
+      for entry in file.entries { tensors[entry.name] = try file.tensor(entry.name) }
+      return OptionFile(tensors: tensors)
+    }
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw UsageError("file '\(path)'", found: "no such file", expected: "a JSON file", fix: "Check the path.")
+    }
+    var lists: [String: [Double]] = [:]
+    for (key, value) in try JSON(parsing: [UInt8](data)).object ?? JSONObject() { lists[key] = value.doubles }
+    return OptionFile(lists: lists)
+  }
+}

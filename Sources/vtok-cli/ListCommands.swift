@@ -1,0 +1,167 @@
+import ArgumentParser
+import Foundation
+import VTok
+
+struct MethodsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "methods", abstract: "List the methods, or explain one.")
+
+  @Argument(help: ArgumentHelp("A method.", valueName: "NAME"))
+  var name: String?
+
+  @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
+  var format = Table.Format.md
+
+  func run() throws {
+    guard let name else {
+      var table = Table(["method", "what it does"])
+      for method in Methods.all {
+        table.add([method.name, method.summary], ["name": JSON(method.name), "summary": JSON(method.summary)])
+      }
+      print(table.text(format), terminator: "")
+      return
+    }
+    let method = try Methods.named(name)
+    let (entries, takesBudget) = Methods.options(of: method)
+    var table = Table(["option", "default", "expected", "meaning"])
+    for entry in entries {
+      table.add(
+        [entry.key, entry.default.isEmpty ? "-" : entry.default, entry.expected, entry.about],
+        [
+          "method": JSON(name), "option": JSON(entry.key), "default": JSON(entry.default),
+          "expected": JSON(entry.expected), "about": JSON(entry.about),
+        ])
+    }
+    guard format == .md else { return print(table.text(format), terminator: "") }
+    print("\(name): \(method.summary)\n")
+    print(table.text(.md))
+    print("use: --method \(name)" + (entries.isEmpty ? "" : ":\(entries[0].key)=..."))
+    if takesBudget { print("takes --keep-ratio and --keep-tokens") }
+    if !method.remarks.isEmpty {
+      print("\nwhere it differs from the paper or the official code:")
+      for remark in method.remarks { print("- \(remark)") }
+    }
+  }
+}
+
+struct ModelsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "models", abstract: "List the models inside the program and the families that can be loaded.")
+
+  @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
+  var format = Table.Format.md
+
+  func run() throws {
+    var table = Table(["model", "input", "tokens", "width", "blocks", "GMACs", "classes"])
+    for name in LoadedModel.embedded {
+      let model = try LoadedModel.load(name).vision
+      let tower = model.tower.shape
+      let cost = Cost(denseWith: tower.patches, shape: model.shape)
+      let side = "\(tower.columns * tower.patch)x\(tower.rows * tower.patch)"
+      table.add(
+        [
+          name, side, "\(tower.patches)", "\(tower.width)", "\(tower.blocks)", fixed(cost.gmacs, 2),
+          model.labels?.joined(separator: " ") ?? "-",
+        ],
+        [
+          "name": JSON(name), "input": JSON(side), "tokens": JSON(tower.patches), "width": JSON(tower.width),
+          "blocks": JSON(tower.blocks), "gmacs": JSON(cost.gmacs), "classes": JSON(model.labels ?? []),
+        ])
+    }
+    print(table.text(format), terminator: "")
+    if format == .md {
+      print("\nAny directory as downloaded from the Hub of one of these families (see 'vtok inspect DIR'):")
+      for (name, what) in VisionModel.familyDescriptions { print("- \(name): \(what)") }
+    }
+  }
+}
+
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect", abstract: "Say what a model directory holds and whether it can be run.")
+
+  @Argument(help: ArgumentHelp("A model directory, or an embedded name.", valueName: "DIR"))
+  var model: String
+
+  @Flag(help: "List every tensor.")
+  var tensors = false
+
+  @Option(help: ArgumentHelp("Form of the tensor list: md, csv, json or jsonl.", valueName: "FORMAT"))
+  var format = Table.Format.md
+
+  func run() throws {
+    let checkpoint = try LoadedModel.checkpoint(model)
+    if tensors {
+      var table = Table(["tensor", "type", "shape", "bytes", "file"])
+      for entry in checkpoint.tensors {
+        let shape = entry.shape.map(String.init).joined(separator: "x")
+        table.add(
+          [entry.name, entry.type.rawValue, shape, "\(entry.range.count)", (entry.file as NSString).lastPathComponent],
+          [
+            "name": JSON(entry.name), "type": JSON(entry.type.rawValue), "shape": JSON(entry.shape),
+            "bytes": JSON(entry.range.count), "file": JSON((entry.file as NSString).lastPathComponent),
+          ])
+      }
+      return print(table.text(format), terminator: "")
+    }
+    let loaded = try LoadedModel.load(model)
+    let tower = loaded.vision.tower.shape
+    let processor = loaded.vision.processor
+    let bytes = checkpoint.tensors.reduce(0) { $0 + $1.range.count }
+    let types = Set(checkpoint.tensors.map(\.type.rawValue)).sorted().joined(separator: ", ")
+    print("family      \(loaded.vision.family)")
+    print("weights     \(checkpoint.tensors.count) tensors, \(types), \(fixed(Double(bytes) * 1e-6, 1)) MB")
+    print("sha256      \(loaded.sha256)")
+    print("tower       \(tower.blocks) blocks, width \(tower.width), \(tower.heads) heads, MLP \(tower.ffn)")
+    print("patches     \(tower.patch) px, grid \(tower.rows)x\(tower.columns), \(tower.prefix) prefix tokens")
+    print("dense       \(fixed(Cost(denseWith: tower.patches, shape: loaded.vision.shape).gmacs, 3)) GMACs an image")
+    print("image       \(describe(processor))")
+    print("labels      \(loaded.vision.labels.map { "\($0.count): " + $0.prefix(8).joined(separator: ", ") } ?? "none")")
+    print("unused      \(loaded.unusedTensors.isEmpty ? "none" : loaded.unusedTensors.joined(separator: ", "))")
+  }
+
+  private func describe(_ processor: ImageProcessor) -> String {
+    let resize =
+      switch processor.resize {
+      case .none: "as it is"
+      case .shortestEdge(let edge): "short side \(edge)"
+      case .exact(let width, let height): "\(width)x\(height)"
+      case .covering(let width, let height): "covering \(width)x\(height)"
+      }
+    return "\(resize) (\(processor.filter.rawValue))" + (processor.crop.map { ", crop \($0)" } ?? "")
+      + ", mean \(processor.mean), deviation \(processor.std)"
+  }
+}
+
+struct DoctorCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "doctor", abstract: "Check this machine: CPU, BLAS kernels, threads, speed.")
+
+  @Option(help: ArgumentHelp("md or json.", valueName: "FORMAT"))
+  var format = Table.Format.md
+
+  func run() throws {
+    let gflops = Machine.sgemm()
+    let forced = ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"]
+    let cores = ProcessInfo.processInfo.activeProcessorCount
+    var table = Table(["what", "value"])
+    let rows: [(String, JSON, String)] = [
+      ("vtok", JSON(vtokVersion), vtokVersion), ("cpu", JSON(cpuLevel), cpuLevel),
+      ("blas", JSON(Machine.blas), Machine.blas), ("cores", JSON(cores), "\(cores)"),
+      ("sgemm_gflops", JSON(gflops), "\(fixed(gflops, 0)) GFLOP/s (1024³, one thread)"),
+      ("openblas_coretype", forced.map { JSON($0) } ?? .null, forced ?? "not set"),
+    ]
+    for (name, _, text) in rows { table.add([name, text], .null) }
+    if format == .md {
+      print(table.text(.md), terminator: "")
+    } else {
+      print(JSON.object(JSONObject(rows.map { ($0.0, $0.1) } + [("schema", "vtok-doctor/1")])).text(pretty: true))
+    }
+    if let forced, Machine.blasIsHeldBack {
+      VTokCommand.warn(
+        "OPENBLAS_CORETYPE=\(forced) keeps sgemm below this CPU (\(cpuLevel)): unset it, it can halve the time")
+    } else if Machine.blasIsHeldBack {
+      VTokCommand.warn("OpenBLAS uses \(BLAS.core) kernels on a \(cpuLevel) CPU: a newer OpenBLAS may be faster")
+    }
+  }
+}

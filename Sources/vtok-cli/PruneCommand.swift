@@ -1,0 +1,242 @@
+import ArgumentParser
+import Foundation
+import VTok
+
+struct PruneCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "prune",
+    abstract: "Folder of images in; kept tokens, token maps and a manifest out.",
+    discussion: """
+      Writes tokens-NNNNN.safetensors, manifest.jsonl and job.yaml into the output folder, and with --overlay one
+      picture per image. A job that was interrupted goes on where it stopped when it is started again.
+      Several methods or budgets make one folder each, named <method>@<budget>.
+      """)
+
+  @Argument(help: ArgumentHelp("Folders (recursive, sorted) and image files.", valueName: "INPUT"))
+  var inputs: [String] = []
+
+  @Option(help: ArgumentHelp("Take inputs from a list, one path a line; - reads stdin.", valueName: "FILE|-"))
+  var filesFrom: String?
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("Output folder.", valueName: "DIR"))
+  var output: String?
+
+  @OptionGroup var reduction: ReductionOptions
+  @OptionGroup var decoding: DecodeFlags
+
+  @Flag(help: "Write one picture per image that shows what stayed.")
+  var overlay = false
+
+  @Option(help: ArgumentHelp("Precision of the kept tokens: f32 or f16.", valueName: "TYPE"))
+  var dtype = Precision.f32
+
+  @Option(help: ArgumentHelp("Inputs per token file.", valueName: "N"))
+  var shardSize = 256
+
+  @Option(help: ArgumentHelp("Do only part i of n (from 0), into DIR/shard-i-of-n.", valueName: "i/n"))
+  var shard: String?
+
+  @Option(help: ArgumentHelp("Put the parts of a finished job in DIR together.", valueName: "DIR"))
+  var merge: String?
+
+  @Flag(help: "Write milliseconds into the manifest (its bytes then differ from run to run).")
+  var timings = false
+
+  @Option(help: ArgumentHelp("Form of the summary on stdout: md, csv, json or jsonl.", valueName: "FORMAT"))
+  var format = Table.Format.md
+
+  @Flag(help: "Throw away what an earlier job left in the output folder.")
+  var force = false
+
+  @OptionGroup var running: RunOptions
+
+  enum Precision: String, ExpressibleByArgument, CaseIterable { case f32, f16 }
+
+  func run() throws {
+    if let merge { return try mergeParts(merge) }
+    guard let output else {
+      throw UsageError("--output", found: "nothing", expected: "a folder", fix: "Add -o DIR.")
+    }
+    var settings = PruneJob.Settings()
+    settings.part = try part()
+    guard shardSize > 0 else {
+      throw UsageError("--shard-size", found: "\(shardSize)", expected: "a number above 0", fix: "Leave it out for 256.")
+    }
+    settings.shardSize = shardSize
+    settings.halfPrecision = dtype == .f16
+    settings.overlays = overlay
+    settings.timings = timings
+    settings.seed = reduction.seed
+    settings.threads = try running.threadCount()
+    settings.decode = try decoding.options()
+    let combinations = try reduction.combinations()
+    let files = try listInputs()
+    let model = try LoadedModel.load(reduction.model)
+    // Everything that can be refused is refused before the first image is opened.
+    let jobs = try combinations.map { combination in
+      let pipeline = try Pipeline(
+        model, method: combination.spec, keep: combination.ruled ? combination.budget : nil, read: OptionFiles.read)
+      let folder = combinations.count > 1 ? output + "/" + combination.label : output
+      return (
+        combination,
+        PruneJob(
+          pipeline, budget: combination.ruled ? combination.budget : nil, inputs: files, output: folder,
+          settings: settings)
+      )
+    }
+    for (combination, job) in jobs { try claim(job, combination, model) }
+
+    let interruption = Interruption()
+    let start = ContinuousClock().now
+    var table = Table(["method", "budget", "tokens", "GMACs", "speed-up", "failed"])
+    var failures: [ManifestRow] = []
+    for (combination, job) in jobs {
+      let progress = Progress(combination.spec.description, quiet: running.quiet)
+      let summary = try job.run(progress: progress.update, isCancelled: { interruption.happened })
+      progress.finish()
+      if summary.cancelled {
+        VTokCommand.warn(
+          "interrupted after \(summary.rows.count) of \(job.inputs.count) images; the same command goes on from there")
+        throw ExitCode(130)
+      }
+      add(summary, combination, to: &table)
+      if failures.isEmpty { failures = summary.failures }
+      if running.verbose { describe(summary, combination) }
+    }
+    let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
+    if format == .md {
+      print(
+        "model \(model.name) · \(jobs[0].1.inputs.count) images · \(settings.threads) thread\(settings.threads == 1 ? "" : "s")"
+          + " · \(fixed(seconds, 1)) s")
+    }
+    print(table.text(format), terminator: "")
+    if format == .md, overlay { for (_, job) in jobs { print("overlays \(job.folder)/overlays/") } }
+    if !failures.isEmpty {
+      if !running.quiet {
+        for row in failures { VTokCommand.warn("\(row.file): \(row.failure!.message)") }
+      }
+      throw ExitCode(3)
+    }
+  }
+
+  private func part() throws -> PruneJob.Settings.Part? {
+    guard let shard else { return nil }
+    let numbers = shard.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
+    guard numbers.count == 2, let index = numbers[0], let count = numbers[1], count > 0, (0..<count).contains(index) else {
+      throw UsageError("--shard", found: "'\(shard)'", expected: "i/n with i from 0 to n - 1", fix: "For example 0/4.")
+    }
+    return .init(index: index, count: count)
+  }
+
+  private func listInputs() throws -> [InputFile] {
+    guard let filesFrom else {
+      guard !inputs.isEmpty else {
+        throw UsageError(
+          "input", found: "nothing", expected: "a folder or image files", fix: "Name one, or use --files-from.")
+      }
+      return try InputList.find(inputs)
+    }
+    let data =
+      filesFrom == "-" ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: filesFrom)
+    guard let data else {
+      throw UsageError("--files-from '\(filesFrom)'", found: "no such file", expected: "a list", fix: "Check the path.")
+    }
+    let listed = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
+    let files = listed.map { InputFile(path: $0, name: $0) } + (inputs.isEmpty ? [] : try InputList.find(inputs))
+    guard !files.isEmpty else {
+      throw UsageError("--files-from '\(filesFrom)'", found: "no paths", expected: "one path a line", fix: "Fill the list.")
+    }
+    return files
+  }
+
+  /// Takes the folder for this job: a new one, an interrupted one of the same configuration, or by force.
+  private func claim(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: LoadedModel) throws {
+    let path = job.folder + "/job.yaml"
+    let text = configuration(job, combination, model)
+    if force { try job.clear() }
+    if let old = FileManager.default.contents(atPath: path), old != Data(text.utf8) {
+      let before = String(decoding: old, as: UTF8.self).split(separator: "\n")
+      let now = text.split(separator: "\n")
+      let change = zip(before, now).first { $0 != $1 }.map { "'\($0.0)' and now '\($0.1)'" } ?? "other flags"
+      throw UsageError(
+        "output '\(job.folder)'", found: "a job with \(change)", expected: "the same job, to go on with it",
+        fix: "Use another -o, or --force to start anew.")
+    }
+    try FileManager.default.createDirectory(atPath: job.folder, withIntermediateDirectories: true)
+    try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+  }
+
+  /// Everything results depend on. The number of threads is left out: they do not depend on it.
+  private func configuration(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: LoadedModel) -> String {
+    var flags: [(String, JSON)] = [
+      ("inputs", JSON(inputs)), ("files-from", filesFrom.map { JSON($0) } ?? .null), ("model", JSON(reduction.model)),
+      ("method", JSON(combination.spec.description)),
+    ]
+    if combination.ruled {
+      switch combination.budget {
+      case .ratio(let ratio): flags.append(("keep-ratio", JSON(ratio)))
+      case .tokens(let tokens): flags.append(("keep-tokens", JSON(tokens)))
+      }
+    }
+    flags += [
+      ("seed", JSON(Int(truncatingIfNeeded: reduction.seed))), ("dtype", JSON(dtype.rawValue)),
+      ("overlay", JSON(overlay)), ("shard-size", JSON(shardSize)), ("shard", shard.map { JSON($0) } ?? .null),
+      ("timings", JSON(timings)), ("max-pixels", JSON(decoding.maxPixels)), ("apply-exif", JSON(decoding.applyEXIF)),
+    ]
+    return JobFile.text(
+      flags,
+      run: [
+        ("schema", "vtok-job/1"), ("vtok", JSON(vtokVersion)), ("model_sha256", JSON(model.sha256)),
+        ("cpu", JSON(cpuLevel)), ("blas", JSON(Machine.blas)), ("images", JSON(job.inputs.count)),
+      ])
+  }
+
+  private func add(_ summary: PruneJob.Summary, _ combination: ReductionOptions.Combination, to table: inout Table) {
+    let good = summary.rows.filter { $0.failure == nil }
+    func mean(_ path: String) -> Double {
+      good.isEmpty ? .nan : good.reduce(0) { $0 + ($1[path]?.double ?? 0) } / Double(good.count)
+    }
+    let (input, output) = (mean("tokens.in"), mean("tokens.out"))
+    let (dense, reduced) = (mean("gmacs.dense"), mean("gmacs.reduced"))
+    let speedup = median(summary.speedups)
+    func whole(_ value: Double) -> String { value == value.rounded() ? fixed(value, 0) : fixed(value, 1) }
+    let budget = combination.ruled ? combination.budget.label : "\(fixed(100 * output / input, 0))% (own)"
+    table.add(
+      [
+        combination.spec.description, good.isEmpty ? combination.budget.label : budget,
+        good.isEmpty ? "-" : "\(whole(input))→\(whole(output))",
+        good.isEmpty ? "-" : "\(fixed(dense, 2))→\(fixed(reduced, 2))",
+        speedup.isNaN ? "-" : "\(fixed(speedup, 2))x", "\(summary.failures.count)",
+      ],
+      [
+        "schema": "vtok-prune-summary/1", "method": JSON(combination.spec.description),
+        "budget": combination.ruled ? JSON(combination.budget.text) : .null, "images": JSON(summary.rows.count),
+        "failed": JSON(summary.failures.count), "tokens": ["in": JSON(input), "out": JSON(output)],
+        "gmacs": ["dense": JSON(dense), "reduced": JSON(reduced), "selection": JSON(mean("gmacs.selection"))],
+        "ms": [
+          "decode": JSON(median(summary.times.map(\.decode))),
+          "preprocess": JSON(median(summary.times.map(\.preprocess))),
+          "tower": JSON(median(summary.times.map(\.tower))),
+          "selection": JSON(median(summary.times.map(\.selection))), "write": JSON(median(summary.times.map(\.write))),
+        ], "speedup": JSON(speedup), "seconds": JSON(summary.seconds),
+      ])
+  }
+
+  private func describe(_ summary: PruneJob.Summary, _ combination: ReductionOptions.Combination) {
+    func time(_ name: String, _ path: (ManifestRow.Times) -> Double) -> String {
+      "\(name) \(fixed(median(summary.times.map(path)), 2)) ms"
+    }
+    let stages = [
+      time("decode", \.decode), time("preprocess", \.preprocess), time("tower", \.tower),
+      time("selection", \.selection), time("write", \.write),
+    ]
+    let text = "\(combination.spec): median \(stages.joined(separator: ", ")); \(summary.resumed) images were done before\n"
+    FileHandle.standardError.write(Data(text.utf8))
+  }
+
+  private func mergeParts(_ folder: String) throws {
+    let rows = try MergeParts.merge(folder, shardSize: shardSize)
+    print("merged \(rows.count) images into \(folder)/manifest.jsonl")
+    if rows.contains(where: { $0.failure != nil }) { throw ExitCode(3) }
+  }
+}

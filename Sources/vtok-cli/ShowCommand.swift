@@ -1,0 +1,75 @@
+import ArgumentParser
+import Foundation
+import VTok
+
+struct ShowCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "show",
+    abstract: "Draw what happens to the tokens of one image.",
+    discussion: """
+      Pruned patches are dimmed, patches merged into one token have one tint, what the model never saw is dark.
+      Methods that cut in several places are drawn as a strip, first stage to last.
+      """)
+
+  @Argument(help: ArgumentHelp("An image.", valueName: "INPUT"))
+  var input: String
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The picture to write.", valueName: "FILE.png"))
+  var output: String
+
+  @OptionGroup var reduction: ReductionOptions
+  @OptionGroup var decoding: DecodeFlags
+
+  @Option(help: ArgumentHelp("Stages in the strip at most.", valueName: "N"))
+  var stages = 4
+
+  @OptionGroup var running: RunOptions
+
+  func run() throws {
+    guard stages > 0 else {
+      throw UsageError("--stages", found: "\(stages)", expected: "a number above 0", fix: "Leave it out for 4.")
+    }
+    let combinations = try reduction.combinations()
+    guard combinations.count == 1, let combination = combinations.first else {
+      throw UsageError(
+        "--method and budgets", found: "\(combinations.count) combinations", expected: "one",
+        fix: "Run 'vtok prune --overlay' for a sweep.")
+    }
+    let pipeline = try Pipeline(
+      LoadedModel.load(reduction.model), method: combination.spec, keep: combination.ruled ? combination.budget : nil,
+      read: OptionFiles.read)
+    let image = try Image.decode(contentsOf: input, options: decoding.options()).image
+    let result = try pipeline(
+      image, seed: mixedSeed(reduction.seed, input), keepingNotes: true, threads: running.threadCount())
+    let maps = maps(result)
+    try Data(try TokenMap.strip(maps.map { $0.drawn(on: image) }).pngData()).write(
+      to: URL(fileURLWithPath: output), options: .atomic)
+    let counts = result.trace.tower.map { "\($0.rows.reduce(0, +))" }.joined(separator: " ")
+    print("\(combination.spec): \(result.rows * result.columns) → \(result.keep.count) tokens, "
+      + "\(fixed(result.dense.gmacs, 2)) → \(fixed(result.cost.gmacs, 2)) GMACs")
+    print("entering each block: \(counts)")
+    if let logits = result.logits {
+      let shares = softmax(logits)
+      let names = topK(shares, min(3, shares.count)).map { index in
+        let label = pipeline.model.vision.labels.map { $0[index] } ?? "\(index)"
+        return "\(label) \(fixed(Double(shares[index]) * 100, 1))%"
+      }
+      print("top: \(names.joined(separator: ", "))")
+    }
+    print("picture \(output)")
+  }
+
+  /// One map per stage that changed something, evenly chosen when there are many; the last is always the result.
+  private func maps(_ result: PrunedImage) -> [TokenMap] {
+    let acts = result.trace.acts.filter { $0.input != $0.output && !$0.origins.isEmpty }
+    guard acts.count > 1 else { return [result.map] }
+    let count = min(stages, acts.count)
+    return (1...count).map { step in
+      step == count
+        ? result.map
+        : TokenMap(
+          rows: result.rows, columns: result.columns, region: result.region,
+          origin: acts[step * acts.count / count - 1].origins[0])
+    }
+  }
+}
