@@ -2,36 +2,26 @@
 // 1e-4 after many blocks), then speed: all bodies are branch-free and become vector loops.
 #include "dispatch.h"
 
-// erf for all x, absolute error 1.5e-7 at most: Abramowitz and Stegun 7.1.26 is not enough, so a rational minimax
-// on |x| < 1 (Cephes ndtrf) and 1 - e^(-x^2) * q(1/(1 + x/2)) (Numerical Recipes erfcc, error 1.2e-7) beyond it.
+// erf as one odd rational function on [-4, 4], where it has reached +-1 within float32: degree 13 over 8, one division,
+// no branch (the minimax approximation that Eigen and XLA use; absolute error below 3e-7).
 VTOK_INLINE float gelu_exact(float x) {
   float z = x * 0.70710678118654752f;
-  float a = z < 0 ? -z : z;
+  z = z < -4.0f ? -4.0f : z;
+  z = z > 4.0f ? 4.0f : z;
   float s = z * z;
-  float small = 7.853861353153693e-5f;
-  small = small * s - 8.010193625184903e-4f;
-  small = small * s + 5.188327685732524e-3f;
-  small = small * s - 2.685381193529856e-2f;
-  small = small * s + 1.128358514861418e-1f;
-  small = small * s - 3.761262582423300e-1f;
-  small = small * s + 1.128379165726710e0f;
-  small = small * z;
-  float t = 1.0f / (1.0f + 0.5f * a);
-  float q = 0.17087277f;
-  q = q * t - 0.82215223f;
-  q = q * t + 1.48851587f;
-  q = q * t - 1.13520398f;
-  q = q * t + 0.27886807f;
-  q = q * t - 0.18628806f;
-  q = q * t + 0.09678418f;
-  q = q * t + 0.37409196f;
-  q = q * t + 1.00002368f;
-  q = q * t - 1.26551223f;
-  float complement = t * vtok_exp(q - s);
-  float large = 1.0f - complement;
-  large = z < 0 ? -large : large;
-  float erf = a < 1.0f ? small : large;
-  return 0.5f * x * (1.0f + erf);
+  float p = -2.72614225801306e-10f;
+  p = p * s + 2.77068142495902e-08f;
+  p = p * s + -2.10102402082508e-06f;
+  p = p * s + -5.69250639462346e-05f;
+  p = p * s + -7.34990630326855e-04f;
+  p = p * s + -2.95459980854025e-03f;
+  p = p * s + -1.60960333262415e-02f;
+  float q = -1.45660718464996e-05f;
+  q = q * s + -2.13374055278905e-04f;
+  q = q * s + -1.68282697438203e-03f;
+  q = q * s + -7.37332916720468e-03f;
+  q = q * s + -1.42647390514189e-02f;
+  return 0.5f * x * (1.0f + z * p / q);
 }
 
 VTOK_INLINE float sigmoid(float x) { return 1.0f / (1.0f + vtok_exp(-x)); }
