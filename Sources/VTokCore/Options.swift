@@ -2,7 +2,8 @@ import VTokTensor
 
 /// How many tokens to keep, of what the method receives.
 public enum Budget: Sendable, Equatable {
-  case ratio(Double), tokens(Int)
+  case ratio(Double)
+  case tokens(Int)
 
   /// Tokens to keep of `count`; ratios round half to even, as Python does.
   public func tokens(of count: Int) -> Int {
@@ -43,7 +44,9 @@ public enum OptionError: Error, Sendable, Equatable, CustomStringConvertible {
 /// The options of one method as typed, taken one by one by its initialiser. What nobody takes is an error.
 public struct Options: Sendable {
   /// One option as `vtok methods NAME` lists it.
-  public struct Entry: Sendable, Equatable { public let key: String, `default`: String, expected: String, about: String }
+  public struct Entry: Sendable, Equatable {
+    public let key: String, `default`: String, expected: String, about: String
+  }
 
   public let method: String
   /// What the initialiser asked for so far, in that order.

@@ -55,7 +55,8 @@ public struct Composition: Sendable {
       let missing: String?
       switch site {
       case .block(let index, _):
-        missing = shape.tower.map { $0.blocks }.map { index < $0 ? nil : "block \(index) of \($0)" } ?? "no vision tower"
+        missing =
+          shape.tower.map { $0.blocks }.map { index < $0 ? nil : "block \(index) of \($0)" } ?? "no vision tower"
       case .features: missing = shape.tower == nil ? "no vision tower" : nil
       case .pack: missing = shape.layout == .plain ? "no connector" : nil
       case .layer(let index):
@@ -67,7 +68,8 @@ public struct Composition: Sendable {
       }
       if let missing {
         throw .unsupported(
-          method: name, found: missing, expected: "a model with the site \(site)", fix: "Choose another method or model.")
+          method: name, found: missing, expected: "a model with the site \(site)",
+          fix: "Choose another method or model.")
       }
       if let tower = shape.tower, tower.fuse > 1, plan.act.contains(site) {
         switch site {

@@ -20,7 +20,10 @@ public enum Site: Hashable, Sendable {
 public enum Rows: Hashable, Sendable { case none, classifier, last, text, all }
 
 /// Which form of attention is recorded.
-public enum Values: Hashable, Sendable { case probabilities, logits, gumbel(tau: Float, perStep: Float) }
+public enum Values: Hashable, Sendable {
+  case probabilities, logits
+  case gumbel(tau: Float, perStep: Float)
+}
 
 /// What to record at a site. Nothing asked, nothing computed.
 public struct Request: Sendable, Equatable {

@@ -18,7 +18,8 @@ public struct Table: Sendable {
   public func text(_ format: Format) -> String {
     switch format {
     case .md: return markdown
-    case .csv: return ([columns] + rows.map(\.cells)).map { $0.map(Table.quoted).joined(separator: ",") + "\n" }.joined()
+    case .csv:
+      return ([columns] + rows.map(\.cells)).map { $0.map(Table.quoted).joined(separator: ",") + "\n" }.joined()
     case .json: return JSON.array(rows.map(\.json)).text(pretty: true) + "\n"
     case .jsonl: return rows.map { $0.json.text() + "\n" }.joined()
     }

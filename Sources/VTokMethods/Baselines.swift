@@ -9,7 +9,8 @@ import VTokTensor
 /// class token averaged over heads.
 public struct ClsAttention: Compressor {
   public static let name = "cls-attention"
-  public static let summary = "keep the patches with the largest class-token attention at one block (as in EViT, no fusion)"
+  public static let summary =
+    "keep the patches with the largest class-token attention at one block (as in EViT, no fusion)"
 
   let cut: BlockCut
 
@@ -112,7 +113,8 @@ struct BlockCut: Sendable {
 
   init(_ options: inout Options) throws(OptionError) {
     block = try options.take(
-      "block", default: nil, in: 0...1000, "cut at the end of this block, counted from 0 (default: a quarter of the depth)")
+      "block", default: nil, in: 0...1000,
+      "cut at the end of this block, counted from 0 (default: a quarter of the depth)")
     budget = try options.budget("patches kept") ?? .ratio(0.5)
   }
 

@@ -8,7 +8,8 @@ import VTokTensor
 /// plain ViT and on the packed visual rows before the first layer of an LVLM.
 public struct DivPrune: Compressor {
   public static let name = "divprune"
-  public static let summary = "keep the most diverse tokens by greedy farthest point (DivPrune, CVPR 2025, arXiv 2503.02175)"
+  public static let summary =
+    "keep the most diverse tokens by greedy farthest point (DivPrune, CVPR 2025, arXiv 2503.02175)"
   public static let remarks = [
     "Acts after the tower: it saves nothing inside a ViT, only in what follows.",
     "A token is never chosen twice; the official code may repeat one when all the rest are duplicates.",

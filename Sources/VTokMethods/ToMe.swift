@@ -17,7 +17,11 @@ public struct ToMe: Compressor {
   ]
 
   /// Tokens merged per block: fixed numbers, or solved for a budget when the first image arrives.
-  enum Amount: Sendable, Equatable { case constant(Int, trend: Double), list([Int]), budget(Budget) }
+  enum Amount: Sendable, Equatable {
+    case constant(Int, trend: Double)
+    case list([Int])
+    case budget(Budget)
+  }
 
   let amount: Amount
   let proportional: Bool

@@ -2,7 +2,9 @@ import CVTokKernels
 
 /// Element types of weights as they lie in a file.
 public enum WeightType: String, Sendable, CaseIterable {
-  case f32 = "F32", f16 = "F16", bf16 = "BF16"
+  case f32 = "F32"
+  case f16 = "F16"
+  case bf16 = "BF16"
   public var size: Int { self == .f32 ? 4 : 2 }
 }
 
@@ -28,7 +30,8 @@ public struct Weight: @unchecked Sendable {
   public init(_ tensor: Tensor) {
     let memory = WeightMemory(tensor.values.count)
     memory.pointer.update(from: tensor.values, count: tensor.values.count)
-    self.init(rows: tensor.rows, columns: tensor.width, type: .f32, base: UnsafeRawPointer(memory.pointer), owner: memory)
+    self.init(
+      rows: tensor.rows, columns: tensor.width, type: .f32, base: UnsafeRawPointer(memory.pointer), owner: memory)
   }
 
   /// Several matrices of equal width on top of each other, as float32. (Separate q, k and v become one product.)

@@ -102,7 +102,8 @@ struct RunOptions: ParsableArguments {
     let environment = ProcessInfo.processInfo.environment["VTOK_THREADS"]
     let count = threads ?? environment.flatMap { Int($0) } ?? ProcessInfo.processInfo.activeProcessorCount
     if environment != nil, threads == nil, environment.flatMap({ Int($0) }) == nil {
-      throw UsageError("VTOK_THREADS", found: "'\(environment!)'", expected: "a whole number", fix: "Unset or correct it.")
+      throw UsageError(
+        "VTOK_THREADS", found: "'\(environment!)'", expected: "a whole number", fix: "Unset or correct it.")
     }
     guard (1...1024).contains(count) else {
       throw UsageError("--threads", found: "\(count)", expected: "1 to 1024", fix: "Leave it out for all cores.")

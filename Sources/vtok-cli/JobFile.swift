@@ -66,7 +66,8 @@ enum JobFile {
       loaded = try Yams.load(yaml: String(decoding: data, as: UTF8.self))
     } catch {
       throw UsageError(
-        "--config '\(path)'", found: "\(error)", expected: "YAML", fix: "See job.yaml in an output folder for the form.")
+        "--config '\(path)'", found: "\(error)", expected: "YAML", fix: "See job.yaml in an output folder for the form."
+      )
     }
     guard let table = loaded as? [String: Any] else {
       throw UsageError(

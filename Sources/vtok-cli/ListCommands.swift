@@ -116,7 +116,8 @@ struct InspectCommand: ParsableCommand {
     print("patches     \(tower.patch) px, grid \(tower.rows)x\(tower.columns), \(tower.prefix) prefix tokens")
     print("dense       \(fixed(Cost(denseWith: tower.patches, shape: loaded.vision.shape).gmacs, 3)) GMACs an image")
     print("image       \(describe(processor))")
-    print("labels      \(loaded.vision.labels.map { "\($0.count): " + $0.prefix(8).joined(separator: ", ") } ?? "none")")
+    print(
+      "labels      \(loaded.vision.labels.map { "\($0.count): " + $0.prefix(8).joined(separator: ", ") } ?? "none")")
     print("unused      \(loaded.unusedTensors.isEmpty ? "none" : loaded.unusedTensors.joined(separator: ", "))")
   }
 

@@ -60,7 +60,8 @@ struct PruneCommand: ParsableCommand {
     var settings = PruneJob.Settings()
     settings.part = try part()
     guard shardSize > 0 else {
-      throw UsageError("--shard-size", found: "\(shardSize)", expected: "a number above 0", fix: "Leave it out for 256.")
+      throw UsageError(
+        "--shard-size", found: "\(shardSize)", expected: "a number above 0", fix: "Leave it out for 256.")
     }
     settings.shardSize = shardSize
     settings.halfPrecision = dtype == .f16
@@ -122,7 +123,8 @@ struct PruneCommand: ParsableCommand {
   private func part() throws -> PruneJob.Settings.Part? {
     guard let shard else { return nil }
     let numbers = shard.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
-    guard numbers.count == 2, let index = numbers[0], let count = numbers[1], count > 0, (0..<count).contains(index) else {
+    guard numbers.count == 2, let index = numbers[0], let count = numbers[1], count > 0, (0..<count).contains(index)
+    else {
       throw UsageError("--shard", found: "'\(shard)'", expected: "i/n with i from 0 to n - 1", fix: "For example 0/4.")
     }
     return .init(index: index, count: count)
@@ -137,14 +139,16 @@ struct PruneCommand: ParsableCommand {
       return try InputList.find(inputs)
     }
     let data =
-      filesFrom == "-" ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: filesFrom)
+      filesFrom == "-"
+      ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: filesFrom)
     guard let data else {
       throw UsageError("--files-from '\(filesFrom)'", found: "no such file", expected: "a list", fix: "Check the path.")
     }
     let listed = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
     let files = listed.map { InputFile(path: $0, name: $0) } + (inputs.isEmpty ? [] : try InputList.find(inputs))
     guard !files.isEmpty else {
-      throw UsageError("--files-from '\(filesFrom)'", found: "no paths", expected: "one path a line", fix: "Fill the list.")
+      throw UsageError(
+        "--files-from '\(filesFrom)'", found: "no paths", expected: "one path a line", fix: "Fill the list.")
     }
     return files
   }
@@ -167,7 +171,9 @@ struct PruneCommand: ParsableCommand {
   }
 
   /// Everything results depend on. The number of threads is left out: they do not depend on it.
-  private func configuration(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: LoadedModel) -> String {
+  private func configuration(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: LoadedModel)
+    -> String
+  {
     var flags: [(String, JSON)] = [
       ("inputs", JSON(inputs)), ("files-from", filesFrom.map { JSON($0) } ?? .null), ("model", JSON(reduction.model)),
       ("method", JSON(combination.spec.description)),
@@ -230,7 +236,8 @@ struct PruneCommand: ParsableCommand {
       time("decode", \.decode), time("preprocess", \.preprocess), time("tower", \.tower),
       time("selection", \.selection), time("write", \.write),
     ]
-    let text = "\(combination.spec): median \(stages.joined(separator: ", ")); \(summary.resumed) images were done before\n"
+    let text =
+      "\(combination.spec): median \(stages.joined(separator: ", ")); \(summary.resumed) images were done before\n"
     FileHandle.standardError.write(Data(text.utf8))
   }
 

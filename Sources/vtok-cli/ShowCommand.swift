@@ -45,8 +45,9 @@ struct ShowCommand: ParsableCommand {
     try Data(try TokenMap.strip(maps.map { $0.drawn(on: image) }).pngData()).write(
       to: URL(fileURLWithPath: output), options: .atomic)
     let counts = result.trace.tower.map { "\($0.rows.reduce(0, +))" }.joined(separator: " ")
-    print("\(combination.spec): \(result.rows * result.columns) → \(result.keep.count) tokens, "
-      + "\(fixed(result.dense.gmacs, 2)) → \(fixed(result.cost.gmacs, 2)) GMACs")
+    print(
+      "\(combination.spec): \(result.rows * result.columns) → \(result.keep.count) tokens, "
+        + "\(fixed(result.dense.gmacs, 2)) → \(fixed(result.cost.gmacs, 2)) GMACs")
     print("entering each block: \(counts)")
     if let logits = result.logits {
       let shares = softmax(logits)

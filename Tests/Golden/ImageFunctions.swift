@@ -22,7 +22,8 @@ let imageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]]
     let size = config["input_size"]!.ints!
     let processor = ImageProcessor.timm(
       inputSize: Size(width: size[2], height: size[1]), cropPct: config["crop_pct"]!.double!,
-      cropMode: .init(rawValue: config["crop_mode"]!.string!)!, filter: Resample(rawValue: config["interpolation"]!.string!)!,
+      cropMode: .init(rawValue: config["crop_mode"]!.string!)!,
+      filter: Resample(rawValue: config["interpolation"]!.string!)!,
       mean: floats(config["mean"]), std: floats(config["std"]))
     let prepared = processor.prepare(try inputs.image("rgb_u8"))
     return ["cropped_u8": GoldenValue(prepared), "pixel_values": GoldenValue(processor.normalise(prepared))]
@@ -82,7 +83,8 @@ private func clipTokenizer(_ inputs: Inputs) throws -> CLIPTokenizer {
     fetch.waitUntilExit()
   }
   guard let bytes = try? read(folder + "/merges.txt") else {
-    throw NeedsFile(description: "needs the published CLIP merges: set VTOK_CLIP_VOCABULARY to a folder with merges.txt")
+    throw NeedsFile(
+      description: "needs the published CLIP merges: set VTOK_CLIP_VOCABULARY to a folder with merges.txt")
   }
   let merges = String(decoding: bytes, as: UTF8.self).split(separator: "\n").filter { !$0.hasPrefix("#version") }
   var tokenizer = try CLIPTokenizer(

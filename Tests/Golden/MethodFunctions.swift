@@ -7,7 +7,8 @@ let methodFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]
     let distilled = config["distill_token"]!.bool!
     let prefix = (config["class_token"]!.bool! ? 1 : 0) + (distilled ? 1 : 0)
     let (metric, x, size) = (try inputs.tensor("metric"), try inputs.tensor("x"), try inputs.tensor("size"))
-    let batch = metric.shape[0], n = metric.shape[1]
+    let batch = metric.shape[0]
+    let n = metric.shape[1]
     var parts: [String: [Tensor]] = [:]
     var indices: [String: [Int]] = [:]
     for b in 0..<batch {
@@ -120,7 +121,9 @@ func compressed(_ inputs: Inputs, _ model: VisionModel, _ methods: [any Compress
     let output = try model(image, run: &run)
     let dense = model.tower.embed(image)
     probe.box.seen.withLock { for (name, x) in $0 { parts[name, default: []].append(x) } }
-    probe.box.masses.withLock { for (name, s) in $0 { parts[name, default: []].append(Tensor(s, shape: [s.count, 1])) } }
+    probe.box.masses.withLock {
+      for (name, s) in $0 { parts[name, default: []].append(Tensor(s, shape: [s.count, 1])) }
+    }
     let last = probe.box.last.withLock { $0! }
     parts["source", default: []].append(sourceMatrix(last, prefix: model.tower.shape.prefix, columns: dense.count))
     parts["logits", default: []].append(row(output.logits!))

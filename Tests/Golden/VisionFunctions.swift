@@ -122,7 +122,9 @@ private func forward(
     }
   }
   for name in seen[0].keys { outputs[name] = GoldenValue(stacking: seen.map { $0[name]! }) }
-  finish(results) { name, tensors in if tensors.count == results.count { outputs[name] = GoldenValue(stacking: tensors) } }
+  finish(results) { name, tensors in
+    if tensors.count == results.count { outputs[name] = GoldenValue(stacking: tensors) }
+  }
   return outputs
 }
 

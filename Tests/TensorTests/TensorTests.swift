@@ -44,7 +44,8 @@ import VTokTensor
     let mean = x.reduce(0.0) { $0 + Double($1) } / Double(n)
     let variance = x.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) } / Double(n)
     for index in x.indices {
-      let exact = (Double(x[index]) - mean) / (variance + 1e-6).squareRoot() * Double(weight[index]) + Double(bias[index])
+      let exact =
+        (Double(x[index]) - mean) / (variance + 1e-6).squareRoot() * Double(weight[index]) + Double(bias[index])
       #expect(abs(Double(normed[index]) - exact) < 2e-5 * max(1, abs(exact)))
     }
   }
@@ -115,7 +116,8 @@ import VTokTensor
     var generator = SeededGenerator(seed: 3)
     let (rows, columns, n) = (700, 48, 5)  // more rows than one panel
     let bits = (0..<rows * columns).map { _ in
-      type == .f16 ? Float16(generator.normal()).bitPattern : UInt16(truncatingIfNeeded: generator.normal().bitPattern >> 16)
+      type == .f16
+        ? Float16(generator.normal()).bitPattern : UInt16(truncatingIfNeeded: generator.normal().bitPattern >> 16)
     }
     let box = Box(bits)
     let weight = Weight(rows: rows, columns: columns, type: type, base: UnsafeRawPointer(box.pointer), owner: box)

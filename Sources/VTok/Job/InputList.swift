@@ -12,7 +12,8 @@ public struct InputFile: Sendable, Equatable {
 
 /// What cannot be the input of a job.
 public enum InputError: Error, Sendable, Equatable, CustomStringConvertible {
-  case missing(String), noImages(String)
+  case missing(String)
+  case noImages(String)
 
   public var description: String {
     switch self {

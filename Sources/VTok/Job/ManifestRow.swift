@@ -64,7 +64,8 @@ public struct ManifestRow: Sendable {
           "ms",
           [
             "decode": rounded(times.decode, 3), "preprocess": rounded(times.preprocess, 3),
-            "tower": rounded(times.tower, 3), "selection": rounded(times.selection, 3), "write": rounded(times.write, 3),
+            "tower": rounded(times.tower, 3), "selection": rounded(times.selection, 3),
+            "write": rounded(times.write, 3),
           ]
         ))
     }

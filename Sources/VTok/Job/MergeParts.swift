@@ -3,7 +3,9 @@ import VTokWeights
 
 /// Why the parts of a job cannot become one.
 public enum MergeError: Error, Sendable, Equatable, CustomStringConvertible {
-  case noParts(String), missing(String, part: Int, of: Int), different(String)
+  case noParts(String)
+  case missing(String, part: Int, of: Int)
+  case different(String)
 
   public var description: String {
     switch self {

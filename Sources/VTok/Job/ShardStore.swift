@@ -90,7 +90,9 @@ struct ShardStore: Sendable {
     private let handle: FileHandle
 
     fileprivate init(path: String, keeping bytes: Int) throws {
-      if !FileManager.default.fileExists(atPath: path) { _ = FileManager.default.createFile(atPath: path, contents: nil) }
+      if !FileManager.default.fileExists(atPath: path) {
+        _ = FileManager.default.createFile(atPath: path, contents: nil)
+      }
       guard let handle = FileHandle(forUpdatingAtPath: path) else { throw CocoaError(.fileWriteUnknown) }
       self.handle = handle
       try handle.truncate(atOffset: UInt64(bytes))  // a record cut off by a crash goes

@@ -31,7 +31,8 @@ extension Checkpoint {
   func patchProjection(_ name: String, width: Int, patch: Int) throws -> Linear {
     let kernel = try tensor("\(name).weight", [width, 3, patch, patch])
     return Linear(
-      weight: Weight(kernel.reshaped([width, 3 * patch * patch])).inputMajor, bias: try vectorIfPresent("\(name).bias", [width]))
+      weight: Weight(kernel.reshaped([width, 3 * patch * patch])).inputMajor,
+      bias: try vectorIfPresent("\(name).bias", [width]))
   }
 
   /// A layer norm under `name`.

@@ -9,7 +9,8 @@ enum DINOv2 {
   static func matches(_ checkpoint: Checkpoint) -> Bool {
     let type = checkpoint.config["model_type"]?.string
     return type == "dinov2" || type == "dinov2_with_registers"
-      || (type == nil && (checkpoint.has("encoder.layer.0.layer_scale1.lambda1") || checkpoint.has("dinov2.layernorm.weight")))
+      || (type == nil
+        && (checkpoint.has("encoder.layer.0.layer_scale1.lambda1") || checkpoint.has("dinov2.layernorm.weight")))
   }
 
   static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
@@ -53,7 +54,8 @@ enum DINOv2 {
       positions.gathered(Array(1..<positions.rows)), kernel: hasRegisters ? .antialiased : .plain,
       name: "embeddings.position_embeddings")
     let embedding = VisionTower.Embedding(
-      patch: patch, projection: try view.patchProjection("embeddings.patch_embeddings.projection", width: width, patch: patch),
+      patch: patch,
+      projection: try view.patchProjection("embeddings.patch_embeddings.projection", width: width, patch: patch),
       prefix: prefix, positions: grid, norm: nil)
     let head: VisionModel.Head =
       checkpoint.has("classifier.weight")
@@ -73,6 +75,7 @@ enum DINOv2 {
       family: "dinov2",
       tower: VisionTower(
         embedding: embedding, blocks: blocks, finalNorm: try view.norm("layernorm", width, epsilon: epsilon),
-        shape: shape), head: head, labels: checkpoint.has("classifier.weight") ? config.labels : nil, processor: processor)
+        shape: shape), head: head, labels: checkpoint.has("classifier.weight") ? config.labels : nil,
+      processor: processor)
   }
 }

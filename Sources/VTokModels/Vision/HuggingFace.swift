@@ -39,7 +39,9 @@ struct HuggingFaceConfig {
   /// `id2label` in order of ids, if it is complete.
   var labels: [String]? {
     guard let table = json["id2label"]?.object else { return nil }
-    let named = Dictionary(table.compactMap { pair in Int(pair.key).map { ($0, pair.value.string ?? pair.key) } }) { $1 }
+    let named = Dictionary(table.compactMap { pair in Int(pair.key).map { ($0, pair.value.string ?? pair.key) } }) {
+      $1
+    }
     let ordered = named.indices.isEmpty ? [] : (0..<named.count).compactMap { named[$0] }
     return ordered.count == table.count ? ordered : nil
   }

@@ -8,7 +8,8 @@ enum HuggingFaceViT {
   static func matches(_ checkpoint: Checkpoint) -> Bool {
     let type = checkpoint.config["model_type"]?.string
     return type == "vit" || type == "deit"
-      || (type == nil && ["vit.", "deit.", ""].contains { checkpoint.has("\($0)encoder.layer.0.layernorm_before.weight") })
+      || (type == nil
+        && ["vit.", "deit.", ""].contains { checkpoint.has("\($0)encoder.layer.0.layernorm_before.weight") })
   }
 
   static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
@@ -44,13 +45,15 @@ enum HuggingFaceViT {
     let grid = try PositionGrid.square(
       positions.gathered(Array(prefix.count..<positions.rows)), kernel: .plain, name: "embeddings.position_embeddings")
     let embedding = VisionTower.Embedding(
-      patch: patch, projection: try view.patchProjection("embeddings.patch_embeddings.projection", width: width, patch: patch),
+      patch: patch,
+      projection: try view.patchProjection("embeddings.patch_embeddings.projection", width: width, patch: patch),
       prefix: prefix, positions: grid, norm: nil)
 
     let head: VisionModel.Head
     if checkpoint.has("distillation_classifier.weight") {
       head = .distilled(
-        try checkpoint.linear("cls_classifier", [nil, width]), try checkpoint.linear("distillation_classifier", [nil, width]))
+        try checkpoint.linear("cls_classifier", [nil, width]),
+        try checkpoint.linear("distillation_classifier", [nil, width]))
     } else {
       head = .token(checkpoint.has("classifier.weight") ? try checkpoint.linear("classifier", [nil, width]) : nil)
     }

@@ -74,7 +74,9 @@ public struct SigLIP: Sendable {
   }
 
   /// L2-normalised image vector. Pixels `[3, height, width]`.
-  public func embed(_ pixels: Tensor, threads: Int = 1) -> [Float] { normalised(vision(pixels, threads: threads).pooled) }
+  public func embed(_ pixels: Tensor, threads: Int = 1) -> [Float] {
+    normalised(vision(pixels, threads: threads).pooled)
+  }
   /// L2-normalised text vector of one padded sequence.
   public func embed(_ ids: [Int]) -> [Float] { normalised(text(ids).projected) }
 

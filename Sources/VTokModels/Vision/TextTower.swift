@@ -5,7 +5,9 @@ import VTokWeights
 public struct TextTower: Sendable {
   /// Which row stands for the text.
   enum End: Sendable {
-    case largestID, firstID(Int), lastPosition
+    case largestID
+    case firstID(Int)
+    case lastPosition
   }
 
   /// `[vocabulary, width]`

@@ -242,7 +242,8 @@ struct TransformerBlock: Sendable {
   }
 }
 
-private func normalise(_ norm: LayerNorm, _ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>) {
+private func normalise(_ norm: LayerNorm, _ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>)
+{
   vtok_layer_norm(x, rows, norm.weight.count, norm.weight, norm.bias, norm.epsilon, out)
 }
 

@@ -110,7 +110,8 @@ public struct VisionModel: Sendable {
 extension VisionModel.Head {
   func apply(to tokens: TokenSequence) -> VisionModel.Output {
     func output(_ pooled: [Float], _ parts: [[Float]]) -> VisionModel.Output {
-      let logits = parts.isEmpty ? nil : parts[0].indices.map { i in parts.reduce(0) { $0 + $1[i] } / Float(parts.count) }
+      let logits =
+        parts.isEmpty ? nil : parts[0].indices.map { i in parts.reduce(0) { $0 + $1[i] } / Float(parts.count) }
       return VisionModel.Output(tokens: tokens, pooled: pooled, logits: logits, parts: parts.count > 1 ? parts : [])
     }
     func classify(_ linear: Linear?, _ row: [Float]) -> [[Float]] {

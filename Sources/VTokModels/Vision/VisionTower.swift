@@ -55,7 +55,9 @@ public struct VisionTower: Sendable {
       }
     }
     var x = Tensor(shape: [prefix + rows * columns, channels]) { out in
-      for (index, token) in embedding.prefix.enumerated() { (out + index * channels).update(from: token.row, count: channels) }
+      for (index, token) in embedding.prefix.enumerated() {
+        (out + index * channels).update(from: token.row, count: channels)
+      }
       let patches = out + prefix * channels
       patches.update(from: table.values, count: rows * columns * channels)
       embedding.projection.weight.multiply(flat.pointer, rows * columns, area, beta: 1, into: patches, channels)
