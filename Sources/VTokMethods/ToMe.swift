@@ -59,6 +59,7 @@ public struct ToMe: Compressor {
     guard let tower = model.tower else {
       throw .unsupported(method: Self.name, found: "no vision tower", expected: "one", fix: "Choose another method.")
     }
+    _ = try amount.schedule(tokens: tower.prefix + tower.patches, prefix: tower.prefix, blocks: tower.blocks)
     var plan = Plan(massBias: proportional)
     for block in 0..<tower.blocks where amount.canMerge(in: block, of: tower.blocks) {
       plan.record[.block(block, .middle)] = Request(keys: true)
