@@ -90,12 +90,8 @@ public struct ToMe: Compressor {
   /// Keys `[heads, n, headDim]` averaged over heads. `[n, headDim]`
   static func headMean(_ keys: Tensor) -> Tensor {
     let heads = keys.shape[0]
-    var sum = keys[plane: 0].values
-    for head in 1..<max(heads, 1) {
-      let base = head * sum.count
-      for index in sum.indices { sum[index] += keys.values[base + index] }
-    }
-    return Tensor(sum.map { $0 / Float(heads) }, shape: Array(keys.shape.dropFirst()))
+    return Tensor(
+      keys.reshaped([heads, keys.values.count / heads]).mean(of: Array(0..<heads)), shape: Array(keys.shape.dropFirst()))
   }
 
   // MARK: Matching
