@@ -269,6 +269,7 @@ def main():
     if not arguments.quick:
         name = "".join(c if c.isalnum() else "-" for c in machine()["cpu"].lower()).strip("-")
         path = os.path.join(HERE, "results", f"speed-{name}.json")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w") as out:
             json.dump(result, out, indent=1)
             out.write("\n")
