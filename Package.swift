@@ -27,7 +27,7 @@ let package = Package(
     .target(name: "VTokImage", dependencies: ["CVTokImage", "VTokTensor"]),
     .target(name: "VTokWeights", dependencies: ["VTokTensor"]),
     .target(name: "VTokCore", dependencies: ["CVTokKernels", "VTokTensor"]),
-    .target(name: "VTokMethods", dependencies: ["VTokCore", "VTokTensor"]),
+    .target(name: "VTokMethods", dependencies: ["CVTokKernels", "VTokCore", "VTokTensor"]),
     .target(name: "VTokModels", dependencies: ["CVTokKernels", "VTokCore", "VTokImage", "VTokTensor", "VTokWeights"]),
     .target(
       name: "VTokEval",

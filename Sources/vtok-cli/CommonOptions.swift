@@ -160,8 +160,14 @@ enum OptionFiles {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw UsageError("file '\(path)'", found: "no such file", expected: "a JSON file", fix: "Check the path.")
     }
+    let json = try JSON(parsing: [UInt8](data))
+    guard let object = json.object else {
+      throw UsageError(
+        "file '\(path)'", found: "JSON that is no object", expected: "an object with lists of numbers",
+        fix: "See 'vtok methods NAME' for the form.")
+    }
     var lists: [String: [Double]] = [:]
-    for (key, value) in try JSON(parsing: [UInt8](data)).object ?? JSONObject() { lists[key] = value.doubles }
-    return OptionFile(lists: lists)
+    for (key, value) in object { lists[key] = value.doubles }
+    return OptionFile(lists: lists, schema: json["schema"]?.string)
   }
 }
