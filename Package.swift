@@ -52,7 +52,7 @@ let package = Package(
     .testTarget(name: "ImageTests", dependencies: ["VTokImage"], exclude: ["Malformed"]),
     .testTarget(name: "WeightsTests", dependencies: ["VTokWeights"]),
     .testTarget(name: "CoreTests", dependencies: ["VTokCore", "VTokMethods"]),
-    .testTarget(name: "ModelTests", dependencies: ["VTok"]),
+    .testTarget(name: "ModelTests", dependencies: ["VTok"], exclude: ["PaperTables"]),
     .testTarget(name: "CommandTests", dependencies: ["VTok", "vtok-cli"]),
   ]
 )
