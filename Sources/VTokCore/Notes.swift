@@ -26,14 +26,15 @@ public struct Notes: Sendable {
   }
 
   /// Index of the largest value, first one on a tie; the distance to the second is booked as margin.
-  public mutating func first(_ values: some Collection<Float>) -> Int {
+  public mutating func first(_ values: [Float]) -> Int {
     var best = 0
     var top = -Float.infinity
     var second = -Float.infinity
-    for (index, value) in values.enumerated() {
+    for index in values.indices where values[index] > second {
+      let value = values[index]
       if value > top {
         (best, second, top) = (index, top, value)
-      } else if value > second {
+      } else {
         second = value
       }
     }

@@ -76,13 +76,11 @@ public struct DivPrune: Compressor {
     }
     var chosen = [notes.first(neighbour)]
     var nearest = [Float](repeating: .infinity, count: n)  // to the chosen ones; the scores above are not reused
-    var taken = [Bool](repeating: false, count: n)
     while chosen.count < keep {
       let last = chosen.last!
-      taken[last] = true
+      nearest[last] = -.infinity  // never again
       for column in 0..<n { nearest[column] = min(nearest[column], distance[last * n + column]) }
-      let open = nearest.indices.map { taken[$0] ? -Float.infinity : nearest[$0] }
-      chosen.append(notes.first(open))
+      chosen.append(notes.first(nearest))
     }
     return chosen
   }

@@ -59,6 +59,7 @@ public struct ToMe: Compressor {
     guard let tower = model.tower else {
       throw .unsupported(method: Self.name, found: "no vision tower", expected: "one", fix: "Choose another method.")
     }
+    _ = try amount.schedule(tokens: tower.prefix + tower.patches, prefix: tower.prefix, blocks: tower.blocks)
     var plan = Plan(massBias: proportional)
     for block in 0..<tower.blocks where amount.canMerge(in: block, of: tower.blocks) {
       plan.record[.block(block, .middle)] = Request(keys: true)
@@ -89,12 +90,8 @@ public struct ToMe: Compressor {
   /// Keys `[heads, n, headDim]` averaged over heads. `[n, headDim]`
   static func headMean(_ keys: Tensor) -> Tensor {
     let heads = keys.shape[0]
-    var sum = keys[plane: 0].values
-    for head in 1..<max(heads, 1) {
-      let base = head * sum.count
-      for index in sum.indices { sum[index] += keys.values[base + index] }
-    }
-    return Tensor(sum.map { $0 / Float(heads) }, shape: Array(keys.shape.dropFirst()))
+    return Tensor(
+      keys.reshaped([heads, keys.values.count / heads]).mean(of: Array(0..<heads)), shape: Array(keys.shape.dropFirst()))
   }
 
   // MARK: Matching

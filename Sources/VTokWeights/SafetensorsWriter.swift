@@ -1,11 +1,5 @@
 import VTokTensor
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
-
 extension Safetensors {
   /// A tensor to be written.
   public enum Value: Sendable, Equatable {
@@ -58,41 +52,13 @@ extension Safetensors {
     return out
   }
 
-  /// Writes the file in one step as seen by others: a temporary file beside it takes its name when complete and synced.
+  /// Writes the file whole or not at all.
   public static func write(
     _ tensors: [(String, Value)], metadata: [String: String] = [:], to path: String
   ) throws(WeightError) {
     let plan = try SafetensorsPlan(tensors, metadata: metadata, file: path)
-    func failure(_ code: Int32) -> WeightError {
-      WeightError(
-        .write, path, found: "an error of the system (\(String(cString: strerror(code))))",
-        expected: "to write \(plan.byteCount) bytes", fix: "Check that the folder exists, is writable and has room.")
-    }
-    let temporary = "\(path).\(getpid()).tmp"
-    unlink(temporary)
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else { throw failure(errno) }
-    var code: Int32 = 0
-    plan.emit { bytes in
-      var rest = bytes[...]
-      while code == 0, let base = UnsafeRawBufferPointer(rebasing: rest).baseAddress, !rest.isEmpty {
-        let written = systemWrite(descriptor, base, rest.count)
-        if written >= 0 { rest = rest.dropFirst(written) } else if errno != EINTR { code = errno }
-      }
-    }
-    if code == 0, fsync(descriptor) != 0 { code = errno }
-    if close(descriptor) != 0, code == 0 { code = errno }
-    if code == 0, rename(temporary, path) != 0 { code = errno }
-    if code != 0 {
-      unlink(temporary)
-      throw failure(code)
-    }
+    try WholeFile.write(to: path, count: plan.byteCount, plan.emit)
   }
-}
-
-/// The system's `write`, which a method of that name would hide.
-private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
-  write(descriptor, bytes, count)
 }
 
 /// The order and the header of a file to be written.

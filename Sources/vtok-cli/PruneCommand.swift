@@ -167,7 +167,7 @@ struct PruneCommand: ParsableCommand {
         fix: "Use another -o, or --force to start anew.")
     }
     try FileManager.default.createDirectory(atPath: job.folder, withIntermediateDirectories: true)
-    try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+    try WholeFile.write(text, to: path)
   }
 
   /// Everything results depend on. The number of threads is left out: they do not depend on it.

@@ -42,8 +42,7 @@ struct ShowCommand: ParsableCommand {
     let result = try pipeline(
       image, seed: mixedSeed(reduction.seed, input), keepingNotes: true, threads: running.threadCount())
     let maps = maps(result)
-    try Data(try TokenMap.strip(maps.map { $0.drawn(on: image) }).pngData()).write(
-      to: URL(fileURLWithPath: output), options: .atomic)
+    try WholeFile.write(TokenMap.strip(maps.map { $0.drawn(on: image) }).pngData(), to: output)
     let counts = result.trace.tower.map { "\($0.rows.reduce(0, +))" }.joined(separator: " ")
     print(
       "\(combination.spec): \(result.rows * result.columns) → \(result.keep.count) tokens, "

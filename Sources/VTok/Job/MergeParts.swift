@@ -84,8 +84,8 @@ public enum MergeParts {
       let path = target + "/overlays/" + name
       try files.createDirectory(
         atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
-      try Data(contentsOf: URL(fileURLWithPath: source + "/overlays/" + name)).write(
-        to: URL(fileURLWithPath: path), options: .atomic)
+      let bytes = try Data(contentsOf: URL(fileURLWithPath: source + "/overlays/" + name))
+      try WholeFile.write([UInt8](bytes), to: path, synced: false)
     }
   }
 }

@@ -233,7 +233,7 @@ public struct PruneJob: Sendable {
     let path = store.folder + "/overlays/" + InputList.cleaned(name) + ".png"
     let folder = (path as NSString).deletingLastPathComponent
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    try Data(try result.map.drawn(on: image).pngData()).write(to: URL(fileURLWithPath: path), options: .atomic)
+    try WholeFile.write(result.map.drawn(on: image).pngData(), to: path, synced: false)
   }
 }
 

@@ -79,7 +79,7 @@ struct ShardStore: Sendable {
 
   private func write(lines rows: [ManifestRow], to path: String) throws {
     let text = rows.map { $0.json.text() + "\n" }.joined()
-    try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+    try WholeFile.write(text, to: path)
   }
 
   // MARK: The shard being made

@@ -64,7 +64,10 @@ enum DINOv2 {
     let fallback = ImageProcessor(
       resize: .shortestEdge(256), filter: .bicubic, crop: Size(224), cropRounding: .floor,
       mean: ImageProcessor.imagenetMean, std: ImageProcessor.imagenetStd)
-    let processor = try ImageProcessor.huggingFace(checkpoint, fallback: fallback, bareSizeIsSquare: false)
+    var processor = try ImageProcessor.huggingFace(checkpoint, fallback: fallback, bareSizeIsSquare: false)
+    // DINOv2 was trained and evaluated with torchvision's centre crop. Hugging Face's processor starts one pixel earlier
+    // where the margin is odd; stored reference logits follow the former.
+    processor.cropRounding = .halfEven
     // The grid of the pictures the processor makes, not of the (usually larger) one that positions were trained on.
     let side = processor.crop ?? Size(224)
     let shape = Shape.Tower(

@@ -1,0 +1,105 @@
+import Testing
+import VTokCore
+import VTokMethods
+import VTokTensor
+
+/// Which methods fit which model and each other, and what the runner refuses.
+@Suite struct CompositionTests {
+  static let tower = Shape.Tower(
+    blocks: 4, width: 8, heads: 2, ffn: 16, prefix: 1, hasClassifier: true, rows: 4, columns: 4, patch: 4)
+  static let decoder = Shape.Decoder(
+    layers: 3, width: 8, heads: 2, kvHeads: 2, headDim: 4, ffn: 16, vocabulary: 9, frequencies: [1, 0.1])
+  static let vit = Shape(tower: tower)
+  static let lvlm = Shape(tower: tower, decoder: decoder, layout: .single)
+
+  /// A method that is nothing but its plan.
+  struct Planned: Compressor {
+    static let name = "planned"
+    static let summary = "for tests"
+    let made: Plan
+    var answer: [Reduction]?
+    init(_ made: Plan, answer: [Reduction]? = nil) { (self.made, self.answer) = (made, answer) }
+    init(_ options: inout Options) throws(OptionError) { self.init(Plan()) }
+    func plan(for model: Shape) throws(CompressionError) -> Plan { made }
+    mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
+      -> [Reduction]?
+    { answer }
+  }
+
+  static let late = PositionRule(cut: .original, decode: .next)
+  static let pairs: [(Plan, Plan, Bool)] = [
+    (Plan(massBias: true), Plan(massBias: true), true),
+    (Plan(massBias: true), Plan(massBias: nil), true),
+    (Plan(massBias: true), Plan(massBias: false), false),
+    (Plan(act: [.features]), Plan(act: [.features]), false),
+    (Plan(act: [.pack]), Plan(act: [.pack]), false),
+    (Plan(act: [.block(1, .middle)]), Plan(act: [.block(1, .middle), .features]), true),
+    (Plan(patches: 4), Plan(patches: 9), false),
+    (Plan(act: [.cache(0)], positions: late), Plan(act: [.cache(2)], positions: late), false),
+    (Plan(act: [.layer(1)], positions: late), Plan(act: [.layer(2)], positions: late), true),
+    (
+      Plan(act: [.layer(1)], positions: late),
+      Plan(act: [.layer(2)], positions: PositionRule(cut: .renumbered, decode: .next)), false
+    ),
+    (
+      Plan(act: [.layer(0)], positions: PositionRule(cut: .renumbered, decode: .next)),
+      Plan(act: [.layer(2)], positions: late), true
+    ),
+    (
+      Plan(act: [.layer(1)], positions: PositionRule(cut: .original, decode: .afresh)),
+      Plan(act: [.cache(1)], positions: late), false
+    ),
+  ]
+
+  @Test(arguments: 0..<pairs.count) func pairsThatFit(index: Int) {
+    let (a, b, fits) = Self.pairs[index]
+    for pair in [[a, b], [b, a]] {
+      let made = Result { try Composition(pair.map { Planned($0) }, for: Self.lvlm) }
+      let isMade = (try? made.get()) != nil
+      #expect(isMade == fits)
+      if case .failure(let error) = made { #expect("\(error)".contains("cannot run together")) }
+    }
+  }
+
+  static let misfits: [(Plan, Shape)] = [
+    (Plan(act: [.block(4, .end)]), vit), (Plan(act: [.layer(0)]), vit), (Plan(act: [.pack]), vit),
+    (Plan(act: [.cache(3)]), lvlm), (Plan(act: [.layer(4)]), lvlm), (Plan(record: [.block(9, .end): Request()]), vit),
+    (Plan(record: [.block(0, .end): Request(attention: .text)]), vit),
+    (Plan(record: [.block(0, .end): Request(branches: true)]), vit),
+  ]
+
+  @Test(arguments: 0..<misfits.count) func sitesThatAModelLacks(index: Int) {
+    let (plan, shape) = Self.misfits[index]
+    #expect(throws: CompressionError.self) { try Composition([Planned(plan)], for: shape) }
+  }
+
+  @Test func theLastLayersEndIsASite() throws {
+    _ = try Composition([Planned(Plan(act: [.layer(3)]))], for: Self.lvlm)
+  }
+
+  @Test func aFusingConnectorNeedsWholeGroups() {
+    let fused = Shape.Tower(
+      blocks: 4, width: 8, heads: 2, ffn: 16, prefix: 0, hasClassifier: false, rows: 4, columns: 4, patch: 4, fuse: 2)
+    let shape = Shape(tower: fused, decoder: Self.decoder, layout: .dynamic)
+    #expect(throws: CompressionError.self) { try Composition([ToMe(r: 2)], for: shape) }
+    #expect(throws: Never.self) { try Composition([DivPrune(keep: .ratio(0.5))], for: shape) }
+  }
+
+  @Test func wrongReductionsAreRefused() throws {
+    let tokens = ReductionTests.noise(5)
+    for answer in [[], [Reduction.keep([0], of: 4)], [.keep([0], of: 6), .keep([0], of: 6)], [.keep([], of: 6)]] {
+      var run = Run(try Composition([Planned(Plan(act: [.features]), answer: answer)], for: Self.vit))
+      var sequences = [tokens]
+      #expect(throws: CompressionError.self) { try run.act(at: .features, on: &sequences) }
+    }
+  }
+
+  @Test func stateBelongsToOneRequest() throws {
+    // ToMe solves its schedule at the first block it sees; a second run must solve its own.
+    let composition = try Composition([ToMe(r: 1)], for: Self.vit)
+    for _ in 0..<2 {
+      let run = Run(composition)
+      #expect(run.trace.acts.isEmpty && run.acts(at: .block(0, .middle)) && run.massBias)
+    }
+  }
+}
