@@ -7,7 +7,7 @@ extension Shape {
   /// The shape of a published model by name, of an embedded one, or of a directory with a `config.json`: weights are not
   /// read and need not be there.
   /// - Parameter imageSize: height and width in pixels; nil: the model's own.
-  /// - Throws: `ModelError`, `WeightError`, `JSONError`.
+  /// - Throws: `ModelError`, `WeightError`.
   public static func of(_ nameOrDirectory: String, imageSize: (height: Int, width: Int)? = nil) throws -> Shape {
     let shape: Shape
     if let known = Shape.published(nameOrDirectory) {
@@ -29,6 +29,13 @@ extension Shape {
   }
 
   private static func json(_ path: String) throws -> JSON? {
-    try FileManager.default.contents(atPath: path).map { try JSON(parsing: [UInt8]($0), dialect: .python) }
+    guard let data = FileManager.default.contents(atPath: path) else { return nil }
+    do {
+      return try JSON(parsing: [UInt8](data), dialect: .python)
+    } catch {
+      throw ModelError.input(
+        what: "file '\(path)'", found: "a file that is \(error)", expected: "JSON",
+        fix: "The file is damaged or its download stopped early: fetch it again.")
+    }
   }
 }

@@ -13,6 +13,7 @@ public struct DiffRate: Compressor {
     "prune, then merge to learned counts in every block (DiffRate, ICCV 2023, arXiv 2305.17997)"
   public static let remarks = [
     "The published counts are presets; a budget makes a uniform schedule of ours instead, since nobody learned one.",
+    "Presets: \(Preset.all.map(\.name).joined(separator: ", ")).",
     "CAFormer's published counts are left out: that model cannot be loaded here.",
     "A merged token's mass is kept above zero; the official evaluation would take the logarithm of a negative number.",
     "A row of zeros has cosine 0 to all others; the official code gives NaN.",

@@ -5,7 +5,7 @@ import VTokCore
 extension DiffRate.Amount {
   init(_ options: inout Options) throws(OptionError) {
     let names = DiffRate.Preset.all.map(\.name)
-    let preset = options.text("preset", "one of \(names.joined(separator: ", "))", "a published schedule")
+    let preset = options.text("preset", "a name as vit-s-deit-2.9", "a published schedule, by model and GMACs")
     let prune = try options.list(
       "prune", "whole numbers, one per block", "tokens kept by pruning, class token included")
     let merge = try options.list(
@@ -58,7 +58,9 @@ extension DiffRate.Amount {
           expected: "\(schedule.prune[0]) for \(preset.name)",
           fix: "Give a budget instead of the preset.")
       }
-    case .budget: return
+    case .budget:
+      _ = try self.schedule(tokens: tower.patches + 1, blocks: tower.blocks)
+      return
     }
     guard schedule.prune.count == tower.blocks else {
       throw .unsupported(

@@ -61,6 +61,7 @@ public struct ZeroTPrune: Compressor {
       blocks = cuts.map(\.block)
     case .budget(_, let given, _): blocks = given ?? Schedule.cutBlocks(of: tower.blocks)
     }
+    try amount.check(patches: tower.patches, depth: tower.blocks)
     var plan = Plan()
     for block in blocks {
       plan.record[.block(block, .end)] = Request(attention: .all, keys: true)
@@ -130,12 +131,7 @@ public struct ZeroTPrune: Compressor {
     _ graph: AttentionGraph, keys: Tensor, prefix: Int, hasClassifier: Bool, _ cut: Cut, _ ranking: Ranking,
     notes: inout Notes
   ) throws(CompressionError) -> Pruned {
-    let patches = graph.count - prefix
-    guard cut.similar <= patches / 2 else {
-      throw .unreachable(
-        method: name, asked: "\(cut.similar) of \(patches) tokens removed as similar behind block \(cut.block)",
-        reachable: "at most \(patches / 2)", fix: "Lower 'similar' for this block.")
-    }
+    try cut.check(patches: graph.count - prefix)
     var found = Pruned(kept: Array(0..<graph.count))
     if cut.similar > 0 {
       let preliminary = importance(

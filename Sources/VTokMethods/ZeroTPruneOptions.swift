@@ -90,6 +90,12 @@ extension ZeroTPrune.Amount {
       }, depth: nil)
   }
 
+  /// Refuses a schedule that asks for more than is there.
+  func check(patches: Int, depth: Int) throws(CompressionError) {
+    var left = patches
+    for cut in try cuts(patches: patches, depth: depth) { left = try cut.check(patches: left) }
+  }
+
   /// The cuts for a tower of `depth` blocks on `patches` patch tokens.
   func cuts(patches: Int, depth: Int) throws(CompressionError) -> [ZeroTPrune.Cut] {
     switch self {

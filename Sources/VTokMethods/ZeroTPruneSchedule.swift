@@ -27,6 +27,16 @@ extension ZeroTPrune {
     public init(block: Int, iterations: Int, similar: Int, keep: Keep) {
       (self.block, self.iterations, self.similar, self.keep) = (block, iterations, similar, keep)
     }
+
+    /// Patch tokens left of `patches`; the S-stage can take half of them at most.
+    @discardableResult func check(patches: Int) throws(CompressionError) -> Int {
+      guard similar <= patches / 2 else {
+        throw .unreachable(
+          method: name, asked: "\(similar) of \(patches) tokens removed as similar behind block \(block)",
+          reachable: "at most \(patches / 2)", fix: "Lower 'similar' for this block.")
+      }
+      return keep.tokens(of: patches - similar)
+    }
   }
 
   /// Schedules of this project for DeiT-S at 224 pixels, by the GMACs they were made for. The paper's own were never

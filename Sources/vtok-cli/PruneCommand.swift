@@ -70,9 +70,12 @@ struct PruneCommand: ParsableCommand {
     settings.seed = reduction.seed
     settings.threads = try running.threadCount()
     settings.decode = try decoding.options()
-    let combinations = try reduction.combinations()
+    let asked = try reduction.combinations()
     let files = try listInputs()
     let model = try LoadedModel.load(reduction.model)
+    let combinations = try reduction.solved(asked, quiet: running.quiet) { target, spec in
+      try model.solve(target, spec, read: OptionFiles.read)
+    }
     // Everything that can be refused is refused before the first image is opened.
     let jobs = try combinations.map { combination in
       let pipeline = try Pipeline(
@@ -194,6 +197,7 @@ struct PruneCommand: ParsableCommand {
       run: [
         ("schema", "vtok-job/1"), ("vtok", JSON(vtokVersion)), ("model_sha256", JSON(model.sha256)),
         ("cpu", JSON(cpuLevel)), ("blas", JSON(Machine.blas)), ("images", JSON(job.inputs.count)),
+        ("target", combination.target.map { JSON($0.description) } ?? .null),
       ])
   }
 

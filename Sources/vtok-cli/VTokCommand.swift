@@ -17,7 +17,8 @@ struct VTokCommand: ParsableCommand {
       """,
     version: vtokVersion,
     subcommands: [
-      PruneCommand.self, ShowCommand.self, MethodsCommand.self, ModelsCommand.self, InspectCommand.self,
+      PruneCommand.self, ShowCommand.self, FlopsCommand.self, MethodsCommand.self, ModelsCommand.self,
+      InspectCommand.self,
       DoctorCommand.self,
     ])
 
@@ -62,6 +63,7 @@ struct VTokCommand: ParsableCommand {
     FileHandle.standardError.write(Data("vtok: error: \(line)\n".utf8))
   }
 
+  static func say(_ text: String) { FileHandle.standardError.write(Data("vtok: \(text)\n".utf8)) }
   static func warn(_ text: String) { FileHandle.standardError.write(Data("vtok: warning: \(text)\n".utf8)) }
 }
 
