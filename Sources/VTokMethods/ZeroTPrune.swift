@@ -146,8 +146,7 @@ public struct ZeroTPrune: Compressor {
     let left = found.kept.count - prefix
     let keep = cut.keep.tokens(of: left)
     if keep == left { return found }
-    let rest =
-      cut.similar > 0 ? graph.restricted(to: found.kept, renormalised: ranking.renormalise) : graph
+    let rest = graph.restricted(to: found.kept, renormalised: ranking.renormalise)
     let (mixture, scores, used) = importance(
       rest, prefix: prefix, hasClassifier: hasClassifier, iterations: cut.iterations, ranking,
       epsilon: ranking.epsilon, notes: &notes)

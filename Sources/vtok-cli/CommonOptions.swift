@@ -93,8 +93,8 @@ struct ReductionOptions: ParsableArguments {
     let ruled: Bool
     /// Of its folder and table row in a sweep: the short name, or all that was typed.
     let name: String
-    /// What the budget was solved for.
-    var target: Target?
+    /// What the budget was solved for, and what it reaches.
+    var solved: (target: Target, reached: Double)?
 
     /// `<method>@<budget>`, the name of its folder in a sweep.
     var label: String { "\(name)@\(budget.text)" }
@@ -141,7 +141,8 @@ struct ReductionOptions: ParsableArguments {
             + target.description)
       }
       return Combination(
-        spec: combination.spec, budget: solution.budget, ruled: true, name: combination.name, target: target)
+        spec: combination.spec, budget: solution.budget, ruled: true, name: combination.name,
+        solved: (target, solution.reached))
     }
   }
 }
