@@ -18,7 +18,7 @@ extension ZeroTPrune {
     }
     /// Counted from 0; the cut lies behind it.
     public let block: Int
-    /// Page rank steps of the I-stage.
+    /// Page rank steps of the I-stage; 0: as published for the block's depth.
     public let iterations: Int
     /// Patch tokens the S-stage removes, at most half of them.
     public let similar: Int

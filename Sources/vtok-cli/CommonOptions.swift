@@ -41,6 +41,9 @@ struct ReductionOptions: ParsableArguments {
     ]
   }
 
+  /// Whether anything was said about methods or amounts.
+  var isGiven: Bool { !methods.isEmpty || amounts.contains { $0.value != nil } }
+
   /// The one flag of those that was given; nil when none was.
   private func amountFlag() throws -> String? {
     let given = amounts.filter { $0.value != nil }

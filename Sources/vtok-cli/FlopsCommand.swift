@@ -28,7 +28,7 @@ struct FlopsCommand: ParsableCommand {
       throw UsageError(
         "--target-ms", found: "a time", expected: "--target-gmacs or --target-tokens", fix: "Nothing is run here.")
     }
-    let asked = reduction.methods.isEmpty ? [] : try reduction.combinations()
+    let asked = reduction.isGiven ? try reduction.combinations() : []
     let shape = try Shape.of(reduction.model, imageSize: size())
     let combinations = try reduction.solved(asked, quiet: running.quiet) { target, spec in
       try TargetSolver.solve(target, spec, on: shape, read: OptionFiles.read)

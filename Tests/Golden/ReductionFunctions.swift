@@ -1,3 +1,4 @@
+import Testing
 import VTok
 
 /// `zero_tprune.*`, `diffrate.*`
@@ -6,7 +7,7 @@ let reductionFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVal
     let config = inputs.config
     let prefix = config["prefix"]!.int!
     let graph = AttentionGraph(try inputs.tensor("attn"))
-    let ranking = ranking(config)
+    let ranking = try ranking(config)
     let cut = ZeroTPrune.Cut(
       block: 0, iterations: config["iterations"]!.int!, similar: config["s_remove"]?.int ?? 0, keep: keep(config))
     var notes = Notes()
@@ -47,7 +48,7 @@ let reductionFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVal
         block: Int(block)!, iterations: step["iterations"]!.int!, similar: step["s_remove"]?.int ?? 0,
         keep: keep(step))
     }
-    return try compressed(inputs, timm(inputs), [ZeroTPrune(cuts: cuts, ranking: ranking(inputs.config))])
+    return try compressed(inputs, timm(inputs), [ZeroTPrune(cuts: cuts, ranking: try ranking(inputs.config))])
   },
 
   "diffrate.infer": { inputs in
@@ -57,11 +58,11 @@ let reductionFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVal
   },
 ]
 
-private func ranking(_ config: JSON) -> ZeroTPrune.Ranking {
+private func ranking(_ config: JSON) throws -> ZeroTPrune.Ranking {
   var ranking = ZeroTPrune.Ranking()
   ranking.start = config["cls_boost"]?.bool == false ? .uniform : .classifier
-  if let name = config["partition"]?.string { ranking.partition = .init(rawValue: name)! }
-  if let name = config["metric"]?.string { ranking.metric = .init(rawValue: name)! }
+  ranking.partition = try choice(config["partition"], default: ranking.partition)
+  ranking.metric = try choice(config["metric"], default: ranking.metric)
   let range = Float(config["vmin"]?.double ?? 0.01)...Float(config["vmax"]?.double ?? 0.7)
   ranking.variance = config["vhf"]?.bool == false ? nil : range
   ranking.rootMeanSquare = config["eir"]?.bool ?? true
@@ -74,4 +75,9 @@ private func ranking(_ config: JSON) -> ZeroTPrune.Ranking {
 private func keep(_ config: JSON) -> ZeroTPrune.Cut.Keep {
   if let tokens = config["i_keep"]?.int { return .tokens(tokens) }
   return .rate((config["i_rate"] ?? config["rate"])?.double ?? 1)
+}
+
+private func choice<Value: RawRepresentable<String>>(_ json: JSON?, default standard: Value) throws -> Value {
+  guard let name = json?.string else { return standard }
+  return try #require(Value(rawValue: name), "\(Value.self) has no '\(name)'")
 }

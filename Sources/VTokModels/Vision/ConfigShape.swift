@@ -109,7 +109,8 @@ extension HuggingFaceConfig {
   /// Classes of the classifier; 0 for a bare backbone.
   var classes: Int {
     guard isArchitecture("ForImageClassification") || isArchitecture("WithTeacher") else { return 0 }
-    return json["id2label"]?.object?.count ?? json["num_labels"]?.int ?? 2  // transformers writes no list for two labels
+    // transformers writes no list for its default of two labels.
+    return json["id2label"]?.object?.count ?? json["num_labels"]?.int ?? 2
   }
 }
 
