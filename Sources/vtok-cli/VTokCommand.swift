@@ -11,6 +11,7 @@ struct VTokCommand: ParsableCommand {
       vtok prune photos/ -o out                          halve the tokens of every photo with ToMe
       vtok prune photos/ --method divprune --keep-ratio 0.25 --overlay -o out
       vtok show photo.jpg --method tome:r=16 -o map.png  look at what stayed
+      vtok flops --model deit-s --method tome            what it would cost, without weights
       vtok methods                                       what can be asked for
 
       A model is a directory as downloaded from the Hub, or 'vtok-tiny', which is inside the program.
