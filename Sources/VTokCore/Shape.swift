@@ -36,6 +36,14 @@ public struct Shape: Sendable, Equatable {
     /// Patches of one tile.
     public var patches: Int { rows * columns }
 
+    /// The same tower on images of another grid.
+    public func on(rows: Int, columns: Int) -> Tower {
+      Tower(
+        blocks: blocks, featureBlock: featureBlock, width: width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices,
+        prefix: prefix, hasClassifier: hasClassifier, rows: rows, columns: columns, patch: patch, fuse: fuse,
+        anySize: anySize, headMACs: headMACs, headMACsPerToken: headMACsPerToken)
+    }
+
     /// The largest grid of about the same proportions with at most `patches` cells.
     package static func grid(rows: Int, columns: Int, patches: Int) -> (rows: Int, columns: Int) {
       let scale = (Double(patches) / Double(rows * columns)).squareRoot()

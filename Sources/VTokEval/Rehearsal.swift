@@ -16,7 +16,8 @@ public enum Rehearsal {
     let composition = try Composition(methods, for: shape)
     guard var tower = shape.tower else { preconditionFailure("a rehearsal needs a tower") }
     if let patches = composition.patches, patches < tower.patches {
-      tower = tower.shrunk(to: patches)
+      let grid = Shape.Tower.grid(rows: tower.rows, columns: tower.columns, patches: patches)
+      tower = tower.on(rows: grid.rows, columns: grid.columns)
     }
     var run = Run(composition, seed: seed)
     var noise = Noise(seed: seed, tower: tower)
@@ -34,8 +35,8 @@ public enum Rehearsal {
       for half in [Site.Half.middle, .end] {
         let site = Site.block(block, half)
         for (method, request) in run.requests(site) {
-          let isLast = half == .end && block + 1 == tower.blocks
-          let (recording, probe) = noise.recording(request, attended: attended, now: tiles[0], canProbe: !isLast)
+          let isFollowed = half == .end && block + 1 < tower.blocks
+          let (recording, probe) = noise.recording(request, attended: attended, now: tiles[0], canProbe: isFollowed)
           if let probe { layer.probes.append(probe) }
           run.record(recording, for: method, at: site, sequence: 0)
         }
@@ -54,17 +55,6 @@ public enum Rehearsal {
     -> Cost
   {
     Cost(of: try trace(methods, on: shape, seed: seed), shape: shape)
-  }
-}
-
-extension Shape.Tower {
-  /// The tower on the largest grid of about the same proportions with at most `patches` cells.
-  func shrunk(to patches: Int) -> Shape.Tower {
-    let grid = Self.grid(rows: rows, columns: columns, patches: patches)
-    return Shape.Tower(
-      blocks: blocks, featureBlock: featureBlock, width: width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices,
-      prefix: prefix, hasClassifier: hasClassifier, rows: grid.rows, columns: grid.columns, patch: patch, fuse: fuse,
-      anySize: anySize, headMACs: headMACs, headMACsPerToken: headMACsPerToken)
   }
 }
 

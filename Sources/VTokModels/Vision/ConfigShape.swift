@@ -79,10 +79,7 @@ extension Shape.Tower {
         what: "image size", found: "\(width)x\(height)", expected: "at least one patch of \(patch) pixels",
         fix: "Give a larger size.")
     }
-    return Shape.Tower(
-      blocks: blocks, featureBlock: featureBlock, width: self.width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices,
-      prefix: prefix, hasClassifier: hasClassifier, rows: height / patch, columns: width / patch, patch: patch,
-      fuse: fuse, anySize: anySize, headMACs: headMACs, headMACsPerToken: headMACsPerToken)
+    return on(rows: height / patch, columns: width / patch)
   }
 
   static func checked(
