@@ -27,7 +27,7 @@ let package = Package(
     .target(name: "VTokImage", dependencies: ["CVTokImage", "VTokTensor"]),
     .target(name: "VTokWeights", dependencies: ["VTokTensor"]),
     .target(name: "VTokCore", dependencies: ["CVTokKernels", "VTokTensor"]),
-    .target(name: "VTokMethods", dependencies: ["VTokCore", "VTokTensor"]),
+    .target(name: "VTokMethods", dependencies: ["CVTokKernels", "VTokCore", "VTokTensor"]),
     .target(name: "VTokModels", dependencies: ["CVTokKernels", "VTokCore", "VTokImage", "VTokTensor", "VTokWeights"]),
     .target(
       name: "VTokEval",
@@ -53,7 +53,7 @@ let package = Package(
     .testTarget(name: "ImageTests", dependencies: ["VTokImage"], exclude: ["Malformed"]),
     .testTarget(name: "WeightsTests", dependencies: ["VTokWeights"]),
     .testTarget(name: "CoreTests", dependencies: ["VTokCore", "VTokMethods"]),
-    .testTarget(name: "ModelTests", dependencies: ["VTok"]),
+    .testTarget(name: "ModelTests", dependencies: ["VTok"], exclude: ["PaperTables"]),
     .testTarget(name: "CommandTests", dependencies: ["VTok", "vtok-cli"]),
   ]
 )

@@ -74,6 +74,74 @@ VTOK_CLONES size_t vtok_exact_normalise(const float *x, size_t rows, size_t colu
   return zero;
 }
 
+// Columns are independent, so vector width changes nothing; four rows at a time keep the running sum in a register.
+VTOK_CLONES void vtok_exact_votes(const float *a, size_t rows, size_t columns, const float *weights, float *out) {
+  for (size_t c = 0; c < columns; c++) out[c] = 0;
+  size_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    const float *a0 = a + r * columns, *a1 = a0 + columns, *a2 = a1 + columns, *a3 = a2 + columns;
+    const float w0 = weights[r], w1 = weights[r + 1], w2 = weights[r + 2], w3 = weights[r + 3];
+    for (size_t c = 0; c < columns; c++) {
+      float p0 = w0 * a0[c], p1 = w1 * a1[c], p2 = w2 * a2[c], p3 = w3 * a3[c];
+      float s = out[c] + p0;
+      s = s + p1;
+      s = s + p2;
+      out[c] = s + p3;
+    }
+  }
+  for (; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) {
+      float p = weights[r] * a[r * columns + c];
+      out[c] = out[c] + p;
+    }
+}
+
+VTOK_INLINE float power_of(float d, int power) {
+  float p = d;
+  for (int k = 1; k < power; k++) p = p * d;
+  return p;
+}
+
+VTOK_INLINE float power_sum(const float *a, const float *b, size_t n, int power) {
+  float lanes[VTOK_LANES] = {0};
+  size_t body = n - n % VTOK_LANES;
+  for (size_t c = 0; c < body; c += VTOK_LANES)
+    for (int i = 0; i < VTOK_LANES; i++) {
+      float p = power_of(fabsf(a[c + i] - b[c + i]), power);
+      lanes[i] = lanes[i] + p;
+    }
+  for (size_t c = body; c < n; c++) {
+    float p = power_of(fabsf(a[c] - b[c]), power);
+    lanes[c - body] = lanes[c - body] + p;
+  }
+  return tree_sum(lanes);
+}
+
+VTOK_INLINE float largest_difference(const float *a, const float *b, size_t n) {
+  float top = 0;
+  for (size_t c = 0; c < n; c++) {
+    float d = fabsf(a[c] - b[c]);
+    top = d > top ? d : top;
+  }
+  return top;
+}
+
+VTOK_CLONES void vtok_exact_distances(const float *a, size_t m, const float *b, size_t k, size_t n, int power, float *out) {
+  for (size_t i = 0; i < m; i++)
+    for (size_t j = 0; j < k; j++) {
+      const float *x = a + i * n, *y = b + j * n;
+      float *o = out + i * k + j;
+      switch (power) {  // a constant power unrolls
+        case 0: *o = largest_difference(x, y, n); break;
+        case 1: *o = power_sum(x, y, n, 1); break;
+        case 2: *o = power_sum(x, y, n, 2); break;
+        case 3: *o = power_sum(x, y, n, 3); break;
+        case 4: *o = power_sum(x, y, n, 4); break;
+        default: *o = power_sum(x, y, n, power); break;
+      }
+    }
+}
+
 VTOK_CLONES void vtok_accumulate(float *out, const float *x, size_t columns, float weight) {
   for (size_t c = 0; c < columns; c++) {
     float p = weight * x[c];

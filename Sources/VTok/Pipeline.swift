@@ -68,7 +68,7 @@ public struct Pipeline: Sendable {
     let (rows, columns) = (max(1, size.height / patch), max(1, size.width / patch))
     var used = processor
     if let limit = composition.patches, limit < rows * columns {
-      let (fewerRows, fewerColumns) = Pipeline.grid(rows: rows, columns: columns, patches: limit)
+      let (fewerRows, fewerColumns) = Shape.Tower.grid(rows: rows, columns: columns, patches: limit)
       used = processor.shrunk(
         from: size, to: Size(width: fewerColumns * patch, height: fewerRows * patch))
     }
@@ -113,19 +113,6 @@ public struct Pipeline: Sendable {
   /// Tokens the job's budget asks for; nil without one.
   private func requested(of count: Int) -> Int? {
     composition.methods.isEmpty ? nil : budget.map { $0.tokens(of: count) }
-  }
-
-  /// The largest grid of about the same proportions with at most `patches` cells.
-  static func grid(rows: Int, columns: Int, patches: Int) -> (rows: Int, columns: Int) {
-    let scale = (Double(patches) / Double(rows * columns)).squareRoot()
-    var best = (rows: 1, columns: 1)
-    for candidate in 1...max(1, min(rows, Int((Double(rows) * scale).rounded(.up)))) {
-      let width = min(columns, max(1, Int((Double(candidate * columns) / Double(rows)).rounded(.toNearestOrEven))))
-      for columns in [width, width - 1] where columns >= 1 && candidate * columns <= patches {
-        if candidate * columns > best.rows * best.columns { best = (candidate, columns) }
-      }
-    }
-    return best
   }
 }
 

@@ -18,8 +18,10 @@ public enum Budget: Sendable, Equatable {
 public struct OptionFile: Sendable {
   /// Of a safetensors file (explainability net) and of a JSON file (DiffRate counts).
   public let tensors: [String: Tensor], lists: [String: [Double]]
-  public init(tensors: [String: Tensor] = [:], lists: [String: [Double]] = [:]) {
-    (self.tensors, self.lists) = (tensors, lists)
+  /// What a JSON file says it is, for example `vtok-rates/1`.
+  public let schema: String?
+  public init(tensors: [String: Tensor] = [:], lists: [String: [Double]] = [:], schema: String? = nil) {
+    (self.tensors, self.lists, self.schema) = (tensors, lists, schema)
   }
 }
 

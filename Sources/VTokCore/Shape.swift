@@ -35,6 +35,27 @@ public struct Shape: Sendable, Equatable {
 
     /// Patches of one tile.
     public var patches: Int { rows * columns }
+
+    /// The same tower on images of another grid.
+    public func on(rows: Int, columns: Int) -> Tower {
+      Tower(
+        blocks: blocks, featureBlock: featureBlock, width: width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices,
+        prefix: prefix, hasClassifier: hasClassifier, rows: rows, columns: columns, patch: patch, fuse: fuse,
+        anySize: anySize, headMACs: headMACs, headMACsPerToken: headMACsPerToken)
+    }
+
+    /// The largest grid of about the same proportions with at most `patches` cells.
+    package static func grid(rows: Int, columns: Int, patches: Int) -> (rows: Int, columns: Int) {
+      let scale = (Double(patches) / Double(rows * columns)).squareRoot()
+      var best = (rows: 1, columns: 1)
+      for candidate in 1...max(1, min(rows, Int((Double(rows) * scale).rounded(.up)))) {
+        let width = min(columns, max(1, Int((Double(candidate * columns) / Double(rows)).rounded(.toNearestOrEven))))
+        for columns in [width, width - 1] where columns >= 1 && candidate * columns <= patches {
+          if candidate * columns > best.rows * best.columns { best = (candidate, columns) }
+        }
+      }
+      return best
+    }
   }
 
   /// A language model.

@@ -4,6 +4,8 @@ import VTokCore
 public enum Methods {
   public static let all: [any Compressor.Type] = [
     ToMe.self,
+    ZeroTPrune.self,
+    DiffRate.self,
     DivPrune.self,
     ClsAttention.self,
     RandomPatches.self,

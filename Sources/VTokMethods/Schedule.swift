@@ -1,5 +1,11 @@
 import VTokCore
 
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Foundation
+#endif
+
 /// Schedules solved for a budget, shared by the methods that cut in many blocks.
 enum Schedule {
   /// Removes the same number of patch tokens in each of `blocks` (one more in the first ones where it does not divide),
@@ -48,5 +54,23 @@ enum Schedule {
       guard possible(next) else { return counts }
       counts = next
     }
+  }
+}
+
+extension Schedule {
+  /// Counts after every step when each keeps the same share; the last is `target`.
+  static func geometric(from count: Int, to target: Int, steps: Int) -> [Int] {
+    (1...max(steps, 1)).map { step in
+      if step == steps { return target }
+      let share = pow(Double(target) / Double(count), Double(step) / Double(steps))
+      return max(target, Int((Double(count) * share).rounded()))
+    }
+  }
+
+  /// Blocks behind which a method that cuts a few times does so: after 1, 3, 6, 9 and 11 twelfths of the depth
+  /// (blocks 0, 2, 5, 8 and 10 of 12).
+  static func cutBlocks(of depth: Int) -> [Int] {
+    let places = [1, 3, 6, 9, 11].map { max(0, $0 * depth / 12 - 1) }
+    return Array(Set(places)).sorted()
   }
 }

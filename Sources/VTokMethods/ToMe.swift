@@ -91,7 +91,8 @@ public struct ToMe: Compressor {
   static func headMean(_ keys: Tensor) -> Tensor {
     let heads = keys.shape[0]
     return Tensor(
-      keys.reshaped([heads, keys.values.count / heads]).mean(of: Array(0..<heads)), shape: Array(keys.shape.dropFirst()))
+      keys.reshaped([heads, keys.values.count / heads]).mean(of: Array(0..<heads)), shape: Array(keys.shape.dropFirst())
+    )
   }
 
   // MARK: Matching

@@ -20,16 +20,55 @@ struct ReductionOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Number of tokens to keep.", valueName: "N[,N...]"))
   var keepTokens: String?
 
+  @Option(help: ArgumentHelp("Keep as many tokens as so many GMACs an image allow.", valueName: "G"))
+  var targetGmacs: Double?
+
+  @Option(help: ArgumentHelp("Keep as many as a mean of so many tokens entering a block allows.", valueName: "N"))
+  var targetTokens: Double?
+
+  @Option(
+    help: ArgumentHelp("Keep as many as so many milliseconds an image allow, on one thread here.", valueName: "T"))
+  var targetMs: Double?
+
   @Option(help: ArgumentHelp("Seed of everything random.", valueName: "N"))
   var seed: UInt64 = 0
 
+  /// The flags that say how much to keep or to spend, with what was given.
+  private var amounts: [(flag: String, value: String?)] {
+    [
+      ("--keep-ratio", keepRatio), ("--keep-tokens", keepTokens), ("--target-gmacs", targetGmacs.map { "\($0)" }),
+      ("--target-tokens", targetTokens.map { "\($0)" }), ("--target-ms", targetMs.map { "\($0)" }),
+    ]
+  }
+
+  /// Whether anything was said about methods or amounts.
+  var isGiven: Bool { !methods.isEmpty || amounts.contains { $0.value != nil } }
+
+  /// The one flag of those that was given; nil when none was.
+  private func amountFlag() throws -> String? {
+    let given = amounts.filter { $0.value != nil }
+    guard given.count <= 1 else {
+      throw UsageError(
+        "\(given[0].flag) and \(given[1].flag)", found: "both (\(given[0].flag) \(given[0].value!))",
+        expected: "one of them", fix: "Remove one.")
+    }
+    return given.first?.flag
+  }
+
+  /// What a run may cost; nil without such a flag.
+  func target() throws -> Target? {
+    let target =
+      targetGmacs.map { Target.gmacs($0) } ?? targetTokens.map { .meanTokens($0) }
+      ?? targetMs.map { .milliseconds($0) }
+    guard let target, let flag = try amountFlag() else { return nil }
+    guard target.value > 0, target.value.isFinite else {
+      throw UsageError(flag, found: "\(target.value)", expected: "a number above 0", fix: "Correct it.")
+    }
+    return target
+  }
+
   /// The budgets asked for; nil when none was.
   func budgets() throws -> [Budget]? {
-    if let keepRatio, keepTokens != nil {
-      throw UsageError(
-        "--keep-ratio and --keep-tokens", found: "both (--keep-ratio \(keepRatio))", expected: "one of them",
-        fix: "Remove one.")
-    }
     if let keepRatio {
       return try keepRatio.split(separator: ",", omittingEmptySubsequences: false).map { text in
         guard let ratio = Double(text), ratio > 0, ratio <= 1 else {
@@ -55,8 +94,13 @@ struct ReductionOptions: ParsableArguments {
     let budget: Budget
     /// Whether the budget rules the method; else it has an amount of its own.
     let ruled: Bool
+    /// Of its folder and table row in a sweep: the short name, or all that was typed.
+    let name: String
+    /// What the budget was solved for, and what it reaches.
+    var solved: (target: Target, reached: Double)?
+
     /// `<method>@<budget>`, the name of its folder in a sweep.
-    let label: String
+    var label: String { "\(name)@\(budget.text)" }
   }
 
   /// All methods with all budgets; a method with an amount of its own comes once.
@@ -64,12 +108,14 @@ struct ReductionOptions: ParsableArguments {
     let specs = try (methods.isEmpty ? ["tome"] : methods).map { try MethodSpec($0) }
     for spec in specs { for part in spec.parts { _ = try Methods.named(part.name) } }
     for spec in specs { _ = try spec.make(budget: nil, read: OptionFiles.read) }
+    let flag = try amountFlag()
+    _ = try target()
     let asked = try budgets()
     let ruled = specs.map(\.usesJobBudget)
-    if asked != nil, !ruled.contains(true) {
+    if let flag, !ruled.contains(true) {
       throw UsageError(
-        keepRatio == nil ? "--keep-tokens" : "--keep-ratio", found: "only methods with an amount of their own",
-        expected: "a method that takes a budget", fix: "Remove the flag, or the amount from --method.")
+        flag, found: "only methods with an amount of their own", expected: "a method that takes a budget",
+        fix: "Remove the flag, or the amount from --method.")
     }
     let budgets = asked ?? [.ratio(0.5)]
     func short(_ spec: MethodSpec) -> String { spec.parts.map(\.name).joined(separator: "+") }
@@ -78,8 +124,28 @@ struct ReductionOptions: ParsableArguments {
       (ruled ? budgets : [budgets[0]]).map { budget in
         // The short name, unless two methods of the sweep share it.
         let name = names.count { $0 == short(spec) } > 1 ? spec.description : short(spec)
-        return Combination(spec: spec, budget: budget, ruled: ruled, label: "\(name)@\(budget.text)")
+        return Combination(spec: spec, budget: budget, ruled: ruled, name: name)
       }
+    }
+  }
+
+  /// With a target in place of a budget: the combinations with the budget that meets it, solved by `solve` and said on
+  /// stderr.
+  func solved(
+    _ combinations: [Combination], quiet: Bool, by solve: (Target, MethodSpec) throws -> TargetSolver.Solution
+  ) throws -> [Combination] {
+    guard let target = try target() else { return combinations }
+    return try combinations.map { combination in
+      guard combination.ruled else { return combination }
+      let solution = try solve(target, combination.spec)
+      if !quiet {
+        VTokCommand.say(
+          "\(combination.spec): --keep-tokens \(solution.budget.text) for \(target.text(solution.reached)) of "
+            + target.description)
+      }
+      return Combination(
+        spec: combination.spec, budget: solution.budget, ruled: true, name: combination.name,
+        solved: (target, solution.reached))
     }
   }
 }
@@ -160,8 +226,14 @@ enum OptionFiles {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw UsageError("file '\(path)'", found: "no such file", expected: "a JSON file", fix: "Check the path.")
     }
+    let json = try JSON(parsing: [UInt8](data))
+    guard let object = json.object else {
+      throw UsageError(
+        "file '\(path)'", found: "JSON that is no object", expected: "an object with lists of numbers",
+        fix: "See 'vtok methods NAME' for the form.")
+    }
     var lists: [String: [Double]] = [:]
-    for (key, value) in try JSON(parsing: [UInt8](data)).object ?? JSONObject() { lists[key] = value.doubles }
-    return OptionFile(lists: lists)
+    for (key, value) in object { lists[key] = value.doubles }
+    return OptionFile(lists: lists, schema: json["schema"]?.string)
   }
 }

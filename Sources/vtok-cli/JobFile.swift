@@ -88,4 +88,18 @@ enum JobFile {
     }
     return flags.map { line($0.0, $0.1, "") }.joined() + "run:\n" + run.map { line($0.0, $0.1, "  ") }.joined()
   }
+
+  /// The lines that make a job what it is: not how its budget was found.
+  static func identity(_ text: String) -> [Substring] {
+    text.split(separator: "\n").filter { !$0.hasPrefix("  solved-for:") && !$0.hasPrefix("  reached:") }
+  }
+
+  /// The budget that a job file says was solved for `target`; nil without one.
+  static func solution(in path: String, for target: Target) -> TargetSolver.Solution? {
+    guard FileManager.default.fileExists(atPath: path), let table = try? Dictionary(uniqueKeysWithValues: read(path)),
+      let run = table["run"] as? [String: Any], run["solved-for"] as? String == target.description,
+      let tokens = table["keep-tokens"] as? Int, let reached = run["reached"] as? Double
+    else { return nil }
+    return TargetSolver.Solution(budget: .tokens(tokens), reached: reached)
+  }
 }

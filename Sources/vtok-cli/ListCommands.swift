@@ -36,7 +36,7 @@ struct MethodsCommand: ParsableCommand {
     print("\(name): \(method.summary)\n")
     print(table.text(.md))
     print("use: --method \(name)" + (entries.isEmpty ? "" : ":\(entries[0].key)=..."))
-    if takesBudget { print("takes --keep-ratio and --keep-tokens") }
+    if takesBudget { print("takes --keep-ratio, --keep-tokens or a --target-...") }
     if !method.remarks.isEmpty {
       print("\nwhere it differs from the paper or the official code:")
       for remark in method.remarks { print("- \(remark)") }
@@ -72,6 +72,8 @@ struct ModelsCommand: ParsableCommand {
     if format == .md {
       print("\nAny directory as downloaded from the Hub of one of these families (see 'vtok inspect DIR'):")
       for (name, what) in VisionModel.familyDescriptions { print("- \(name): \(what)") }
+      print("\nWithout any file, 'vtok flops' knows the shapes of:")
+      print(Shape.published.map(\.name).joined(separator: ", "))
     }
   }
 }

@@ -59,6 +59,11 @@ struct PruneCommand: ParsableCommand {
     }
     var settings = PruneJob.Settings()
     settings.part = try part()
+    if settings.part != nil, reduction.targetMs != nil {
+      throw UsageError(
+        "--target-ms with --shard", found: "a time that differs between machines", expected: "one budget for all parts",
+        fix: "Solve it once without --shard and give the printed --keep-tokens.")
+    }
     guard shardSize > 0 else {
       throw UsageError(
         "--shard-size", found: "\(shardSize)", expected: "a number above 0", fix: "Leave it out for 256.")
@@ -70,9 +75,16 @@ struct PruneCommand: ParsableCommand {
     settings.seed = reduction.seed
     settings.threads = try running.threadCount()
     settings.decode = try decoding.options()
-    let combinations = try reduction.combinations()
+    let asked = try reduction.combinations()
     let files = try listInputs()
     let model = try LoadedModel.load(reduction.model)
+    let combinations = try reduction.solved(asked, quiet: running.quiet) { target, spec in
+      // An interrupted job goes on with what it solved: a time would not come out the same twice.
+      if asked.count == 1, !force, let earlier = JobFile.solution(in: output + "/job.yaml", for: target) {
+        return earlier
+      }
+      return try model.solve(target, spec, read: OptionFiles.read)
+    }
     // Everything that can be refused is refused before the first image is opened.
     let jobs = try combinations.map { combination in
       let pipeline = try Pipeline(
@@ -158,9 +170,11 @@ struct PruneCommand: ParsableCommand {
     let path = job.folder + "/job.yaml"
     let text = configuration(job, combination, model)
     if force { try job.clear() }
-    if let old = FileManager.default.contents(atPath: path), old != Data(text.utf8) {
-      let before = String(decoding: old, as: UTF8.self).split(separator: "\n")
-      let now = text.split(separator: "\n")
+    let now = JobFile.identity(text)
+    let before = FileManager.default.contents(atPath: path).map {
+      JobFile.identity(String(decoding: $0, as: UTF8.self))
+    }
+    if let before, before != now {
       let change = zip(before, now).first { $0 != $1 }.map { "'\($0.0)' and now '\($0.1)'" } ?? "other flags"
       throw UsageError(
         "output '\(job.folder)'", found: "a job with \(change)", expected: "the same job, to go on with it",
@@ -189,12 +203,14 @@ struct PruneCommand: ParsableCommand {
       ("overlay", JSON(overlay)), ("shard-size", JSON(shardSize)), ("shard", shard.map { JSON($0) } ?? .null),
       ("timings", JSON(timings)), ("max-pixels", JSON(decoding.maxPixels)), ("apply-exif", JSON(decoding.applyEXIF)),
     ]
-    return JobFile.text(
-      flags,
-      run: [
-        ("schema", "vtok-job/1"), ("vtok", JSON(vtokVersion)), ("model_sha256", JSON(model.sha256)),
-        ("cpu", JSON(cpuLevel)), ("blas", JSON(Machine.blas)), ("images", JSON(job.inputs.count)),
-      ])
+    var run: [(String, JSON)] = [
+      ("schema", "vtok-job/1"), ("vtok", JSON(vtokVersion)), ("model_sha256", JSON(model.sha256)),
+      ("cpu", JSON(cpuLevel)), ("blas", JSON(Machine.blas)), ("images", JSON(job.inputs.count)),
+    ]
+    if let (target, reached) = combination.solved {
+      run += [("solved-for", JSON(target.description)), ("reached", JSON(reached))]
+    }
+    return JobFile.text(flags, run: run)
   }
 
   private func add(_ summary: PruneJob.Summary, _ combination: ReductionOptions.Combination, to table: inout Table) {

@@ -30,13 +30,17 @@ struct ShowCommand: ParsableCommand {
       throw UsageError("--stages", found: "\(stages)", expected: "a number above 0", fix: "Leave it out for 4.")
     }
     let combinations = try reduction.combinations()
-    guard combinations.count == 1, let combination = combinations.first else {
+    guard combinations.count == 1 else {
       throw UsageError(
         "--method and budgets", found: "\(combinations.count) combinations", expected: "one",
         fix: "Run 'vtok prune --overlay' for a sweep.")
     }
+    let model = try LoadedModel.load(reduction.model)
+    let combination = try reduction.solved(combinations, quiet: running.quiet) { target, spec in
+      try model.solve(target, spec, read: OptionFiles.read)
+    }[0]
     let pipeline = try Pipeline(
-      LoadedModel.load(reduction.model), method: combination.spec, keep: combination.ruled ? combination.budget : nil,
+      model, method: combination.spec, keep: combination.ruled ? combination.budget : nil,
       read: OptionFiles.read)
     let image = try Image.decode(contentsOf: input, options: decoding.options()).image
     let result = try pipeline(

@@ -11,13 +11,15 @@ struct VTokCommand: ParsableCommand {
       vtok prune photos/ -o out                          halve the tokens of every photo with ToMe
       vtok prune photos/ --method divprune --keep-ratio 0.25 --overlay -o out
       vtok show photo.jpg --method tome:r=16 -o map.png  look at what stayed
+      vtok flops --model deit-s --method tome            what it would cost, without weights
       vtok methods                                       what can be asked for
 
       A model is a directory as downloaded from the Hub, or 'vtok-tiny', which is inside the program.
       """,
     version: vtokVersion,
     subcommands: [
-      PruneCommand.self, ShowCommand.self, MethodsCommand.self, ModelsCommand.self, InspectCommand.self,
+      PruneCommand.self, ShowCommand.self, FlopsCommand.self, MethodsCommand.self, ModelsCommand.self,
+      InspectCommand.self,
       DoctorCommand.self,
     ])
 
@@ -62,6 +64,7 @@ struct VTokCommand: ParsableCommand {
     FileHandle.standardError.write(Data("vtok: error: \(line)\n".utf8))
   }
 
+  static func say(_ text: String) { FileHandle.standardError.write(Data("vtok: \(text)\n".utf8)) }
   static func warn(_ text: String) { FileHandle.standardError.write(Data("vtok: warning: \(text)\n".utf8)) }
 }
 

@@ -108,13 +108,14 @@ func timm(_ inputs: Inputs) throws -> VisionModel {
   let size = config["img_size"]!.int!
   return try TimmViT.load(
     Checkpoint(file: inputs.file(config["checkpoint_dir"]!.string!) + "/model.safetensors"),
-    architecture: (config["arch"] ?? config["architecture"])!.string!, heads: config["num_heads"]!.int!,
+    architecture: (config["arch"] ?? config["architecture"])?.string ?? "", heads: config["num_heads"]!.int!,
     pool: config["global_pool"]?.string, imageSize: (size, size))
 }
 
-/// Hidden states, sizes, source matrix and logits of a compressed batch, and the logits of the dense model.
+/// Hidden states, sizes, ids, source matrix and logits of a compressed batch, and the logits of the dense model.
 func compressed(_ inputs: Inputs, _ model: VisionModel, _ methods: [any Compressor]) throws -> [String: GoldenValue] {
   var parts: [String: [Tensor]] = [:]
+  var ids: [String: [[Int]]] = [:]
   for image in try pixels(inputs) {
     let probe = Probe()
     var run = Run(try Composition(methods + [probe], for: model.shape))
@@ -124,12 +125,14 @@ func compressed(_ inputs: Inputs, _ model: VisionModel, _ methods: [any Compress
     probe.box.masses.withLock {
       for (name, s) in $0 { parts[name, default: []].append(Tensor(s, shape: [s.count, 1])) }
     }
+    probe.box.ids.withLock { for (name, rows) in $0 { ids[name, default: []].append(rows) } }
     let last = probe.box.last.withLock { $0! }
     parts["source", default: []].append(sourceMatrix(last, prefix: model.tower.shape.prefix, columns: dense.count))
     parts["logits", default: []].append(row(output.logits!))
     parts["logits_uncompressed", default: []].append(row(model(image).logits!))
   }
   return parts.mapValues { GoldenValue(stacking: $0) }
+    .merging(ids.mapValues { rows in GoldenValue(rows.flatMap { $0 }, [rows.count, rows[0].count]) }) { $1 }
 }
 
 /// The official source matrix [now, before]: 1 where an old token is inside a new one. Prefix rows are found by id.

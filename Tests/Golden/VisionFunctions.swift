@@ -135,6 +135,7 @@ struct Probe: Compressor {
   final class Box: Sendable {
     let seen = Mutex<[String: Tensor]>([:])
     let masses = Mutex<[String: [Float]]>([:])
+    let ids = Mutex<[String: [Int]]>([:])
     let last = Mutex<TokenSequence?>(nil)
   }
   let box = Box()
@@ -160,6 +161,7 @@ struct Probe: Compressor {
       $0["attn.\(block)"] = attention
     }
     box.masses.withLock { $0["size.\(block + 1)"] = tokens.mass }
+    box.ids.withLock { $0["token_ids.\(block + 1)"] = tokens.id.map(Int.init) }
     box.last.withLock { $0 = tokens }
     return nil
   }

@@ -50,6 +50,39 @@ import VTokTensor
     }
   }
 
+  /// Votes are added row by row, so that the order is known and any CPU gives the same bits.
+  @Test(arguments: [1, 3, 4, 17, 197]) func votesAreSummedInRowOrder(_ n: Int) {
+    var generator = SeededGenerator(seed: UInt64(n))
+    let votes = (0..<n * n).map { _ in generator.uniform() }
+    let weights = (0..<n).map { _ in generator.uniform() }
+    var sums = [Float](repeating: .nan, count: n)
+    vtok_exact_votes(votes, n, n, weights, &sums)
+    for column in 0..<n {
+      var sum: Float = 0
+      for row in 0..<n {
+        let vote = weights[row] * votes[row * n + column]
+        sum += vote
+      }
+      #expect(sums[column] == sum)
+    }
+  }
+
+  @Test(arguments: [0, 1, 2, 3, 4, 5]) func distancesOfAllPowers(_ power: Int) {
+    var generator = SeededGenerator(seed: 3)
+    let (m, k, n) = (3, 5, 37)
+    let a = (0..<m * n).map { _ in generator.normal() }
+    let b = (0..<k * n).map { _ in generator.normal() }
+    var out = [Float](repeating: .nan, count: m * k)
+    vtok_exact_distances(a, m, b, k, n, Int32(power), &out)
+    for i in 0..<m {
+      for j in 0..<k {
+        let differences = (0..<n).map { abs(Double(a[i * n + $0]) - Double(b[j * n + $0])) }
+        let exact = power == 0 ? differences.max()! : differences.reduce(0) { $0 + pow($1, Double(power)) }
+        #expect(abs(Double(out[i * k + j]) - exact) <= 1e-5 * exact)
+      }
+    }
+  }
+
   @Test func causalSoftmaxSeesOnlyThePast() {
     var x = [Float](repeating: 1, count: 9)
     vtok_softmax_rows_causal(&x, 3, 3, 3, 0)

@@ -40,6 +40,10 @@ float vtok_exact_dot(const float *a, const float *b, size_t n);
 void vtok_exact_products(const float *a, size_t m, size_t a_stride, const float *b, size_t k, size_t b_stride, size_t n, float *out);
 // out[i] = x[i] / |x[i]|; a row of zeros stays zero. Returns how many rows were zero.
 size_t vtok_exact_normalise(const float *x, size_t rows, size_t columns, float *out);
+// out[c] = sum over r of weights[r] * a[r][c], rows in ascending order; a [rows, columns] dense.
+void vtok_exact_votes(const float *a, size_t rows, size_t columns, const float *weights, float *out);
+// out[i][j] = sum over c of |a[i][c] - b[j][c]|^power, the largest difference for power 0; a [m, n], b [k, n], out [m, k].
+void vtok_exact_distances(const float *a, size_t m, const float *b, size_t k, size_t n, int power, float *out);
 
 // --- convert.c: half and bfloat16 to float32 (exact), float32 to half (round to nearest even) ---
 void vtok_widen_f16(const uint16_t *x, size_t n, float *out);

@@ -116,10 +116,11 @@ public struct AttentionPool: Sendable {
     (self.heads, self.activation) = (heads, activation)
   }
 
-  /// Two projections of every token and its two products; four of the query and its MLP.
-  var macs: (constant: Int, perToken: Int) {
-    let width = query.width
-    return (2 * width * width + 2 * width * up.weight.rows, 2 * width * width + 2 * width)
+  var macs: (constant: Int, perToken: Int) { Self.macs(width: query.width, ffn: up.weight.rows) }
+
+  /// Two projections of every token and its two products; two of the query and its MLP.
+  static func macs(width: Int, ffn: Int) -> (constant: Int, perToken: Int) {
+    (2 * width * width + 2 * width * ffn, 2 * width * width + 2 * width)
   }
 
   /// x `[n, width]`, result `[width]`.

@@ -1,0 +1,109 @@
+import VTokCore
+import VTokMethods
+
+/// What a run may cost, in place of how many tokens it keeps.
+public enum Target: Sendable, Equatable, CustomStringConvertible {
+  /// Multiply-adds of the tower per image, in 10⁹, selection excluded, as tables print them.
+  case gmacs(Double)
+  /// Mean number of tokens entering a block, prefix rows included.
+  case meanTokens(Double)
+  /// Tower and selection of one image on one thread.
+  case milliseconds(Double)
+
+  public var value: Double {
+    switch self {
+    case .gmacs(let value), .meanTokens(let value), .milliseconds(let value): value
+    }
+  }
+  public var unit: String {
+    switch self {
+    case .gmacs: "GMACs"
+    case .meanTokens: "tokens per block"
+    case .milliseconds: "ms"
+    }
+  }
+  public var description: String { "\(text(value)) \(unit)" }
+
+  /// A number in the target's usual precision.
+  public func text(_ value: Double) -> String {
+    switch self {
+    case .gmacs: fixed(value, 3)
+    case .meanTokens: fixed(value, 1)
+    case .milliseconds: fixed(value, 2)
+    }
+  }
+}
+
+/// Finds the number of tokens to keep that makes a method cost what was asked.
+///
+/// A budget is one number whatever the method makes of it (one cut, or a schedule over all blocks), and the cost rises
+/// with it: so the largest number that does not exceed the target is found by bisection.
+public enum TargetSolver {
+  public struct Solution: Sendable, Equatable {
+    public let budget: Budget
+    /// What that budget costs, in the target's unit; at most the target.
+    public let reached: Double
+    public init(budget: Budget, reached: Double) { (self.budget, self.reached) = (budget, reached) }
+  }
+
+  /// Solved on the cost ledger of rehearsals, without weights.
+  /// - Throws: `MethodError`, `CompressionError`.
+  public static func solve(
+    _ target: Target, _ spec: MethodSpec, on shape: Shape,
+    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+  ) throws -> Solution {
+    try solve(target, method: spec.description, patches: shape.tower?.patches ?? 0) { budget in
+      let cost = try Rehearsal.cost(spec.make(budget: budget, read: read), on: shape)
+      if case .meanTokens = target { return cost.meanTokens }
+      return cost.gmacs
+    }
+  }
+
+  /// Solved on any measure that rises with the number of tokens kept.
+  /// - Parameters:
+  ///   - patches: tokens of the dense model.
+  ///   - cost: of a budget, in the target's unit. A `CompressionError.unreachable` says that a budget is too small.
+  public static func solve(
+    _ target: Target, method: String, patches: Int, cost: (Budget) throws -> Double
+  ) throws -> Solution {
+    func measured(_ tokens: Int) throws -> Double? {
+      do { return try cost(.tokens(tokens)) } catch CompressionError.unreachable { return nil }
+    }
+    var known: [Int: Double] = [:]
+    // The smallest number of tokens the method can leave: feasibility rises with the number too.
+    var (low, high) = (0, patches)
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if let value = try measured(middle) {
+        (high, known[middle]) = (middle, value)
+        if middle == 1 { break }
+      } else {
+        low = middle
+      }
+    }
+    let smallest = high
+    let least = try known[smallest] ?? cost(.tokens(smallest))
+    let most = try cost(.tokens(patches))
+    guard target.value >= least, target.value <= most else {
+      throw CompressionError.unreachable(
+        method: method, asked: target.description,
+        reachable: "\(target.text(least)) to \(target.text(most)) \(target.unit)",
+        fix: least == most
+          ? "This method saves nothing of that kind: choose one that acts inside the tower."
+          : "Ask for a value in that range.")
+    }
+    if target.value == most { return Solution(budget: .tokens(patches), reached: most) }
+    var best = (tokens: smallest, cost: least)
+    (low, high) = (smallest, patches)
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      let value = try known[middle] ?? cost(.tokens(middle))
+      if value <= target.value {
+        (low, best) = (middle, (middle, value))
+      } else {
+        high = middle
+      }
+    }
+    return Solution(budget: .tokens(best.tokens), reached: best.cost)
+  }
+}

@@ -1,0 +1,111 @@
+import CVTokKernels
+import VTokTensor
+
+/// Votes between tokens: the attention of every head read as a graph in which row i says whom token i votes for.
+///
+/// Zero-TPrune's weighted page rank with its two ways of making one score of many heads (`spec` of the method: sections
+/// "WPR", "VHF" and "EIR").
+public struct AttentionGraph: Sendable {
+  /// `[heads, n, n]`: row i holds the votes token i gives; rows sum to 1 unless `removing` left them otherwise.
+  public let votes: Tensor
+
+  public var heads: Int { votes.shape[0] }
+  public var count: Int { votes.shape[1] }
+
+  public init(_ votes: Tensor) {
+    precondition(votes.shape.count == 3 && votes.shape[1] == votes.shape[2], "a graph needs [heads, n, n]")
+    self.votes = votes
+  }
+
+  /// The graph of the nodes `rows`, ascending. `renormalised`: every row is divided by its sum, so that it is a vote
+  /// again; a row of zeros stays.
+  public func restricted(to rows: [Int], renormalised: Bool) -> AttentionGraph {
+    let (n, m) = (count, rows.count)
+    let ones = [Float](repeating: 1, count: m)
+    return AttentionGraph(
+      Tensor(shape: [heads, m, m]) { out in
+        votes.values.withUnsafeBufferPointer { source in
+          var target = out
+          for head in 0..<heads {
+            for row in rows {
+              let line = source.baseAddress! + (head * n + row) * n
+              for (place, column) in rows.enumerated() { target[place] = line[column] }
+              if renormalised {
+                let sum = vtok_exact_dot(target, ones, m)
+                if sum > 0 { vtok_divide(target, m, sum) }
+              }
+              target += m
+            }
+          }
+        }
+      })
+  }
+
+  /// Weighted page rank: `s = Aᵀ s` of every head, `iterations` times from `start` `[n]`, or until no score changes by
+  /// more than `epsilon`. No factor 1/n, which would underflow float32. Scores `[heads, n]`. O(heads n² iterations).
+  public func ranked(from start: [Float], iterations: Int, epsilon: Float? = nil) -> (scores: Tensor, used: Int) {
+    let n = count
+    precondition(start.count == n, "\(start.count) start values for \(n) tokens")
+    var scores = [Float]()
+    for _ in 0..<heads { scores += start }
+    var next = scores
+    var used = 0
+    votes.values.withUnsafeBufferPointer { votes in
+      while used < iterations {
+        for head in 0..<heads {
+          scores.withUnsafeBufferPointer { from in
+            next.withUnsafeMutableBufferPointer { to in
+              vtok_exact_votes(
+                votes.baseAddress! + head * n * n, n, n, from.baseAddress! + head * n, to.baseAddress! + head * n)
+            }
+          }
+        }
+        used += 1
+        swap(&scores, &next)
+        if let epsilon, !zip(scores, next).contains(where: { abs($0 - $1) > epsilon }) { break }
+      }
+    }
+    return (Tensor(scores, shape: [heads, n]), used)
+  }
+}
+
+/// One importance per patch token, made of the scores of all heads.
+public struct HeadMixture: Sendable {
+  /// Population variance over patch tokens of the scores of each head, scaled to mean 1.
+  public let variance: [Float]
+  /// Heads that passed the filter; when none did, all take part.
+  public let passed: [Bool]
+  /// One per patch token.
+  public let importance: [Float]
+
+  /// - Parameters:
+  ///   - scores: `[heads, n]`; the first `prefix` columns belong to prefix tokens and are dropped.
+  ///   - variance: heads outside this range are left out, unless that would leave none. nil: no filter.
+  ///   - rootMeanSquare: emphasise what a few heads find important; else the plain mean over heads.
+  public init(_ scores: Tensor, prefix: Int, variance range: ClosedRange<Float>?, rootMeanSquare: Bool) {
+    let heads = scores.rows
+    let patches = scores.width - prefix
+    var scaled: [[Float]] = []
+    var variance: [Float] = []
+    for head in 0..<heads {
+      let row = Array(scores.row(head).dropFirst(prefix))
+      let mean = row.reduce(0, +) / Float(patches)
+      let p = mean == 0 ? row : row.map { $0 / mean }
+      let centre = p.reduce(0, +) / Float(patches)
+      variance.append(p.reduce(0) { $0 + ($1 - centre) * ($1 - centre) } / Float(patches))
+      scaled.append(p)
+    }
+    let passed = variance.map { range?.contains($0) ?? true }
+    let voting = passed.contains(true) ? passed : passed.map { _ in true }
+    var importance = [Float](repeating: 0, count: patches)
+    for head in 0..<heads where voting[head] {
+      for token in 0..<patches {
+        let p = scaled[head][token]
+        importance[token] += rootMeanSquare ? p * p : p
+      }
+    }
+    let count = Float(voting.count { $0 })
+    self.importance = importance.map { rootMeanSquare ? ($0 / count).squareRoot() : $0 / count }
+    (self.variance, self.passed) = (variance, passed)
+  }
+}

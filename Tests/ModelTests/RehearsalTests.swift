@@ -1,0 +1,39 @@
+import Testing
+import VTok
+
+/// A rehearsal on noise costs what a run on a picture costs, layer by layer, selection included.
+@Suite struct RehearsalTests {
+  static let model = try! LoadedModel.load("vtok-tiny")
+  static let photo = try! Image.decode(contentsOf: pictures + "/cat.jpg").image
+
+  @Test(
+    arguments: [
+      "tome", "tome:r=13", "zero-tprune", "zero-tprune:blocks=1/3,similar=30,rate=0.8", "diffrate", "divprune",
+      "cls-attention", "random", "downsample", "tome:r=9+divprune", "zero-tprune:blocks=1,rate=0.5+tome:r=4",
+    ], [Budget.ratio(0.25), .tokens(200)])
+  func likeARealRun(_ text: String, budget: Budget) throws {
+    let spec = try MethodSpec(text)
+    let result = try Pipeline(Self.model, method: spec, keep: budget)(Self.photo)
+    let rehearsed = try Rehearsal.cost(spec.make(budget: budget), on: Self.model.vision.shape)
+    #expect(rehearsed == result.cost)
+  }
+
+  @Test func denseIsDense() throws {
+    let shape = Self.model.vision.shape
+    #expect(try Rehearsal.cost([], on: shape) == Cost(denseWith: shape.tower!.patches, shape: shape))
+  }
+
+  /// Every published shape can be rehearsed with every method that fits it.
+  @Test(arguments: ["deit-t", "deit-s-distilled", "clip-b-32", "siglip-b-16", "dinov2-s"])
+  func methodsRunOrRefuse(_ name: String) throws {
+    let shape = try #require(Shape.published(name))
+    for method in Methods.names {
+      let methods = try MethodSpec(method).make(budget: .ratio(0.5))
+      guard let trace = try? Rehearsal.trace(methods, on: shape) else {
+        #expect(["diffrate", "cls-attention"].contains(method))
+        continue
+      }
+      #expect(trace.towerOutput[0] - shape.tower!.prefix == shape.tower!.patches / 2 || method == "downsample")
+    }
+  }
+}
