@@ -140,7 +140,8 @@ public struct Weight: @unchecked Sendable {
       let count = min(panelRows, rows - start)
       widen(rows: start..<start + count, into: panel.pointer)
       sgemm(
-        n, columns, count, y + start, ldy, panel.pointer, columns, transposeB: false, beta: start == 0 ? 0 : 1, out, ldo)
+        n, columns, count, y + start, ldy, panel.pointer, columns, transposeB: false, beta: start == 0 ? 0 : 1, out, ldo
+      )
     }
   }
 }

@@ -70,43 +70,36 @@ struct CalibrateCommand: ParsableCommand {
     let pictures = try LabelledImages(data, classes: loaded.vision.labels)
     if !distil, !pictures.isLabelled {
       throw UsageError(
-        "--data '\(data)'", found: "pictures without labels", expected: "class folders, a list file or CIFAR-10 .bin files",
+        "--data '\(data)'", found: "pictures without labels",
+        expected: "class folders, a list file or CIFAR-10 .bin files",
         fix: "Add --distil to learn from the dense model's answers.")
     }
-    let job = try CalibrationJob(loaded, pictures, try settings(loaded, pictures.count), output: output)
+    let job = try CalibrationJob(loaded, pictures, settings(loaded, pictures.count), output: output)
     if force { job.clear() }
     if try job.isFinished() {
       if !running.quiet { VTokCommand.warn("'\(output)' is already made with these settings; --force makes it anew") }
       return
     }
-    if !running.quiet, job.denseGMACs > 0 {
-      FileHandle.standardError.write(Data(("\(loaded.name): \(pictures.count) pictures, \(job.settings.steps) steps of "
-        + "\(batch), \(fixed(job.denseGMACs, 2)) GMACs dense, target \(fixed(job.settings.targetGMACs, 2))\n").utf8))
-    }
+    say(
+      "\(loaded.name): \(pictures.count) pictures, \(job.settings.steps) steps of \(batch), "
+        + "\(fixed(job.denseGMACs, 2)) GMACs dense, target \(fixed(job.settings.targetGMACs, 2))")
     let interruption = Interruption()
     let progress = Progress("", quiet: running.quiet)
-    var first: (step: Int, time: ContinuousClock.Instant)?
-    let summary = try job.run(threads: threads, isCancelled: { interruption.happened }) { step in
+    var start: (step: Int, time: ContinuousClock.Instant)?
+    func show(_ step: DiffRateCalibration.Progress) {
       let now = ContinuousClock().now
-      var line =
-        "step \(step.step)/\(step.steps)  loss \(fixed(step.loss, 4))  \(fixed(step.gmacs, 3)) GMACs  "
-        + "prune \(text(step.prune))  merge \(text(step.merge))"
-      if let first {
-        let each = first.time.duration(to: now) / .seconds(1) / Double(step.step - first.step)
-        let left = Int((each * Double(step.steps - step.step)).rounded(.up))
-        line += "  ETA \(left / 60):\(left % 60 < 10 ? "0" : "")\(left % 60)"
-      } else {
-        first = (step.step, now)
-      }
+      let since = start ?? (step.step, now)
+      start = since
+      let line = line(step, since: since.step, seconds: since.time.duration(to: now) / .seconds(1))
       progress.show(line)
-      if running.verbose, step.step % max(1, step.steps / 20) == 0 {
-        FileHandle.standardError.write(Data("\(line)\n".utf8))
-      }
+      if running.verbose, step.step % max(1, step.steps / 20) == 0 { say(line) }
     }
+    let summary = try job.run(threads: threads, isCancelled: { interruption.happened }, progress: show)
     progress.finish()
     guard summary.isDone else {
+      let progress = summary.progress
       VTokCommand.warn(
-        "interrupted after \(summary.progress.step) of \(summary.progress.steps) steps; the same command goes on from there")
+        "interrupted after \(progress.step) of \(progress.steps) steps; the same command goes on from there")
       throw ExitCode(130)
     }
     report(summary, job)
@@ -131,7 +124,8 @@ struct CalibrateCommand: ParsableCommand {
       throw UsageError("--steps and --epochs", found: "both", expected: "one of them", fix: "Remove one.")
     }
     if let targetRatio, !(targetRatio > 0 && targetRatio < 1) {
-      throw UsageError("--target-ratio", found: "\(targetRatio)", expected: "a number between 0 and 1", fix: "Try 0.6.")
+      throw UsageError(
+        "--target-ratio", found: "\(targetRatio)", expected: "a number between 0 and 1", fix: "Try 0.6.")
     }
     try positive("--steps", steps ?? 1)
     try positive("--epochs", epochs ?? 1)
@@ -150,6 +144,22 @@ struct CalibrateCommand: ParsableCommand {
     settings.distils = distil
     settings.seed = seed
     return settings
+  }
+
+  private func say(_ line: String) {
+    if !running.quiet { FileHandle.standardError.write(Data("\(line)\n".utf8)) }
+  }
+
+  /// A line of progress; the rate is that of the steps after `first`, which took so many seconds.
+  private func line(_ step: DiffRateCalibration.Progress, since first: Int, seconds: Double) -> String {
+    var line =
+      "step \(step.step)/\(step.steps)  loss \(fixed(step.loss, 4))  \(fixed(step.gmacs, 3)) GMACs  "
+      + "prune \(text(step.prune))  merge \(text(step.merge))"
+    if step.step > first {
+      let left = Int((seconds / Double(step.step - first) * Double(step.steps - step.step)).rounded(.up))
+      line += "  ETA \(left / 60):\(left % 60 < 10 ? "0" : "")\(left % 60)"
+    }
+    return line
   }
 
   private func report(_ summary: CalibrationJob.Summary, _ job: CalibrationJob) {

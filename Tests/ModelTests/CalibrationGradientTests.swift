@@ -18,8 +18,9 @@ import VTok
     for block in 1..<4 {
       for index in plan.prune[block].theta.indices {
         // Leaning towards fewer tokens block by block, so that every block prunes and merges.
-        plan.prune[block].theta[index] = Double(generator.normal()) * 0.3 - 2 * abs(Double(index) - 1.4 * Double(block) + 0.8)
-        plan.merge[block].theta[index] = Double(generator.normal()) * 0.3 - 2 * abs(Double(index) - 1.4 * Double(block))
+        func logit(_ middle: Double) -> Double { Double(generator.normal()) * 0.3 - 2 * abs(Double(index) - middle) }
+        plan.prune[block].theta[index] = logit(1.4 * Double(block) - 0.8)
+        plan.merge[block].theta[index] = logit(1.4 * Double(block))
       }
     }
     let steps = plan.steps(tokens: 17)
@@ -110,7 +111,9 @@ struct DoubleNetwork {
         add(name + layer + ".weight", [out, input], scale: 0.3)
         add(name + layer + ".bias", [out], scale: 0.1)
       }
-      if kind == .scaled { for scale in ["ls1.gamma", "ls2.gamma"] { add(name + scale, [width], scale: 0.3, around: 0.6) } }
+      for scale in kind == .scaled ? ["ls1.gamma", "ls2.gamma"] : [] {
+        add(name + scale, [width], scale: 0.3, around: 0.6)
+      }
     }
     let norm = kind == .mean ? "fc_norm" : "norm"
     add(norm + ".weight", [width], scale: 0.2, around: 1)
@@ -121,7 +124,8 @@ struct DoubleNetwork {
 
   /// The same weights as the library loads them.
   func model() throws -> VisionModel {
-    let path = NSTemporaryDirectory() + "/vtok-gradient-\(ProcessInfo.processInfo.processIdentifier)-\(kind).safetensors"
+    let process = ProcessInfo.processInfo.processIdentifier
+    let path = NSTemporaryDirectory() + "/vtok-gradient-\(process)-\(kind).safetensors"
     defer { try? FileManager.default.removeItem(atPath: path) }
     try Safetensors.write(tensors.map { ($0.name, .f32($0.tensor)) }, to: path)
     return try TimmViT.load(
@@ -158,8 +162,9 @@ struct DoubleNetwork {
       size = frozen.sizes[block]
       let name = "blocks.\(block)."
       x = x.map { row in
-        let inner = linear(norm(row, name + "norm2"), name + "mlp.fc1").map { 0.5 * $0 * (1 + erf($0 / 2.0.squareRoot())) }
-        return residual(row, linear(inner, name + "mlp.fc2"), name + "ls2.gamma")
+        let inner = linear(norm(row, name + "norm2"), name + "mlp.fc1")
+        let active = inner.map { 0.5 * $0 * (1 + erf($0 / 2.0.squareRoot())) }
+        return residual(row, linear(active, name + "mlp.fc2"), name + "ls2.gamma")
       }
     }
     let logits = linear(features(x, mask, size, &frozen), "head")
@@ -238,7 +243,9 @@ struct DoubleNetwork {
       }
     }
     guard first else { return }
-    for (index, goal) in goals.enumerated() { size[step.merged + index] *= cosine(before[step.merged + index], before[goal]) }
+    for (index, goal) in goals.enumerated() {
+      size[step.merged + index] *= cosine(before[step.merged + index], before[goal])
+    }
     for place in 0..<step.pruned { size[place] = max(size[place], 1) }
     for (index, goal) in goals.enumerated() { size[goal] += size[step.merged + index] }
     frozen.sizes.append(size)

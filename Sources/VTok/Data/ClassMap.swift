@@ -26,7 +26,9 @@ struct ClassMap {
     switch label {
     case nil: return nil
     case .number(let number)?:
-      if let known, !known.indices.contains(number) { throw .unknownClass(data: data, found: "\(number)", known: known) }
+      if let known, !known.indices.contains(number) {
+        throw .unknownClass(data: data, found: "number \(number)", known: known)
+      }
       return number
     case .name(let name)?:
       guard let number = numbers[Self.key(name)] else {

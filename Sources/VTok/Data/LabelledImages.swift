@@ -95,7 +95,8 @@ public struct LabelledImages: Sendable {
     for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated()
     where !line.allSatisfy(\.isWhitespace) && !line.hasPrefix("#") {
       // A space will do where the label is a number, as lists of that kind are about.
-      let tab = line.lastIndex(of: "\t") ?? line.lastIndex(of: " ").flatMap { Int(line[$0...].dropFirst()) == nil ? nil : $0 }
+      let space = line.lastIndex(of: " ").flatMap { Int(line[$0...].dropFirst()) == nil ? nil : $0 }
+      let tab = line.lastIndex(of: "\t") ?? space
       guard let tab, tab > line.startIndex, case let label = line[tab...].dropFirst(), !label.isEmpty else {
         throw DataError.line(
           file: path, number: index + 1, found: "'\(line.prefix(60))'", expected: "path, tab, label")

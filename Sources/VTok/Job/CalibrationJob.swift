@@ -75,9 +75,11 @@ public struct CalibrationJob: Sendable {
   private func state() throws -> DiffRateCalibration.State? {
     guard let data = FileManager.default.contents(atPath: stateFile) else { return nil }
     let json = try? JSON(parsing: [UInt8](data))
-    guard json?["settings"] == identity, let state = try json?["state"].map({ try DiffRateCalibration.State($0) }) else {
+    guard json?["settings"] == identity, let state = try json?["state"].map({ try DiffRateCalibration.State($0) })
+    else {
       throw CalibrationError.file(
-        path: stateFile, found: "the state of a run with other settings", expected: "that of this run, to go on with it",
+        path: stateFile, found: "the state of a run with other settings",
+        expected: "that of this run, to go on with it",
         fix: "Use another -o, or --force to start anew.")
     }
     return state

@@ -59,7 +59,8 @@ extension DiffRateCalibration.State {
     let step = try json.int("step")
     let (prune, merge) = (try list("prune", step), try list("merge", step))
     guard prune.logits.count == merge.logits.count else {
-      throw JSONError(place: .path("merge"), reason: "found \(merge.logits.count) blocks, expected \(prune.logits.count)")
+      throw JSONError(
+        place: .path("merge"), reason: "found \(merge.logits.count) blocks, expected \(prune.logits.count)")
     }
     self.init(RatePlan(prune: prune.logits, merge: merge.logits))
     self.step = step

@@ -107,7 +107,8 @@ package struct RateOptimizer: Sendable, Equatable {
     merge = plan.merge.map { AdamW(count: $0.theta.count) }
   }
 
-  package mutating func update(_ plan: inout RatePlan, _ gradient: (prune: [[Double]], merge: [[Double]]), rate: Double) {
+  package mutating func update(_ plan: inout RatePlan, _ gradient: (prune: [[Double]], merge: [[Double]]), rate: Double)
+  {
     for index in prune.indices {
       prune[index].update(&plan.prune[index].theta, gradient: gradient.prune[index], rate: rate)
       merge[index].update(&plan.merge[index].theta, gradient: gradient.merge[index], rate: rate)
