@@ -6,8 +6,12 @@ import VTokTensor
 /// Learns DiffRate's counts for one model and one budget: how many tokens every block prunes and merges. The network is
 /// frozen; what is learned are the logits of a `RatePlan`, by AdamW on cross-entropy plus the price of multiply-adds.
 ///
-/// OpenGVLab/DiffRate, `main.py` and `engine.py`. Images run side by side and their gradients are added up in order, so the
-/// result is the same for any number of threads, and for a run that was interrupted and went on.
+/// OpenGVLab/DiffRate, `main.py` and `engine.py`. Where this differs: a few hundred steps of small batches with a larger rate
+/// instead of three epochs of ImageNet, float32 throughout, no warm-up epoch without the price, no label smoothing, fewer
+/// variations of the pictures (see `Augmentation`). The forward and backward pass are the official ones.
+///
+/// Images run side by side and their gradients are added up in order, so the result is the same for any number of threads, and
+/// for a run that was interrupted and went on.
 public struct DiffRateCalibration: Sendable {
   public struct Settings: Sendable, Equatable {
     /// Multiply-adds to aim at, in 1e9, as the official code counts its "GFLOPs".
