@@ -10,8 +10,8 @@ struct CalibrateCommand: ParsableCommand {
       vtok calibrate --model DIR --data photos/ --target-ratio 0.6 -o rates.json
       vtok prune photos/ --model DIR --method diffrate:rates=rates.json -o out
 
-      DiffRate learns how many tokens every block prunes and merges; the model's weights stay as they are. Pictures come
-      from class folders, a list file (path, tab, label) or CIFAR-10 .bin files; with --distil labels are not needed.
+      DiffRate learns how many tokens every block prunes and merges; the model's weights stay as they are.
+      Pictures come from class folders, a list file (path, tab, label) or CIFAR-10 .bin files; with --distil any will do.
       What DiffRate calls GFLOPs are multiply-adds (GMACs), here and in its papers' tables; true FLOPs are twice that.
       A run that was interrupted goes on where it stopped when it is started again; its state stands beside the output.
       """)
@@ -25,13 +25,15 @@ struct CalibrateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Class folders, list file, CIFAR-10 .bin; any pictures with --distil.", valueName: "PATH"))
   var data: String
 
-  @Option(help: ArgumentHelp("GMACs of the reduced model (DiffRate's GFLOPs).", valueName: "X"))
+  @Option(
+    name: [.customLong("target-gflops"), .customLong("target-gmacs")],
+    help: ArgumentHelp("GMACs of the reduced model, which DiffRate calls GFLOPs.", valueName: "X"))
   var targetGflops: Double?
 
   @Option(help: ArgumentHelp("The same as a share of the dense model's, in (0, 1).", valueName: "R"))
   var targetRatio: Double?
 
-  @Option(help: ArgumentHelp("Batches to learn from (default: 300).", valueName: "N"))
+  @Option(help: ArgumentHelp("Batches to learn from (default: 500).", valueName: "N"))
   var steps: Int?
 
   @Option(help: ArgumentHelp("Times to go through the data, instead of --steps.", valueName: "N"))
@@ -44,7 +46,7 @@ struct CalibrateCommand: ParsableCommand {
   var granularity = 4
 
   @Option(help: ArgumentHelp("Learning rate at the start; it falls to a tenth.", valueName: "X"))
-  var learningRate = 0.03
+  var learningRate = 0.2
 
   @Flag(help: "Learn to answer as the dense model does, not as the labels say (not part of DiffRate).")
   var distil = false
@@ -133,7 +135,7 @@ struct CalibrateCommand: ParsableCommand {
     try positive("--granularity", granularity)
     guard learningRate > 0, learningRate.isFinite else {
       throw UsageError(
-        "--learning-rate", found: "\(learningRate)", expected: "a number above 0", fix: "Leave it out for 0.03.")
+        "--learning-rate", found: "\(learningRate)", expected: "a number above 0", fix: "Leave it out for 0.2.")
     }
     let target = try targetGflops ?? DiffRateCalibration.denseGMACs(of: model.vision) * targetRatio!
     var settings = DiffRateCalibration.Settings(targetGMACs: target)

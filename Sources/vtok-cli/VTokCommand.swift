@@ -17,7 +17,8 @@ struct VTokCommand: ParsableCommand {
       """,
     version: vtokVersion,
     subcommands: [
-      PruneCommand.self, ShowCommand.self, CalibrateCommand.self, MethodsCommand.self, ModelsCommand.self, InspectCommand.self,
+      PruneCommand.self, ShowCommand.self, CalibrateCommand.self, MethodsCommand.self, ModelsCommand.self,
+      InspectCommand.self,
       DoctorCommand.self,
     ])
 
