@@ -18,8 +18,7 @@ struct VTokCommand: ParsableCommand {
     version: vtokVersion,
     subcommands: [
       PruneCommand.self, ShowCommand.self, CalibrateCommand.self, MethodsCommand.self, ModelsCommand.self,
-      InspectCommand.self,
-      DoctorCommand.self,
+      InspectCommand.self, DoctorCommand.self,
     ])
 
   static func main() {
