@@ -145,6 +145,18 @@ import VTokTensor
     let narrow = Linear(weight: weight, bias: nil)(x)
     let wide = Linear(weight: weight.widened, bias: nil)(x)
     for (a, b) in zip(narrow.values, wide.values) { #expect(abs(a - b) < 1e-4) }
+    // Back through the product, from every layout.
+    let elements = weight.tensor.values
+    let y = Tensor((0..<n * rows).map { _ in generator.normal() }, shape: [n, rows])
+    let back = [weight, weight.widened, weight.inputMajor].map { weight in
+      Tensor(shape: [n, columns]) { weight.multiplyBack(y.values, n, rows, into: $0, columns) }
+    }
+    for index in back[0].values.indices {
+      let exact = (0..<rows).reduce(0.0) { sum, row in
+        sum + Double(y.values[index / columns * rows + row]) * Double(elements[row * columns + index % columns])
+      }
+      for tensor in back { #expect(abs(Double(tensor.values[index]) - exact) < 5e-4) }
+    }
   }
 
   @Test func randomSamplesAreDistinctAndRepeatable() {
