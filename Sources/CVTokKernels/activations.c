@@ -2,27 +2,7 @@
 // 1e-4 after many blocks), then speed: all bodies are branch-free and become vector loops.
 #include "dispatch.h"
 
-// erf as one odd rational function on [-4, 4], where it has reached +-1 within float32: degree 13 over 8, one division,
-// no branch (the minimax approximation that Eigen and XLA use; absolute error below 3e-7).
-VTOK_INLINE float gelu_exact(float x) {
-  float z = x * 0.70710678118654752f;
-  z = z < -4.0f ? -4.0f : z;
-  z = z > 4.0f ? 4.0f : z;
-  float s = z * z;
-  float p = -2.72614225801306e-10f;
-  p = p * s + 2.77068142495902e-08f;
-  p = p * s + -2.10102402082508e-06f;
-  p = p * s + -5.69250639462346e-05f;
-  p = p * s + -7.34990630326855e-04f;
-  p = p * s + -2.95459980854025e-03f;
-  p = p * s + -1.60960333262415e-02f;
-  float q = -1.45660718464996e-05f;
-  q = q * s + -2.13374055278905e-04f;
-  q = q * s + -1.68282697438203e-03f;
-  q = q * s + -7.37332916720468e-03f;
-  q = q * s + -1.42647390514189e-02f;
-  return 0.5f * x * (1.0f + z * p / q);
-}
+VTOK_INLINE float gelu_exact(float x) { return 0.5f * x * (1.0f + vtok_erf_scaled(x)); }
 
 VTOK_INLINE float sigmoid(float x) { return 1.0f / (1.0f + vtok_exp(-x)); }
 VTOK_INLINE float silu(float x) { return x * sigmoid(x); }

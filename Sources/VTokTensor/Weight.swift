@@ -122,6 +122,28 @@ public struct Weight: @unchecked Sendable {
       sgemm(n, end - start, columns, x, ldx, panel.pointer, columns, transposeB: true, beta: beta, out + start, ldo)
     }
   }
+
+  /// `out = y W` for y `[n, rows]`, out `[n, columns]` with row strides `ldy`, `ldo`: what a gradient after the product is
+  /// before it. One thread.
+  package func multiplyBack(
+    _ y: UnsafePointer<Float>, _ n: Int, _ ldy: Int, into out: UnsafeMutablePointer<Float>, _ ldo: Int
+  ) {
+    if type == .f32 {
+      let w = base.assumingMemoryBound(to: Float.self)
+      let stride = isInputMajor ? rows : columns
+      sgemm(n, columns, rows, y, ldy, w, stride, transposeB: isInputMajor, out, ldo)
+      return
+    }
+    let panelRows = min(rows, 512)
+    let panel = Scratch(panelRows * columns)
+    for start in stride(from: 0, to: rows, by: panelRows) {
+      let count = min(panelRows, rows - start)
+      widen(rows: start..<start + count, into: panel.pointer)
+      sgemm(
+        n, columns, count, y + start, ldy, panel.pointer, columns, transposeB: false, beta: start == 0 ? 0 : 1, out, ldo
+      )
+    }
+  }
 }
 
 private final class WeightMemory: @unchecked Sendable {

@@ -22,6 +22,8 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
   public let place: Place
   public let reason: String
 
+  package init(place: Place, reason: String) { (self.place, self.reason) = (place, reason) }
+
   public var description: String {
     switch place {
     case .offset(let offset): "not valid JSON at byte \(offset): \(reason)"

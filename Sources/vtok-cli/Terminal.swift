@@ -43,6 +43,16 @@ final class Progress: Sendable {
     }
   }
 
+  /// Draws a line of the caller's own.
+  func show(_ line: String) {
+    guard enabled else { return }
+    state.withLock { state in
+      let padding = String(repeating: " ", count: max(0, state.width - line.count))
+      state.width = line.count
+      FileHandle.standardError.write(Data("\r\(line)\(padding)".utf8))
+    }
+  }
+
   /// Clears the line.
   func finish() {
     guard enabled else { return }

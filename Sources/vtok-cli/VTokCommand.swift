@@ -18,9 +18,8 @@ struct VTokCommand: ParsableCommand {
       """,
     version: vtokVersion,
     subcommands: [
-      PruneCommand.self, ShowCommand.self, FlopsCommand.self, MethodsCommand.self, ModelsCommand.self,
-      InspectCommand.self,
-      DoctorCommand.self,
+      PruneCommand.self, ShowCommand.self, FlopsCommand.self, CalibrateCommand.self,
+      MethodsCommand.self, ModelsCommand.self, InspectCommand.self, DoctorCommand.self,
     ])
 
   static func main() {
@@ -37,7 +36,8 @@ struct VTokCommand: ParsableCommand {
   static func leave(with error: any Error) -> Never {
     if let code = error as? ExitCode { Foundation.exit(code.rawValue) }
     switch error {
-    case is MethodError, is OptionError, is InputError, is CompressionError, is UsageError, is MergeError:
+    case is MethodError, is OptionError, is InputError, is CompressionError, is UsageError, is MergeError,
+      is DataError, is CalibrationError:
       complain("\(error)")
       Foundation.exit(2)
     case is ModelError, is WeightError, is JSONError, is ImageError, is TokenizerError:

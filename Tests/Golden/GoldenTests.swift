@@ -5,7 +5,8 @@ import VTok
 
 /// Functions by the names the manifests use. A new golden family adds its table here.
 let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] =
-  imageFunctions.merging(visionFunctions) { $1 }.merging(methodFunctions) { $1 }.merging(reductionFunctions) { $1 }
+  [imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions]
+  .reduce(into: [:]) { $0.merge($1) { $1 } }
 
 /// Runs every manifest below `VTOK_GOLDEN_DIR` (default: the cases beside this file). With `VTOK_GOLDEN_REPORT=FILE` a
 /// JSON array with one object a case is written: function, method, case, status, maxAbsError, message.

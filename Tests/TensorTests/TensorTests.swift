@@ -27,6 +27,26 @@ import VTokTensor
     }
   }
 
+  /// Slopes against central differences in double precision.
+  @Test(arguments: [VTOK_GELU, VTOK_GELU_TANH, VTOK_QUICK_GELU, VTOK_SILU])
+  func activationSlopes(_ kind: vtok_activation) {
+    func exact(_ x: Double) -> Double {
+      switch kind {
+      case VTOK_GELU: 0.5 * x * (1 + erf(x / 2.0.squareRoot()))
+      case VTOK_GELU_TANH: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+      case VTOK_QUICK_GELU: x / (1 + exp(-1.702 * x))
+      default: x / (1 + exp(-x))
+      }
+    }
+    let inputs = stride(from: -12.0, through: 12.0, by: 0.0137).map { Float($0) }
+    var slopes = [Float](repeating: 2, count: inputs.count)
+    vtok_activation_backward(inputs, inputs.count, kind, &slopes)
+    for (x, slope) in zip(inputs.map(Double.init), slopes) {
+      let expected = (exact(x + 1e-5) - exact(x - 1e-5)) / 1e-5  // twice the slope: the gradient above is 2
+      #expect(abs(Double(slope) - expected) <= 6e-6, "x = \(x)")
+    }
+  }
+
   @Test(arguments: [1, 2, 15, 16, 17, 31, 197, 1370])
   func softmaxAndNorms(_ n: Int) {
     var generator = SeededGenerator(seed: UInt64(n))
@@ -158,6 +178,18 @@ import VTokTensor
     let narrow = Linear(weight: weight, bias: nil)(x)
     let wide = Linear(weight: weight.widened, bias: nil)(x)
     for (a, b) in zip(narrow.values, wide.values) { #expect(abs(a - b) < 1e-4) }
+    // Back through the product, from every layout.
+    let elements = weight.tensor.values
+    let y = Tensor((0..<n * rows).map { _ in generator.normal() }, shape: [n, rows])
+    let back = [weight, weight.widened, weight.inputMajor].map { weight in
+      Tensor(shape: [n, columns]) { weight.multiplyBack(y.values, n, rows, into: $0, columns) }
+    }
+    for index in back[0].values.indices {
+      let exact = (0..<rows).reduce(0.0) { sum, row in
+        sum + Double(y.values[index / columns * rows + row]) * Double(elements[row * columns + index % columns])
+      }
+      for tensor in back { #expect(abs(Double(tensor.values[index]) - exact) < 5e-4) }
+    }
   }
 
   @Test func randomSamplesAreDistinctAndRepeatable() {

@@ -45,6 +45,21 @@ void vtok_exact_votes(const float *a, size_t rows, size_t columns, const float *
 // out[i][j] = sum over c of |a[i][c] - b[j][c]|^power, the largest difference for power 0; a [m, n], b [k, n], out [m, k].
 void vtok_exact_distances(const float *a, size_t m, const float *b, size_t k, size_t n, int power, float *out);
 
+// --- backward.c: what calibration needs to pass gradients to activations ---
+// DiffRate's softmax with a policy. Row r of x [rows, columns] holds the logits of query `first + r`; with e = exp(x + bias
+// - max), P_rj = mask[j] but 1 for j = first + r, and E_r = sum_j e_rj P_rj + eps: x becomes e, denominators[r] = E_r, and
+// probabilities[r][j] = (e_rj P_rj + eps / columns) / E_r. `key_bias` may be NULL.
+void vtok_policy_softmax(float *x, size_t rows, size_t columns, size_t first, const float *key_bias, const float *mask, float eps, float *denominators, float *probabilities);
+// Its backward, from the e and E it left: g holds dL/dprobabilities and becomes dL/dlogits, mask_gradient[j] grows by dL/dmask[j],
+// `probabilities` is filled again.
+void vtok_policy_softmax_backward(const float *e, const float *denominators, size_t rows, size_t columns, size_t first, const float *mask, float eps, float *g, float *probabilities, float *mask_gradient);
+// dx += dL/dx of a layer norm of x whose output has the gradient g.
+void vtok_layer_norm_backward(const float *x, size_t rows, size_t columns, const float *weight, float eps, const float *g, float *dx);
+// g[i] *= f'(x[i]), x before the activation.
+void vtok_activation_backward(const float *x, size_t count, vtok_activation kind, float *g);
+// out[r][c] = gamma[c] * x[r][c]
+void vtok_scale_columns(const float *x, size_t rows, size_t columns, const float *gamma, float *out);
+
 // --- convert.c: half and bfloat16 to float32 (exact), float32 to half (round to nearest even) ---
 void vtok_widen_f16(const uint16_t *x, size_t n, float *out);
 void vtok_widen_bf16(const uint16_t *x, size_t n, float *out);

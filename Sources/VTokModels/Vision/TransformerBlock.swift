@@ -12,7 +12,7 @@ public enum Activation: Sendable, Equatable {
   case quickGELU
   case silu
 
-  var kernel: vtok_activation {
+  package var kernel: vtok_activation {
     switch self {
     case .gelu: VTOK_GELU
     case .geluTanh: VTOK_GELU_TANH
@@ -44,27 +44,27 @@ extension Tensor {
 ///
 /// The two halves are separate calls, because methods cut between them. Scratch memory is the caller's; a half splits
 /// over rows (products, norms) or heads (attention) when given more than one thread.
-struct TransformerBlock: Sendable {
-  enum MLP: Sendable {
+package struct TransformerBlock: Sendable {
+  package enum MLP: Sendable {
     case plain(Activation)
     /// `down(silu(a) * b)` with a, b the halves of `up(x)`.
     case gated
   }
 
-  let heads: Int
-  let norm1: LayerNorm
+  package let heads: Int
+  package let norm1: LayerNorm
   /// `[3 width, width]`: query, key, value rows, head-major inside each.
-  let qkv: Linear
-  let output: Linear
-  let scale1: [Float]?
-  let norm2: LayerNorm
-  let up: Linear, down: Linear
-  let mlp: MLP
-  let scale2: [Float]?
+  package let qkv: Linear
+  package let output: Linear
+  package let scale1: [Float]?
+  package let norm2: LayerNorm
+  package let up: Linear, down: Linear
+  package let mlp: MLP
+  package let scale2: [Float]?
 
-  var width: Int { norm1.weight.count }
-  var headDim: Int { width / heads }
-  var hidden: Int { down.weight.columns }
+  package var width: Int { norm1.weight.count }
+  package var headDim: Int { width / heads }
+  package var hidden: Int { down.weight.columns }
 
   /// Rows of an attention matrix that somebody asked for, and the keys.
   struct Taps {

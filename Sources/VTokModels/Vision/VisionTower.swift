@@ -23,9 +23,9 @@ public struct VisionTower: Sendable {
   }
 
   let embedding: Embedding
-  let blocks: [TransformerBlock]
+  package let blocks: [TransformerBlock]
   /// Norm of all tokens after the last block; nil where the family has none or norms the pooled vector only.
-  let finalNorm: LayerNorm?
+  package let finalNorm: LayerNorm?
   public let shape: Shape.Tower
 
   /// Tokens entering block 0. Pixels `[3, height, width]`; rows and columns that do not fill a patch are dropped.

@@ -1,0 +1,27 @@
+/// Why labelled pictures cannot be had from a path.
+public enum DataError: Error, Sendable, Equatable, CustomStringConvertible {
+  case missing(String)
+  case noImages(String, expected: String)
+  /// A line of a list file.
+  case line(file: String, number: Int, found: String, expected: String)
+  /// A class of the data that the model does not know.
+  case unknownClass(data: String, found: String, known: [String])
+  /// A file that is no CIFAR-10 binary.
+  case binary(file: String, found: String, expected: String, fix: String)
+
+  public var description: String {
+    switch self {
+    case .missing(let path):
+      "data '\(path)': no such file or folder, expected class folders, a list file or CIFAR-10 .bin files. Check the path."
+    case .noImages(let path, let expected):
+      "data '\(path)': no pictures, expected \(expected). Name the folder or file that holds them."
+    case .line(let file, let number, let found, let expected):
+      "data '\(file)' line \(number): \(found), expected \(expected). Correct the line."
+    case .unknownClass(let data, let found, let known):
+      "data '\(data)': class \(found), expected one of the model's \(known.count) classes "
+        + "(\(known.prefix(12).joined(separator: ", "))\(known.count > 12 ? ", ..." : "")). "
+        + "Rename the class, or use the model that was trained on this data."
+    case .binary(let file, let found, let expected, let fix): "data '\(file)': \(found), expected \(expected). \(fix)"
+    }
+  }
+}
