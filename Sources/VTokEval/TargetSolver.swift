@@ -47,12 +47,13 @@ public enum TargetSolver {
   }
 
   /// Solved on the cost ledger of rehearsals, without weights.
+  /// - Parameter nearest: below what the method can reach, its cheapest budget is the answer, not an error.
   /// - Throws: `MethodError`, `CompressionError`.
   public static func solve(
-    _ target: Target, _ spec: MethodSpec, on shape: Shape,
+    _ target: Target, _ spec: MethodSpec, on shape: Shape, nearest: Bool = false,
     read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
   ) throws -> Solution {
-    try solve(target, method: spec.description, patches: shape.tower?.patches ?? 0) { budget in
+    try solve(target, method: spec.description, patches: shape.tower?.patches ?? 0, nearest: nearest) { budget in
       let cost = try Rehearsal.cost(spec.make(budget: budget, read: read), on: shape)
       if case .meanTokens = target { return cost.meanTokens }
       return cost.gmacs
@@ -64,7 +65,7 @@ public enum TargetSolver {
   ///   - patches: tokens of the dense model.
   ///   - cost: of a budget, in the target's unit. A `CompressionError.unreachable` says that a budget is too small.
   public static func solve(
-    _ target: Target, method: String, patches: Int, cost: (Budget) throws -> Double
+    _ target: Target, method: String, patches: Int, nearest: Bool = false, cost: (Budget) throws -> Double
   ) throws -> Solution {
     func measured(_ tokens: Int) throws -> Double? {
       do { return try cost(.tokens(tokens)) } catch CompressionError.unreachable { return nil }
@@ -84,6 +85,7 @@ public enum TargetSolver {
     let smallest = high
     let least = try known[smallest] ?? cost(.tokens(smallest))
     let most = try cost(.tokens(patches))
+    if nearest, target.value < least { return Solution(budget: .tokens(smallest), reached: least) }
     guard target.value >= least, target.value <= most else {
       throw CompressionError.unreachable(
         method: method, asked: target.description,

@@ -18,7 +18,7 @@ struct VTokCommand: ParsableCommand {
       """,
     version: vtokVersion,
     subcommands: [
-      PruneCommand.self, ShowCommand.self, FlopsCommand.self, CalibrateCommand.self,
+      PruneCommand.self, ShowCommand.self, BenchCommand.self, FlopsCommand.self, CalibrateCommand.self,
       MethodsCommand.self, ModelsCommand.self, InspectCommand.self, DoctorCommand.self,
     ])
 

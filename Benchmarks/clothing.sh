@@ -1,0 +1,20 @@
+#!/bin/sh
+# Every method inside or behind the tower on the clothing test photographs with dinov2s-focus, at 75, 50, 35 and 25 % of
+# the dense multiply-adds; DiffRate also with the counts that calibrate.sh learned for 60 %.
+# Writes results/clothing-dinov2s-focus/ (index.html, rows.json, table.md).
+# usage: Benchmarks/clothing.sh [MODEL-DIR [TEST-LIST]]    (VTOK=path of a built vtok; else it is built)
+set -eu
+unset OPENBLAS_CORETYPE
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+data=$root/../shared/data
+model=${1:-$data/dinov2s-focus}
+list=${2:-$data/clothing/test.txt}
+if [ -z "${VTOK:-}" ]; then
+  swift build -c release --package-path "$root" --product vtok >&2
+  VTOK=$root/.build/release/vtok
+fi
+cd "$here"  # so that the table names the rates by a path of this folder
+exec "$VTOK" bench --model "$model" --data "$list" --method tome --method divprune --method zero-tprune \
+  --method diffrate --method diffrate:rates=results/rates-dinov2s-focus-60.json --method cls-attention \
+  --mac-ratio 0.75,0.5,0.35,0.25 --report results/clothing-dinov2s-focus

@@ -1,0 +1,178 @@
+import Foundation
+import Synchronization
+import VTokCore
+import VTokEval
+import VTokImage
+import VTokMethods
+import VTokTensor
+
+/// Many ways to reduce one model's tokens on the same images.
+///
+/// All of them run on an image before the next one is opened, the dense model first: every comparison is paired, and
+/// times of one row and another come from the same seconds of the machine.
+public struct Bench: Sendable {
+  /// One row of the table: a method with a budget. `random` comes with several seeds, everything else with one.
+  public struct Contender: Sendable {
+    public let method: String
+    public let asked: Asked
+    public let pipelines: [Pipeline]
+    public let seeds: [UInt64]
+
+    /// What was asked for: nothing (dense), the method's own amount, a budget, or a share of the dense multiply-adds.
+    public enum Asked: Sendable, Equatable {
+      case nothing
+      case own
+      case budget(Budget)
+      case macShare(Double)
+    }
+
+    public init(method: String, asked: Asked, pipeline: Pipeline, seeds: [UInt64] = [0]) {
+      (self.method, self.asked, self.seeds) = (method, asked, seeds)
+      pipelines = seeds.map { _ in pipeline }
+    }
+  }
+
+  /// What one run on one image gave.
+  public struct Outcome: Sendable {
+    /// Class of the largest logit, and whether it and one of the five largest is the label; nil without labels or head.
+    public var top: Int?
+    public var isRight: Bool?, isInTop5: Bool?
+    /// Against the dense model on the same image.
+    public var agrees: Bool?
+    public var divergence: Double?, cosine = 1.0
+    public var tokensIn = 0, tokensOut = 0, meanTokens = 0.0
+    public var gmacs = 0.0, denseGmacs = 0.0, selectionGmacs = 0.0
+    /// Milliseconds: by the clock, and of this thread's processor.
+    public var tower = 0.0, selection = 0.0, towerCPU = 0.0, selectionCPU = 0.0
+  }
+
+  /// One image with the outcomes of all contenders and seeds.
+  public struct ImageResult: Sendable {
+    public let index: Int
+    /// Milliseconds.
+    public var decode = 0.0, preprocess = 0.0
+    /// `[contender][seed]`
+    public var outcomes: [[Outcome]] = []
+    public var failure: String?
+  }
+
+  public let model: LoadedModel
+  public let data: LabelledImages
+  /// The dense model first.
+  public let contenders: [Contender]
+  public let threads: Int
+  public let decode: DecodeOptions
+  public let seed: UInt64
+
+  public init(
+    _ model: LoadedModel, data: LabelledImages, contenders: [Contender], threads: Int = 1,
+    decode: DecodeOptions = .init(), seed: UInt64 = 0
+  ) throws {
+    (self.model, self.data, self.threads, self.decode, self.seed) = (model, data, threads, decode, seed)
+    let dense = Contender(method: "dense", asked: .nothing, pipeline: try Pipeline(model, method: nil))
+    self.contenders = [dense] + contenders
+  }
+
+  /// Runs everything; results by image, in the data's order. Cancelled images are left out.
+  public func run(
+    limit: Int? = nil, progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
+    isCancelled: @escaping @Sendable () -> Bool = { false }
+  ) throws -> [ImageResult] {
+    let count = min(limit ?? data.count, data.count)
+    if count > 0 { _ = try result(0) }  // warms up: pages, caches, BLAS
+    struct State {
+      var results: [ImageResult?]
+      var done = 0, failed = 0
+      var error: (any Error)?
+    }
+    let state = Mutex(State(results: Array(repeating: nil, count: count)))
+    parallel(count, threads: threads) { index in
+      if isCancelled() || state.withLock({ $0.error != nil }) { return }
+      let made = Result { try result(index) }
+      let (done, failed) = state.withLock { state in
+        switch made {
+        case .success(let result):
+          if result.failure != nil { state.failed += 1 }
+          state.results[index] = result
+        case .failure(let error): state.error = error
+        }
+        state.done += 1
+        return (state.done, state.failed)
+      }
+      progress(done, count, failed)
+    }
+    let end = state.withLock { $0 }
+    if let error = end.error { throw error }
+    return end.results.compactMap { $0 }
+  }
+
+  private func result(_ index: Int) throws -> ImageResult {
+    var result = ImageResult(index: index)
+    let clock = ContinuousClock()
+    var mark = clock.now
+    let image: Image
+    do {
+      image = try data.image(index, options: decode)
+    } catch {
+      result.failure = error.description
+      return result
+    }
+    result.decode = mark.duration(to: clock.now) / .milliseconds(1)
+    mark = clock.now
+    let usual = contenders[0].pipelines[0].prepare(image)
+    result.preprocess = mark.duration(to: clock.now) / .milliseconds(1)
+    let label = data.items[index].label
+    var dense: PrunedImage?
+    for contender in contenders {
+      var outcomes: [Outcome] = []
+      for (pipeline, own) in zip(contender.pipelines, contender.seeds) {
+        let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
+        let start = threadTime()
+        let pruned = try pipeline.run(prepared, seed: mixedSeed(seed &+ own, data.items[index].name))
+        let cpu = threadTime() - start
+        let reference = dense ?? pruned
+        dense = reference
+        outcomes.append(outcome(of: pruned, label: label, dense: reference, cpu: cpu))
+      }
+      result.outcomes.append(outcomes)
+    }
+    return result
+  }
+
+  private func outcome(of pruned: PrunedImage, label: Int?, dense: PrunedImage, cpu: Double) -> Outcome {
+    var outcome = Outcome()
+    if let logits = pruned.logits, let denseLogits = dense.logits {
+      let best = topK(logits, min(5, logits.count))
+      outcome.top = best[0]
+      outcome.isRight = label.map { $0 == best[0] }
+      outcome.isInTop5 = label.map { best.contains($0) }
+      outcome.agrees = best[0] == argmax(denseLogits)
+      outcome.divergence = Statistics.divergence(of: logits, from: denseLogits)
+    }
+    outcome.cosine = Statistics.cosine(pruned.pooled, dense.pooled)
+    (outcome.tokensIn, outcome.tokensOut) = (pruned.rows * pruned.columns, pruned.keep.count)
+    outcome.meanTokens = pruned.cost.meanTokens
+    (outcome.gmacs, outcome.denseGmacs) = (pruned.cost.gmacs, pruned.dense.gmacs)
+    outcome.selectionGmacs = Double(pruned.cost.selection) * 1e-9
+    outcome.tower = pruned.trace.towerSeconds * 1000
+    outcome.selection = pruned.trace.selectionSeconds * 1000
+    // One clock runs over both; it is dealt out as the wall clock saw them.
+    let share = outcome.selection / max(outcome.selection + outcome.tower, 1e-9)
+    (outcome.towerCPU, outcome.selectionCPU) = (cpu * (1 - share), cpu * share)
+    return outcome
+  }
+
+  /// Milliseconds this thread has run.
+  private func threadTime() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return Double(time.tv_sec) * 1e3 + Double(time.tv_nsec) * 1e-6
+  }
+
+  /// Most memory this process ever held, in MB (2^20 bytes).
+  public static var peakMemory: Double {
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+    return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Double($0) } ?? 0) / 1024
+  }
+}

@@ -1,0 +1,162 @@
+import VTokEval
+import VTokTensor
+import VTokWeights
+
+/// A row of a bench table (schema `vtok-bench/1`): one contender over all images.
+public struct BenchRow: Sendable {
+  /// A number, or its range over seeds.
+  public struct Ranged: Sendable {
+    public let values: [Double]
+    public var mean: Double { values.isEmpty ? .nan : values.reduce(0, +) / Double(values.count) }
+    var json: JSON {
+      values.count == 1
+        ? number(values[0])
+        : [
+          "mean": number(mean), "min": number(values.min() ?? .nan), "max": number(values.max() ?? .nan),
+          "n": JSON(values.count),
+        ]
+    }
+  }
+
+  public let contender: Bench.Contender
+  public let images: Int
+  public let tokensIn: Double, tokensOut: Double, meanTokens: Double
+  public let gmacs: Double, denseGmacs: Double, selectionGmacs: Double
+  /// Milliseconds per image.
+  public let towerCPU: [Double], selectionCPU: [Double]
+  public let towerWall: Double, decode: Double, preprocess: Double
+  /// Median over images of dense tower time over tower and selection time.
+  public let speedup: Double
+  /// nil without labels.
+  public let top1: Ranged?, top5: Ranged?
+  /// Accuracy over the dense model's, with a 95% paired bootstrap interval.
+  public let retention: Double?, interval: (low: Double, high: Double)?
+  /// Exact McNemar test against the dense model; nil over seeds.
+  public let mcNemar: Double?
+  /// Against the dense model; agreement and divergence only with a classifier.
+  public let agreement: Double?, divergence: Double?, cosine: Double
+
+  public var share: Double { gmacs / denseGmacs }
+  /// Share of the multiply-adds' speed-up that the clock sees. Below 0.9 the tables warn.
+  public var perMACGain: Double { speedup * share }
+
+  /// - Parameter results: images that did not fail, at least one.
+  public init(_ results: [Bench.ImageResult], contender index: Int, of bench: Bench) {
+    contender = bench.contenders[index]
+    images = results.count
+    let runs = results.map { $0.outcomes[index] }  // [image][seed]
+    let dense = results.map { $0.outcomes[0][0] }
+    let seeds = contender.seeds.count
+    func mean(_ path: (Bench.Outcome) -> Double) -> Double {
+      runs.reduce(0) { $0 + $1.reduce(0) { $0 + path($1) } } / Double(runs.count * seeds)
+    }
+    func meanIfClassified(_ path: (Bench.Outcome) -> Double?) -> Double? {
+      runs[0][0].top == nil ? nil : mean { path($0) ?? 0 }
+    }
+    (tokensIn, tokensOut) = (mean { Double($0.tokensIn) }, mean { Double($0.tokensOut) })
+    meanTokens = mean(\.meanTokens)
+    (gmacs, denseGmacs, selectionGmacs) = (mean(\.gmacs), mean(\.denseGmacs), mean(\.selectionGmacs))
+    towerCPU = runs.flatMap { $0.map(\.towerCPU) }
+    selectionCPU = runs.flatMap { $0.map(\.selectionCPU) }
+    towerWall = median(runs.flatMap { $0.map { $0.tower + $0.selection } })
+    (decode, preprocess) = (median(results.map(\.decode)), median(results.map(\.preprocess)))
+    speedup = median(
+      zip(runs, dense).flatMap { runs, dense in runs.map { dense.towerCPU / ($0.towerCPU + $0.selectionCPU) } })
+    func accuracy(_ path: (Bench.Outcome) -> Bool?) -> Ranged? {
+      guard runs.allSatisfy({ path($0[0]) != nil }) else { return nil }
+      return Ranged(
+        values: (0..<seeds).map { seed in Double(runs.count { path($0[seed])! }) / Double(runs.count) })
+    }
+    top1 = accuracy(\.isRight)
+    top5 = accuracy(\.isInTop5)
+    if top1 != nil {
+      let scores = runs.map { run in Double(run.count { $0.isRight! }) / Double(seeds) }
+      let denseScores = dense.map { $0.isRight! ? 1.0 : 0 }
+      retention = scores.reduce(0, +) / denseScores.reduce(0, +)
+      interval = Statistics.ratioInterval(scores, denseScores, seed: bench.seed)
+      mcNemar = seeds > 1 ? nil : Statistics.mcNemar(runs.map { $0[0].isRight! }, dense.map { $0.isRight! })
+    } else {
+      (retention, interval, mcNemar) = (nil, nil, nil)
+    }
+    agreement = meanIfClassified { $0.agrees == true ? 1 : 0 }
+    divergence = meanIfClassified(\.divergence)
+    cosine = mean(\.cosine)
+  }
+
+  /// As tables say what was asked.
+  public var budget: String {
+    switch contender.asked {
+    case .nothing: "-"
+    case .own: "own"
+    case .budget(.ratio(let ratio)): "\(fixed(100 * ratio, 0))% tokens"
+    case .budget(.tokens(let tokens)): "\(tokens) tokens"
+    case .macShare(let share): "\(fixed(100 * share, 0))% MACs"
+    }
+  }
+
+  public static let columns = [
+    "method", "budget", "tokens", "GMACs", "of dense", "select", "ms", "speed-up", "of MAC gain", "top-1", "retention",
+    "95%", "p", "agree", "KL", "cosine",
+  ]
+
+  public var cells: [String] {
+    func percent(_ value: Double?, _ digits: Int = 1) -> String { value.map { fixed(100 * $0, digits) + "%" } ?? "-" }
+    let isDense = contender.asked == .nothing
+    let range = top1.map { top1 in
+      top1.values.count == 1
+        ? "" : " (\(fixed(100 * top1.values.min()!, 1))-\(fixed(100 * top1.values.max()!, 1)))"
+    }
+    return [
+      contender.method + (contender.seeds.count > 1 ? " x\(contender.seeds.count)" : ""), budget,
+      "\(fixed(tokensIn, 0))→\(fixed(tokensOut, 0))", fixed(gmacs, 2), percent(share, 0), fixed(selectionGmacs, 3),
+      fixed(median(towerCPU) + median(selectionCPU), 2), "\(fixed(speedup, 2))x",
+      isDense ? "-" : fixed(perMACGain, 2) + (perMACGain < 0.9 ? " !" : ""),
+      percent(top1?.mean, 2) + (range ?? ""), isDense ? "-" : percent(retention),
+      isDense ? "-" : interval.map { "\(fixed(100 * $0.low, 1))-\(fixed(100 * $0.high, 1))" } ?? "-",
+      isDense ? "-" : mcNemar.map { $0 < 0.001 ? "<0.001" : fixed($0, 3) } ?? "-",
+      isDense ? "-" : percent(agreement), isDense ? "-" : divergence.map { fixed($0, 3) } ?? "-",
+      isDense ? "-" : fixed(cosine, 3),
+    ]
+  }
+
+  public func json(model: LoadedModel, run: JSON, peakMemory: Double) -> JSON {
+    let asked: JSON =
+      switch contender.asked {
+      case .nothing: ["kind": "dense"]
+      case .own: ["kind": "method", "asked": .null, "reached": number(tokensOut / tokensIn)]
+      case .budget(.ratio(let ratio)):
+        ["kind": "keep-ratio", "asked": JSON(ratio), "reached": number(tokensOut / tokensIn)]
+      case .budget(.tokens(let tokens)): ["kind": "keep-tokens", "asked": JSON(tokens), "reached": number(tokensOut)]
+      case .macShare(let share): ["kind": "mac-ratio", "asked": JSON(share), "reached": number(self.share)]
+      }
+    return [
+      "schema": "vtok-bench/1", "model": JSON(model.name), "method": JSON(contender.method), "budget": asked,
+      "images": JSON(images),
+      "tokens": ["in": number(tokensIn), "out": number(tokensOut), "mean_per_layer": number(meanTokens)],
+      "gmacs": [
+        "dense": number(denseGmacs), "reduced": number(gmacs), "selection": number(selectionGmacs),
+        "ratio": number(share),
+      ],
+      "ms": [
+        "decode": number(decode), "preprocess": number(preprocess),
+        "tower": [
+          "cpu_min": number(towerCPU.min() ?? .nan), "cpu_median": number(median(towerCPU)),
+          "wall_median": number(towerWall),
+        ],
+        "selection": ["cpu_min": number(selectionCPU.min() ?? .nan), "cpu_median": number(median(selectionCPU))],
+      ],
+      "speedup": ["tower": number(speedup), "per_mac_gain": number(perMACGain)],
+      "peak_memory_mb": number(peakMemory), "top1": top1?.json ?? .null, "top5": top5?.json ?? .null,
+      "retention": retention.map(number) ?? .null,
+      "retention_ci95": interval.map { [number($0.low), number($0.high)] } ?? .null,
+      "mcnemar_p": mcNemar.map(number) ?? .null,
+      "loyalty": [
+        "top1_agreement": agreement.map(number) ?? .null, "logit_kl": divergence.map(number) ?? .null,
+        "pooled_cosine": number(cosine),
+      ], "run": run,
+    ]
+  }
+}
+
+/// Six decimals; null for what is no number.
+private func number(_ value: Double) -> JSON { value.isFinite ? rounded(value, 6) : .null }

@@ -1,0 +1,116 @@
+import VTokEval
+
+/// What is kept against what it costs, as inline SVG: one line per method, from the dearest budget to the cheapest.
+struct ParetoPlot {
+  struct Point {
+    let x: Double, y: Double
+    /// Range over seeds.
+    var low: Double?, high: Double?
+    let about: String
+  }
+  let title: String, xLabel: String, yLabel: String
+  /// In the order of their colours.
+  let lines: [(name: String, points: [Point])]
+
+  static let colours = [
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#555555", "#9467bd", "#bcbd22",
+  ]
+
+  private static let width = 640.0, height = 420.0
+  private static let left = 62.0, right = 14.0, top = 34.0, bottom = 48.0
+
+  func svg() -> String {
+    let points = lines.flatMap(\.points)
+    guard !points.isEmpty else { return "" }
+    let xs = Self.ticks(0, points.map(\.x).max()!)
+    let ys = Self.ticks(
+      points.map { min($0.y, $0.low ?? $0.y) }.min()!, max(1, points.map { max($0.y, $0.high ?? $0.y) }.max()!))
+    func x(_ value: Double) -> Double {
+      Self.left + (value - xs.first!) / (xs.last! - xs.first!) * (Self.width - Self.left - Self.right)
+    }
+    func y(_ value: Double) -> Double {
+      Self.height - Self.bottom - (value - ys.first!) / (ys.last! - ys.first!)
+        * (Self.height - Self.top - Self.bottom)
+    }
+    func at(_ value: Double) -> String { fixed(value, 1) }
+    var out = """
+      <svg viewBox="0 0 \(fixed(Self.width, 0)) \(fixed(Self.height, 0))" role="img" aria-label="\(escaped(title))">
+      <text x="\(at(Self.left))" y="18" class="title">\(escaped(title))</text>
+
+      """
+    for tick in xs {
+      out += """
+        <line x1="\(at(x(tick)))" x2="\(at(x(tick)))" y1="\(at(Self.top))" y2="\(at(Self.height - Self.bottom))" class="grid"/>
+        <text x="\(at(x(tick)))" y="\(at(Self.height - Self.bottom + 18))" text-anchor="middle">\(Self.label(tick, xs))</text>
+
+        """
+    }
+    for tick in ys {
+      out += """
+        <line x1="\(at(Self.left))" x2="\(at(Self.width - Self.right))" y1="\(at(y(tick)))" y2="\(at(y(tick)))" class="grid"/>
+        <text x="\(at(Self.left - 8))" y="\(at(y(tick) + 4))" text-anchor="end">\(fixed(100 * tick, 0))%</text>
+
+        """
+    }
+    out += """
+      <text x="\(at((Self.left + Self.width) / 2))" y="\(at(Self.height - 8))" text-anchor="middle">\(escaped(xLabel))</text>
+      <text transform="translate(16 \(at(Self.height / 2))) rotate(-90)" text-anchor="middle">\(escaped(yLabel))</text>
+
+      """
+    for (index, line) in lines.enumerated() {
+      let colour = Self.colours[index % Self.colours.count]
+      let sorted = line.points.sorted { $0.x < $1.x }
+      let path = sorted.map { "\(at(x($0.x))),\(at(y($0.y)))" }.joined(separator: " ")
+      out += "<polyline points=\"\(path)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"1.8\"/>\n"
+      for point in sorted {
+        if let low = point.low, let high = point.high, high > low {
+          out += "<line x1=\"\(at(x(point.x)))\" x2=\"\(at(x(point.x)))\" y1=\"\(at(y(low)))\" y2=\"\(at(y(high)))\""
+          out += " stroke=\"\(colour)\" stroke-width=\"1.2\"/>\n"
+        }
+        out += "<circle cx=\"\(at(x(point.x)))\" cy=\"\(at(y(point.y)))\" r=\"4\" fill=\"\(colour)\">"
+        out += "<title>\(escaped(point.about))</title></circle>\n"
+      }
+    }
+    return out + "</svg>\n"
+  }
+
+  /// The legend that goes with every plot of these lines.
+  static func legend(_ names: [String]) -> String {
+    names.enumerated().map { index, name in
+      "<span class=\"key\"><i style=\"background:\(colours[index % colours.count])\"></i>\(escaped(name))</span>"
+    }.joined()
+  }
+
+  /// Four to nine round numbers that enclose a range.
+  static func ticks(_ low: Double, _ high: Double) -> [Double] {
+    let span = max(high - low, 1e-6)
+    var step = 1e-6
+    let factors = [2.0, 2.5, 2.0]  // 1, 2, 5, 10
+    var turn = 0
+    while span / step > 7 {
+      step *= factors[turn % 3]
+      turn += 1
+    }
+    let first = (low / step).rounded(.down)
+    let last = (high / step - 1e-9).rounded(.up)
+    return stride(from: first, through: max(last, first + 1), by: 1).map { $0 * step }
+  }
+
+  private static func label(_ tick: Double, _ ticks: [Double]) -> String {
+    let step = ticks[1] - ticks[0]
+    return fixed(tick, step >= 1 ? 0 : step >= 0.1 ? 1 : 2)
+  }
+}
+
+/// Text inside HTML.
+func escaped(_ text: String) -> String {
+  text.reduce(into: "") { out, character in
+    switch character {
+    case "&": out += "&amp;"
+    case "<": out += "&lt;"
+    case ">": out += "&gt;"
+    case "\"": out += "&quot;"
+    default: out.append(character)
+    }
+  }
+}

@@ -1,0 +1,176 @@
+import ArgumentParser
+import Foundation
+import VTok
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "What methods cost and what they lose, on the same images, beside the rows they must beat.",
+    discussion: """
+      vtok bench --model DIR --data photos.txt --method tome --method divprune --mac-ratio 0.75,0.5 --report out/
+      vtok bench --data test.bin --keep-ratio 0.5,0.25 --format json
+
+      Data: class folders, a list file (path, tab, label), CIFAR-10 .bin files, or pictures without labels (then only
+      the agreement with the dense model is told). Rows for the dense model, random (five seeds) and downsample are
+      always there. Times are those of one image on one thread; a speed-up below 0.9 of the multiply-adds' is marked !.
+      """)
+
+  @Option(help: ArgumentHelp("Class folders, list file, CIFAR-10 .bin, or a folder of pictures.", valueName: "PATH"))
+  var data: String
+
+  @OptionGroup var reduction: ReductionOptions
+
+  @Option(help: ArgumentHelp("Share of the dense model's multiply-adds to spend, in (0, 1].", valueName: "R[,R...]"))
+  var macRatio: String?
+
+  @Option(help: ArgumentHelp("Only the first N images.", valueName: "N"))
+  var limit: Int?
+
+  @Option(help: ArgumentHelp("Write one HTML page with table, plots and token maps into DIR.", valueName: "DIR"))
+  var report: String?
+
+  @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
+  var format = Table.Format.md
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("Write the table there instead of to stdout.", valueName: "FILE"))
+  var output: String?
+
+  @OptionGroup var decoding: DecodeFlags
+  @OptionGroup var running: RunOptions
+
+  static let baselines = ["random", "downsample"]
+
+  func run() throws {
+    let threads = try running.threadCount()
+    guard limit.map({ $0 > 0 }) ?? true else {
+      throw UsageError("--limit", found: "\(limit!)", expected: "a number above 0", fix: "Leave it out for all.")
+    }
+    var wanted = reduction
+    wanted.methods = (reduction.methods.isEmpty ? ["tome"] : reduction.methods)
+    wanted.methods += Self.baselines.filter { !wanted.methods.contains($0) }
+    let shares = try macShares(excluding: wanted)
+    let combinations = try wanted.combinations()
+    let model = try LoadedModel.load(reduction.model)
+    let images = try LabelledImages(data, classes: model.vision.labels)
+    let contenders = try contenders(combinations, shares, model)
+    let bench = try Bench(
+      model, data: images, contenders: contenders, threads: threads, decode: decoding.options(), seed: reduction.seed)
+
+    let interruption = Interruption()
+    let progress = Progress("bench", quiet: running.quiet)
+    let start = ContinuousClock().now
+    let results = try bench.run(limit: limit, progress: progress.update, isCancelled: { interruption.happened })
+    progress.finish()
+    if interruption.happened {
+      VTokCommand.warn("interrupted after \(results.count) images; nothing was written")
+      throw ExitCode(130)
+    }
+    let good = results.filter { $0.failure == nil }
+    guard !good.isEmpty else {
+      throw UsageError("data '\(data)'", found: "no image that can be read", expected: "pictures", fix: "Check them.")
+    }
+    let rows = bench.contenders.indices.map { BenchRow(good, contender: $0, of: bench) }
+    let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
+    let about: JSON = [
+      "model_sha256": JSON(model.sha256), "seed": JSON(Int(truncatingIfNeeded: reduction.seed)),
+      "threads": JSON(threads), "cpu": JSON(cpuLevel), "blas": JSON(Machine.blas), "vtok": JSON(vtokVersion),
+    ]
+    var table = Table(BenchRow.columns)
+    for row in rows { table.add(row.cells, row.json(model: model, run: about, peakMemory: Bench.peakMemory)) }
+    let title =
+      "model \(model.name) · \(good.count) images · \(threads) thread\(threads == 1 ? "" : "s") · "
+      + "\(fixed(seconds, 1)) s · peak \(fixed(Bench.peakMemory, 0)) MB"
+    let text = (format == .md ? title + "\n\n" : "") + table.text(format)
+    if let output { try WholeFile.write(text, to: output) } else { print(text, terminator: "") }
+    if let report {
+      let page = BenchReport(title: title, table: table, rows: rows, bench: bench, images: good.map(\.index))
+      try FileManager.default.createDirectory(atPath: report, withIntermediateDirectories: true)
+      try WholeFile.write(page.html(), to: report + "/index.html")
+      try WholeFile.write(table.text(.json), to: report + "/rows.json")
+      try WholeFile.write(title + "\n\n" + table.text(.md), to: report + "/table.md")
+      if format == .md, output == nil { print("report \(report)/index.html") }
+    }
+    let failures = results.filter { $0.failure != nil }
+    if !failures.isEmpty {
+      if !running.quiet { for result in failures { VTokCommand.warn(result.failure!) } }
+      throw ExitCode(3)
+    }
+  }
+
+  private func macShares(excluding wanted: ReductionOptions) throws -> [Double]? {
+    guard let macRatio else { return nil }
+    if let other = [
+      ("--keep-ratio", wanted.keepRatio != nil), ("--keep-tokens", wanted.keepTokens != nil),
+      ("--target-gmacs", wanted.targetGmacs != nil), ("--target-tokens", wanted.targetTokens != nil),
+      ("--target-ms", wanted.targetMs != nil),
+    ].first(where: \.1) {
+      throw UsageError("--mac-ratio and \(other.0)", found: "both", expected: "one of them", fix: "Remove one.")
+    }
+    return try macRatio.split(separator: ",", omittingEmptySubsequences: false).map { text in
+      guard let share = Double(text), share > 0, share <= 1 else {
+        throw UsageError(
+          "--mac-ratio", found: "'\(text)'", expected: "a number above 0 and at most 1", fix: "For example 0.75,0.5.")
+      }
+      return share
+    }
+  }
+
+  /// Shares of the dense cost become budgets here, method by method. One that acts after the tower saves nothing inside
+  /// it, so it keeps that share of its tokens instead, and its row says what it costs.
+  private func contenders(_ combinations: [ReductionOptions.Combination], _ shares: [Double]?, _ model: LoadedModel)
+    throws -> [Bench.Contender]
+  {
+    let shape = model.vision.shape
+    let dense = Cost(denseWith: model.vision.tower.shape.patches, shape: shape).gmacs
+    func contender(_ spec: MethodSpec, _ budget: Budget?, _ asked: Bench.Contender.Asked) throws -> Bench.Contender {
+      let pipeline = try Pipeline(model, method: spec, keep: budget, read: OptionFiles.read)
+      return Bench.Contender(
+        method: spec.description, asked: asked, pipeline: pipeline,
+        seeds: spec.description.hasPrefix("random") ? [0, 1, 2, 3, 4] : [0])
+    }
+    guard let shares else {
+      return try wantedSolved(combinations, model).map { combination in
+        try contender(
+          combination.spec, combination.ruled ? combination.budget : nil,
+          combination.ruled ? .budget(combination.budget) : .own)
+      }
+    }
+    return try combinations.flatMap { combination -> [Bench.Contender] in
+      guard combination.ruled else { return [try contender(combination.spec, nil, .own)] }
+      return try shares.map { share in
+        let cost = try Rehearsal.cost(
+          combination.spec.make(budget: .ratio(0.5), read: OptionFiles.read), on: shape)
+        guard cost.gmacs < dense else {
+          return try contender(combination.spec, .ratio(share), .budget(.ratio(share)))
+        }
+        func solved(_ spec: MethodSpec, nearest: Bool) throws -> Bench.Contender {
+          let solution = try TargetSolver.solve(
+            .gmacs(share * dense), spec, on: shape, nearest: nearest, read: OptionFiles.read)
+          if solution.reached < share * dense * 0.97 || solution.reached > share * dense, !running.quiet {
+            VTokCommand.warn(
+              "\(spec) reaches \(fixed(100 * solution.reached / dense, 1))% of the dense multiply-adds, asked "
+                + "\(fixed(100 * share, 1))%")
+          }
+          return try contender(spec, solution.budget, .macShare(share))
+        }
+        do { return try solved(combination.spec, nearest: false) } catch is CompressionError {
+          // Blocks before the only cut may cost more than the share: then it is made behind the first one.
+          guard combination.spec.parts.count == 1, let type = try? Methods.named(combination.spec.parts[0].name),
+            Methods.options(of: type).entries.contains(where: { $0.key == "block" }),
+            combination.spec.parts[0].options["block"] == nil
+          else { return try solved(combination.spec, nearest: true) }
+          let options = combination.spec.description.contains(":") ? ",block=0" : ":block=0"
+          return try solved(MethodSpec(combination.spec.description + options), nearest: true)
+        }
+      }
+    }
+  }
+
+  private func wantedSolved(_ combinations: [ReductionOptions.Combination], _ model: LoadedModel) throws
+    -> [ReductionOptions.Combination]
+  {
+    try reduction.solved(combinations, quiet: running.quiet) { target, spec in
+      try model.solve(target, spec, read: OptionFiles.read)
+    }
+  }
+}
