@@ -29,6 +29,9 @@ struct BenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write one HTML page with table, plots and token maps into DIR.", valueName: "DIR"))
   var report: String?
 
+  @Option(help: ArgumentHelp("Pictures whose token maps the page shows; 0 leaves them out.", valueName: "N"))
+  var gallery = 5
+
   @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
   var format = Table.Format.md
 
@@ -83,7 +86,9 @@ struct BenchCommand: ParsableCommand {
     let text = (format == .md ? title + "\n\n" : "") + table.text(format)
     if let output { try WholeFile.write(text, to: output) } else { print(text, terminator: "") }
     if let report {
-      let page = BenchReport(title: title, table: table, rows: rows, bench: bench, images: good.map(\.index))
+      let shown = stride(from: 0, to: good.count, by: max(1, good.count / max(1, gallery))).prefix(max(0, gallery))
+      let page = BenchReport(
+        title: title, table: table, rows: rows, bench: bench, images: shown.map { good[$0].index })
       try FileManager.default.createDirectory(atPath: report, withIntermediateDirectories: true)
       try WholeFile.write(page.html(), to: report + "/index.html")
       try WholeFile.write(table.text(.json), to: report + "/rows.json")
@@ -135,34 +140,46 @@ struct BenchCommand: ParsableCommand {
           combination.ruled ? .budget(combination.budget) : .own)
       }
     }
-    return try combinations.flatMap { combination -> [Bench.Contender] in
-      guard combination.ruled else { return [try contender(combination.spec, nil, .own)] }
-      return try shares.map { share in
-        let cost = try Rehearsal.cost(
-          combination.spec.make(budget: .ratio(0.5), read: OptionFiles.read), on: shape)
-        guard cost.gmacs < dense else {
-          return try contender(combination.spec, .ratio(share), .budget(.ratio(share)))
-        }
-        func solved(_ spec: MethodSpec, nearest: Bool) throws -> Bench.Contender {
-          let solution = try TargetSolver.solve(
-            .gmacs(share * dense), spec, on: shape, nearest: nearest, read: OptionFiles.read)
-          if solution.reached < share * dense * 0.97 || solution.reached > share * dense, !running.quiet {
-            VTokCommand.warn(
-              "\(spec) reaches \(fixed(100 * solution.reached / dense, 1))% of the dense multiply-adds, asked "
-                + "\(fixed(100 * share, 1))%")
-          }
-          return try contender(spec, solution.budget, .macShare(share))
-        }
-        do { return try solved(combination.spec, nearest: false) } catch is CompressionError {
-          // Blocks before the only cut may cost more than the share: then it is made behind the first one.
-          guard combination.spec.parts.count == 1, let type = try? Methods.named(combination.spec.parts[0].name),
-            Methods.options(of: type).entries.contains(where: { $0.key == "block" }),
-            combination.spec.parts[0].options["block"] == nil
-          else { return try solved(combination.spec, nearest: true) }
-          let options = combination.spec.description.contains(":") ? ",block=0" : ":block=0"
-          return try solved(MethodSpec(combination.spec.description + options), nearest: true)
-        }
+    var contenders: [Bench.Contender] = []
+    for combination in combinations {
+      guard combination.ruled else {
+        contenders.append(try contender(combination.spec, nil, .own))
+        continue
       }
+      let half = try Rehearsal.cost(combination.spec.make(budget: .ratio(0.5), read: OptionFiles.read), on: shape)
+      var cheapest = Double.infinity
+      for share in shares {
+        guard half.gmacs < dense else {
+          contenders.append(try contender(combination.spec, .ratio(share), .budget(.ratio(share))))
+          continue
+        }
+        let (spec, solution) = try solve(combination.spec, share * dense, shape)
+        if solution.reached < share * dense * 0.97 || solution.reached > share * dense, !running.quiet {
+          VTokCommand.warn(
+            "\(spec) reaches \(fixed(100 * solution.reached / dense, 1))% of the dense multiply-adds, asked "
+              + "\(fixed(100 * share, 1))%" + (solution.reached == cheapest ? "; it has that row already" : ""))
+        }
+        if solution.reached == cheapest { continue }
+        cheapest = solution.reached
+        contenders.append(try contender(spec, solution.budget, .macShare(share)))
+      }
+    }
+    return contenders
+  }
+
+  /// The budget for so many GMACs, or the method's cheapest. Blocks before an only cut may cost more than that: then it
+  /// is made behind the first one.
+  private func solve(_ spec: MethodSpec, _ gmacs: Double, _ shape: Shape) throws -> (MethodSpec, TargetSolver.Solution)
+  {
+    func solution(_ spec: MethodSpec, nearest: Bool) throws -> TargetSolver.Solution {
+      try TargetSolver.solve(.gmacs(gmacs), spec, on: shape, nearest: nearest, read: OptionFiles.read)
+    }
+    do { return (spec, try solution(spec, nearest: false)) } catch is CompressionError {
+      guard spec.parts.count == 1, spec.parts[0].options["block"] == nil,
+        Methods.options(of: try Methods.named(spec.parts[0].name)).entries.contains(where: { $0.key == "block" })
+      else { return (spec, try solution(spec, nearest: true)) }
+      let early = try MethodSpec(spec.description + (spec.description.contains(":") ? ",block=0" : ":block=0"))
+      return (early, try solution(early, nearest: true))
     }
   }
 

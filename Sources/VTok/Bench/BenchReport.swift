@@ -9,7 +9,7 @@ public struct BenchReport: Sendable {
   let table: Table
   let rows: [BenchRow]
   let bench: Bench
-  /// Images that could be read, as indices of the data.
+  /// Images of the gallery, as indices of the data.
   let images: [Int]
 
   /// - Parameter rows: as the table has them, the dense model first.
@@ -39,7 +39,7 @@ public struct BenchReport: Sendable {
     </style></head><body>
     <h1>vtok bench</h1><p>\(escaped(title)) · data \(escaped(name(bench.data.path)))</p>
     <h2>What is kept against what it costs</h2>
-    <p>\(ParetoPlot.legend(lines.map(\.name)))</p>
+    <p>\(ParetoPlot.legend(lines.map(\.name) + ["dense"]))</p>
     <div class="plots">\(plot("multiply-adds", "GMACs per image", \.gmacs))\(plot("time", "ms per image, one thread", \.time))</div>
     <h2>All rows</h2><div class="scroll">\(tableHTML)</div>
     <p>tokens: patch tokens in and out. GMACs: multiply-adds of the tower; select: those of choosing tokens, beside it. ms:
@@ -47,9 +47,7 @@ public struct BenchReport: Sendable {
     (! below 0.9). retention: accuracy over the dense model's, with its 95% paired bootstrap interval; p: exact McNemar
     test against dense. agree, KL, cosine: top-1 agreement, divergence of the class distribution and cosine of the pooled
     embedding, each against the dense model. random: mean and range over five seeds.</p>
-    <h2>Token maps</h2><p>Dimmed patches were pruned; patches of one colour became one token.</p>
-    <div class="scroll"><div class="gallery">\(try gallery())</div></div>
-    </body></html>
+    \(try gallery())</body></html>
 
     """
   }
@@ -105,22 +103,25 @@ public struct BenchReport: Sendable {
 
   // MARK: Gallery
 
-  /// A few images, evenly spread over the data, under every method at its smallest budget.
+  /// The images under every method, at the budget nearest to half of the dense cost.
   private func gallery() throws -> String {
-    let shown = stride(from: 0, to: images.count, by: max(1, images.count / 5)).prefix(5).map { images[$0] }
-    let smallest = lines.compactMap { $0.rows.min { $0.tokensOut < $1.tokensOut } }
+    if images.isEmpty { return "" }
+    let chosen = lines.compactMap { line in
+      line.rows.min { (abs($0.share - 0.5), $0.tokensOut) < (abs($1.share - 0.5), $1.tokensOut) }
+    }
     var out = ""
-    for index in shown {
+    for index in images {
       let image = try bench.data.image(index, options: bench.decode)
       out += "<div>"
-      for row in [rows[0]] + smallest {
+      for row in [rows[0]] + chosen {
         let pipeline = row.contender.pipelines[0]
         let seed = mixedSeed(bench.seed &+ row.contender.seeds[0], bench.data.items[index].name)
         let result = try pipeline(image, seed: seed)
         let map = row.contender.asked == .nothing ? image : result.map.drawn(on: image)
         let scale = 256 / Double(max(map.width, map.height))
         let small = map.resized(
-          width: max(1, Int(Double(map.width) * scale)), height: max(1, Int(Double(map.height) * scale)), filter: .bicubic)
+          width: max(1, Int(Double(map.width) * scale)), height: max(1, Int(Double(map.height) * scale)),
+          filter: .bicubic)
         let answer = result.logits.flatMap { argmax($0) }.map { top in
           bench.model.vision.labels.flatMap { top < $0.count ? $0[top] : nil } ?? "class \(top)"
         }
@@ -131,7 +132,11 @@ public struct BenchReport: Sendable {
       }
       out += "</div>\n"
     }
-    return out
+    return """
+      <h2>Token maps</h2><p>Dimmed patches were pruned; patches of one colour became one token.</p>
+      <div class="scroll"><div class="gallery">\(out)</div></div>
+
+      """
   }
 }
 

@@ -1,0 +1,100 @@
+import Foundation
+import Testing
+import VTok
+
+/// `vtok bench`: its rows, its formats and its page.
+@Suite struct BenchTests {
+  /// A list of four pictures with their classes.
+  func list(in folder: String) throws -> String {
+    let path = folder + "/list.txt"
+    let lines = [
+      ("cat.jpg", "cat"), ("ship.jpg", "ship"), ("airplane-alpha.png", "airplane"), ("frog-exif6.jpg", "frog"),
+    ]
+    try lines.map { "\(pictures)/\($0)\t\($1)\n" }.joined().write(toFile: path, atomically: true, encoding: .utf8)
+    return path
+  }
+
+  func rows(_ text: String) throws -> [[String: Any]] {
+    try text.split(separator: "\n").map {
+      try #require(JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+    }
+  }
+
+  @Test func rowsSayWhatTheyMeasured() throws {
+    try inTemporaryFolder { folder in
+      let done = try vtok(
+        "bench", "--data", list(in: folder), "--method", "tome", "--method", "divprune", "--keep-ratio", "0.5,0.25",
+        "--format", "jsonl")
+      #expect(done.status == 0, "\(done.error)")
+      let rows = try rows(done.out)
+      #expect(
+        rows.map { $0["method"] as? String } == [
+          "dense", "tome", "tome", "divprune", "divprune", "random", "random", "downsample", "downsample",
+        ])
+      for row in rows {
+        #expect(row["schema"] as? String == "vtok-bench/1" && row["images"] as? Int == 4)
+        #expect((row["gmacs"] as? [String: Any])?["dense"] as? Double ?? 0 > 0.8)
+        let speedup = try #require(row["speedup"] as? [String: Any])
+        #expect(speedup["tower"] as? Double ?? 0 > 0)
+        #expect(row["retention"] is Double && (row["retention_ci95"] as? [Double])?.count == 2)
+      }
+      #expect(rows[0]["retention"] as? Double == 1 && rows[0]["mcnemar_p"] as? Double == 1)
+      let range = try #require(rows[5]["top1"] as? [String: Any], "random has a range")
+      #expect(range["n"] as? Int == 5)
+      let tokens = try #require(rows[2]["tokens"] as? [String: Any])
+      #expect(tokens["out"] as? Double == 64)
+    }
+  }
+
+  @Test func sharesOfTheCostAreSolved() throws {
+    try inTemporaryFolder { folder in
+      let done = try vtok(
+        "bench", "--data", list(in: folder), "--method", "tome", "--method", "divprune", "--mac-ratio", "0.7",
+        "--format", "jsonl", "--limit", "2")
+      #expect(done.status == 0, "\(done.error)")
+      for row in try rows(done.out).dropFirst() {
+        let share = try #require((row["gmacs"] as? [String: Any])?["ratio"] as? Double)
+        // DivPrune acts behind the tower: it keeps that share of its tokens and says that it saves nothing.
+        #expect(row["method"] as? String == "divprune" ? share == 1 : abs(share - 0.7) < 0.04)
+      }
+    }
+  }
+
+  @Test func picturesWithoutLabelsAreJudgedByAgreement() throws {
+    let done = try vtok("bench", "--data", pictures, "--keep-ratio", "0.5", "--format", "jsonl", "--limit", "3")
+    #expect(done.status == 0, "\(done.error)")
+    for row in try rows(done.out) {
+      #expect(row["top1"] is NSNull && row["retention"] is NSNull)
+      #expect((row["loyalty"] as? [String: Any])?["top1_agreement"] is Double)
+    }
+  }
+
+  @Test func theReportIsOnePage() throws {
+    try inTemporaryFolder { folder in
+      let done = try vtok(
+        "bench", "--data", list(in: folder), "--keep-ratio", "0.5,0.25", "--report", folder + "/report")
+      #expect(done.status == 0, "\(done.error)")
+      let page = try String(contentsOfFile: folder + "/report/index.html", encoding: .utf8)
+      #expect(page.components(separatedBy: "<svg").count == 3, "two plots")
+      #expect(page.components(separatedBy: "<figure>").count - 1 == 4 * 4, "dense and three methods on every picture")
+      #expect(!page.contains("http") && !page.contains("NaN"), "nothing is fetched, nothing is missing")
+    }
+  }
+
+  @Test func badFilesAreCountedAndMistakesNamed() throws {
+    try inTemporaryFolder { folder in
+      let path = try list(in: folder)
+      let text = try String(contentsOfFile: path, encoding: .utf8)
+      try (text + "\(malformed)/png-trunc-idat.png\tcat\n").write(toFile: path, atomically: true, encoding: .utf8)
+      let done = try vtok("bench", "--data", path, "--format", "jsonl")
+      #expect(done.status == 3 && done.error.contains("png-trunc-idat.png"))
+      #expect(try rows(done.out)[0]["images"] as? Int == 4)
+      try (text + "x.png\tzebra\n").write(toFile: path, atomically: true, encoding: .utf8)
+      let unknown = try vtok("bench", "--data", path)
+      #expect(unknown.status == 2 && unknown.error.contains("'zebra'"))
+      let both = try vtok("bench", "--data", path, "--mac-ratio", "0.5", "--keep-ratio", "0.5")
+      #expect(both.status == 2 && both.error.contains("expected one of them"))
+      #expect(try vtok("bench", "--data", path, "--mac-ratio", "2").status == 2)
+    }
+  }
+}
