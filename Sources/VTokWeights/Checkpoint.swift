@@ -141,18 +141,6 @@ public struct Checkpoint: Sendable {
     has(name) ? try vector(name, shape) : nil
   }
 
-  /// `name.weight` `[out, in]` and, if there is one, `name.bias` `[out]`.
-  public func linear(_ name: String, out: Int?, in width: Int?) throws(WeightError) -> Linear {
-    let weight = try weight(name + ".weight", [out, width])
-    return Linear(weight: weight, bias: try vectorIfPresent(name + ".bias", [weight.rows]))
-  }
-
-  /// `name.weight` and `name.bias`, both `[width]`.
-  public func layerNorm(_ name: String, width: Int, epsilon: Float) throws(WeightError) -> LayerNorm {
-    try LayerNorm(
-      weight: vector(name + ".weight", [width]), bias: vector(name + ".bias", [width]), epsilon: epsilon)
-  }
-
   // MARK: Lists
 
   /// The tensors below this view, file by file in the order of their bytes.
