@@ -1,6 +1,6 @@
 #!/bin/sh
 # DiffRate's token counts for dinov2s-focus at 60 % of its dense multiply-adds, learned from the 500 training photographs
-# of the clothing set: 12.5 minutes on two cores that others used too. An interrupted run goes on where it stopped.
+# of the clothing set. An interrupted run goes on where it stopped.
 # usage: Benchmarks/calibrate.sh [MODEL-DIR [TRAIN-LIST [OUTPUT]]]    (VTOK=path of a built vtok; else it is built)
 set -eu
 unset OPENBLAS_CORETYPE
