@@ -95,6 +95,11 @@ struct BenchCommand: ParsableCommand {
       try WholeFile.write(title + "\n\n" + table.text(.md), to: report + "/table.md")
       if format == .md, output == nil { print("report \(report)/index.html") }
     }
+    if running.verbose {
+      VTokCommand.say(
+        "before the tower, median per image: decode \(fixed(rows[0].decode, 2)) ms, preprocess "
+          + "\(fixed(rows[0].preprocess, 2)) ms")
+    }
     let failures = results.filter { $0.failure != nil }
     if !failures.isEmpty {
       if !running.quiet { for result in failures { VTokCommand.warn(result.failure!) } }
