@@ -104,6 +104,14 @@ public struct Weight: @unchecked Sendable {
     }
   }
 
+  /// `out = x W^T + beta * out` for x `[n, columns]`, out `[n, rows]` with row strides `ldx`, `ldo`; split over rows of W.
+  package func multiply(
+    _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, beta: Float = 0, into out: UnsafeMutablePointer<Float>, _ ldo: Int,
+    threads: Int
+  ) {
+    multiply(x, n, ldx, beta: beta, into: out, ldo)
+  }
+
   /// `out = x W^T + beta * out` for x `[n, columns]`, out `[n, rows]` with row strides `ldx`, `ldo`. One thread.
   package func multiply(
     _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, beta: Float = 0, into out: UnsafeMutablePointer<Float>, _ ldo: Int
@@ -167,10 +175,10 @@ public struct Linear: Sendable {
   }
 
   /// x `[n, in]`, result `[n, out]`.
-  public func callAsFunction(_ x: Tensor) -> Tensor {
+  public func callAsFunction(_ x: Tensor, threads: Int = 1) -> Tensor {
     precondition(x.width == weight.columns, "a linear layer of width \(weight.columns) got rows of \(x.width)")
     return Tensor(shape: Array(x.shape.dropLast()) + [weight.rows]) { out in
-      weight.multiply(x.values, x.rows, x.width, into: out, weight.rows)
+      weight.multiply(x.values, x.rows, x.width, into: out, weight.rows, threads: threads)
       if let bias { vtok_add_bias(out, x.rows, weight.rows, bias) }
     }
   }
