@@ -141,39 +141,79 @@ public struct Run: Sendable {
   }
 
   /// Lets every method that acts at `site` reduce `sequences`, in list order.
+  /// - Parameter standard: what the model does, one reduction per sequence, when no method returns anything.
   public mutating func act(at site: Site, on sequences: inout [TokenSequence], standard: [Reduction]? = nil)
     throws(CompressionError)
   {
+    var isStandard = standard != nil
     for index in methods.indices where composition.plans[index].act.contains(site) {
-      let name = composition.name(index)
-      let before = sequences.reduce(0) { $0 + $1.count }
-      var notes = Notes(keeping: keepsNotes)
-      let clock = ContinuousClock()
-      let start = clock.now
-      let view = View(
-        sequences: sequences, standard: standard, images: images, image: image, shape: composition.shape, seed: seed,
-        recordings: recordings[index])
-      if let reductions = try methods[index].reduce(view, at: site, notes: &notes) {
-        guard reductions.count == sequences.count else {
-          throw .invalidReduction(
-            method: name, site: site, reason: "\(reductions.count) reductions for \(sequences.count) sequences")
-        }
-        for (position, reduction) in reductions.enumerated() {
-          guard reduction.inputCount == sequences[position].count, reduction.count > 0 else {
-            throw .invalidReduction(
-              method: name, site: site,
-              reason: "\(reduction.inputCount) rows in and \(reduction.count) out for a sequence of "
-                + "\(sequences[position].count)")
-          }
-          sequences[position].apply(reduction)
-        }
+      let reduced = try visit(index, site, sequences, standard, newline: nil, counts: sequences.map(\.count)) {
+        reductions in
+        guard let reductions else { return sequences }
+        isStandard = false
+        return zip(sequences, reductions).map { $0.reduced($1) }
       }
-      let seconds = start.duration(to: clock.now) / .seconds(1)
-      trace.acts.append(
-        Trace.Act(
-          method: name, site: site, input: before, output: sequences.reduce(0) { $0 + $1.count }, seconds: seconds,
-          notes: notes, origins: keepsNotes ? sequences.map(\.origin) : []))
+      sequences = reduced
     }
+    if isStandard, let standard { sequences = zip(sequences, standard).map { $0.reduced($1) } }
+  }
+
+  /// Packs the tiles of one image into its visual spans: as the method that acts at `.pack` says, else as the model does.
+  /// - Parameters:
+  ///   - tiles: connector output of every tile.
+  ///   - newline: the row that stands behind them among the sources, where the model has one.
+  ///   - standard: the model's own packing: one reduction per span, over the rows of all tiles and the newline.
+  /// - Returns: one sequence per span.
+  public mutating func pack(_ tiles: [TokenSequence], newline: TokenSequence? = nil, standard: [Reduction])
+    throws(CompressionError) -> [TokenSequence]
+  {
+    var source = tiles[0]
+    for tile in tiles.dropFirst() { source.append(tile) }
+    let row = newline.map { _ in Int32(source.count) }
+    if let newline { source.append(newline) }
+    // At most one: the composition has checked it.
+    guard let index = methods.indices.first(where: { composition.plans[$0].act.contains(.pack) }) else {
+      return standard.map { source.reduced($0) }
+    }
+    let counts = standard.map { _ in source.count }
+    return try visit(index, .pack, tiles, standard, newline: row, counts: counts) { reductions in
+      (reductions ?? standard).map { source.reduced($0) }
+    }
+  }
+
+  /// Asks one method, checks its answer, has it applied and writes the visit into the trace.
+  /// - Parameter counts: rows that every reduction must count.
+  private mutating func visit(
+    _ index: Int, _ site: Site, _ sequences: [TokenSequence], _ standard: [Reduction]?, newline: Int32?, counts: [Int],
+    apply: ([Reduction]?) -> [TokenSequence]
+  ) throws(CompressionError) -> [TokenSequence] {
+    let name = composition.name(index)
+    var notes = Notes(keeping: keepsNotes)
+    let clock = ContinuousClock()
+    let start = clock.now
+    let view = View(
+      sequences: sequences, standard: standard, newline: newline, images: images, image: image,
+      shape: composition.shape, seed: seed, recordings: recordings[index])
+    let reductions = try methods[index].reduce(view, at: site, notes: &notes)
+    if let reductions {
+      guard reductions.count == counts.count else {
+        throw .invalidReduction(
+          method: name, site: site, reason: "\(reductions.count) reductions for \(counts.count) sequences")
+      }
+      for (reduction, count) in zip(reductions, counts) where reduction.inputCount != count || reduction.count == 0 {
+        throw .invalidReduction(
+          method: name, site: site,
+          reason: "\(reduction.inputCount) rows in and \(reduction.count) out for a sequence of \(count)")
+      }
+    }
+    let reduced = apply(reductions)
+    let seconds = start.duration(to: clock.now) / .seconds(1)
+    trace.acts.append(
+      Trace.Act(
+        method: name, site: site, input: sequences.reduce(0) { $0 + $1.count },
+        output: reduced.reduce(0) { $0 + $1.count }, seconds: seconds, notes: notes,
+        origins: keepsNotes ? reduced.map(\.origin) : []))
+    return reduced
   }
 
   // MARK: What a model writes into the trace
