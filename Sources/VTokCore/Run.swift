@@ -227,4 +227,13 @@ public struct Run: Sendable {
     trace.towerOutput += rows
     trace.towerSeconds += seconds - trace.selectionSeconds
   }
+  /// - Parameter rows: tokens that left the connector.
+  public mutating func passConnector(rows: Int) { trace.connected += rows }
+  /// - Parameter ids: of the rows that enter the layer.
+  public mutating func passLayer(_ layer: Trace.Layer, ids: [Int32]) {
+    let spans = images.flatMap(\.spans)
+    var layer = layer
+    layer.visual = ids.count { id in spans.contains { $0.contains(id) } }
+    trace.language.append(layer)
+  }
 }
