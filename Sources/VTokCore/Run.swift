@@ -71,6 +71,14 @@ public struct Composition: Sendable {
           method: name, found: missing, expected: "a model with the site \(site)",
           fix: "Choose another method or model.")
       }
+      if let tower = shape.tower, tower.fuse > 1, case .block = site,
+        plan.record[site].map({ $0.probe != .none }) == true
+      {
+        throw .unsupported(
+          method: name, found: "a probe of a block with masked or rotary positions",
+          expected: "a tower with learned ones",
+          fix: "Choose another method.")
+      }
       if let tower = shape.tower, tower.fuse > 1, plan.act.contains(site) {
         switch site {
         case .block, .features:

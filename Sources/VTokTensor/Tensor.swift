@@ -57,6 +57,23 @@ public struct Tensor: Sendable, Equatable {
     }
   }
 
+  /// Matrices of equally many rows beside each other. `[rows, sum of widths]`
+  public init(sideBySide parts: [Tensor]) {
+    let (rows, width) = (parts[0].rows, parts.reduce(0) { $0 + $1.width })
+    precondition(parts.allSatisfy { $0.rows == rows }, "matrices of \(parts.map(\.rows)) rows beside each other")
+    self.init(shape: [rows, width]) { out in
+      var column = 0
+      for part in parts {
+        part.values.withUnsafeBufferPointer { source in
+          for row in 0..<rows {
+            (out + row * width + column).update(from: source.baseAddress! + row * part.width, count: part.width)
+          }
+        }
+        column += part.width
+      }
+    }
+  }
+
   /// Mean over rows `indices`, weighted by `weights` and divided by their sum; `nil` weights count 1 each. `[width]`
   public func mean(of indices: [Int], weights: [Float]? = nil) -> [Float] {
     var sum = [Float](repeating: 0, count: width)
@@ -89,6 +106,18 @@ public struct LayerNorm: Sendable {
     Tensor(shape: x.shape) { out in
       vtok_layer_norm(x.values, x.rows, x.width, weight, bias, epsilon, out)
     }
+  }
+}
+
+/// RMSNorm over the last axis: `x / sqrt(mean(x²) + epsilon) * weight`.
+public struct RMSNorm: Sendable {
+  public let weight: [Float]
+  public let epsilon: Float
+
+  public init(weight: [Float], epsilon: Float) { (self.weight, self.epsilon) = (weight, epsilon) }
+
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    Tensor(shape: x.shape) { vtok_rms_norm(x.values, x.rows, x.width, weight, epsilon, $0) }
   }
 }
 
