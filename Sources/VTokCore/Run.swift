@@ -31,8 +31,22 @@ public struct Composition: Sendable {
   public var massBias: Bool { plans.contains { $0.massBias == true } }
   /// The image is shrunk to at most so many patches.
   public var patches: Int? { plans.compactMap(\.patches).min() }
-  /// The last rule in the list governs decoding.
-  public var positions: PositionRule? { plans.last { $0.positions != nil }?.positions }
+  /// The last rule in the list governs decoding. Renumbering the three axes of M-RoPE is defined nowhere: positions stay
+  /// as they are there, see `keepsPositions`.
+  public var positions: PositionRule? {
+    guard var rule = plans.last(where: { $0.positions != nil })?.positions else { return nil }
+    if hasAxes {
+      rule.cut = .original
+      if rule.decode == .cacheLength { rule.decode = .next }
+    }
+    return rule
+  }
+  /// Whether M-RoPE overrules a method that would number positions anew; results must say so.
+  public var keepsPositions: Bool {
+    hasAxes && plans.contains { $0.positions.map { $0.cut == .renumbered || $0.decode == .cacheLength } ?? false }
+  }
+  private var hasAxes: Bool { shape.decoder?.sections.isEmpty == false }
+  func renumbers(_ method: Int) -> Bool { !hasAxes && plans[method].positions?.cut == .renumbered }
 
   public func name(_ index: Int) -> String { type(of: methods[index]).name }
 
@@ -40,6 +54,7 @@ public struct Composition: Sendable {
   private static func check(_ plan: Plan, of method: any Compressor, for shape: Shape) throws(CompressionError) {
     let name = type(of: method).name
     for (site, request) in plan.record {
+      try checkLanguage(request, at: site, of: name, for: shape)
       guard case .block = site else { continue }
       let rows: Set<Rows> = [.none, .classifier, .all]
       let plain = request.values == .probabilities || request.values == .logits
@@ -121,11 +136,14 @@ public struct Run: Sendable {
   /// Seed of this image, independent of job order.
   public let seed: UInt64
   public var images: [ImageLayout] = [], image: Int?
+  /// 0 = prefill, then one more for every token decoded.
+  public package(set) var step = 0
   public private(set) var trace = Trace()
 
   private var methods: [any Compressor]
   private var recordings: [[RecordingKey: Recording]]
   private let keepsNotes: Bool
+  private var selectionBefore = 0.0  // seconds spent in methods when the tower was entered
 
   public init(_ composition: Composition, seed: UInt64 = 0, keepingNotes: Bool = false) {
     self.composition = composition
@@ -148,20 +166,31 @@ public struct Run: Sendable {
     recordings[method][RecordingKey(site: site, sequence: sequence)] = recording
   }
 
-  /// Lets every method that acts at `site` reduce `sequences`, in list order.
-  /// - Parameter standard: what the model does, one reduction per sequence, when no method returns anything.
-  public mutating func act(at site: Site, on sequences: inout [TokenSequence], standard: [Reduction]? = nil)
-    throws(CompressionError)
-  {
+  /// Lets every method that acts at `site` reduce `sequences`, in list order. A cache whose KV heads get a reduction each
+  /// splits into one sequence per head.
+  /// - Parameters:
+  ///   - standard: what the model does, one reduction per sequence, when no method returns anything.
+  ///   - received: at `.cache`, entries this cache was ever given.
+  public mutating func act(
+    at site: Site, on sequences: inout [TokenSequence], standard: [Reduction]? = nil, received: Int = 0
+  ) throws(CompressionError) {
     var isStandard = standard != nil
     for index in methods.indices where composition.plans[index].act.contains(site) {
-      let reduced = try visit(index, site, sequences, standard, newline: nil, counts: sequences.map(\.count)) {
-        reductions in
-        guard let reductions else { return sequences }
+      let renumbers = if case .layer = site { composition.renumbers(index) } else { false }
+      let parts = if case .cache = site { composition.shape.decoder?.kvHeads ?? 1 } else { 1 }
+      let before = sequences
+      sequences = try visit(
+        index, site, before, standard, received: received, counts: before.map(\.count), parts: parts
+      ) { reductions in
+        guard let reductions else { return before }
         isStandard = false
-        return zip(sequences, reductions).map { $0.reduced($1) }
+        let whole = reductions.count == before.count ? before : before[0].split(into: reductions.count)
+        return zip(whole, reductions).map { tokens, reduction in
+          var tokens = tokens.reduced(reduction)
+          if renumbers { tokens.renumber() }
+          return tokens
+        }
       }
-      sequences = reduced
     }
     if isStandard, let standard { sequences = zip(sequences, standard).map { $0.reduced($1) } }
   }
@@ -190,10 +219,12 @@ public struct Run: Sendable {
   }
 
   /// Asks one method, checks its answer, has it applied and writes the visit into the trace.
-  /// - Parameter counts: rows that every reduction must count.
+  /// - Parameters:
+  ///   - counts: rows that every reduction must count.
+  ///   - parts: KV heads that a single cache may split into.
   private mutating func visit(
-    _ index: Int, _ site: Site, _ sequences: [TokenSequence], _ standard: [Reduction]?, newline: Int32?, counts: [Int],
-    apply: ([Reduction]?) -> [TokenSequence]
+    _ index: Int, _ site: Site, _ sequences: [TokenSequence], _ standard: [Reduction]?, newline: Int32? = nil,
+    received: Int = 0, counts: [Int], parts: Int = 1, apply: ([Reduction]?) -> [TokenSequence]
   ) throws(CompressionError) -> [TokenSequence] {
     let name = composition.name(index)
     var notes = Notes(keeping: keepsNotes)
@@ -201,17 +232,24 @@ public struct Run: Sendable {
     let start = clock.now
     let view = View(
       sequences: sequences, standard: standard, newline: newline, images: images, image: image,
-      shape: composition.shape, seed: seed, recordings: recordings[index])
+      shape: composition.shape, step: step, received: received, seed: seed, recordings: recordings[index])
     let reductions = try methods[index].reduce(view, at: site, notes: &notes)
     if let reductions {
-      guard reductions.count == counts.count else {
+      let splits = counts.count == 1 && reductions.count == parts
+      guard reductions.count == counts.count || splits else {
         throw .invalidReduction(
           method: name, site: site, reason: "\(reductions.count) reductions for \(counts.count) sequences")
       }
-      for (reduction, count) in zip(reductions, counts) where reduction.inputCount != count || reduction.count == 0 {
-        throw .invalidReduction(
-          method: name, site: site,
-          reason: "\(reduction.inputCount) rows in and \(reduction.count) out for a sequence of \(count)")
+      for (position, reduction) in reductions.enumerated() {
+        let count = counts[splits ? 0 : position]
+        guard reduction.inputCount == count, reduction.count > 0 else {
+          throw .invalidReduction(
+            method: name, site: site,
+            reason: "\(reduction.inputCount) rows in and \(reduction.count) out for a sequence of \(count)")
+        }
+        if case .layer = site, let lost = lostText(reduction, of: sequences[position]) {
+          throw .invalidReduction(method: name, site: site, reason: "it drops text (row \(lost) of the prompt)")
+        }
       }
     }
     let reduced = apply(reductions)
@@ -226,14 +264,17 @@ public struct Run: Sendable {
 
   // MARK: What a model writes into the trace
 
-  public mutating func enterTower(patches: Int) { trace.patches += patches }
+  public mutating func enterTower(patches: Int) {
+    trace.patches += patches
+    selectionBefore = trace.selectionSeconds
+  }
   public mutating func passBlock(_ layer: Trace.Layer) { trace.tower.append(layer) }
   /// - Parameters:
   ///   - rows: rows of every sequence that left the tower.
   ///   - seconds: the whole passage, methods included; what they took is subtracted.
   public mutating func leaveTower(rows: [Int], seconds: Double) {
     trace.towerOutput += rows
-    trace.towerSeconds += seconds - trace.selectionSeconds
+    trace.towerSeconds += seconds - (trace.selectionSeconds - selectionBefore)
   }
   /// - Parameter rows: tokens that left the connector.
   public mutating func passConnector(rows: Int) { trace.connected += rows }

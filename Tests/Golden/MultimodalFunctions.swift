@@ -1,3 +1,4 @@
+import Foundation
 import VTok
 
 /// `lvlm.forward`, `lvlm.logits`
@@ -6,28 +7,64 @@ let multimodalFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
     let model = try MultimodalModel.load(inputs.checkpoint())
     let ids = try inputs.integers("input_ids").map(Int.init)
     let images = try preparedImages(inputs, model)
-    var outputs: [String: GoldenValue] = [:]
     var run = Run(.dense(model.shape))
     let prompt = try model.prompt(ids, images, run: &run)
-    let visual = run.images.flatMap(\.spans).flatMap { Array($0) }
-    outputs["image_features"] = GoldenValue(prompt.x.gathered(visual.map(Int.init)))
-    if model.shape.layout != .dynamic {
-      let tower = images.map { model.tower($0) }
-      let leaving = GoldenValue(stacking: tower.flatMap(\.leaving))
-      outputs["vision_hidden_states.0"] = GoldenValue(stacking: tower.flatMap(\.entering))
-      outputs["vision_hidden_states.selected"] = leaving
-      outputs["vision_last_hidden_state"] = leaving
-    }
-    outputs["position_ids_3d"] = GoldenValue(
-      [\Position.t, \.h, \.w].flatMap { axis in prompt.position.map { Int($0[keyPath: axis]) } }, [3, ids.count])
-    let last = prompt.position.map { Int(max($0.t, $0.h, $0.w)) }.max()!
-    outputs["rope_delta"] = GoldenValue([last + 1 - ids.count], [1])
-    outputs["feature_lens"] = GoldenValue(run.images.map { $0.spans.reduce(0) { $0 + $1.count } }, [images.count])
-    outputs["num_crops"] = GoldenValue(images.map(\.tiles.count), [images.count])
-    outputs["grid_hw"] = GoldenValue(images.flatMap { [$0.rows, $0.columns] }, [images.count, 2])
+    var outputs = visualOutputs(model, ids, images, prompt, run)
+    var hidden: [Tensor] = []
+    var decoding = try model.language.prefill(prompt, run: &run) { hidden.append($1) }
+    for (index, states) in hidden.enumerated() { outputs["hidden_states.\(index)"] = GoldenValue(states) }
+    outputs["logits"] = GoldenValue(model.language.logits(hidden.last!))
+    var generated: [Int] = []
+    var logits: [Tensor] = []
+    repeat {
+      if let last = generated.last { try model.language.step(last, &decoding, run: &run) }
+      logits.append(row(decoding.logits))
+      generated.append(argmax(decoding.logits)!)
+    } while generated.count < inputs.config["max_new_tokens"]!.int! && !model.stops.contains(generated.last!)
+    outputs["generated_ids"] = GoldenValue(generated, [generated.count])
+    outputs["generated_step_logits"] = GoldenValue(stacking: logits)
     return outputs
   },
+
+  "lvlm.logits": { inputs in
+    let folder = inputs.config["checkpoint_dir"]!.string!
+    let weights = inputs.config["weights_file"]!.string!
+    let config = try JSON(
+      parsing: [UInt8](FileManager.default.contents(atPath: inputs.file("\(folder)/config.json"))!))
+    let model = try MultimodalModel.load(Checkpoint(file: inputs.file("\(folder)/\(weights)"), config: config))
+    var run = Run(.dense(model.shape))
+    var hidden: [Tensor] = []
+    _ = try model.prefill(
+      inputs.integers("input_ids").map(Int.init), preparedImages(inputs, model), run: &run
+    ) { hidden.append($1) }
+    return ["logits": GoldenValue(model.language.logits(hidden.last!))]
+  },
 ]
+
+/// What comes before the language model.
+private func visualOutputs(
+  _ model: MultimodalModel, _ ids: [Int], _ images: [PreparedImage], _ prompt: TokenSequence, _ run: Run
+) -> [String: GoldenValue] {
+  let spans = run.images.flatMap(\.spans)
+  let last = prompt.position.map { Int(max($0.t, $0.h, $0.w)) }.max()!
+  var outputs = [
+    "image_features": GoldenValue(prompt.x.gathered(spans.flatMap { $0.map(Int.init) })),
+    "position_ids_3d": GoldenValue(
+      [\Position.t, \.h, \.w].flatMap { axis in prompt.position.map { Int($0[keyPath: axis]) } }, [3, ids.count]),
+    "rope_delta": GoldenValue([last + 1 - ids.count], [1]),
+    "feature_lens": GoldenValue(run.images.map { $0.spans.reduce(0) { $0 + $1.count } }, [images.count]),
+    "num_crops": GoldenValue(images.map(\.tiles.count), [images.count]),
+    "grid_hw": GoldenValue(images.flatMap { [$0.rows, $0.columns] }, [images.count, 2]),
+  ]
+  if model.shape.layout != .dynamic {  // tiles of one size
+    let tower = images.map { model.tower($0) }
+    let leaving = GoldenValue(stacking: tower.flatMap(\.leaving))
+    outputs["vision_hidden_states.0"] = GoldenValue(stacking: tower.flatMap(\.entering))
+    outputs["vision_hidden_states.selected"] = leaving
+    outputs["vision_last_hidden_state"] = leaving
+  }
+  return outputs
+}
 
 /// The images of a case as a processor would hand them over.
 func preparedImages(_ inputs: Inputs, _ model: MultimodalModel) throws -> [PreparedImage] {

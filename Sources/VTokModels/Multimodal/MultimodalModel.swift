@@ -14,6 +14,8 @@ public struct MultimodalModel: Sendable {
   public let language: LanguageModel
   /// Id that stands for an image in a prompt. It need not be in the vocabulary.
   public let placeholder: Int
+  /// Ids that end a generated text.
+  public let stops: Set<Int>
   let visual: any VisualFamily
 
   // MARK: Running
@@ -180,7 +182,7 @@ public struct MultimodalModel: Sendable {
     }
     let shape = try Shape(config: config)
     let named = checkpoint.visionLanguage
-    let text = config.value(at: "text_config") ?? config
+    let text = HuggingFaceConfig.text(of: config)
     let isTied = config["tie_word_embeddings"]?.bool == true || text["tie_word_embeddings"]?.bool == true
     let visual = try family.visual(named, shape)
     let language = try LanguageModel(
@@ -193,7 +195,16 @@ public struct MultimodalModel: Sendable {
     return MultimodalModel(
       family: family.name, shape: shape, language: language,
       placeholder: config["image_token_id"]?.int ?? config["image_token_index"]?.int ?? family.placeholder,
-      visual: visual)
+      stops: try stops(checkpoint), visual: visual)
+  }
+
+  /// `eos_token_id` of `generation_config.json`, else of `config.json`.
+  private static func stops(_ checkpoint: Checkpoint) throws -> Set<Int> {
+    let files = [
+      try checkpoint.json("generation_config.json"), checkpoint.config.value(at: "text_config"), checkpoint.config,
+    ]
+    let found = files.lazy.compactMap { $0?.value(at: "eos_token_id") }.first
+    return Set(found?.ints ?? found?.int.map { [$0] } ?? [])
   }
 }
 

@@ -106,15 +106,14 @@ struct QwenVL: VisualFamily {
       window.flatMap { cell in (0..<tower.shape.fuse).map { cell * tower.shape.fuse + $0 } }
     }
     if order != Array(0..<x.rows) { tokens.apply(.keep(order, of: x.rows)) }
-    let angles = order.flatMap { index in
-      frequencies.map { Float(places[index].row) * $0 } + frequencies.map { Float(places[index].column) * $0 }
-    }
     var start = 0
     let ranges = windows.map { window in
       defer { start += window.count * tower.shape.fuse }
       return start..<start + window.count * tower.shape.fuse
     }
-    let rotation = Rotation(angles: Tensor(angles, shape: [x.rows, tower.shape.headDim / 2]))
+    let rotation = Rotary(
+      order.map { Position(t: 0, h: Int32(places[$0].row), w: Int32(places[$0].column)) },
+      frequencies: frequencies + frequencies, sections: [0, frequencies.count, frequencies.count])
     return [(tokens, VisionTower.Surroundings(rotation: rotation, windows: ranges))]
   }
 

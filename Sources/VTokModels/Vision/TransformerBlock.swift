@@ -119,7 +119,7 @@ package struct TransformerBlock: Sendable {
   /// First half. x `[n, width]`; `keyBias` `[n]` is added to every row of logits; `rotation` turns queries and keys;
   /// rows of a window attend to each other only; `causal`: row r sees keys 0...r.
   func attend(
-    _ x: inout Tensor, _ memory: Memory, keyBias: [Float]? = nil, rotation: Rotation? = nil, windows: [Range<Int>] = [],
+    _ x: inout Tensor, _ memory: Memory, keyBias: [Float]? = nil, rotation: Rotary? = nil, windows: [Range<Int>] = [],
     causal: Bool = false, taps: Taps = Taps(), threads: Int = 1
   ) -> Tapped {
     let n = x.rows
@@ -135,7 +135,11 @@ package struct TransformerBlock: Sendable {
         let out = projected.pointer + start * 3 * width
         qkv.weight.multiply(normed.pointer + start * width, rows.count, width, into: out, 3 * width)
         if let bias = qkv.bias { vtok_add_bias(out, rows.count, 3 * width, bias) }
-        rotation?.turn(out, rows, stride: 3 * width, heads: 2 * heads)  // keys lie behind queries
+        if let rotation {
+          for (index, row) in rows.enumerated() {  // keys lie behind queries
+            rotation.rotate(out + index * 3 * width, 1, from: row, heads: 2 * heads, headDim: headDim)
+          }
+        }
       }
       tapped = mix(memory, n, windows.isEmpty ? [0..<n] : windows, keyBias, causal, taps, threads)
       // The heads' outputs lie in `normed`; the projection goes where q, k and v were.
@@ -290,7 +294,7 @@ private func normalise(_ norm: Norm, _ x: UnsafePointer<Float>, _ rows: Int, int
 }
 
 /// Splits rows over threads, in equal parts of at least 32: below that a thread costs more than it brings.
-private func forRows(_ n: Int, _ threads: Int, _ body: @Sendable (Range<Int>) -> Void) {
+func forRows(_ n: Int, _ threads: Int, _ body: @Sendable (Range<Int>) -> Void) {
   let parts = max(1, min(threads, n / 32))
   parallel(parts, threads: parts) { part in body(part * n / parts..<(part + 1) * n / parts) }
 }

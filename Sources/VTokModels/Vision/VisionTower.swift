@@ -122,7 +122,7 @@ public struct VisionTower: Sendable {
     /// Added to every row of logits, -infinity for padding. `[n]`
     var keyBias: [Float]?
     /// Rotary positions of every row.
-    var rotation: Rotation?
+    var rotation: Rotary?
     /// Rows that attend to each other in blocks with windows; together all rows, in order.
     var windows: [Range<Int>] = []
   }
