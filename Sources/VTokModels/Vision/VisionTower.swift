@@ -60,7 +60,7 @@ public struct VisionTower: Sendable {
       }
       let patches = out + prefix * channels
       patches.update(from: table.values, count: rows * columns * channels)
-      embedding.projection.weight.multiply(flat.pointer, rows * columns, area, beta: 1, into: patches, channels)
+      embedding.projection.weight.multiply(flat.pointer, rows * columns, area, accumulate: true, into: patches, channels)
       if let bias = embedding.projection.bias { vtok_add_bias(patches, rows * columns, channels, bias) }
     }
     if let norm = embedding.norm { x = norm(x) }
