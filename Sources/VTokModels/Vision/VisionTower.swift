@@ -71,7 +71,7 @@ public struct VisionTower: Sendable {
       let patches = out + prefix * channels
       if let table { patches.update(from: table.values, count: rows * columns * channels) }
       embedding.projection.weight.multiply(
-        flat.pointer, rows * columns, area, beta: table == nil ? 0 : 1, into: patches, channels)
+        flat.pointer, rows * columns, area, accumulate: table != nil, into: patches, channels)
       if let bias = embedding.projection.bias { vtok_add_bias(patches, rows * columns, channels, bias) }
     }
     if let norm = embedding.norm { x = norm(x) }
