@@ -7,6 +7,8 @@ public enum Methods {
     ZeroTPrune.self,
     DiffRate.self,
     DivPrune.self,
+    FastV.self,
+    PyramidDrop.self,
     ClsAttention.self,
     RandomPatches.self,
     Downsample.self,
