@@ -13,6 +13,8 @@ public enum Methods {
     CDPruner.self,
     DART.self,
     TokenCorr.self,
+    FastV.self,
+    PyramidDrop.self,
     ClsAttention.self,
     RandomPatches.self,
     Downsample.self,
