@@ -76,7 +76,7 @@ import VTokTensor
     let votes = (0..<n * n).map { _ in generator.uniform() }
     let weights = (0..<n).map { _ in generator.uniform() }
     var sums = [Float](repeating: .nan, count: n)
-    vtok_exact_votes(votes, n, n, weights, &sums)
+    vtok_exact_votes(votes, n, n, n, weights, &sums)
     for column in 0..<n {
       var sum: Float = 0
       for row in 0..<n {
@@ -181,7 +181,7 @@ import VTokTensor
     // Back through the product, from every layout.
     let elements = weight.tensor.values
     let y = Tensor((0..<n * rows).map { _ in generator.normal() }, shape: [n, rows])
-    let back = [weight, weight.widened, weight.inputMajor].map { weight in
+    let back = [weight, weight.widened, weight.packed].map { weight in
       Tensor(shape: [n, columns]) { weight.multiplyBack(y.values, n, rows, into: $0, columns) }
     }
     for index in back[0].values.indices {
