@@ -6,9 +6,11 @@ public struct Trace: Sendable {
     public var rows: [Int], mlpRows: [Int]
     /// Keys attended, per sequence (rows of the tower, cache length in a decoder).
     public var keys: [Int]
+    /// Rows entering that lie in visual spans; 0 in a tower.
+    public var visual = 0
     /// Attention rows formed of the next layer without running it.
     public var probes: [Probe] = []
-    /// Cache entries after the step.
+    /// Cache entries per KV head after the step, methods included; 0 where no cache is kept.
     public var cached = 0
     public var seconds = 0.0
 
@@ -37,6 +39,9 @@ public struct Trace: Sendable {
   /// Patches that entered the tower, all tiles together; 0 in language-only runs.
   public internal(set) var patches = 0
   public internal(set) var tower: [Layer] = []
+  /// Rows that left the connector, all tiles together; 0 without one.
+  public internal(set) var connected = 0
+  /// Layers of the language model, of the prefill and then of every decoding step.
   public internal(set) var language: [Layer] = []
   public internal(set) var acts: [Act] = []
   /// Seconds in the tower (embedding, blocks, head), acts not included.
