@@ -31,8 +31,22 @@ public struct Composition: Sendable {
   public var massBias: Bool { plans.contains { $0.massBias == true } }
   /// The image is shrunk to at most so many patches.
   public var patches: Int? { plans.compactMap(\.patches).min() }
-  /// The last rule in the list governs decoding.
-  public var positions: PositionRule? { plans.last { $0.positions != nil }?.positions }
+  /// The last rule in the list governs decoding. Renumbering the three axes of M-RoPE is defined nowhere: positions stay
+  /// as they are there, see `keepsPositions`.
+  public var positions: PositionRule? {
+    guard var rule = plans.last(where: { $0.positions != nil })?.positions else { return nil }
+    if hasAxes {
+      rule.cut = .original
+      if rule.decode == .cacheLength { rule.decode = .next }
+    }
+    return rule
+  }
+  /// Whether M-RoPE overrules a method that would number positions anew; results must say so.
+  public var keepsPositions: Bool {
+    hasAxes && plans.contains { $0.positions.map { $0.cut == .renumbered || $0.decode == .cacheLength } ?? false }
+  }
+  private var hasAxes: Bool { shape.decoder?.sections.isEmpty == false }
+  func renumbers(_ method: Int) -> Bool { !hasAxes && plans[method].positions?.cut == .renumbered }
 
   public func name(_ index: Int) -> String { type(of: methods[index]).name }
 
@@ -40,6 +54,7 @@ public struct Composition: Sendable {
   private static func check(_ plan: Plan, of method: any Compressor, for shape: Shape) throws(CompressionError) {
     let name = type(of: method).name
     for (site, request) in plan.record {
+      try checkLanguage(request, at: site, of: name, for: shape)
       guard case .block = site else { continue }
       let rows: Set<Rows> = [.none, .classifier, .all]
       let plain = request.values == .probabilities || request.values == .logits
@@ -113,6 +128,8 @@ public struct Run: Sendable {
   /// Seed of this image, independent of job order.
   public let seed: UInt64
   public var images: [ImageLayout] = [], image: Int?
+  /// 0 = prefill, then one more for every token decoded.
+  public package(set) var step = 0
   public private(set) var trace = Trace()
 
   private var methods: [any Compressor]
@@ -140,10 +157,12 @@ public struct Run: Sendable {
     recordings[method][RecordingKey(site: site, sequence: sequence)] = recording
   }
 
-  /// Lets every method that acts at `site` reduce `sequences`, in list order.
-  public mutating func act(at site: Site, on sequences: inout [TokenSequence], standard: [Reduction]? = nil)
-    throws(CompressionError)
-  {
+  /// Lets every method that acts at `site` reduce `sequences`, in list order. A cache whose KV heads get a reduction each
+  /// splits into one sequence per head.
+  /// - Parameter received: at `.cache`, entries this cache was ever given.
+  public mutating func act(
+    at site: Site, on sequences: inout [TokenSequence], standard: [Reduction]? = nil, received: Int = 0
+  ) throws(CompressionError) {
     for index in methods.indices where composition.plans[index].act.contains(site) {
       let name = composition.name(index)
       let before = sequences.reduce(0) { $0 + $1.count }
@@ -151,9 +170,12 @@ public struct Run: Sendable {
       let clock = ContinuousClock()
       let start = clock.now
       let view = View(
-        sequences: sequences, standard: standard, images: images, image: image, shape: composition.shape, seed: seed,
-        recordings: recordings[index])
+        sequences: sequences, standard: standard, images: images, image: image, shape: composition.shape,
+        step: step, received: received, seed: seed, recordings: recordings[index])
       if let reductions = try methods[index].reduce(view, at: site, notes: &notes) {
+        if case .cache = site, sequences.count == 1, reductions.count == composition.shape.decoder?.kvHeads {
+          sequences = sequences[0].split(into: reductions.count)
+        }
         guard reductions.count == sequences.count else {
           throw .invalidReduction(
             method: name, site: site, reason: "\(reductions.count) reductions for \(sequences.count) sequences")
@@ -165,7 +187,11 @@ public struct Run: Sendable {
               reason: "\(reduction.inputCount) rows in and \(reduction.count) out for a sequence of "
                 + "\(sequences[position].count)")
           }
+          if case .layer = site, let lost = lostText(reduction, of: sequences[position]) {
+            throw .invalidReduction(method: name, site: site, reason: "it drops text (row \(lost) of the prompt)")
+          }
           sequences[position].apply(reduction)
+          if case .layer = site, composition.renumbers(index) { sequences[position].renumber() }
         }
       }
       let seconds = start.duration(to: clock.now) / .seconds(1)

@@ -91,22 +91,5 @@ extension Shape {
 extension Shape.Decoder {
   /// The language model of `config.json`: its `text_config`, or the file itself where it keeps the text keys at the top.
   /// - Throws: `ModelError`.
-  public init(config: JSON) throws {
-    let text = HuggingFaceConfig(json: config.value(at: "text_config") ?? config)
-    let isQwen = config["model_type"]?.string?.hasPrefix("qwen") == true
-    let isMistral = (text.json["model_type"]?.string ?? "").contains("mistral")
-    let width = try text.int("hidden_size", 4096)
-    let heads = try text.int("num_attention_heads", 32)
-    let headDim = try text.int("head_dim", width / heads)
-    // New files keep all of it in one section; old ones have theta and scaling apart, Qwen's at the top.
-    let rope = ["rope_parameters", "rope_scaling"].lazy.compactMap { text.json.value(at: $0) ?? config.value(at: $0) }
-      .first
-    let theta = rope?["rope_theta"]?.double ?? text.json["rope_theta"]?.double ?? (isQwen ? 1e6 : 1e4)
-    let sections = rope?["mrope_section"]?.ints ?? []
-    self.init(
-      layers: try text.int("num_hidden_layers", 32), width: width, heads: heads,
-      kvHeads: try text.int("num_key_value_heads", isMistral ? 8 : heads), headDim: headDim,
-      ffn: try text.int("intermediate_size", isMistral ? 14336 : 11008), vocabulary: try text.int("vocab_size", 32000),
-      frequencies: (0..<headDim / 2).map { Float(pow(theta, -Double(2 * $0) / Double(headDim))) }, sections: sections)
-  }
+  public init(config: JSON) throws { self = try DecoderConfig(config.value(at: "text_config") ?? config).shape }
 }

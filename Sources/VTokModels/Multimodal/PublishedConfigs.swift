@@ -83,14 +83,16 @@ enum PublishedConfigs {
     "image_size": 512, "patch_size": 16,
   ]
 
-  private static func qwen2(_ text: JSON) -> JSON {
-    ["model_type": "qwen2_vl", "text_config": text, "rope_scaling": threeAxes]
-  }
+  /// The text keys stand at the top of these files.
+  private static func qwen2(_ text: JSON) -> JSON { qwen("qwen2_vl", text, vision: [:]) }
   private static func qwen25(_ text: JSON, towerFFN: Int = 3420) -> JSON {
-    [
-      "model_type": "qwen2_5_vl", "text_config": text, "rope_scaling": threeAxes,
-      "vision_config": ["intermediate_size": JSON(towerFFN)],
-    ]
+    qwen("qwen2_5_vl", text, vision: ["intermediate_size": JSON(towerFFN)])
   }
-  private static let threeAxes: JSON = ["type": "mrope", "mrope_section": [16, 24, 24]]
+  private static func qwen(_ type: String, _ text: JSON, vision: JSON) -> JSON {
+    var config = text.object!
+    config["model_type"] = JSON(type)
+    config["vision_config"] = vision
+    config["rope_scaling"] = ["type": "mrope", "mrope_section": [16, 24, 24]]
+    return .object(config)
+  }
 }
