@@ -1,12 +1,6 @@
 import VTokCore
 import VTokWeights
 
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
-
 // The numbers of a vision-language model from config.json alone. Published files list only what differs from the
 // class defaults of their day, so every key has its default (transformers: `models/<family>/configuration_*.py`).
 
@@ -27,27 +21,14 @@ extension Shape {
 
   /// LLaVA-1.5, and LLaVA-NeXT where the file has image pinpoints: CLIP, a two-layer projector, Llama or Mistral.
   private init(llava config: JSON) throws {
-    // The defaults of an absent section; keys absent from a present one have CLIP's own.
-    let vision = HuggingFaceConfig(
-      json: config.value(at: "vision_config") ?? [
-        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
-        "image_size": 336, "patch_size": 14,
-      ])
-    let layers = config["vision_feature_layer"]?.ints ?? [config["vision_feature_layer"]?.int ?? -2]
-    let blocks = try vision.int("num_hidden_layers", 12)
-    // Entry 0 of the hidden states is the input of block 0.
-    let states = layers.map { $0 < 0 ? blocks + 1 + $0 : $0 }
-    guard !states.isEmpty, states.allSatisfy({ (1...blocks).contains($0) }) else {
-      throw ModelError.configuration(
-        file: "config.json", key: "vision_feature_layer", found: "\(layers)",
-        expected: "layers of the \(blocks) in the tower")
-    }
-    let tower = try Tower.clip(vision, featureBlock: states.max()! - 1)
+    let vision = HuggingFaceConfig.llavaVision(config)
+    let states = try vision.featureStates(config)
+    let tower = try Tower.clip(vision, featureBlock: max(states.max()! - 1, 0), anySize: false)
     let decoder = try Decoder(config: config)
-    let isNext = config["model_type"]?.string == "llava_next" || config["image_grid_pinpoints"] != nil
+    let isNext = config["model_type"]?.string == "llava_next" || config.value(at: "image_grid_pinpoints") != nil
     self.init(
       tower: tower, decoder: decoder, layout: isNext ? .anyres : .single,
-      connectorMACs: (tower.width * layers.count + decoder.width) * decoder.width)
+      connectorMACs: (tower.width * states.count + decoder.width) * decoder.width)
   }
 
   /// Idefics3 and SmolVLM: SigLIP, squares of patches side by side in one row, one linear layer, Llama.
@@ -59,7 +40,7 @@ extension Shape {
     let tower = try Tower.checked(
       blocks: vision.int("num_hidden_layers", 12), width: width, heads: vision.int("num_attention_heads"),
       ffn: vision.int("intermediate_size", 3072), prefix: 0, rows: side, columns: side, patch: patch,
-      fuse: scale * scale)
+      fuse: scale * scale, anySize: false)
     let decoder = try Decoder(config: config)
     self.init(tower: tower, decoder: decoder, layout: .split, connectorMACs: scale * scale * width * decoder.width)
   }
@@ -75,7 +56,7 @@ extension Shape {
     let ffn = try isNewer ? vision.int("intermediate_size", 3420) : Int(Float(width) * vision.float("mlp_ratio", 4))
     let blocks = try vision.int("depth", 32)
     let global = vision.json["fullatt_block_indexes"]?.ints ?? [7, 15, 23, 31]
-    let window = Tower.Windows(side: try vision.int("window_size", 112) / patch, global: global)
+    let window = Tower.Windows(side: try vision.int("window_size", 112) / patch / merge * merge, global: global)
     let side = (Float(1024) / Float(patch * merge)).rounded()
     let tower = try Tower.checked(
       blocks: blocks, width: width, heads: heads, ffn: ffn, ffnMatrices: isNewer ? 3 : 2, prefix: 0,
@@ -88,8 +69,49 @@ extension Shape {
   }
 }
 
+extension HuggingFaceConfig {
+  /// The text part of a configuration, with what stands outside it in some files.
+  static func text(of config: JSON) -> JSON {
+    let outer = config.value(at: "model_type")?.string ?? ""
+    let isIdefics = outer == "idefics3" || outer == "smolvlm"
+    guard var text = config.value(at: "text_config")?.object else {
+      return isIdefics ? ["model_type": "llama", "rms_norm_eps": 1e-5] : config
+    }
+    if text["model_type"] == nil { text["model_type"] = JSON(outer.hasPrefix("qwen") ? outer : "llama") }
+    for key in ["rope_scaling", "rope_theta"] where text[key] == nil && text["rope_parameters"] == nil {
+      text[key] = config[key]
+    }
+    return .object(text)
+  }
+
+  /// The tower of a LLaVA: the defaults of an absent section; keys absent from a present one have CLIP's own.
+  static func llavaVision(_ config: JSON) -> HuggingFaceConfig {
+    HuggingFaceConfig(
+      json: config.value(at: "vision_config") ?? [
+        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+        "image_size": 336, "patch_size": 14,
+      ])
+  }
+
+  /// Hidden states of the tower (this) that LLaVA's features are made of: 0 enters block 0, i + 1 leaves block i.
+  func featureStates(_ config: JSON) throws -> [Int] {
+    let layers =
+      config["vision_feature_layer"]?.ints
+      ?? [config["vision_feature_layer"]?.int ?? config["mm_vision_select_layer"]?.int ?? -2]
+    let blocks = try int("num_hidden_layers", 12)
+    let states = layers.map { $0 < 0 ? blocks + 1 + $0 : $0 }
+    guard !states.isEmpty, states.allSatisfy({ (0...blocks).contains($0) }) else {
+      throw ModelError.configuration(
+        file: file, key: "vision_feature_layer", found: "\(layers)", expected: "layers of the \(blocks) in the tower")
+    }
+    return states
+  }
+}
+
 extension Shape.Decoder {
   /// The language model of `config.json`: its `text_config`, or the file itself where it keeps the text keys at the top.
   /// - Throws: `ModelError`.
-  public init(config: JSON) throws { self = try DecoderConfig(config.value(at: "text_config") ?? config).shape }
+  public init(config: JSON) throws {
+    self = try DecoderConfig(HuggingFaceConfig.text(of: config)).shape
+  }
 }
