@@ -118,6 +118,15 @@ public struct Composition: Sendable {
       return "both act at \(site), which takes one method"
     }
     if a.patches != nil, b.patches != nil { return "both set the size of the image" }
+    let isTower: (Site) -> Bool = {
+      switch $0 {
+      case .block, .features: true
+      case .pack, .layer, .cache: false
+      }
+    }
+    for (one, other) in [(a, b), (b, a)] where one.completeTiles && acts(other, where: isTower) {
+      return "one packs complete tiles and the other thins them before"
+    }
     if acts(a, where: isCache), acts(b, where: isCache) { return "both manage the KV cache" }
     if acts(a, where: isLater), acts(b, where: isLater), a.positions != b.positions {
       return "they number positions differently after a cut inside the language model"
