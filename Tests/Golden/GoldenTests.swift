@@ -7,7 +7,7 @@ import VTok
 let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] =
   [
     imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions, compressorFunctions,
-    multimodalFunctions,
+    multimodalFunctions, textFunctions,
   ]
   .reduce(into: [:]) { $0.merge($1) { $1 } }
 
