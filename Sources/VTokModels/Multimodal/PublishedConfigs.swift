@@ -4,6 +4,11 @@ import VTokWeights
 /// Vision-language models whose cost can be asked for by name: what their `config.json` says beyond the defaults of
 /// their class, read by the same code as a downloaded file.
 enum PublishedConfigs {
+  /// `preprocessor_config.json` of the Qwens; the others have the defaults of their processors.
+  static func processor(_ name: String) -> JSON? {
+    name.hasPrefix("qwen") ? ["min_pixels": 3136, "max_pixels": 12_845_056] : nil
+  }
+
   static let all: [(name: String, config: JSON)] = [
     ("llava-1.5-7b", llava(vicuna7B)), ("llava-1.5-13b", llava(vicuna13B)),
     ("llava-next-7b", next(vicuna7B)), ("llava-next-13b", next(vicuna13B)),
