@@ -6,8 +6,8 @@ import VTok
 /// Functions by the names the manifests use. A new golden family adds its table here.
 let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] =
   [
-    imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions, compressorFunctions,
-    multimodalFunctions, textFunctions,
+    goldenFunctions, imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions,
+    compressorFunctions, multimodalFunctions, textFunctions, processorFunctions,
   ]
   .reduce(into: [:]) { $0.merge($1) { $1 } }
 
