@@ -1,4 +1,3 @@
-import CVTokKernels
 import VTokCore
 import VTokTensor
 
@@ -89,12 +88,12 @@ public struct DART: Compressor {
     let tokens = view.sequences[0]
     let (hidden, strength): (Tensor, [Float])
     if stage == .embeddings {
-      (hidden, strength) = (tokens.x, Self.absoluteSums(tokens.x))
+      (hidden, strength) = (tokens.x, Self.absoluteSums(tokens.x, notes: &notes))
     } else {
       let recording = view.recording(site)
       let columns = try recording.columns(of: tokens)
       hidden = recording.finalNorm!.gathered(columns)
-      strength = Self.absoluteSums(ZeroTPrune.sideBySide(recording.keys!).gathered(columns))
+      strength = Self.absoluteSums(ZeroTPrune.sideBySide(recording.keys!).gathered(columns), notes: &notes)
     }
     let visual = view.visual(tokens)
     let text = view.text(tokens)
@@ -161,9 +160,8 @@ public struct DART: Compressor {
   }
 
   /// Sum of absolute values of every row. `[n]`
-  private static func absoluteSums(_ x: Tensor) -> [Float] {
-    let zeros = [Float](repeating: 0, count: x.width)
-    return Tensor(shape: [x.rows]) { vtok_exact_distances(x.values, x.rows, zeros, 1, x.width, 1, $0) }.values
+  private static func absoluteSums(_ x: Tensor, notes: inout Notes) -> [Float] {
+    notes.distances(x, Tensor(zeros: [1, x.width]), power: 1).values
   }
 
   /// The order in which CPython iterates the copy of a set into which `values` were put one by one: slots of an
