@@ -73,13 +73,8 @@ public struct DART: Compressor {
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     let positions = PositionRule(cut: .original, decode: .next)
     if stage == .embeddings { return Plan(act: [.layer(0)], positions: positions) }
-    guard let decoder = model.decoder, layer < decoder.layers else {
-      throw .unsupported(
-        method: Self.name, found: model.decoder.map { "\($0.layers) language layers" } ?? "no language model",
-        expected: "more than \(layer) language layers", fix: "Choose a smaller layer or another model.")
-    }
-    return Plan(
-      record: [.layer(layer): Request(keys: true, finalNorm: true)], act: [.layer(layer)], positions: positions)
+    let site = try model.innerLayer(layer, for: Self.name)
+    return Plan(record: [site: Request(keys: true, finalNorm: true)], act: [site], positions: positions)
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)

@@ -12,6 +12,8 @@ public enum Methods {
     VisionZip.self,
     CDPruner.self,
     DART.self,
+    FastV.self,
+    PyramidDrop.self,
     TransPrune.self,
     MustDrop.self,
     SparseVLM.self,
