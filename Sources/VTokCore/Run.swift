@@ -128,7 +128,9 @@ public struct Composition: Sendable {
       return "one packs complete tiles and the other thins them before"
     }
     if acts(a, where: isCache), acts(b, where: isCache) { return "both manage the KV cache" }
-    if acts(a, where: isLater), acts(b, where: isLater), a.positions != b.positions {
+    if acts(a, where: isLater), acts(b, where: isLater), let first = a.positions, let second = b.positions,
+      first != second
+    {
       return "they number positions differently after a cut inside the language model"
     }
     for (one, other) in [(a, b), (b, a)] where one.positions?.decode == .afresh && acts(other, where: isCache) {

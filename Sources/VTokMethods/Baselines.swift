@@ -34,12 +34,8 @@ public struct ClsAttention: Compressor {
     for (index, tokens) in view.sequences.enumerated() {
       let recording = view.recording(site, index)
       let columns = try recording.columns(of: tokens)
-      let attention = recording.attention!  // [heads, 1, keys]
-      let (heads, keys) = (attention.shape[0], attention.shape[2])
       let patches = tokens.rows(.patch)
-      let scores = patches.map { row in
-        (0..<heads).reduce(Float(0)) { $0 + attention.values[$1 * keys + columns[row]] } / Float(heads)
-      }
+      let scores = recording.attention!.headMean(at: patches.map { columns[$0] }).values
       let top = notes.top(scores, cut.budget.tokens(of: patches.count))
       reductions.append(cut.reduction(keeping: top.map { patches[$0] }, of: tokens))
     }

@@ -6,8 +6,8 @@ import VTok
 /// Functions by the names the manifests use. A new golden family adds its table here.
 let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] =
   [
-    goldenFunctions, imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions,
-    compressorFunctions, multimodalFunctions, textFunctions, processorFunctions,
+    imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions, compressorFunctions,
+    multimodalFunctions, textFunctions, processorFunctions, languageFunctions, stageFunctions, cacheFunctions,
   ]
   .reduce(into: [:]) { $0.merge($1) { $1 } }
 
