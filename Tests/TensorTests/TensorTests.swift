@@ -181,7 +181,7 @@ import VTokTensor
     // Back through the product, from every layout.
     let elements = weight.tensor.values
     let y = Tensor((0..<n * rows).map { _ in generator.normal() }, shape: [n, rows])
-    let back = [weight, weight.widened, weight.inputMajor].map { weight in
+    let back = [weight, weight.widened, weight.packed].map { weight in
       Tensor(shape: [n, columns]) { weight.multiplyBack(y.values, n, rows, into: $0, columns) }
     }
     for index in back[0].values.indices {

@@ -16,6 +16,9 @@ public struct MultimodalModel: Sendable {
   public let placeholder: Int
   /// Ids that end a generated text.
   public let stops: Set<Int>
+  /// The space in which features can be compared with a question, from the CLIP that the tower comes from; with it,
+  /// `run.question` must be set.
+  public var joint: JointSpace?
   let visual: any VisualFamily
   private var geometry: any VisualGeometry { visual.geometry }
 
@@ -41,6 +44,11 @@ public struct MultimodalModel: Sendable {
   public func prompt(_ ids: [Int], _ images: [PreparedImage], run: inout Run, threads: Int = 1) throws -> TokenSequence
   {
     for image in images { try geometry.check(image) }
+    if let method = run.composition.joint, joint == nil || run.question == nil {
+      throw CompressionError.unsupported(
+        method: method, found: "no companion CLIP", expected: "the CLIP that the tower comes from, and a question",
+        fix: "Name the folder of that CLIP.")
+    }
     let plan = try PromptPlan(
       ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: language.shape.vocabulary)
     let spans = try encode(images, run: &run, threads: threads)
@@ -57,19 +65,21 @@ public struct MultimodalModel: Sendable {
       image, first, run throws(CompressionError) in
       let tiles = visual.embed(image, first: first)
       return try visual.tower.forward(
-        tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: geometry.features, threads: threads)
+        tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: geometry.features,
+        joint: joint, threads: threads)
     } connector: { tile, groups in
       visual.connector(tile, joining: groups, threads: threads)
     }
   }
 
   /// Rows of every tile that enter the first block of the tower, and its features before the connector, class token
-  /// included. `[rows, width]` each
-  package func tower(_ image: PreparedImage) -> (entering: [Tensor], leaving: [Tensor]) {
+  /// included where no method drops it. `[rows, width]` each
+  package func tower(_ image: PreparedImage, run: inout Run) throws(CompressionError) -> (
+    entering: [Tensor], leaving: [Tensor]
+  ) {
     let tiles = visual.embed(image, first: 0)
-    var run = Run(.dense(shape))
-    let leaving = try! visual.tower.forward(  // no method, nothing to refuse
-      tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: { _ in nil }, threads: 1)
+    let leaving = try visual.tower.forward(
+      tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: { _ in nil }, joint: joint, threads: 1)
     return (tiles.map(\.tokens.x), leaving.map(\.x))
   }
 

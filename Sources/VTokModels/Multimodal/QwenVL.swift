@@ -53,7 +53,7 @@ struct QwenVL: VisualFamily {
     }
     let kernel = try view.weight("patch_embed.proj.weight", [width, 3, tower.frames, tower.patch, tower.patch])
     let embedding = VisionTower.Embedding(
-      patch: tower.patch, projection: Linear(weight: kernel.inputMajor, bias: nil), prefix: [], positions: nil,
+      patch: tower.patch, projection: Linear(weight: kernel.packed, bias: nil), prefix: [], positions: nil,
       norm: nil)
     self.tower = VisionTower(embedding: embedding, blocks: blocks, finalNorm: nil, shape: tower)
     grid = QwenVLGeometry(tower: tower)

@@ -71,7 +71,7 @@ public struct VisionTower: Sendable {
       let patches = out + prefix * channels
       if let table { patches.update(from: table.values, count: rows * columns * channels) }
       embedding.projection.weight.multiply(
-        flat.pointer, rows * columns, area, beta: table == nil ? 0 : 1, into: patches, channels)
+        flat.pointer, rows * columns, area, accumulate: table != nil, into: patches, channels)
       if let bias = embedding.projection.bias { vtok_add_bias(patches, rows * columns, channels, bias) }
     }
     if let norm = embedding.norm { x = norm(x) }
@@ -133,15 +133,16 @@ public struct VisionTower: Sendable {
   ///   - surroundings: of every tile, for towers that need them.
   ///   - standard: what becomes of the features of a tile, as methods left it inside the tower, when no method says anything
   ///     else; nil: they stay.
+  ///   - joint: the space that features share with the question, for methods that ask for it.
   public func forward(_ tiles: [TokenSequence], run: inout Run, threads: Int = 1) throws(CompressionError)
     -> [TokenSequence]
   {
-    try forward(tiles, [], run: &run, standard: { _ in nil }, threads: threads)
+    try forward(tiles, [], run: &run, standard: { _ in nil }, joint: nil, threads: threads)
   }
 
   func forward(
     _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: (TokenSequence) -> Reduction?,
-    threads: Int
+    joint: JointSpace?, threads: Int
   ) throws(CompressionError) -> [TokenSequence] {
     var tiles = tiles
     let clock = ContinuousClock()
@@ -163,6 +164,12 @@ public struct VisionTower: Sendable {
     }
     if !joined.isEmpty {
       for index in tiles.indices { tiles[index].x = Tensor(sideBySide: joined.map { states[$0]![index] }) }
+    }
+    for (method, request) in run.requests(.features) where request.joint {
+      for (index, tokens) in tiles.enumerated() {
+        run.record(
+          Recording(ids: tokens.id, joint: joint?(tokens.x)), for: method, at: .features, sequence: index)
+      }
     }
     let kept = tiles.compactMap(standard)
     try run.act(at: .features, on: &tiles, standard: kept.count == tiles.count ? kept : nil)
@@ -273,4 +280,22 @@ public struct VisionTower: Sendable {
       }
     }
   }
+}
+
+/// The space of CLIP's contrastive training: features of the tower through the tower's last norm and the projection, which
+/// a vision-language model leaves out.
+public struct JointSpace: Sendable {
+  let norm: LayerNorm
+  let projection: Linear
+
+  public init(norm: LayerNorm, projection: Linear) { (self.norm, self.projection) = (norm, projection) }
+
+  /// Of the whole CLIP that the tower comes from; nil if it is of another kind.
+  public init?(_ clip: CLIP) {
+    guard case .normedToken(let norm) = clip.vision.head else { return nil }
+    self.init(norm: norm, projection: clip.visualProjection)
+  }
+
+  /// x `[n, width]`, result `[n, projection]`.
+  public func callAsFunction(_ x: Tensor) -> Tensor { projection(norm(x)) }
 }
