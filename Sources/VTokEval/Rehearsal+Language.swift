@@ -133,9 +133,10 @@ struct LanguageRehearsal {
     for index in caches.indices where run.acts(at: .cache(index)) {
       try run.act(at: .cache(index), on: &caches[index], received: received[index])
     }
-    for (index, var (layer, ids)) in passed.enumerated() {
+    for (index, entry) in passed.enumerated() {
+      var layer = entry.layer
       if !caches.isEmpty { layer.cached = longest(index) }
-      run.passLayer(layer, ids: ids)
+      run.passLayer(layer, ids: entry.ids)
     }
   }
 
@@ -144,7 +145,8 @@ struct LanguageRehearsal {
   /// Cache entries of tokens: two columns a KV head.
   private func entries(of tokens: TokenSequence) -> TokenSequence {
     var entries = tokens
-    entries.x = Tensor(shape: [tokens.count, 2 * shape.kvHeads])
+    let width = 2 * shape.kvHeads
+    entries.x = Tensor([Float](repeating: 0, count: tokens.count * width), shape: [tokens.count, width])
     return entries
   }
 

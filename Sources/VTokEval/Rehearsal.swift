@@ -55,6 +55,7 @@ public enum Rehearsal {
     }
     var run = Run(try Composition(methods, for: model.shape), seed: seed)
     var noise = Noise(seed: seed)
+    if run.composition.joint != nil { run.question = noise.values([1, Noise.joint]) }
     let image = try model.prepared(prompt.picture)
     let grid = geometry.grid(of: image)
     let tower = geometry.tower.on(rows: grid.rows, columns: grid.columns)
@@ -94,6 +95,8 @@ public enum Rehearsal {
 /// What a model would have shown.
 struct Noise {
   private var generator: SeededGenerator
+  /// Width of the space that a companion CLIP-L gives patches and question.
+  static let joint = 768
 
   init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
 
@@ -157,6 +160,12 @@ struct Noise {
         try run.act(at: site, on: &tiles)
       }
       run.passBlock(layer)
+    }
+    for (method, request) in run.requests(.features) where request.joint {
+      for (index, tile) in tiles.enumerated() {
+        run.record(
+          Recording(ids: tile.id, joint: values([tile.count, Self.joint])), for: method, at: .features, sequence: index)
+      }
     }
     let kept = tiles.compactMap(standard)
     try run.act(at: .features, on: &tiles, standard: kept.count == tiles.count ? kept : nil)
