@@ -131,16 +131,17 @@ public struct VisionTower: Sendable {
   /// and through the final norm.
   /// - Parameters:
   ///   - surroundings: of every tile, for towers that need them.
-  ///   - standard: what becomes of the features when no method says anything else, one reduction per tile; nil: they stay.
+  ///   - standard: what becomes of the features of a tile, as methods left it inside the tower, when no method says anything
+  ///     else; nil: they stay.
   ///   - joint: the space that features share with the question, for methods that ask for it.
   public func forward(_ tiles: [TokenSequence], run: inout Run, threads: Int = 1) throws(CompressionError)
     -> [TokenSequence]
   {
-    try forward(tiles, [], run: &run, standard: nil, joint: nil, threads: threads)
+    try forward(tiles, [], run: &run, standard: { _ in nil }, joint: nil, threads: threads)
   }
 
   func forward(
-    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: [Reduction]?,
+    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: (TokenSequence) -> Reduction?,
     joint: JointSpace?, threads: Int
   ) throws(CompressionError) -> [TokenSequence] {
     var tiles = tiles
@@ -170,7 +171,8 @@ public struct VisionTower: Sendable {
           Recording(ids: tokens.id, joint: joint?(tokens.x)), for: method, at: .features, sequence: index)
       }
     }
-    try run.act(at: .features, on: &tiles, standard: standard)
+    let kept = tiles.compactMap(standard)
+    try run.act(at: .features, on: &tiles, standard: kept.count == tiles.count ? kept : nil)
     run.leaveTower(rows: tiles.map(\.count), seconds: start.duration(to: clock.now) / .seconds(1))
     return tiles
   }
@@ -182,7 +184,8 @@ public struct VisionTower: Sendable {
     let block = blocks[index]
     let (middle, end) = (Site.block(index, .middle), Site.block(index, .end))
     let requests = run.requests(middle) + run.requests(end)
-    var layer = Trace.Layer(rows: tiles.map(\.count))
+    let windows = hasWindows(index) ? surroundings.flatMap { $0.windows.map(\.count) } : []
+    var layer = Trace.Layer(rows: windows.isEmpty ? tiles.map(\.count) : windows)
     var tapped: [(ids: [Int32], rows: [Int], TransformerBlock.Tapped)] = []
     for position in tiles.indices {
       let tokens = tiles[position]
