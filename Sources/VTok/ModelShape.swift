@@ -16,7 +16,7 @@ extension Shape {
       shape = try LoadedModel.load(nameOrDirectory).vision.shape
     } else if let config = try json(nameOrDirectory + "/config.json") {
       let processor = try json(nameOrDirectory + "/preprocessor_config.json")
-      shape = Shape(tower: try Tower(config: config, processor: processor))
+      shape = try Shape(config: config, processor: processor)
     } else {
       let names = LoadedModel.embedded + Shape.published.map(\.name)
       throw ModelError.input(
@@ -25,7 +25,9 @@ extension Shape {
         fix: closest(to: nameOrDirectory, in: names).map { "Did you mean '\($0)'?" } ?? "Check the path.")
     }
     guard let imageSize, let tower = shape.tower else { return shape }
-    return Shape(tower: try tower.resized(height: imageSize.height, width: imageSize.width))
+    return Shape(
+      tower: try tower.resized(height: imageSize.height, width: imageSize.width), decoder: shape.decoder,
+      layout: shape.layout, connectorMACs: shape.connectorMACs)
   }
 
   private static func json(_ path: String) throws -> JSON? {

@@ -109,6 +109,13 @@ public struct TokenSequence: Sendable {
     x = rows
   }
 
+  /// A copy with `reduction` applied.
+  public func reduced(_ reduction: Reduction) -> TokenSequence {
+    var copy = self
+    copy.apply(reduction)
+    return copy
+  }
+
   /// Adds `entries` of equal width behind the last row. Caches grow only here. Amortised.
   public mutating func append(_ entries: TokenSequence) {
     origin.append(entries.origin)
@@ -134,6 +141,13 @@ public struct TokenSequence: Sendable {
       }
       return share
     }
+  }
+
+  /// Numbers the rows anew, 0..<count, at these positions: a prompt is born where its spans and its text come together.
+  public mutating func restart(at position: [Position]) {
+    precondition(position.count == count, "\(position.count) positions for \(count) tokens")
+    id = (0..<count).map(Int32.init)
+    self.position = position
   }
 
   /// Positions 0..<count, as `PositionRule.Cut.renumbered` asks after a cut.

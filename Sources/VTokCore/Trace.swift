@@ -39,6 +39,8 @@ public struct Trace: Sendable {
   /// Patches that entered the tower, all tiles together; 0 in language-only runs.
   public internal(set) var patches = 0
   public internal(set) var tower: [Layer] = []
+  /// Rows that left the connector, all tiles together; 0 without one.
+  public internal(set) var connected = 0
   /// Layers of the language model, of the prefill and then of every decoding step.
   public internal(set) var language: [Layer] = []
   public internal(set) var acts: [Act] = []

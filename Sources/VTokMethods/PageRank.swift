@@ -51,18 +51,30 @@ public struct AttentionGraph: Sendable {
     var next = scores
     var used = 0
     votes.values.withUnsafeBufferPointer { votes in
-      while used < iterations {
-        for head in 0..<heads {
-          scores.withUnsafeBufferPointer { from in
-            next.withUnsafeMutableBufferPointer { to in
-              vtok_exact_votes(
-                votes.baseAddress! + head * n * n, n, n, n, from.baseAddress! + head * n, to.baseAddress! + head * n)
-            }
+      func vote(_ head: Int) {
+        scores.withUnsafeBufferPointer { from in
+          next.withUnsafeMutableBufferPointer { to in
+            vtok_exact_votes(
+              votes.baseAddress! + head * n * n, n, n, n, from.baseAddress! + head * n, to.baseAddress! + head * n)
           }
         }
-        used += 1
-        swap(&scores, &next)
-        if let epsilon, !zip(scores, next).contains(where: { abs($0 - $1) > epsilon }) { break }
+      }
+      if let epsilon {
+        while used < iterations {
+          for head in 0..<heads { vote(head) }
+          used += 1
+          swap(&scores, &next)
+          if !zip(scores, next).contains(where: { abs($0 - $1) > epsilon }) { break }
+        }
+      } else {
+        // Head by head: the votes of one stay in cache through all iterations.
+        for head in 0..<heads {
+          for _ in 0..<iterations {
+            vote(head)
+            scores.replaceSubrange(head * n..<(head + 1) * n, with: next[head * n..<(head + 1) * n])
+          }
+        }
+        used = iterations
       }
     }
     return (Tensor(scores, shape: [heads, n]), used)

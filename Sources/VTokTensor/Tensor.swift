@@ -64,6 +64,23 @@ public struct Tensor: Sendable, Equatable {
     }
   }
 
+  /// Matrices of equally many rows beside each other. `[rows, sum of widths]`
+  public init(sideBySide parts: [Tensor]) {
+    let (rows, width) = (parts[0].rows, parts.reduce(0) { $0 + $1.width })
+    precondition(parts.allSatisfy { $0.rows == rows }, "matrices of \(parts.map(\.rows)) rows beside each other")
+    self.init(shape: [rows, width]) { out in
+      var column = 0
+      for part in parts {
+        part.values.withUnsafeBufferPointer { source in
+          for row in 0..<rows {
+            (out + row * width + column).update(from: source.baseAddress! + row * part.width, count: part.width)
+          }
+        }
+        column += part.width
+      }
+    }
+  }
+
   /// Mean over rows `indices`, weighted by `weights` and divided by their sum; `nil` weights count 1 each. `[width]`
   public func mean(of indices: [Int], weights: [Float]? = nil) -> [Float] {
     var sum = [Float](repeating: 0, count: width)

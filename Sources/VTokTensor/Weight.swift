@@ -8,14 +8,18 @@ public enum WeightType: String, Sendable, CaseIterable {
   public var size: Int { self == .f32 ? 4 : 2 }
 }
 
-/// A matrix `[rows, columns]` of weights, kept where and how it is stored. Half types are widened panel by panel while
-/// multiplying (2-5% slower than float32, half the memory); `inputMajor` makes a float32 copy for small hot models.
+/// A matrix `[rows, columns]` of weights, kept where and how it is stored. Half types are widened block by block while
+/// multiplying (half the memory); `packed` makes a float32 copy in the order of the kernels for small hot models.
+///
+/// A product gives every token the same bits in any company, on any number of threads and from any of these layouts; only
+/// up to four tokens on stored weights, as in decoding, are summed in another order (`vtok_dots`).
 public struct Weight: @unchecked Sendable {
   public let rows: Int, columns: Int
   public let type: WeightType
+  /// Whether the elements lie in panels (`vtok_pack`).
+  public private(set) var isPacked = false
   private let base: UnsafeRawPointer
   private let owner: AnyObject & Sendable  // keeps `base` alive: a mapped file or a boxed array
-  private var isInputMajor = false  // element (r, c) lies at c * rows + r
 
   /// - Parameters:
   ///   - base: `rows * columns` elements of `type`, row-major, alive as long as `owner`.
@@ -27,11 +31,14 @@ public struct Weight: @unchecked Sendable {
     self.owner = owner
   }
 
+  private init(rows: Int, columns: Int, _ memory: WeightMemory) {
+    self.init(rows: rows, columns: columns, type: .f32, base: UnsafeRawPointer(memory.pointer), owner: memory)
+  }
+
   public init(_ tensor: Tensor) {
     let memory = WeightMemory(tensor.values.count)
     memory.pointer.update(from: tensor.values, count: tensor.values.count)
-    self.init(
-      rows: tensor.rows, columns: tensor.width, type: .f32, base: UnsafeRawPointer(memory.pointer), owner: memory)
+    self.init(rows: tensor.rows, columns: tensor.width, memory)
   }
 
   /// Several matrices of equal width on top of each other, as float32. (Separate q, k and v become one product.)
@@ -45,34 +52,21 @@ public struct Weight: @unchecked Sendable {
       part.widen(rows: 0..<part.rows, into: memory.pointer + row * columns)
       row += part.rows
     }
-    return Weight(rows: rows, columns: columns, type: .f32, base: UnsafeRawPointer(memory.pointer), owner: memory)
+    return Weight(rows: rows, columns: columns, memory)
   }
 
-  /// A float32 copy stored column by column. BLAS packs the weights anew in every product, and from this layout it does
-  /// so with plain copies: 2-3% of a ViT's time.
-  public var inputMajor: Weight {
-    if isInputMajor { return self }
-    let source = tensor.values
-    let memory = WeightMemory(rows * columns)
-    source.withUnsafeBufferPointer { source in
-      // Tiles of 16 x 16 keep both sides in cache.
-      for top in stride(from: 0, to: rows, by: 16) {
-        for left in stride(from: 0, to: columns, by: 16) {
-          for row in top..<min(top + 16, rows) {
-            for column in left..<min(left + 16, columns) {
-              memory.pointer[column * rows + row] = source[row * columns + column]
-            }
-          }
-        }
-      }
-    }
-    var copy = Weight(rows: rows, columns: columns, type: .f32, base: UnsafeRawPointer(memory.pointer), owner: memory)
-    copy.isInputMajor = true
+  /// A float32 copy in panels, so that no product has to copy the weights anew.
+  public var packed: Weight {
+    if isPacked { return self }
+    let memory = WeightMemory((rows + Self.panel - 1) / Self.panel * Self.panel * columns)
+    vtok_pack(matrix, 0, rows, 0, columns, memory.pointer)
+    var copy = Weight(rows: rows, columns: columns, memory)
+    copy.isPacked = true
     return copy
   }
 
   /// The same weights as float32 in memory of their own, row by row.
-  public var widened: Weight { type == .f32 && !isInputMajor ? self : .stacked([self]) }
+  public var widened: Weight { type == .f32 && !isPacked ? self : .stacked([self]) }
 
   /// All elements as float32.
   public var tensor: Tensor {
@@ -88,10 +82,12 @@ public struct Weight: @unchecked Sendable {
   }
 
   package func widen(rows range: Range<Int>, into out: UnsafeMutablePointer<Float>) {
-    if isInputMajor {
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows)
+    if isPacked {
       let source = base.assumingMemoryBound(to: Float.self)
       for (index, row) in range.enumerated() {
-        for column in 0..<columns { out[index * columns + column] = source[column * rows + row] }
+        let panel = source + row / Self.panel * Self.panel * columns + row % Self.panel
+        for column in 0..<columns { out[index * columns + column] = panel[column * Self.panel] }
       }
       return
     }
@@ -104,30 +100,27 @@ public struct Weight: @unchecked Sendable {
     }
   }
 
-  /// `out = x W^T + beta * out` for x `[n, columns]`, out `[n, rows]` with row strides `ldx`, `ldo`; split over rows of W.
+  /// `out = x W^T`, or `out += x W^T`, for x `[n, columns]`, out `[n, rows]` with row strides `ldx`, `ldo`. Threads split the
+  /// rows of W.
   package func multiply(
-    _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, beta: Float = 0, into out: UnsafeMutablePointer<Float>, _ ldo: Int,
-    threads: Int
+    _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, accumulate: Bool = false,
+    into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int = 1
   ) {
-    multiply(x, n, ldx, beta: beta, into: out, ldo)
-  }
-
-  /// `out = x W^T + beta * out` for x `[n, columns]`, out `[n, rows]` with row strides `ldx`, `ldo`. One thread.
-  package func multiply(
-    _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, beta: Float = 0, into out: UnsafeMutablePointer<Float>, _ ldo: Int
-  ) {
-    if type == .f32 {
-      let w = base.assumingMemoryBound(to: Float.self)
-      let stride = isInputMajor ? rows : columns
-      sgemm(n, rows, columns, x, ldx, w, stride, transposeB: !isInputMajor, beta: beta, out, ldo)
-      return
-    }
-    let panelRows = min(rows, 512)
-    let panel = Scratch(panelRows * columns)
-    for start in stride(from: 0, to: rows, by: panelRows) {
-      let end = min(start + panelRows, rows)
-      widen(rows: start..<end, into: panel.pointer)
-      sgemm(n, end - start, columns, x, ldx, panel.pointer, columns, transposeB: true, beta: beta, out + start, ldo)
+    let out = Shared(out)
+    let x = Shared(UnsafeMutablePointer(mutating: x))
+    let unit = 4 * Self.panel
+    let units = (rows + unit - 1) / unit
+    let parts = threads <= 1 ? 1 : min(units, 4 * threads)
+    parallel(parts, threads: threads) { part in
+      let first = part * units / parts * unit
+      let count = min((part + 1) * units / parts * unit, rows) - first
+      if n <= 4 && !isPacked {
+        vtok_dots(x.pointer, n, ldx, matrix, first, count, accumulate ? 1 : 0, out.pointer + first, ldo)
+      } else {
+        let scratch = Scratch(isPacked ? 0 : 1024 * Self.panel)
+        vtok_product(
+          x.pointer, n, ldx, matrix, first, count, accumulate ? 1 : 0, out.pointer + first, ldo, scratch.pointer)
+      }
     }
   }
 
@@ -136,21 +129,32 @@ public struct Weight: @unchecked Sendable {
   package func multiplyBack(
     _ y: UnsafePointer<Float>, _ n: Int, _ ldy: Int, into out: UnsafeMutablePointer<Float>, _ ldo: Int
   ) {
-    if type == .f32 {
-      let w = base.assumingMemoryBound(to: Float.self)
-      let stride = isInputMajor ? rows : columns
-      sgemm(n, columns, rows, y, ldy, w, stride, transposeB: isInputMajor, out, ldo)
-      return
+    let scratch = Scratch(1024 * Self.panel)
+    guard isPacked else {
+      var back = matrix
+      (back.depth, back.transposed) = (rows, 1)
+      return vtok_product(y, n, ldy, back, 0, columns, 0, out, ldo, scratch.pointer)
     }
-    let panelRows = min(rows, 512)
-    let panel = Scratch(panelRows * columns)
-    for start in stride(from: 0, to: rows, by: panelRows) {
-      let count = min(panelRows, rows - start)
-      widen(rows: start..<start + count, into: panel.pointer)
-      sgemm(
-        n, columns, count, y + start, ldy, panel.pointer, columns, transposeB: false, beta: start == 0 ? 0 : 1, out, ldo
-      )
+    // A panel is the transpose of `panel` rows, row by row.
+    for first in stride(from: 0, to: rows, by: Self.panel) {
+      let back = vtok_matrix(
+        base: base + first * columns * 4, type: VTOK_F32, depth: min(Self.panel, rows - first), stride: Self.panel,
+        transposed: 0, packed: 0)
+      vtok_product(y + first, n, ldy, back, 0, columns, first > 0 ? 1 : 0, out, ldo, scratch.pointer)
     }
+  }
+
+  private static let panel = vtok_panel()
+
+  private var matrix: vtok_matrix {
+    let element =
+      switch type {
+      case .f32: VTOK_F32
+      case .f16: VTOK_F16
+      case .bf16: VTOK_BF16
+      }
+    return vtok_matrix(
+      base: base, type: element, depth: columns, stride: columns, transposed: 0, packed: isPacked ? 1 : 0)
   }
 }
 

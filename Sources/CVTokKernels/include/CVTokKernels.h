@@ -65,6 +65,25 @@ void vtok_activation_backward(const float *x, size_t count, vtok_activation kind
 // out[r][c] = gamma[c] * x[r][c]
 void vtok_scale_columns(const float *x, size_t rows, size_t columns, const float *gamma, float *out);
 
+// --- gemm.c: products with weights. Each element of the result is one chain of multiply-adds over the depth, in order ---
+typedef enum { VTOK_F32 = 0, VTOK_F16 = 1, VTOK_BF16 = 2 } vtok_element;
+// A matrix W [rows, depth]. Element (r, k) lies at r * stride + k, transposed at k * stride + r; packed: float32 as vtok_pack left it.
+typedef struct {
+  const void *base;
+  vtok_element type;
+  size_t depth, stride;
+  int transposed, packed;
+} vtok_matrix;
+// Rows of W in one panel on this CPU: a packed matrix is a list of panels, [depth, panel] each, the last one filled with zeros.
+size_t vtok_panel(void);
+// Packs elements from ..< from + depth of rows first ..< first + count.
+void vtok_pack(vtok_matrix w, size_t first, size_t count, size_t from, size_t depth, float *packed);
+// out[i][r] = x[i] . W[first + r] for r in 0 ..< count, added to what is there if `accumulate`; x [n, depth] with row stride ldx, out
+// with row stride ldo. `first` is a multiple of the panel if packed. `scratch` holds 1024 panels (256 elements of 4) unless packed.
+void vtok_product(const float *x, size_t n, size_t ldx, vtok_matrix w, size_t first, size_t count, int accumulate, float *out, size_t ldo, float *scratch);
+// The same for at most 4 tokens and rows as stored, W read once and nothing copied; sums in lanes, so not bit for bit the product.
+void vtok_dots(const float *x, size_t n, size_t ldx, vtok_matrix w, size_t first, size_t count, int accumulate, float *out, size_t ldo);
+
 // --- convert.c: half and bfloat16 to float32 (exact), float32 to half (round to nearest even) ---
 void vtok_widen_f16(const uint16_t *x, size_t n, float *out);
 void vtok_widen_bf16(const uint16_t *x, size_t n, float *out);

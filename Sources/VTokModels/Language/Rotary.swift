@@ -18,14 +18,21 @@ struct Rotary {
   private let cosine: [Float], sine: [Float]
 
   init(_ positions: [Position], of shape: Shape.Decoder) {
+    self.init(positions, frequencies: shape.frequencies, sections: shape.sections)
+  }
+
+  /// - Parameters:
+  ///   - frequencies: `[headDim / 2]`
+  ///   - sections: how many of them go to each of t, h, w; empty: all to t.
+  init(_ positions: [Position], frequencies: [Float], sections: [Int]) {
     self.positions = positions
-    let axes = shape.sections.isEmpty ? [shape.frequencies.count] : shape.sections
+    let axes = sections.isEmpty ? [frequencies.count] : sections
     let axis = axes.enumerated().flatMap { [Int](repeating: $0, count: $1) }
     var angles: [Float] = []
     angles.reserveCapacity(positions.count * axis.count)
     for position in positions {
       let place = [Float(position.t), Float(position.h), Float(position.w)]
-      for (frequency, axis) in zip(shape.frequencies, axis) { angles.append(place[axis] * frequency) }
+      for (frequency, axis) in zip(frequencies, axis) { angles.append(place[axis] * frequency) }
     }
     cosine = angles.map { cosf($0) }
     sine = angles.map { sinf($0) }

@@ -16,7 +16,7 @@ func requireHeads(_ heads: Int, width: Int, blocks: Int) throws {
 extension Checkpoint {
   /// `NAME.weight` with `NAME.bias` where there is one, as a float32 copy: towers are small and hot. `nil` sizes are free.
   func linear(_ name: String, _ shape: [Int?]) throws -> Linear {
-    let weight = try weight("\(name).weight", shape).inputMajor
+    let weight = try weight("\(name).weight", shape).packed
     return Linear(weight: weight, bias: try vectorIfPresent("\(name).bias", [weight.rows]))
   }
 
@@ -24,14 +24,14 @@ extension Checkpoint {
   func linear(stacking names: [String], _ shape: [Int?]) throws -> Linear {
     let parts = try names.map { try linear($0, shape) }
     let bias = parts.allSatisfy { $0.bias != nil } ? parts.flatMap { $0.bias! } : nil
-    return Linear(weight: Weight.stacked(parts.map(\.weight)).inputMajor, bias: bias)
+    return Linear(weight: Weight.stacked(parts.map(\.weight)).packed, bias: bias)
   }
 
   /// The patch convolution as a matrix `[width, 3 * patch * patch]`.
   func patchProjection(_ name: String, width: Int, patch: Int) throws -> Linear {
     let kernel = try tensor("\(name).weight", [width, 3, patch, patch])
     return Linear(
-      weight: Weight(kernel.reshaped([width, 3 * patch * patch])).inputMajor,
+      weight: Weight(kernel.reshaped([width, 3 * patch * patch])).packed,
       bias: try vectorIfPresent("\(name).bias", [width]))
   }
 
@@ -39,6 +39,11 @@ extension Checkpoint {
   func norm(_ name: String, _ width: Int, epsilon: Float) throws -> LayerNorm {
     LayerNorm(
       weight: try vector("\(name).weight", [width]), bias: try vector("\(name).bias", [width]), epsilon: epsilon)
+  }
+
+  /// A layer norm before a half of a block.
+  func norm(_ name: String, _ width: Int, epsilon: Float) throws -> Norm {
+    .layer(try norm(name, width, epsilon: epsilon))
   }
 
   /// The shape of a tensor of known rank.

@@ -27,11 +27,11 @@ struct HuggingFaceConfig {
     return Float(number)
   }
 
-  func activation(_ fallback: Activation) throws -> Activation {
-    guard let name = json["hidden_act"]?.string else { return fallback }
+  func activation(_ fallback: Activation, key: String = "hidden_act") throws -> Activation {
+    guard let name = json[key]?.string else { return fallback }
     guard let known = Activation(huggingFace: name) else {
       throw ModelError.configuration(
-        file: file, key: "hidden_act", found: "'\(name)'", expected: "gelu, gelu_pytorch_tanh, quick_gelu or silu")
+        file: file, key: key, found: "'\(name)'", expected: "gelu, gelu_pytorch_tanh, quick_gelu or silu")
     }
     return known
   }
