@@ -48,6 +48,11 @@ public struct Composition: Sendable {
   private var hasAxes: Bool { shape.decoder?.sections.isEmpty == false }
   func renumbers(_ method: Int) -> Bool { !hasAxes && plans[method].positions?.cut == .renumbered }
 
+  /// The first method that compares patches and question in the space of a companion CLIP, if there is one.
+  public var joint: String? {
+    plans.indices.first { plans[$0].record.values.contains(where: \.joint) }.map(name)
+  }
+
   public func name(_ index: Int) -> String { type(of: methods[index]).name }
 
   /// Sites must exist in the model, and connectors that fuse groups of patches need them all.
@@ -147,6 +152,8 @@ public struct Run: Sendable {
   /// Seed of this image, independent of job order.
   public let seed: UInt64
   public var images: [ImageLayout] = [], image: Int?
+  /// The question in the space of the companion CLIP, for methods that compare it with patches. `[segments, width]`
+  public var question: Tensor?
   /// 0 = prefill, then one more for every token decoded.
   public package(set) var step = 0
   public private(set) var trace = Trace()
@@ -243,7 +250,8 @@ public struct Run: Sendable {
     let start = clock.now
     let view = View(
       sequences: sequences, standard: standard, newline: newline, images: images, image: image,
-      shape: composition.shape, step: step, received: received, seed: seed, recordings: recordings[index])
+      shape: composition.shape, step: step, received: received, question: question, seed: seed,
+      recordings: recordings[index])
     let reductions = try methods[index].reduce(view, at: site, notes: &notes)
     if let reductions {
       let splits = counts.count == 1 && reductions.count == parts

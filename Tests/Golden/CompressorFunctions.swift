@@ -297,7 +297,7 @@ struct Stage {
 }
 
 /// LLaVA-NeXT's choice of a grid: the largest effective area, then the least waste, then the first. (height, width)
-private func bestResolution(height: Int, width: Int, _ pinpoints: [[Int]]) -> [Int] {
+func bestResolution(height: Int, width: Int, _ pinpoints: [[Int]]) -> [Int] {
   var (best, area, waste) = (pinpoints[0], -1, Int.max)
   for candidate in pinpoints {
     let scale = min(Double(candidate[1]) / Double(width), Double(candidate[0]) / Double(height))

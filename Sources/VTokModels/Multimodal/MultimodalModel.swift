@@ -16,6 +16,9 @@ public struct MultimodalModel: Sendable {
   public let placeholder: Int
   /// Ids that end a generated text.
   public let stops: Set<Int>
+  /// The space in which features can be compared with a question, from the CLIP that the tower comes from; with it,
+  /// `run.question` must be set.
+  public var joint: JointSpace?
   let visual: any VisualFamily
 
   // MARK: Running
@@ -40,6 +43,11 @@ public struct MultimodalModel: Sendable {
   public func prompt(_ ids: [Int], _ images: [PreparedImage], run: inout Run, threads: Int = 1) throws -> TokenSequence
   {
     for image in images { try visual.check(image) }
+    if let method = run.composition.joint, joint == nil || run.question == nil {
+      throw CompressionError.unsupported(
+        method: method, found: "no companion CLIP", expected: "the CLIP that the tower comes from, and a question",
+        fix: "Name the folder of that CLIP.")
+    }
     let plan = try PromptPlan(
       ids, placeholder: placeholder, spans: images.map(visual.spans), vocabulary: language.shape.vocabulary)
     let spans = try encode(images, run: &run, threads: threads)
@@ -99,7 +107,8 @@ public struct MultimodalModel: Sendable {
       let standard = tiles.map { visual.features(of: $0.tokens) }
       let features = try visual.tower.forward(
         tiles.map(\.tokens), tiles.map(\.surroundings), run: &run,
-        standard: standard.contains { $0 == nil } ? nil : standard.map { $0! }, threads: threads)
+        standard: standard.contains { $0 == nil } ? nil : standard.map { $0! }, joint: joint,
+        threads: threads)
       let groups = visual.groups(of: image)
       let embedded = features.map { visual.connector($0, joining: groups, threads: threads) }
       run.passConnector(rows: embedded.reduce(0) { $0 + $1.count })
@@ -113,12 +122,13 @@ public struct MultimodalModel: Sendable {
   }
 
   /// Rows of every tile that enter the first block of the tower, and its features before the connector, class token
-  /// included. `[rows, width]` each
-  package func tower(_ image: PreparedImage) -> (entering: [Tensor], leaving: [Tensor]) {
+  /// included where no method drops it. `[rows, width]` each
+  package func tower(_ image: PreparedImage, run: inout Run) throws(CompressionError) -> (
+    entering: [Tensor], leaving: [Tensor]
+  ) {
     let tiles = visual.embed(image, first: 0)
-    var run = Run(.dense(shape))
-    let leaving = try! visual.tower.forward(  // no method, nothing to refuse
-      tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: nil, threads: 1)
+    let leaving = try visual.tower.forward(
+      tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: nil, joint: joint, threads: 1)
     return (tiles.map(\.tokens.x), leaving.map(\.x))
   }
 

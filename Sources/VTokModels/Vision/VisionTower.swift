@@ -132,14 +132,16 @@ public struct VisionTower: Sendable {
   /// - Parameters:
   ///   - surroundings: of every tile, for towers that need them.
   ///   - standard: what becomes of the features when no method says anything else, one reduction per tile; nil: they stay.
+  ///   - joint: the space that features share with the question, for methods that ask for it.
   public func forward(_ tiles: [TokenSequence], run: inout Run, threads: Int = 1) throws(CompressionError)
     -> [TokenSequence]
   {
-    try forward(tiles, [], run: &run, standard: nil, threads: threads)
+    try forward(tiles, [], run: &run, standard: nil, joint: nil, threads: threads)
   }
 
   func forward(
-    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: [Reduction]?, threads: Int
+    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: [Reduction]?,
+    joint: JointSpace?, threads: Int
   ) throws(CompressionError) -> [TokenSequence] {
     var tiles = tiles
     let clock = ContinuousClock()
@@ -161,6 +163,12 @@ public struct VisionTower: Sendable {
     }
     if !joined.isEmpty {
       for index in tiles.indices { tiles[index].x = Tensor(sideBySide: joined.map { states[$0]![index] }) }
+    }
+    for (method, request) in run.requests(.features) where request.joint {
+      for (index, tokens) in tiles.enumerated() {
+        run.record(
+          Recording(ids: tokens.id, joint: joint?(tokens.x)), for: method, at: .features, sequence: index)
+      }
     }
     try run.act(at: .features, on: &tiles, standard: standard)
     run.leaveTower(rows: tiles.map(\.count), seconds: start.duration(to: clock.now) / .seconds(1))
@@ -269,4 +277,22 @@ public struct VisionTower: Sendable {
       }
     }
   }
+}
+
+/// The space of CLIP's contrastive training: features of the tower through the tower's last norm and the projection, which
+/// a vision-language model leaves out.
+public struct JointSpace: Sendable {
+  let norm: LayerNorm
+  let projection: Linear
+
+  public init(norm: LayerNorm, projection: Linear) { (self.norm, self.projection) = (norm, projection) }
+
+  /// Of the whole CLIP that the tower comes from; nil if it is of another kind.
+  public init?(_ clip: CLIP) {
+    guard case .normedToken(let norm) = clip.vision.head else { return nil }
+    self.init(norm: norm, projection: clip.visualProjection)
+  }
+
+  /// x `[n, width]`, result `[n, projection]`.
+  public func callAsFunction(_ x: Tensor) -> Tensor { projection(norm(x)) }
 }
