@@ -166,10 +166,17 @@ public struct SparseVLM: Compressor {
     let (heads, rows, keys) = (attention.shape[0], attention.shape[1], attention.shape[2])
     // Per head: the rating of every visual row, added over raters.
     var ratings = Tensor(zeros: [heads, visual.count])
+    // Version 2.0 divides by what positions alone make of two rows of ones. It can be near 0, so precision follows the
+    // official code: float32 throughout.
+    let decoder = view.shape.decoder!
+    let turned = version == .plus ? visual.map { turnedOnes(tokens.position[$0], decoder) } : []
     for word in words {
       let row = tokens.id.firstIndex(of: recording.rowIDs[word])!
+      let own = turnedOnes(tokens.position[row], decoder)
       for (place, token) in visual.enumerated() {
-        let bias = version == .plus ? rotaryBias(tokens.position[row], tokens.position[token], view.shape.decoder!) : 1
+        let bias =
+          version == .plus
+          ? zip(own, turned[place]).reduce(0) { $0 + $1.0 * $1.1 } / Float(decoder.headDim).squareRoot() : 1
         for head in 0..<heads {
           ratings.values[head * visual.count + place] +=
             attention.values[(head * rows + word) * keys + columns[token]] / bias
@@ -182,10 +189,11 @@ public struct SparseVLM: Compressor {
     return ratings.gathered(chosen.sorted()).lineSum().map { $0 / divisor }
   }
 
-  /// Attention logit of two rows of ones, which their positions alone make: `2 sum cos((p - q) f) / sqrt(headDim)`.
-  private func rotaryBias(_ p: Position, _ q: Position, _ decoder: Shape.Decoder) -> Float {
-    let sum = decoder.frequencies.reduce(0.0) { $0 + 2 * cos(Double(p.t - q.t) * Double($1)) }
-    return Float(sum / Double(decoder.headDim).squareRoot())
+  /// A row of ones as rotary positions turn it. `[headDim]`
+  private func turnedOnes(_ position: Position, _ decoder: Shape.Decoder) -> [Float] {
+    let angles = decoder.frequencies.map { Double(Float(position.t) * $0) }
+    let (cosines, sines) = (angles.map { Float(cos($0)) }, angles.map { Float(sin($0)) })
+    return zip(cosines, sines).map(-) + zip(cosines, sines).map(+)
   }
 
   private func uniform(for count: Int, _ stage: Int, _ seed: UInt64) -> [Float] {
