@@ -275,7 +275,7 @@ public struct Run: Sendable {
     let seconds = start.duration(to: clock.now) / .seconds(1)
     trace.acts.append(
       Trace.Act(
-        method: name, site: site, input: sequences.reduce(0) { $0 + $1.count },
+        method: notes.variant.map { "\(name):\($0)" } ?? name, site: site, input: sequences.reduce(0) { $0 + $1.count },
         output: reduced.reduce(0) { $0 + $1.count }, seconds: seconds, notes: notes,
         origins: keepsNotes ? reduced.map(\.origin) : []))
     return reduced

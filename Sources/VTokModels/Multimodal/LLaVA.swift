@@ -10,8 +10,8 @@ struct LLaVA: VisualFamily {
   let connector: Connector
   /// Behind every row of the grid in LLaVA-NeXT; nil in LLaVA-1.5. `[1, width]`
   let newline: Tensor?
-  /// Whether the class token goes on to the language model ("full").
-  let keepsClassifier: Bool
+  /// Whether the class token stays behind ("default"; not in "full").
+  let dropsPrefix: Bool
 
   /// - Parameter checkpoint: with names as `visionLanguage` gives them.
   init(_ checkpoint: Checkpoint, shape: Shape) throws {
@@ -40,7 +40,7 @@ struct LLaVA: VisualFamily {
         file: "config.json", key: "vision_feature_select_strategy", found: "'\(strategy)'",
         expected: expected.joined(separator: " or "))
     }
-    keepsClassifier = strategy == "full"
+    dropsPrefix = strategy == "default"
   }
 
   func check(_ image: PreparedImage) throws(ModelError) {
@@ -64,7 +64,7 @@ struct LLaVA: VisualFamily {
 
   func spans(of image: PreparedImage) -> [Int] {
     let patches = tower.shape.patches
-    if newline == nil { return [patches + (keepsClassifier ? 1 : 0)] }
+    if newline == nil { return [patches + (dropsPrefix ? 0 : 1)] }
     guard let grid = grid(of: image) else { return [patches + 1] }
     return [patches + grid.visible.rows.count * (grid.visible.columns.count + 1)]
   }
@@ -73,10 +73,6 @@ struct LLaVA: VisualFamily {
     image.tiles.enumerated().map { index, tile in
       (tower.embed(tile, first: first + index * tower.shape.patches), VisionTower.Surroundings())
     }
-  }
-
-  func features(of tile: TokenSequence) -> Reduction? {
-    keepsClassifier ? nil : .keep(tile.rows(.patch), of: tile.count)
   }
 
   func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
@@ -127,16 +123,16 @@ struct LLaVA: VisualFamily {
 }
 
 /// The cells of all tiles of a LLaVA-NeXT image as one grid.
-struct AnyresGrid: Sendable {
+package struct AnyresGrid: Sendable {
   let columns: Int, side: Int
   /// Rows and columns that show the image; the rest is padding.
-  let visible: (rows: Range<Int>, columns: Range<Int>)
+  package let visible: (rows: Range<Int>, columns: Range<Int>)
 
   /// - Parameters:
   ///   - rows, columns: tiles.
   ///   - side: cells along one edge of a tile.
   ///   - width, height: of the original image, in pixels.
-  init(rows: Int, columns: Int, side: Int, width: Int, height: Int) {
+  package init(rows: Int, columns: Int, side: Int, width: Int, height: Int) {
     (self.columns, self.side) = (columns, side)
     let (high, wide) = (rows * side, columns * side)
     /// Margins around `size` cells. transformers rounds to seven decimals before it truncates; research code does not.

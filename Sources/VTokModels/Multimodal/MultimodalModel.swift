@@ -104,10 +104,8 @@ public struct MultimodalModel: Sendable {
     for (index, image) in images.enumerated() {
       run.image = index
       let tiles = visual.embed(image, first: first)
-      let standard = tiles.map { visual.features(of: $0.tokens) }
       let features = try visual.tower.forward(
-        tiles.map(\.tokens), tiles.map(\.surroundings), run: &run,
-        standard: standard.contains { $0 == nil } ? nil : standard.map { $0! }, joint: joint,
+        tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, dropsPrefix: visual.dropsPrefix, joint: joint,
         threads: threads)
       let groups = visual.groups(of: image)
       let embedded = features.map { visual.connector($0, joining: groups, threads: threads) }
@@ -128,7 +126,7 @@ public struct MultimodalModel: Sendable {
   ) {
     let tiles = visual.embed(image, first: 0)
     let leaving = try visual.tower.forward(
-      tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: nil, joint: joint, threads: 1)
+      tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, dropsPrefix: false, joint: joint, threads: 1)
     return (tiles.map(\.tokens.x), leaving.map(\.x))
   }
 

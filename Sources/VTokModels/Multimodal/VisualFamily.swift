@@ -9,18 +9,20 @@ protocol VisualFamily: Sendable {
   var connector: Connector { get }
   /// A row that the model places into its packing. `[1, width]`
   var newline: Tensor? { get }
+  /// Whether patches alone go on to the connector.
+  var dropsPrefix: Bool { get }
 
   /// Refuses what the tower cannot take.
   func check(_ image: PreparedImage) throws(ModelError)
   /// How the image lies in tiles; spans are not known yet.
   func layout(_ image: PreparedImage) -> ImageLayout
+  /// Patches of an image, all tiles together.
+  func patches(of image: PreparedImage) -> Int
   /// Tokens of every visual span when nothing is reduced.
   func spans(of image: PreparedImage) -> [Int]
   /// Every tile as it enters the tower.
   /// - Parameter first: number of the image's first patch, counted through the prompt.
   func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)]
-  /// What the model does with the features of a tile when no method does anything: it drops the class token. nil: nothing.
-  func features(of tile: TokenSequence) -> Reduction?
   /// Rows of the features that the connector joins, in the order in which their tokens go on; nil: every row alone.
   func groups(of image: PreparedImage) -> [[Int32]]?
   /// The model's own packing, one reduction per span, over the rows of all tiles and the newline behind them.
@@ -44,11 +46,10 @@ struct PositionCells: Sendable {
 
 extension VisualFamily {
   var newline: Tensor? { nil }
-  func features(of tile: TokenSequence) -> Reduction? { nil }
+  var dropsPrefix: Bool { false }
   func groups(of image: PreparedImage) -> [[Int32]]? { nil }
   func cells(of image: PreparedImage) -> PositionCells? { nil }
 
-  /// Patches of an image, all tiles together.
   func patches(of image: PreparedImage) -> Int { image.tiles.count * tower.shape.patches }
 
   /// Refuses tiles of another size than the tower was trained on.

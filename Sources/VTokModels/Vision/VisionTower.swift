@@ -131,16 +131,16 @@ public struct VisionTower: Sendable {
   /// and through the final norm.
   /// - Parameters:
   ///   - surroundings: of every tile, for towers that need them.
-  ///   - standard: what becomes of the features when no method says anything else, one reduction per tile; nil: they stay.
+  ///   - dropsPrefix: whether the model goes on with patches alone, where no method says anything else.
   ///   - joint: the space that features share with the question, for methods that ask for it.
   public func forward(_ tiles: [TokenSequence], run: inout Run, threads: Int = 1) throws(CompressionError)
     -> [TokenSequence]
   {
-    try forward(tiles, [], run: &run, standard: nil, joint: nil, threads: threads)
+    try forward(tiles, [], run: &run, dropsPrefix: false, joint: nil, threads: threads)
   }
 
   func forward(
-    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: [Reduction]?,
+    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, dropsPrefix: Bool,
     joint: JointSpace?, threads: Int
   ) throws(CompressionError) -> [TokenSequence] {
     var tiles = tiles
@@ -170,6 +170,7 @@ public struct VisionTower: Sendable {
           Recording(ids: tokens.id, joint: joint?(tokens.x)), for: method, at: .features, sequence: index)
       }
     }
+    let standard = dropsPrefix ? tiles.map { Reduction.keep($0.rows(.patch), of: $0.count) } : nil
     try run.act(at: .features, on: &tiles, standard: standard)
     run.leaveTower(rows: tiles.map(\.count), seconds: start.duration(to: clock.now) / .seconds(1))
     return tiles
