@@ -129,23 +129,33 @@ public struct VisionTower: Sendable {
 
   /// Runs the tiles of one image in lockstep as far as the features need, letting methods look and act at every site,
   /// and through the final norm.
-  /// - Parameters:
-  ///   - surroundings: of every tile, for towers that need them.
-  ///   - dropsPrefix: whether the model goes on with patches alone, where no method says anything else.
-  ///   - joint: the space that features share with the question, for methods that ask for it.
-  public func forward(_ tiles: [TokenSequence], run: inout Run, threads: Int = 1) throws(CompressionError)
-    -> [TokenSequence]
-  {
-    try forward(tiles, [], run: &run, dropsPrefix: false, joint: nil, threads: threads)
+  /// - Parameter shared: blocks that an earlier run of the same tiles has left; a dense run fills it when it is empty.
+  public func forward(
+    _ tiles: [TokenSequence], run: inout Run, shared: SharedBlocks? = nil, threads: Int = 1
+  ) throws(CompressionError) -> [TokenSequence] {
+    try forward(tiles, [], run: &run, dropsPrefix: false, joint: nil, shared: shared, threads: threads)
   }
 
+  /// - Parameters:
+  ///   - surroundings: of every tile; empty where the tower needs none.
+  ///   - dropsPrefix: whether the model goes on with patches alone, where no method says anything else.
+  ///   - joint: the space that features share with the question, for methods that ask for it.
   func forward(
     _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, dropsPrefix: Bool,
-    joint: JointSpace?, threads: Int
+    joint: JointSpace?, shared: SharedBlocks? = nil, threads: Int
   ) throws(CompressionError) -> [TokenSequence] {
-    var tiles = tiles
+    let before = shared?.start(for: run.composition)
+    var tiles = before?.tiles ?? tiles
     let clock = ContinuousClock()
     let start = clock.now
+    let processor = threadSeconds()
+    let fills = shared.map { $0.isEmpty && run.composition.methods.isEmpty } ?? false
+    var keeping = 0.0
+    func keep(_ tiles: [TokenSequence], after layer: Trace.Layer?) {
+      guard fills, let shared else { return }
+      keeping += shared.keep(
+        tiles, after: layer, processor: threadSeconds() - processor, clock: start.duration(to: clock.now) / .seconds(1))
+    }
     run.enterTower(patches: tiles.reduce(0) { $0 + $1.rows(.patch).count })
     let end = featureStates?.max() ?? blocks.count
     let joined = featureStates.map { $0.count > 1 ? $0 : [] } ?? []
@@ -153,8 +163,12 @@ public struct VisionTower: Sendable {
     if joined.contains(0) { states[0] = tiles.map(\.x) }
     if let first = blocks.first {
       let memory = TransformerBlock.Memory(rows: tiles.map(\.count).max() ?? 0, block: first, threads: threads)
-      for index in 0..<end {
-        try pass(index, &tiles, surroundings, memory, &run, threads)
+      for layer in before?.layers ?? [] { run.passBlock(layer) }
+      keep(tiles, after: nil)
+      for index in (before?.block ?? 0)..<end {
+        let layer = try pass(index, &tiles, surroundings, memory, &run, threads)
+        run.passBlock(layer)
+        keep(tiles, after: layer)
         if joined.contains(index + 1) { states[index + 1] = tiles.map(\.x) }
       }
     }
@@ -172,14 +186,16 @@ public struct VisionTower: Sendable {
     }
     let standard = dropsPrefix ? tiles.map { Reduction.keep($0.rows(.patch), of: $0.count) } : nil
     try run.act(at: .features, on: &tiles, standard: standard)
-    run.leaveTower(rows: tiles.map(\.count), seconds: start.duration(to: clock.now) / .seconds(1))
+    let seconds = start.duration(to: clock.now) / .seconds(1) - keeping
+    run.leaveTower(
+      rows: tiles.map(\.count), seconds: seconds + (before?.clock ?? 0), shared: before?.processor ?? 0)
     return tiles
   }
 
   private func pass(
     _ index: Int, _ tiles: inout [TokenSequence], _ surroundings: [Surroundings], _ memory: TransformerBlock.Memory,
     _ run: inout Run, _ threads: Int
-  ) throws(CompressionError) {
+  ) throws(CompressionError) -> Trace.Layer {
     let block = blocks[index]
     let (middle, end) = (Site.block(index, .middle), Site.block(index, .end))
     let requests = run.requests(middle) + run.requests(end)
@@ -199,7 +215,7 @@ public struct VisionTower: Sendable {
     layer.mlpRows = tiles.map(\.count)
     for position in tiles.indices { block.feedForward(&tiles[position].x, memory, threads: threads) }
     try visit(end, &tiles, tapped, next: index + 1 < blocks.count ? blocks[index + 1] : nil, &layer, &run)
-    run.passBlock(layer)
+    return layer
   }
 
   private func hasWindows(_ block: Int) -> Bool { shape.windows.map { !$0.global.contains(block) } ?? false }
