@@ -62,6 +62,15 @@ public struct Notes: Sendable {
   /// Cosine similarities `[m, k]` of the rows of a `[m, n]` and b `[k, n]`; a row of zeros has cosine 0 to all.
   public mutating func cosines(_ a: Tensor, _ b: Tensor) -> Tensor { product(normalised(a), normalised(b)) }
 
+  /// Sums over columns of `|a - b|^power`, the largest difference for power 0: a `[m, n]`, b `[k, n]`, result `[m, k]`.
+  public mutating func distances(_ a: Tensor, _ b: Tensor, power: Int32) -> Tensor {
+    precondition(a.width == b.width, "distance of rows of length \(a.width) and \(b.width)")
+    book(macs: a.rows * b.rows * a.width * max(1, Int(power)))
+    return Tensor(shape: [a.rows, b.rows]) {
+      vtok_exact_distances(a.values, a.rows, b.values, b.rows, a.width, power, $0)
+    }
+  }
+
   /// Every row divided by its length; rows of zeros stay and are counted.
   public mutating func normalised(_ x: Tensor) -> Tensor {
     Tensor(shape: x.shape) { zeroRows += vtok_exact_normalise(x.values, x.rows, x.width, $0) }

@@ -1,4 +1,3 @@
-import CVTokKernels
 import VTokCore
 import VTokTensor
 
@@ -74,13 +73,8 @@ public struct DART: Compressor {
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     let positions = PositionRule(cut: .original, decode: .next)
     if stage == .embeddings { return Plan(act: [.layer(0)], positions: positions) }
-    guard let decoder = model.decoder, layer < decoder.layers else {
-      throw .unsupported(
-        method: Self.name, found: model.decoder.map { "\($0.layers) language layers" } ?? "no language model",
-        expected: "more than \(layer) language layers", fix: "Choose a smaller layer or another model.")
-    }
-    return Plan(
-      record: [.layer(layer): Request(keys: true, finalNorm: true)], act: [.layer(layer)], positions: positions)
+    let site = try model.innerLayer(layer, for: Self.name)
+    return Plan(record: [site: Request(keys: true, finalNorm: true)], act: [site], positions: positions)
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
@@ -89,12 +83,12 @@ public struct DART: Compressor {
     let tokens = view.sequences[0]
     let (hidden, strength): (Tensor, [Float])
     if stage == .embeddings {
-      (hidden, strength) = (tokens.x, Self.absoluteSums(tokens.x))
+      (hidden, strength) = (tokens.x, Self.absoluteSums(tokens.x, notes: &notes))
     } else {
       let recording = view.recording(site)
       let columns = try recording.columns(of: tokens)
       hidden = recording.finalNorm!.gathered(columns)
-      strength = Self.absoluteSums(ZeroTPrune.sideBySide(recording.keys!).gathered(columns))
+      strength = Self.absoluteSums(ZeroTPrune.sideBySide(recording.keys!).gathered(columns), notes: &notes)
     }
     let visual = view.visual(tokens)
     let text = view.text(tokens)
@@ -161,9 +155,8 @@ public struct DART: Compressor {
   }
 
   /// Sum of absolute values of every row. `[n]`
-  private static func absoluteSums(_ x: Tensor) -> [Float] {
-    let zeros = [Float](repeating: 0, count: x.width)
-    return Tensor(shape: [x.rows]) { vtok_exact_distances(x.values, x.rows, zeros, 1, x.width, 1, $0) }.values
+  private static func absoluteSums(_ x: Tensor, notes: inout Notes) -> [Float] {
+    notes.distances(x, Tensor(zeros: [1, x.width]), power: 1).values
   }
 
   /// The order in which CPython iterates the copy of a set into which `values` were put one by one: slots of an
