@@ -2,7 +2,7 @@
 public struct Trace: Sendable {
   /// One block or layer, over the sequences (tiles) that passed it.
   public struct Layer: Sendable, Equatable {
-    /// Rows entering attention and rows entering the MLP, per sequence.
+    /// Rows entering attention and rows entering the MLP, per sequence, or per window where attention stays inside windows.
     public var rows: [Int], mlpRows: [Int]
     /// Keys attended, per sequence (rows of the tower, cache length in a decoder).
     public var keys: [Int]

@@ -133,15 +133,16 @@ public struct VisionTower: Sendable {
   public func forward(
     _ tiles: [TokenSequence], run: inout Run, shared: SharedBlocks? = nil, threads: Int = 1
   ) throws(CompressionError) -> [TokenSequence] {
-    try forward(tiles, [], run: &run, dropsPrefix: false, joint: nil, shared: shared, threads: threads)
+    try forward(tiles, [], run: &run, standard: { _ in nil }, joint: nil, shared: shared, threads: threads)
   }
 
   /// - Parameters:
   ///   - surroundings: of every tile; empty where the tower needs none.
-  ///   - dropsPrefix: whether the model goes on with patches alone, where no method says anything else.
+  ///   - standard: what becomes of the features of a tile, as methods left it inside the tower, when no method says anything
+  ///     else; nil: they stay.
   ///   - joint: the space that features share with the question, for methods that ask for it.
   func forward(
-    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, dropsPrefix: Bool,
+    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: (TokenSequence) -> Reduction?,
     joint: JointSpace?, shared: SharedBlocks? = nil, threads: Int
   ) throws(CompressionError) -> [TokenSequence] {
     let before = shared?.start(for: run.composition)
@@ -184,8 +185,8 @@ public struct VisionTower: Sendable {
           Recording(ids: tokens.id, joint: joint?(tokens.x)), for: method, at: .features, sequence: index)
       }
     }
-    let standard = dropsPrefix ? tiles.map { Reduction.keep($0.rows(.patch), of: $0.count) } : nil
-    try run.act(at: .features, on: &tiles, standard: standard)
+    let kept = tiles.compactMap(standard)
+    try run.act(at: .features, on: &tiles, standard: kept.count == tiles.count ? kept : nil)
     let seconds = start.duration(to: clock.now) / .seconds(1) - keeping
     run.leaveTower(
       rows: tiles.map(\.count), seconds: seconds + (before?.clock ?? 0), shared: before?.processor ?? 0)
@@ -199,7 +200,8 @@ public struct VisionTower: Sendable {
     let block = blocks[index]
     let (middle, end) = (Site.block(index, .middle), Site.block(index, .end))
     let requests = run.requests(middle) + run.requests(end)
-    var layer = Trace.Layer(rows: tiles.map(\.count))
+    let windows = hasWindows(index) ? surroundings.flatMap { $0.windows.map(\.count) } : []
+    var layer = Trace.Layer(rows: windows.isEmpty ? tiles.map(\.count) : windows)
     var tapped: [(ids: [Int32], rows: [Int], TransformerBlock.Tapped)] = []
     for position in tiles.indices {
       let tokens = tiles[position]
