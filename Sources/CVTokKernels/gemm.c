@@ -15,6 +15,7 @@
 // A panel holds WIDTH * VECTORS columns of the result; a tile is TILE tokens of it, kept in TILE * VECTORS registers.
 #if defined(__x86_64__)
 #define FUSED(a, b, c) __builtin_elementwise_fma(a, b, c)
+#define HALVES
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4"), min_vector_width(512))), apply_to = function)
 #define LEVEL v4
 #define WIDTH 16
@@ -29,6 +30,7 @@
 #define TILE 6
 #include "gemm_level.h"
 #pragma clang attribute pop
+#undef HALVES
 #undef FUSED
 #define FUSED(a, b, c) ((a) * (b) + (c))
 #define LEVEL base

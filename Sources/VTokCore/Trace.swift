@@ -46,6 +46,8 @@ public struct Trace: Sendable {
   public internal(set) var acts: [Act] = []
   /// Seconds in the tower (embedding, blocks, head), acts not included.
   public var towerSeconds = 0.0
+  /// Processor seconds of blocks that a dense run of the same image passed for this one; `towerSeconds` counts them too.
+  public internal(set) var sharedSeconds = 0.0
 
   /// Seconds spent in methods.
   public var selectionSeconds: Double { acts.reduce(0) { $0 + $1.seconds } }

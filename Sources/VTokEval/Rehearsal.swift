@@ -53,18 +53,49 @@ public enum Rehearsal {
     _ methods: [any Compressor], of model: ModelOutline, prompt: Prompt = Prompt(), seed: UInt64 = 0,
     isSharp: Bool = false
   ) throws -> Trace {
-    guard let geometry = model.geometry, let decoder = model.shape.decoder else {
+    guard let geometry = model.geometry else {
       return try trace(methods, on: model.shape, seed: seed, isSharp: isSharp)
     }
-    var run = Run(try Composition(methods, for: model.shape), seed: seed, rehearsing: true)
+    let image = try model.prepared(prompt.picture)
+    // The one text token before the picture, the rest behind it, and the markers of the model.
+    var text = geometry.markers(of: image)
+    text[0] += 1
+    text[text.count - 1] += prompt.text - 1
+    let ids = text.enumerated().flatMap { index, count in
+      (index == 0 ? [] : [-1]) + [Int](repeating: 0, count: count)
+    }
+    return try trace(
+      methods, of: model.shape, geometry, [image], ids: ids, placeholder: -1, newTokens: prompt.newTokens, seed: seed,
+      isSharp: isSharp)
+  }
+
+  /// A prompt as `MultimodalModel` takes it, for the same trace without its weights.
+  /// - Parameter newTokens: at least 1.
+  /// - Throws: `CompressionError`, `ModelError` as a real run would.
+  /// - Precondition: the model is a vision-language model, and the images are prepared for it.
+  public static func trace(
+    _ methods: [any Compressor], of model: ModelOutline, ids: [Int], placeholder: Int, images: [PreparedImage],
+    newTokens: Int, seed: UInt64 = 0
+  ) throws -> Trace {
+    guard let geometry = model.geometry else { preconditionFailure("a tower has no prompt") }
+    return try trace(
+      methods, of: model.shape, geometry, images, ids: ids, placeholder: placeholder, newTokens: newTokens, seed: seed,
+      isSharp: false)
+  }
+
+  private static func trace(
+    _ methods: [any Compressor], of shape: Shape, _ geometry: any VisualGeometry, _ images: [PreparedImage],
+    ids: [Int], placeholder: Int, newTokens: Int, seed: UInt64, isSharp: Bool
+  ) throws -> Trace {
+    let decoder = shape.decoder!
+    var run = Run(try Composition(methods, for: shape), seed: seed, rehearsing: true)
     var noise = Noise(seed: seed, isSharp: isSharp)
     if run.composition.joint != nil { run.question = noise.values([1, Noise.joint]) }
-    let image = try model.prepared(prompt.picture)
-    let grid = geometry.grid(of: image)
-    let tower = geometry.tower.on(rows: grid.rows, columns: grid.columns)
     let newline = geometry.hasNewline ? noise.values([1, decoder.width]) : nil
-    let spans = try geometry.encode([image], newline: newline, run: &run) {
+    let spans = try geometry.encode(images, newline: newline, run: &run) {
       image, first, run throws(CompressionError) in
+      let grid = geometry.grid(of: image)
+      let tower = geometry.tower.on(rows: grid.rows, columns: grid.columns)
       let tiles = image.tiles.indices.map { index in
         let patches = (geometry.order(of: image) ?? Array(0..<tower.patches)).map { first + index * tower.patches + $0 }
         return noise.tile(tower, patches: patches)
@@ -73,17 +104,11 @@ public enum Rehearsal {
     } connector: { tile, groups in
       noise.connect(tile, groups, width: decoder.width)
     }
-    // The one text token before the picture, the rest behind it, and the markers of the model.
-    var text = geometry.markers(of: image)
-    text[0] += 1
-    text[text.count - 1] += prompt.text - 1
-    let ids = text.enumerated().flatMap { index, count in
-      (index == 0 ? [] : [-1]) + [Int](repeating: 0, count: count)
-    }
-    let plan = try PromptPlan(ids, placeholder: -1, spans: [geometry.spans(of: image)], vocabulary: decoder.vocabulary)
-    let tokens = geometry.assemble(plan, spans, [image], run: &run) { noise.values([$0.count, decoder.width]) }
+    let plan = try PromptPlan(
+      ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: decoder.vocabulary)
+    let tokens = geometry.assemble(plan, spans, images, run: &run) { noise.values([$0.count, decoder.width]) }
     var language = LanguageRehearsal(decoder, noise)
-    try language.generate(from: tokens, count: prompt.newTokens, run: &run)
+    try language.generate(from: tokens, count: newTokens, run: &run)
     return run.trace
   }
 

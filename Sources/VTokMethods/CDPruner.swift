@@ -77,35 +77,41 @@ public struct CDPruner: Compressor {
   {
     if site == .layer(0) { return [fromPrompt(view, notes: &notes)] }
     let tiles = Tiles(view)
-    let total = view.sequences.reduce(0) { $0 + $1.count }
-    let count = perTile ?? budget.tokens(of: total) / view.sequences.count
-    var relevance = try view.sequences.indices.map { tile throws(CompressionError) in
-      let (recording, tokens) = (view.recording(.features, tile), view.sequences[tile])
-      let joint = recording.joint!.gathered(try recording.columns(of: tokens))
-      return Self.relevance(joint, to: view.question!, notes: &notes).map { -$0 }
+    let patches = view.sequences.map { $0.rows(.patch) }
+    let count = perTile ?? budget.tokens(of: patches.reduce(0) { $0 + $1.count }) / patches.count
+    var relevance: [[Float]] = []
+    for (tile, tokens) in view.sequences.enumerated() {
+      let recording = view.recording(.features, tile)
+      let columns = try recording.columns(of: tokens)
+      let joint = recording.joint!.gathered(patches[tile].map { columns[$0] })
+      relevance.append(Self.relevance(joint, to: view.question!, notes: &notes).map { -$0 })
     }
     let all = relevance.flatMap { $0 }
     let (low, high) = (all.min()!, all.max()!)
     relevance = relevance.map { $0.map { high > low ? ($0 - low + 1e-6) / (high - low) : 1 } }
-    var chosen: [[Int]] = []
-    for (tokens, weights) in zip(view.sequences, relevance) {
-      guard count >= 1, count <= tokens.count else { throw tooMany(count, of: tokens.count) }
-      let similarity = notes.cosines(tokens.x, tokens.x)
-      chosen.append(
-        Self.select(Self.weighted(similarity, by: weights), count, relevance: weights, notes: &notes).sorted())
+    var chosen: [[Int]] = []  // [tile][patch]
+    for (tile, weights) in relevance.enumerated() {
+      guard count >= 1, count <= weights.count else { throw tooMany(count, of: weights.count) }
+      let x = view.sequences[tile].x.gathered(patches[tile])
+      let kernel = Self.weighted(notes.cosines(x, x), by: weights)
+      chosen.append(Self.select(kernel, count, relevance: weights, notes: &notes).sorted())
     }
     notes.keep("relevance", tiles.order.flatMap { relevance[$0] })
     notes.keep("selected", tiles.order.flatMap { tile in chosen[tile].map { Float($0) } })
-    let first = tiles.thumbnail.map { tile in chosen[tile].map { tiles.source(tile, $0) } } ?? []
+    let kept = chosen.indices.map { tile in chosen[tile].map { patches[tile][$0] } }
+    let first = tiles.thumbnail.map { tile in
+      let other = view.sequences[tile].id.indices.filter { !patches[tile].contains($0) }
+      return (other + kept[tile]).sorted().map { tiles.source(tile, $0) }
+    }
     let cells = tiles.tiles.enumerated().flatMap { place, tile in
-      chosen[tile].map { row in
+      kept[tile].map { row in
         (
           rank: tiles.grid!.rank(tile: place, cell: tiles.cell(row, of: view.sequences[tile])),
           source: tiles.source(tile, row)
         )
       }
     }
-    return [.keep(first + cells.sorted { $0.rank < $1.rank }.map(\.source), of: tiles.count)]
+    return [.keep((first ?? []) + cells.sorted { $0.rank < $1.rank }.map(\.source), of: tiles.count)]
   }
 
   /// Mean cosine of every row of x `[n, width]` to the rows of `texts`. `[n]`

@@ -53,18 +53,19 @@ public struct HiRED: Compressor {
     let order = tiles.order
     if tiles.grid == nil, view.shape.layout == .anyres { return nil }
     let last = Site.block(view.shape.tower!.featureBlock, .end)
+    let patches = view.sequences[order[0]].rows(.patch)  // alike in all tiles
+    let size = patches.count
     var strength: [[Float]] = []  // [partition][token], late attention
     for tile in order {
-      let (recording, tokens) = (view.recording(last, tile), view.sequences[tile])
-      strength.append(try recording.summed(recording.attention!, at: Array(0..<tokens.count), of: tokens))
+      let recording = view.recording(last, tile)
+      strength.append(try recording.summed(recording.attention!, at: patches, of: view.sequences[tile]))
     }
-    let size = strength[0].count
     let total = budget.tokens(of: order.count * size, .towardZero)
     if total >= order.count * size { return nil }  // a rate of 1 switches the method off
     var budgets = [total]
     if let grid = tiles.grid {
       let (recording, thumbnail) = (view.recording(.block(0, .end), order[0]), view.sequences[order[0]])
-      let early = try recording.summed(recording.attention!, at: Array(0..<size), of: thumbnail)
+      let early = try recording.summed(recording.attention!, at: patches, of: thumbnail)
       let full = min(Int(Double(total) * alpha), size)
       let rest = min(total - full, tiles.tiles.count * size)
       budgets = [full] + (try shares(of: rest, early, grid, notes: &notes))
@@ -72,7 +73,9 @@ public struct HiRED: Compressor {
     let chosen = zip(strength, budgets).map { notes.top($0, $1).sorted() }
     notes.keep("mask", chosen.flatMap { rows in Self.mask(rows, of: size) })
     notes.keep("per_partition_kept", chosen.map { Float($0.count) })
-    let kept = pack(chosen, tiles, order)
+    let other = view.sequences[order[0]].id.indices.filter { !patches.contains($0) }
+    let first = (other + chosen[0].map { patches[$0] }).sorted().map { tiles.source(order[0], $0) }
+    let kept = first + pack(chosen.dropFirst(), tiles)
     guard !kept.isEmpty else {
       throw .unreachable(
         method: Self.name, asked: "\(total) of \(order.count * size) tokens", reachable: "one token of the image",
@@ -107,21 +110,20 @@ public struct HiRED: Compressor {
     return weights.map { min(Int($0 / sum * Float(rest)), early.count) }
   }
 
-  /// Phase 3: thumbnail tokens, then tile tokens in raster order without padding. Source indices.
-  private func pack(_ chosen: [[Int]], _ tiles: Tiles, _ order: [Int]) -> [Int] {
-    let first = chosen[0].map { tiles.source(order[0], $0) }
-    guard let grid = tiles.grid else { return first }
+  /// Phase 3: tile tokens in raster order without padding. Source indices.
+  private func pack(_ chosen: ArraySlice<[Int]>, _ tiles: Tiles) -> [Int] {
+    guard let grid = tiles.grid else { return [] }
     let laid = mode == .official ? TileGrid(rows: grid.columns, columns: grid.rows, side: grid.side) : grid
     let valid = laid.valid(width: tiles.width, height: tiles.height)
     var cells: [(rank: Int, source: Int)] = []
-    for (tile, rows) in chosen.dropFirst().enumerated() {
+    for (tile, rows) in chosen.enumerated() {
       for cell in rows {
         let place = laid.place(tile: tile, cell: cell)
         guard valid.rows.contains(place.row), valid.columns.contains(place.column) else { continue }
-        cells.append((laid.rank(tile: tile, cell: cell), tiles.source(order[tile + 1], cell)))
+        cells.append((laid.rank(tile: tile, cell: cell), tiles.source(tiles.tiles[tile], cell)))
       }
     }
-    return first + cells.sorted { $0.rank < $1.rank }.map(\.source)
+    return cells.sorted { $0.rank < $1.rank }.map(\.source)
   }
 
   private static func mask(_ rows: [Int], of count: Int) -> [Float] {

@@ -77,7 +77,7 @@ public struct MustDrop: Compressor {
       try options.take(
         "individual", default: Double(target.thresholds.individual), in: 0...1, "attention of each word (same)"))
     layers = try options.layers(
-      "layers", default: [3, 7, 11, 15], "first layer of every stage, counted from 0")
+      "layers", default: [3, 7, 11, 15], "first layer of every stage, counted from 0")!
     let isOn = try options.take("vision", default: true, "merge windows and mark key tokens in the tower")
     var settings = Vision()
     settings.window = try options.take("window", default: settings.window, in: 2...100, "edge of a window in patches")!
@@ -182,18 +182,18 @@ public struct MustDrop: Compressor {
     }
   }
 
-  /// All patches of all tiles in their order; the ones that the class token attends to most are key tokens.
+  /// All rows of all tiles in their order; the patches that the class token attends to most are key tokens.
   private mutating func markKeys(_ view: borrowing View, notes: inout Notes) throws(CompressionError) -> [Reduction] {
     let tiles = Tiles(view)
+    let last = Site.block(view.shape.tower!.featureBlock, .end)
     var marked: [Int] = []
     var kept: [Int] = []
     for tile in tiles.order {
-      let (recording, tokens) = (
-        view.recording(.block(view.shape.tower!.featureBlock, .end), tile), view.sequences[tile]
-      )
-      let scores = try recording.summed(recording.probe!, at: Array(0..<tokens.count), of: tokens)
-      let count = Int((vision!.keys * Double(tokens.count)).rounded(.up))
-      marked += notes.top(scores, count).map { kept.count + $0 }
+      let (recording, tokens) = (view.recording(last, tile), view.sequences[tile])
+      let patches = tokens.rows(.patch)
+      let scores = try recording.summed(recording.probe!, at: patches, of: tokens)
+      let count = Int((vision!.keys * Double(patches.count)).rounded(.up))
+      marked += notes.top(scores, count).map { kept.count + patches[$0] }
       kept += tokens.id.indices.map { tiles.source(tile, $0) }
     }
     keys.append(marked)

@@ -9,55 +9,29 @@ import VTokTensor
 public struct PyramidDrop: Compressor {
   public static let name = "pyramiddrop"
   public static let summary =
-    "keep ever fewer visual tokens in stages, by the last prompt token's attention in the next layer (PyramidDrop, CVPR "
-    + "2025, arXiv 2410.17247)"
+    "keep ever fewer tokens in stages, by the last prompt token (PyramidDrop, CVPR 2025, arXiv 2410.17247)"
   public static let remarks = [
     "The official code cannot serve models with grouped query attention; here every query head reads its own key head.",
     "Several images share one budget.",
     "Default stages are quarters of the depth: layers 8, 16 and 24 of 32, as published.",
   ]
 
-  public enum Amount: Sendable, Equatable {
-    /// Of the visual tokens received, at every stage.
-    case ratios([Double])
-    /// At the last stage; the others in between keep equal shares.
-    case budget(Budget)
-  }
-
   let layers: [Int]?
-  let amount: Amount
+  let amount: StageAmount
   /// Visual tokens at the first stage.
   private var received: Int?
 
   /// - Parameters:
   ///   - layers: the first layer of every stage, counted from 0; nil: quarters of the depth.
   ///   - amount: what every stage keeps.
-  public init(layers: [Int]? = nil, amount: Amount = .ratios([0.5, 0.25, 0.125])) {
+  public init(layers: [Int]? = nil, amount: StageAmount = .ratios([0.5, 0.25, 0.125])) {
     (self.layers, self.amount) = (layers, amount)
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    let expected = "whole numbers from 1 on, ascending"
-    let layers = try options.list("layers", expected, "first layer of every stage, counted from 0 (default: quarters)")
-    if let layers, zip([0] + layers, layers).contains(where: { $0 >= $1 || $1 != $1.rounded() }) {
-      throw options.invalid("layers", "\(layers)", expected)
-    }
-    let shares = "one share in 0...1 per stage, none above the one before"
-    let ratios = try options.list("ratios", shares, "share of all visual tokens that every stage keeps")
-    if let ratios,
-      zip([1] + ratios, ratios).contains(where: { $0 < $1 || $1 < 0 }) || layers?.count ?? 3 != ratios.count
-    {
-      throw options.invalid("ratios", "\(ratios)", shares)
-    }
-    self.layers = layers?.map { Int($0) }
-    if let ratios {
-      amount = .ratios(ratios)
-    } else if let budget = try options.budget("visual tokens kept by the last stage; the others in equal steps") {
-      amount = .budget(budget)
-    } else {
-      let count = layers?.count ?? 3
-      amount = .ratios((1...count).reduce(into: []) { ratios, _ in ratios.append((ratios.last ?? 1) / 2) })
-    }
+    layers = try options.layers(
+      "layers", default: nil, "first layer of every stage, counted from 0 (default: quarters)")
+    amount = try options.amount(ofStages: layers?.count ?? 3, published: [0.5, 0.25, 0.125])
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
@@ -80,12 +54,7 @@ public struct PyramidDrop: Compressor {
     received = count
     let stages = stages(of: try view.shape.decoder(for: Self.name).layers)
     guard let stage = stages.firstIndex(where: { .layer($0) == site }) else { return nil }
-    let keep: Int
-    switch amount {
-    case .ratios(let ratios): keep = Int(Double(count) * ratios[stage])  // truncated, as published
-    case .budget(let budget):
-      keep = Schedule.geometric(from: count, to: min(budget.tokens(of: count), count), steps: stages.count)[stage]
-    }
+    let keep = amount.tokens(after: stage, of: stages.count, received: count)
     let recording = view.recording(site)
     let columns = try recording.columns(of: tokens)
     let scores = recording.probe!.headMean(at: visual.map { columns[$0] }).values

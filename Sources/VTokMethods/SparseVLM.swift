@@ -75,7 +75,7 @@ public struct SparseVLM: Compressor {
   public init(_ options: inout Options) throws(OptionError) {
     let version = try options.take("version", default: Version.recycling, "recycling of dropped tokens, or SparseVLM+")
     let target = try options.take("target", default: Target.tokens192, "published budget, on average of 576 tokens")
-    let layers = try options.layers("layers", default: [3, 7, 16], "first layer of every stage, counted from 0")
+    let layers = try options.layers("layers", default: [3, 7, 16], "first layer of every stage, counted from 0")!
     let expected = "one whole number per stage, none above the one before"
     let counts = try options.list("counts", expected, "visual tokens kept by every stage (default: by target)")
     if let counts,
@@ -164,15 +164,14 @@ public struct SparseVLM: Compressor {
     let words = recording.rowIDs.indices.filter { raters.contains(recording.rowIDs[$0]) }
     let attention = recording.attention!  // [heads, text, keys]
     let (heads, rows, keys) = (attention.shape[0], attention.shape[1], attention.shape[2])
-    // Per head: the rating of every visual row, added over raters.
-    var ratings = Tensor(zeros: [heads, visual.count])
+    var ratings = Tensor(zeros: [heads, visual.count])  // added over raters
     for word in words {
       let row = tokens.id.firstIndex(of: recording.rowIDs[word])!
-      for (place, token) in visual.enumerated() {
-        let bias = version == .plus ? rotaryBias(tokens.position[row], tokens.position[token], view.shape.decoder!) : 1
-        for head in 0..<heads {
-          ratings.values[head * visual.count + place] +=
-            attention.values[(head * rows + word) * keys + columns[token]] / bias
+      let bias = version == .plus ? positionBias(row, visual, tokens, view.shape.decoder!) : nil
+      for head in 0..<heads {
+        for (place, token) in visual.enumerated() {
+          let value = attention.values[(head * rows + word) * keys + columns[token]]
+          ratings.values[head * visual.count + place] += value / (bias?[place] ?? 1)
         }
       }
     }
@@ -182,10 +181,19 @@ public struct SparseVLM: Compressor {
     return ratings.gathered(chosen.sorted()).lineSum().map { $0 / divisor }
   }
 
-  /// Attention logit of two rows of ones, which their positions alone make: `2 sum cos((p - q) f) / sqrt(headDim)`.
-  private func rotaryBias(_ p: Position, _ q: Position, _ decoder: Shape.Decoder) -> Float {
-    let sum = decoder.frequencies.reduce(0.0) { $0 + 2 * cos(Double(p.t - q.t) * Double($1)) }
-    return Float(sum / Double(decoder.headDim).squareRoot())
+  /// What positions alone make of the attention of a row of ones to others. Version 2.0 divides by it. It can be near 0,
+  /// where its last bits count: they are those of matrix products with fused multiply-adds, as the official code has them.
+  private func positionBias(_ row: Int, _ others: [Int], _ tokens: TokenSequence, _ decoder: Shape.Decoder) -> [Float] {
+    func turnedOnes(_ row: Int) -> [Float] {
+      let angles = decoder.frequencies.map { Double(Float(tokens.position[row].t) * $0) }
+      let (cosines, sines) = (angles.map { Float(cos($0)) }, angles.map { Float(sin($0)) })
+      return zip(cosines, sines).map(-) + zip(cosines, sines).map(+)
+    }
+    let query = turnedOnes(row)
+    return others.map { other in
+      zip(query, turnedOnes(other)).reduce(Float(0)) { $0.addingProduct($1.0, $1.1) }
+        / Float(decoder.headDim).squareRoot()
+    }
   }
 
   private func uniform(for count: Int, _ stage: Int, _ seed: UInt64) -> [Float] {

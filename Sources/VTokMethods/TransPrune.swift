@@ -24,37 +24,30 @@ public struct TransPrune: Compressor {
   ]
 
   let layers: [Int], accumulated: [Int]
-  let ratios: [Double]
+  let amount: StageAmount
   /// Visual tokens at the first stage.
   private var received: Int?
 
   /// - Parameters:
   ///   - layers: the first layer of every stage, counted from 0 (behind layer l counted from 1, as published).
-  ///   - ratios: share of the visual tokens received that every stage keeps.
+  ///   - amount: what every stage keeps.
   ///   - accumulated: layers whose transition counts, numbered alike; nil: from the first stage to the last.
   public init(
-    layers: [Int] = [7, 9, 12], ratios: [Double] = [0.875, 0.625, 0.125], accumulated: [Int]? = nil
+    layers: [Int] = [7, 9, 12], amount: StageAmount = .ratios([0.875, 0.625, 0.125]), accumulated: [Int]? = nil
   ) {
-    precondition(layers.count == ratios.count && !layers.isEmpty)
-    (self.layers, self.ratios, self.accumulated) = (layers, ratios, accumulated ?? Array(layers[0]...layers.last!))
+    (self.layers, self.amount) = (layers, amount)
+    self.accumulated = accumulated ?? Array(layers[0]...layers.last!)
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    let stages = try options.layers("layers", default: [7, 9, 12], "first layer of every stage, counted from 0")
-    let shares = "one share in 0...1 per stage, none above the one before"
-    let ratios = try options.list(
-      "ratios", shares, "share of all visual tokens that every stage keeps (default: 0.875/0.625/0.125)")
-    if ratios?.count ?? 3 != stages.count
-      || zip([1] + (ratios ?? []), ratios ?? []).contains(where: { $0 < $1 || $1 < 0 })
-    {
-      throw options.invalid("ratios", "\(ratios ?? [])", shares)
+    let layers = try options.layers("layers", default: [7, 9, 12], "first layer of every stage, counted from 0")!
+    let about = "layers whose transition counts, numbered alike (default: from the first stage to the last)"
+    let accumulated = try options.layers("accumulate", default: nil, about)
+    let amount = try options.amount(ofStages: layers.count, published: [0.875, 0.625, 0.125])
+    if let first = accumulated?.first, first > layers[0] {
+      throw options.invalid("accumulate", "\(first)", "a first layer not behind the first stage")
     }
-    let accumulated = try options.layers(
-      "accumulate", default: Array(stages[0]...stages.last!), "layers whose transition counts, numbered alike")
-    self.init(layers: stages, ratios: ratios ?? [0.875, 0.625, 0.125], accumulated: accumulated)
-    if self.accumulated[0] > self.layers[0] {
-      throw options.invalid("accumulate", "\(self.accumulated)", "a layer not behind the first stage")
-    }
+    self.init(layers: layers, amount: amount, accumulated: accumulated)
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
@@ -99,8 +92,8 @@ public struct TransPrune: Compressor {
     notes.keep("ttv_normalised", changed.map { Float($0) })
     notes.keep("iga_normalised", asked.map { Float($0) })
     notes.keep("score", scores)
-    let keep = min(Int(Double(total) * ratios[stage]), visual.count)
-    return [.keep(notes.top(scores, keep).map { visual[$0] }, among: visual, of: tokens.count)]
+    let keep = amount.tokens(after: stage, of: layers.count, received: total)
+    return [.keep(notes.top(scores, min(keep, visual.count)).map { visual[$0] }, among: visual, of: tokens.count)]
   }
 
   /// Token transition variation of one branch: how its output compares with its input in size, weighted by a softmax over

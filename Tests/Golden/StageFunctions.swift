@@ -17,7 +17,7 @@ let stageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]]
     let config = inputs.config
     let layers = config["layers_1based"]!.ints!  // behind layer l counted from 1 is before layer l counted from 0
     let method = TransPrune(
-      layers: layers, ratios: config["keep_ratio_of_original"]!.doubles!,
+      layers: layers, amount: .ratios(config["keep_ratio_of_original"]!.doubles!),
       accumulated: config["accumulate_layers_1based"]!.ints!)
     let result = try LanguageCase(inputs).run([method])
     var outputs = result.outputs
@@ -52,6 +52,42 @@ let stageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]]
       "token_size": GoldenValue(stacking: tiles.map { row($0.mass) }),
       "source_map": GoldenValue(stacking: tiles.map { sourceMatrix($0, prefix: 1, columns: batch.shape[1]) }),
       "window_similarity_recomputed": GoldenValue(stacking: windows.map { row($0.similarity) }),
+    ]
+  },
+
+  // A CLIP tower run to its end, as a vision-language model's that takes the features before the last block.
+  "mustdrop.vision_stage": { inputs in
+    let config = inputs.config
+    let model = try VisionModel.load(
+      Checkpoint(file: inputs.file(config["weights_file"]!.string!), config: config["model"]!))
+    let tower = model.tower.shape
+    let feature = tower.blocks - 2
+    let shape = Shape(
+      tower: Shape.Tower(
+        blocks: tower.blocks, featureBlock: feature, width: tower.width, heads: tower.heads, ffn: tower.ffn, prefix: 1,
+        hasClassifier: true, rows: tower.rows, columns: tower.columns, patch: tower.patch),
+      decoder: Stage.shape(.single).decoder, layout: .single)
+    var vision = MustDrop.Vision()
+    vision.window = config["window"]!.int!
+    vision.similarity = Float(config["threshold"]!.double!)
+    vision.keys = config["key_rate"]!.double!
+    let probe = Probe()
+    let method = MustDrop(vision: vision, global: 0, individual: 0, layers: [1])
+    var run = Run(try Composition([method, probe], for: shape), keepingNotes: true)
+    let entering = model.tower.embed(try pixels(inputs)[0])
+    var tiles = try model.tower.forward([entering], run: &run)
+    let hidden = probe.box.seen.withLock { $0 }
+    tiles[0].apply(.keep(tiles[0].rows(.patch), of: tiles[0].count))
+    run.images = [Stage.image(side: tower.rows)]
+    run.image = 0
+    _ = try run.pack(tiles, standard: [.keep(Array(0..<tiles[0].count), of: tiles[0].count)])
+    let features = hidden["hidden.\(feature + 1)"]!
+    let keys = run.trace.acts.last!.notes.kept["key_index"]!
+    let counts = [entering.count] + (1...tower.blocks).map { hidden["hidden.\($0)"]!.rows }
+    return [
+      "image_features": GoldenValue(features.gathered(Array(1..<features.rows))),
+      "key_index": GoldenValue(keys, [keys.count]), "hidden_after_merge": GoldenValue(hidden["hidden.1"]!),
+      "num_tokens_per_layer": GoldenValue(counts, [counts.count]),
     ]
   },
 

@@ -192,6 +192,42 @@ import VTokTensor
     }
   }
 
+  /// Tokens do not feel their company, the threads, or how the weights lie in memory.
+  @Test(arguments: [(1, 37), (3, 64), (13, 130), (65, 1000), (600, 70)]) func productsKeepTheirBits(n: Int, rows: Int) {
+    let columns = 389
+    var generator = SeededGenerator(seed: UInt64(n))
+    func noise(_ count: Int) -> [Float] { (0..<count).map { _ in Float(Float16(generator.normal())) } }
+    let stored = Weight(Tensor(noise(rows * columns), shape: [rows, columns]))
+    let halves = Box((0..<rows).flatMap { stored.row($0).map { Float16($0).bitPattern } })
+    let half = Weight(
+      rows: rows, columns: columns, type: .f16, base: UnsafeRawPointer(halves.pointer), owner: halves)
+    let x = Tensor(noise(n * columns), shape: [n, columns])
+    func product(_ weight: Weight, _ range: Range<Int>, threads: Int) -> [Float] {
+      let x = x.gathered(Array(range))
+      return Tensor(shape: [range.count, rows]) {
+        weight.multiply(x.values, range.count, columns, into: $0, rows, threads: threads)
+      }.values
+    }
+    let whole = product(stored.packed, 0..<n, threads: 1)
+    for threads in [1, 2, 5] {
+      #expect(product(stored.packed, 0..<n, threads: threads) == whole)
+      if n > 4 {
+        #expect(product(stored, 0..<n, threads: threads) == whole)
+        #expect(product(half, 0..<n, threads: threads) == whole)
+      }
+    }
+    #expect(product(stored.packed, n - 1..<n, threads: 1) == Array(whole.suffix(rows)), "alone as in company")
+    #expect(stored.packed.tensor == stored.tensor)
+    for (index, value) in product(half, 0..<n, threads: 2).enumerated() {
+      let exact = zip(x.row(index / rows), stored.row(index % rows)).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+      #expect(abs(Double(value) - exact) < 5e-4)
+    }
+    // Added to what is there.
+    var sum = [Float](repeating: 1, count: n * rows)
+    stored.packed.multiply(x.values, n, columns, accumulate: true, into: &sum, rows)
+    for (a, b) in zip(sum, whole) { #expect(abs(a - b - 1) < 1e-4) }
+  }
+
   @Test func randomSamplesAreDistinctAndRepeatable() {
     var a = SeededGenerator(seed: 5)
     var b = SeededGenerator(seed: 5)

@@ -136,16 +136,16 @@ struct LLaVAGeometry: VisualGeometry {
 }
 
 /// The cells of all tiles of a LLaVA-NeXT image as one grid.
-struct AnyresGrid: Sendable {
+package struct AnyresGrid: Sendable {
   let columns: Int, side: Int
   /// Rows and columns that show the image; the rest is padding.
-  let visible: (rows: Range<Int>, columns: Range<Int>)
+  package let visible: (rows: Range<Int>, columns: Range<Int>)
 
   /// - Parameters:
   ///   - rows, columns: tiles.
   ///   - side: cells along one edge of a tile.
   ///   - width, height: of the original image, in pixels.
-  init(rows: Int, columns: Int, side: Int, width: Int, height: Int) {
+  package init(rows: Int, columns: Int, side: Int, width: Int, height: Int) {
     (self.columns, self.side) = (columns, side)
     let (high, wide) = (rows * side, columns * side)
     /// Margins around `size` cells. transformers rounds to seven decimals before it truncates; research code does not.
@@ -161,7 +161,7 @@ struct AnyresGrid: Sendable {
   }
 
   /// Raster order of a cell among the visible ones; nil in the padding.
-  func place(tile: Int, cell: Int) -> Int? {
+  package func place(tile: Int, cell: Int) -> Int? {
     let row = tile / columns * side + cell / side
     let column = tile % columns * side + cell % side
     guard visible.rows.contains(row), visible.columns.contains(column) else { return nil }
