@@ -13,6 +13,8 @@ public struct Notes: Sendable {
   public private(set) var kept: [String: [Float]] = [:]
   /// Rows of zeros met by `cosines`: their similarity counts as 0.
   public private(set) var zeroRows = 0
+  /// Which form of itself a method ran, where the model decides; results name it behind the method, `downsample:pool`.
+  public var variant: String?
   private let wanted: Bool
 
   /// - Parameter keeping: whether `keep` stores intermediates.

@@ -29,6 +29,12 @@ public struct Composition: Sendable {
 
   /// Tower attention adds log(mass) per key.
   public var massBias: Bool { plans.contains { $0.massBias == true } }
+  /// The first vision block at which a method looks or acts; nil when none does in the tower.
+  public var firstBlock: Int? {
+    plans.flatMap { Array($0.record.keys) + Array($0.act) }.compactMap { site in
+      if case .block(let index, _) = site { index } else { nil }
+    }.min()
+  }
   /// The image is shrunk to at most so many patches.
   public var patches: Int? { plans.compactMap(\.patches).min() }
   /// The last rule in the list governs decoding. Renumbering the three axes of M-RoPE is defined nowhere: positions stay
@@ -275,7 +281,7 @@ public struct Run: Sendable {
     let seconds = start.duration(to: clock.now) / .seconds(1)
     trace.acts.append(
       Trace.Act(
-        method: name, site: site, input: sequences.reduce(0) { $0 + $1.count },
+        method: notes.variant.map { "\(name):\($0)" } ?? name, site: site, input: sequences.reduce(0) { $0 + $1.count },
         output: reduced.reduce(0) { $0 + $1.count }, seconds: seconds, notes: notes,
         origins: keepsNotes ? reduced.map(\.origin) : []))
     return reduced
@@ -291,7 +297,9 @@ public struct Run: Sendable {
   /// - Parameters:
   ///   - rows: rows of every sequence that left the tower.
   ///   - seconds: the whole passage, methods included; what they took is subtracted.
-  public mutating func leaveTower(rows: [Int], seconds: Double) {
+  ///   - shared: processor seconds of blocks that another run has passed for this one.
+  public mutating func leaveTower(rows: [Int], seconds: Double, shared: Double = 0) {
+    trace.sharedSeconds += shared
     trace.towerOutput += rows
     trace.towerSeconds += seconds - (trace.selectionSeconds - selectionBefore)
   }

@@ -2,7 +2,7 @@
 public struct Trace: Sendable {
   /// One block or layer, over the sequences (tiles) that passed it.
   public struct Layer: Sendable, Equatable {
-    /// Rows entering attention and rows entering the MLP, per sequence.
+    /// Rows entering attention and rows entering the MLP, per sequence, or per window where attention stays inside windows.
     public var rows: [Int], mlpRows: [Int]
     /// Keys attended, per sequence (rows of the tower, cache length in a decoder).
     public var keys: [Int]
@@ -46,6 +46,8 @@ public struct Trace: Sendable {
   public internal(set) var acts: [Act] = []
   /// Seconds in the tower (embedding, blocks, head), acts not included.
   public var towerSeconds = 0.0
+  /// Processor seconds of blocks that a dense run of the same image passed for this one; `towerSeconds` counts them too.
+  public internal(set) var sharedSeconds = 0.0
 
   /// Seconds spent in methods.
   public var selectionSeconds: Double { acts.reduce(0) { $0 + $1.seconds } }

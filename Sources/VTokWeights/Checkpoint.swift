@@ -70,6 +70,16 @@ public struct Checkpoint: Sendable {
     }
   }
 
+  /// Another text file of the folder, nil if there is none.
+  public func text(_ file: String) throws(WeightError) -> String? {
+    guard let path = path(file) else { return nil }
+    do {
+      return try MappedFile(path: path).withBytes { String(decoding: $0, as: UTF8.self) }
+    } catch  where error.kind == .missingFile {
+      return nil
+    }
+  }
+
   /// Path of a file of the folder, whether it is there or not; nil for an embedded model.
   public func path(_ file: String) -> String? { store.directory.map { $0 + "/" + file } }
 

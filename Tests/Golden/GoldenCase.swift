@@ -2,7 +2,8 @@ import Foundation
 import Testing
 import VTok
 
-/// One manifest (`vtok-golden/1`): a function of the official code, its inputs, and the outputs it gave.
+/// One manifest: a function of the official code, its inputs, and the outputs it gave; tensors of a file
+/// (`vtok-golden/1`), or plain `rows` (`vtok-golden-table/1`).
 struct GoldenCase: Sendable, CustomTestStringConvertible {
   let path: String
   let function: String, method: String, name: String
@@ -36,11 +37,12 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
 
   /// Compares what the function produced by the manifest's own rules.
   func compare(_ outputs: [String: GoldenValue]) throws -> (failures: [String], maxAbsError: Double) {
+    if let rows = manifest["rows"]?.array { return (compare(outputs["rows"]?.rows ?? [], with: rows), 0) }
     var failures: [String] = []
     var worst = 0.0
     guard let expected = manifest["outputs"]?.object else { return (["the manifest has no outputs"], 0) }
     let file = try Safetensors(path: folder + "/" + (manifest["file"]?.string ?? ""))
-    for (name, rule) in expected where rule["informational"]?.bool != true {
+    for (name, rule) in expected where rule["informational"]?.bool != true && name != Self.informational {
       guard let found = outputs[name] else {
         failures.append("\(name): not produced")
         continue
@@ -63,6 +65,25 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
       if let first { failures.append("\(name): \(first)") }
     }
     return (failures, worst)
+  }
+
+  /// Information only, says the goldens' page; their manifests do not.
+  private static let informational = "pixel_values_torchvision"
+
+  /// Everything a row expects. Where the official code refuses (`error`), ours has to as well, in its own words.
+  private func compare(_ found: [JSON], with expected: [JSON]) -> [String] {
+    guard found.count == expected.count else { return ["\(found.count) rows, expected \(expected.count)"] }
+    func differences(_ found: JSON?, _ expected: JSON, _ path: String) -> [String] {
+      guard let members = expected.object else {
+        // By their bytes: strings that are equal only canonically are different texts.
+        let (a, b) = (found?.text() ?? "nothing", expected.text())
+        return a.utf8.elementsEqual(b.utf8) ? [] : ["\(path): \(a), expected \(b)"]
+      }
+      return members.flatMap { key, value in
+        key == "error" && found?[key] != nil ? [] : differences(found?[key], value, "\(path).\(key)")
+      }
+    }
+    return expected.indices.flatMap { differences(found[$0], expected[$0], "row \($0)") }
   }
 }
 
@@ -92,7 +113,10 @@ struct Inputs {
 struct GoldenValue {
   let doubles: [Double]
   let shape: [Int]
+  /// Of a table.
+  var rows: [JSON] = []
 
+  init(rows: [JSON]) { (self.rows, doubles, shape) = (rows, [], []) }
   init(_ tensor: Tensor) { (doubles, shape) = (tensor.values.map(Double.init), tensor.shape) }
   init(_ values: [Float], _ shape: [Int]) { (doubles, self.shape) = (values.map(Double.init), shape) }
   init(_ values: [Int], _ shape: [Int]) { (doubles, self.shape) = (values.map(Double.init), shape) }

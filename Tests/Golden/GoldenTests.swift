@@ -7,7 +7,7 @@ import VTok
 let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] =
   [
     imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions, compressorFunctions,
-    languageFunctions, multimodalFunctions, stageFunctions, cacheFunctions,
+    multimodalFunctions, textFunctions, processorFunctions, languageFunctions, stageFunctions, cacheFunctions,
   ]
   .reduce(into: [:]) { $0.merge($1) { $1 } }
 

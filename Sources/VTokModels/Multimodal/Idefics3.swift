@@ -9,6 +9,7 @@ import VTokWeights
 struct Idefics3: VisualFamily {
   let tower: VisionTower
   let connector: Connector
+  let geometry: any VisualGeometry
 
   /// - Parameter checkpoint: with names as `visionLanguage` gives them.
   init(_ checkpoint: Checkpoint, shape: Shape) throws {
@@ -26,28 +27,10 @@ struct Idefics3: VisualFamily {
     self.tower = VisionTower(
       embedding: embedding, blocks: blocks, finalNorm: try view.norm("post_layernorm", tower.width, epsilon: epsilon),
       shape: tower)
+    geometry = Idefics3Geometry(tower: tower)
     connector = Connector(
       first: try checkpoint["projector"].linear("proj", [shape.decoder!.width, tower.fuse * tower.width]))
   }
-
-  func check(_ image: PreparedImage) throws(ModelError) {
-    try checkTiles(image)
-    let tiles = image.rows * image.columns
-    guard image.tiles.count == 1 + tiles, image.visible?.allSatisfy({ $0.width > 0 && $0.height > 0 }) ?? true else {
-      throw .input(
-        what: "image", found: "\(image.tiles.count) tiles",
-        expected: "\(1 + tiles) that show something, the whole image last",
-        fix: "Prepare the image with the processor of this model.")
-    }
-  }
-
-  func layout(_ image: PreparedImage) -> ImageLayout {
-    ImageLayout(
-      tileRows: image.rows, tileColumns: image.columns, side: tower.shape.rows, thumbnail: image.tiles.count - 1,
-      width: image.original.width, height: image.original.height, spans: [])
-  }
-
-  func spans(of image: PreparedImage) -> [Int] { image.tiles.map { _ in tower.shape.patches / tower.shape.fuse } }
 
   func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
     image.tiles.enumerated().map { index, tile in
@@ -79,11 +62,41 @@ struct Idefics3: VisualFamily {
       return (1..<full).prefix { Float($0) / Float(full) <= place }.count
     }
   }
+}
+
+/// Every tile is a span, the whole image the last one.
+struct Idefics3Geometry: VisualGeometry {
+  package let tower: Shape.Tower
+
+  package func check(_ image: PreparedImage) throws(ModelError) {
+    try checkTiles(image)
+    let tiles = image.rows * image.columns
+    guard image.tiles.count == 1 + tiles, image.visible?.allSatisfy({ $0.width > 0 && $0.height > 0 }) ?? true else {
+      throw .input(
+        what: "image", found: "\(image.tiles.count) tiles",
+        expected: "\(1 + tiles) that show something, the whole image last",
+        fix: "Prepare the image with the processor of this model.")
+    }
+  }
+
+  package func layout(_ image: PreparedImage) -> ImageLayout {
+    ImageLayout(
+      tileRows: image.rows, tileColumns: image.columns, side: tower.rows, thumbnail: image.tiles.count - 1,
+      width: image.original.width, height: image.original.height, spans: [])
+  }
+
+  package func spans(of image: PreparedImage) -> [Int] { image.tiles.map { _ in tower.patches / tower.fuse } }
+
+  /// `<fake_token_around_image><row_1_col_1>` before a tile, a line break where a row begins, `<global-img>` in place of
+  /// the number before the whole image, and one more `<fake_token_around_image>` behind it.
+  package func markers(of image: PreparedImage) -> [Int] {
+    image.tiles.indices.map { $0 > 0 && $0 % image.columns == 0 ? 3 : 2 } + [1]
+  }
 
   /// Squares row by row; inside a square row by row too.
-  func groups(of image: PreparedImage) -> [[Int32]]? {
-    let (columns, edge) = (tower.shape.columns, Int(Double(tower.shape.fuse).squareRoot()))
-    return (0..<tower.shape.rows / edge).flatMap { row in
+  package func groups(of image: PreparedImage) -> [[Int32]]? {
+    let (columns, edge) = (tower.columns, Int(Double(tower.fuse).squareRoot()))
+    return (0..<tower.rows / edge).flatMap { row in
       (0..<columns / edge).map { column in
         (0..<edge).flatMap { y in
           (0..<edge).map { x in Int32((row * edge + y) * columns + column * edge + x) }
@@ -92,7 +105,7 @@ struct Idefics3: VisualFamily {
     }
   }
 
-  func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
+  package func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
     let count = tiles.reduce(0) { $0 + $1.count }
     var start = 0
     return tiles.map { tile in

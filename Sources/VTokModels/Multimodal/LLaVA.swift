@@ -10,8 +10,7 @@ struct LLaVA: VisualFamily {
   let connector: Connector
   /// Behind every row of the grid in LLaVA-NeXT; nil in LLaVA-1.5. `[1, width]`
   let newline: Tensor?
-  /// Whether the class token goes on to the language model ("full").
-  let keepsClassifier: Bool
+  let geometry: any VisualGeometry
 
   /// - Parameter checkpoint: with names as `visionLanguage` gives them.
   init(_ checkpoint: Checkpoint, shape: Shape) throws {
@@ -40,33 +39,7 @@ struct LLaVA: VisualFamily {
         file: "config.json", key: "vision_feature_select_strategy", found: "'\(strategy)'",
         expected: expected.joined(separator: " or "))
     }
-    keepsClassifier = strategy == "full"
-  }
-
-  func check(_ image: PreparedImage) throws(ModelError) {
-    try checkTiles(image)
-    let tiles = image.rows * image.columns
-    let isRight = newline == nil ? image.tiles.count == 1 : image.tiles.count == 1 + tiles
-    guard isRight else {
-      throw .input(
-        what: "image", found: "\(image.tiles.count) tiles",
-        expected: newline == nil ? "1" : "\(1 + tiles), thumbnail included",
-        fix: "Prepare the image with the processor of this model.")
-    }
-  }
-
-  func layout(_ image: PreparedImage) -> ImageLayout {
-    let isNext = newline != nil
-    return ImageLayout(
-      tileRows: isNext ? image.rows : 1, tileColumns: isNext ? image.columns : 1, side: tower.shape.rows,
-      thumbnail: isNext ? 0 : nil, width: image.original.width, height: image.original.height, spans: [])
-  }
-
-  func spans(of image: PreparedImage) -> [Int] {
-    let patches = tower.shape.patches
-    if newline == nil { return [patches + (keepsClassifier ? 1 : 0)] }
-    guard let grid = grid(of: image) else { return [patches + 1] }
-    return [patches + grid.visible.rows.count * (grid.visible.columns.count + 1)]
+    geometry = LLaVAGeometry(shape, config: config)
   }
 
   func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
@@ -74,22 +47,58 @@ struct LLaVA: VisualFamily {
       (tower.embed(tile, first: first + index * tower.shape.patches), VisionTower.Surroundings())
     }
   }
+}
 
-  func features(of tile: TokenSequence) -> Reduction? {
+/// The thumbnail first, then the tiles of the grid, each row of cells ended by a newline; LLaVA-1.5 has one tile.
+struct LLaVAGeometry: VisualGeometry {
+  package let tower: Shape.Tower, hasNewline: Bool
+  /// Whether the class token goes on to the language model ("full").
+  let keepsClassifier: Bool
+
+  init(_ shape: Shape, config: JSON) {
+    (tower, hasNewline) = (shape.tower!, shape.layout == .anyres)
+    keepsClassifier = config["vision_feature_select_strategy"]?.string == "full"
+  }
+
+  package func check(_ image: PreparedImage) throws(ModelError) {
+    try checkTiles(image)
+    let tiles = image.rows * image.columns
+    guard image.tiles.count == (hasNewline ? 1 + tiles : 1) else {
+      throw .input(
+        what: "image", found: "\(image.tiles.count) tiles",
+        expected: hasNewline ? "\(1 + tiles), thumbnail included" : "1",
+        fix: "Prepare the image with the processor of this model.")
+    }
+  }
+
+  package func layout(_ image: PreparedImage) -> ImageLayout {
+    ImageLayout(
+      tileRows: hasNewline ? image.rows : 1, tileColumns: hasNewline ? image.columns : 1, side: tower.rows,
+      thumbnail: hasNewline ? 0 : nil, width: image.original.width, height: image.original.height, spans: [])
+  }
+
+  package func spans(of image: PreparedImage) -> [Int] {
+    let patches = tower.patches
+    if !hasNewline { return [patches + (keepsClassifier ? 1 : 0)] }
+    guard let grid = anyresGrid(of: image) else { return [patches + 1] }
+    return [patches + grid.visible.rows.count * (grid.visible.columns.count + 1)]
+  }
+
+  package func features(of tile: TokenSequence) -> Reduction? {
     keepsClassifier ? nil : .keep(tile.rows(.patch), of: tile.count)
   }
 
-  func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
+  package func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
     let rows = tiles.map(\.count)
     let starts = rows.indices.map { rows[..<$0].reduce(0, +) }
     let count = rows.reduce(0, +)
-    guard newline != nil else { return [.keep(Array(0..<count), of: count)] }
-    let patches = tower.shape.patches
+    guard hasNewline else { return [.keep(Array(0..<count), of: count)] }
+    let patches = tower.patches
     let isComplete = tiles.allSatisfy { tile in
-      tile.count == patches && tile.id.enumerated().allSatisfy { Int($1) == $0 + tower.shape.prefix }
+      tile.count == patches && tile.id.enumerated().allSatisfy { Int($1) == $0 + tower.prefix }
     }
     let thumbnail = Array(0..<rows[0])
-    guard let grid = grid(of: image) else {
+    guard let grid = anyresGrid(of: image) else {
       return [.keep(isComplete ? thumbnail + [count] : thumbnail, of: count + 1)]
     }
     var placed: [(place: Int, source: Int)] = []  // places count through the visible grid
@@ -117,26 +126,26 @@ struct LLaVA: VisualFamily {
     return [.keep(thumbnail + lines, of: count + 1)]
   }
 
-  private func grid(of image: PreparedImage) -> AnyresGrid? {
+  private func anyresGrid(of image: PreparedImage) -> AnyresGrid? {
     image.tiles.count == 1
       ? nil
       : AnyresGrid(
-        rows: image.rows, columns: image.columns, side: tower.shape.rows, width: image.original.width,
+        rows: image.rows, columns: image.columns, side: tower.rows, width: image.original.width,
         height: image.original.height)
   }
 }
 
 /// The cells of all tiles of a LLaVA-NeXT image as one grid.
-struct AnyresGrid: Sendable {
+package struct AnyresGrid: Sendable {
   let columns: Int, side: Int
   /// Rows and columns that show the image; the rest is padding.
-  let visible: (rows: Range<Int>, columns: Range<Int>)
+  package let visible: (rows: Range<Int>, columns: Range<Int>)
 
   /// - Parameters:
   ///   - rows, columns: tiles.
   ///   - side: cells along one edge of a tile.
   ///   - width, height: of the original image, in pixels.
-  init(rows: Int, columns: Int, side: Int, width: Int, height: Int) {
+  package init(rows: Int, columns: Int, side: Int, width: Int, height: Int) {
     (self.columns, self.side) = (columns, side)
     let (high, wide) = (rows * side, columns * side)
     /// Margins around `size` cells. transformers rounds to seven decimals before it truncates; research code does not.
@@ -152,7 +161,7 @@ struct AnyresGrid: Sendable {
   }
 
   /// Raster order of a cell among the visible ones; nil in the padding.
-  func place(tile: Int, cell: Int) -> Int? {
+  package func place(tile: Int, cell: Int) -> Int? {
     let row = tile / columns * side + cell / side
     let column = tile % columns * side + cell % side
     guard visible.rows.contains(row), visible.columns.contains(column) else { return nil }

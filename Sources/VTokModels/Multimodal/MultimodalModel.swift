@@ -20,6 +20,7 @@ public struct MultimodalModel: Sendable {
   /// `run.question` must be set.
   public var joint: JointSpace?
   let visual: any VisualFamily
+  private var geometry: any VisualGeometry { visual.geometry }
 
   // MARK: Running
 
@@ -42,54 +43,16 @@ public struct MultimodalModel: Sendable {
   /// spans of every image are in `run.images`.
   public func prompt(_ ids: [Int], _ images: [PreparedImage], run: inout Run, threads: Int = 1) throws -> TokenSequence
   {
-    for image in images { try visual.check(image) }
+    for image in images { try geometry.check(image) }
     if let method = run.composition.joint, joint == nil || run.question == nil {
       throw CompressionError.unsupported(
         method: method, found: "no companion CLIP", expected: "the CLIP that the tower comes from, and a question",
         fix: "Name the folder of that CLIP.")
     }
     let plan = try PromptPlan(
-      ids, placeholder: placeholder, spans: images.map(visual.spans), vocabulary: language.shape.vocabulary)
+      ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: language.shape.vocabulary)
     let spans = try encode(images, run: &run, threads: threads)
-    var prompt: TokenSequence?
-    var positions: [Position] = []
-    var next = 0  // position of the next text token
-    var ranges = images.map { _ in [Range<Int32>]() }
-    var first = 0
-    let firstPatches = images.map { image in
-      defer { first += visual.patches(of: image) }
-      return first
-    }
-    for piece in plan.pieces {
-      var entries: TokenSequence
-      switch piece {
-      case .text(let range):
-        let embedded = try language.embeddings(of: Array(ids[range]))
-        entries = TokenSequence(
-          x: embedded, kind: range.map { _ in .text }, origin: Origin(range.map { _ in nil }))
-        positions += (0..<range.count).map { Position(next + $0) }
-        next += range.count
-      case .span(let image, let index):
-        entries = spans[image][index]
-        let start = Int32(positions.count)
-        ranges[image].append(start..<start + Int32(entries.count))
-        if let cells = visual.cells(of: images[image]) {
-          positions += (0..<entries.count).map { row in
-            let anchor = Int(entries.origin.patches[entries.origin.range(row).lowerBound])
-            return cells.position(ofPatch: anchor - firstPatches[image], from: next)
-          }
-          next += max(cells.rows, cells.columns)
-        } else {
-          positions += (0..<entries.count).map { Position(next + $0) }
-          next += entries.count
-        }
-      }
-      if prompt == nil { prompt = entries } else { prompt!.append(entries) }
-    }
-    prompt!.restart(at: positions)
-    run.images = zip(images, ranges).map { visual.layout($0).with(spans: $1) }
-    run.image = nil
-    return prompt!
+    return try geometry.assemble(plan, spans, images, run: &run) { try language.embeddings(of: Array(ids[$0])) }
   }
 
   /// The visual spans of every image, packed: embeddings of the language model, with origins counted through all images.
@@ -98,27 +61,15 @@ public struct MultimodalModel: Sendable {
   public func encode(_ images: [PreparedImage], run: inout Run, threads: Int = 1) throws(CompressionError)
     -> [[TokenSequence]]
   {
-    run.images = images.map(visual.layout)
-    var spans: [[TokenSequence]] = []
-    var first = 0
-    for (index, image) in images.enumerated() {
-      run.image = index
+    try geometry.encode(images, newline: visual.newline, run: &run) {
+      image, first, run throws(CompressionError) in
       let tiles = visual.embed(image, first: first)
-      let standard = tiles.map { visual.features(of: $0.tokens) }
-      let features = try visual.tower.forward(
-        tiles.map(\.tokens), tiles.map(\.surroundings), run: &run,
-        standard: standard.contains { $0 == nil } ? nil : standard.map { $0! }, joint: joint,
-        threads: threads)
-      let groups = visual.groups(of: image)
-      let embedded = features.map { visual.connector($0, joining: groups, threads: threads) }
-      run.passConnector(rows: embedded.reduce(0) { $0 + $1.count })
-      let newline = visual.newline.map { TokenSequence(x: $0, kind: [.newline], origin: Origin([nil])) }
-      spans.append(
-        try run.pack(
-          embedded, newline: newline, standard: visual.packing(embedded, of: image, first: first)))
-      first += visual.patches(of: image)
+      return try visual.tower.forward(
+        tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: geometry.features,
+        joint: joint, threads: threads)
+    } connector: { tile, groups in
+      visual.connector(tile, joining: groups, threads: threads)
     }
-    return spans
   }
 
   /// Rows of every tile that enter the first block of the tower, and its features before the connector, class token
@@ -128,15 +79,15 @@ public struct MultimodalModel: Sendable {
   ) {
     let tiles = visual.embed(image, first: 0)
     let leaving = try visual.tower.forward(
-      tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: nil, joint: joint, threads: 1)
+      tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: { _ in nil }, joint: joint, threads: 1)
     return (tiles.map(\.tokens.x), leaving.map(\.x))
   }
 
   /// Tokens of every visual span of an image when nothing is reduced.
   /// - Throws: `ModelError.input` if the image was not prepared for this model.
   public func spans(of image: PreparedImage) throws(ModelError) -> [Int] {
-    try visual.check(image)
-    return visual.spans(of: image)
+    try geometry.check(image)
+    return geometry.spans(of: image)
   }
 
   // MARK: Loading

@@ -1,19 +1,19 @@
 /// Where the visual spans of a prompt lie among its text.
-struct PromptPlan: Sendable, Equatable {
-  enum Piece: Sendable, Equatable {
+package struct PromptPlan: Sendable, Equatable {
+  package enum Piece: Sendable, Equatable {
     case text(Range<Int>)
     /// Span `index` of image `image`.
     case span(image: Int, index: Int)
   }
 
-  let pieces: [Piece]
+  package let pieces: [Piece]
 
   /// - Parameters:
   ///   - ids: the prompt. Every span is one placeholder, or as many as it has tokens when nothing is reduced.
   ///   - placeholder: id that stands for an image; need not be in the vocabulary.
   ///   - spans: tokens of every span of every image.
   /// - Throws: `ModelError.input` if placeholders and images do not match, or an id is outside the vocabulary.
-  init(_ ids: [Int], placeholder: Int, spans: [[Int]], vocabulary: Int) throws(ModelError) {
+  package init(_ ids: [Int], placeholder: Int, spans: [[Int]], vocabulary: Int) throws(ModelError) {
     guard !ids.isEmpty else {
       throw .input(what: "prompt", found: "no token", expected: "at least one", fix: "Give a text or an image.")
     }

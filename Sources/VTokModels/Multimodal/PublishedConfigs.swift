@@ -4,6 +4,11 @@ import VTokWeights
 /// Vision-language models whose cost can be asked for by name: what their `config.json` says beyond the defaults of
 /// their class, read by the same code as a downloaded file.
 enum PublishedConfigs {
+  /// `preprocessor_config.json` of the Qwens; the others have the defaults of their processors.
+  static func processor(_ name: String) -> JSON? {
+    name.hasPrefix("qwen") ? ["min_pixels": 3136, "max_pixels": 12_845_056] : nil
+  }
+
   static let all: [(name: String, config: JSON)] = [
     ("llava-1.5-7b", llava(vicuna7B)), ("llava-1.5-13b", llava(vicuna13B)),
     ("llava-next-7b", next(vicuna7B)), ("llava-next-13b", next(vicuna13B)),
@@ -83,14 +88,16 @@ enum PublishedConfigs {
     "image_size": 512, "patch_size": 16,
   ]
 
-  private static func qwen2(_ text: JSON) -> JSON {
-    ["model_type": "qwen2_vl", "text_config": text, "rope_scaling": threeAxes]
-  }
+  /// The text keys stand at the top of these files.
+  private static func qwen2(_ text: JSON) -> JSON { qwen("qwen2_vl", text, vision: [:]) }
   private static func qwen25(_ text: JSON, towerFFN: Int = 3420) -> JSON {
-    [
-      "model_type": "qwen2_5_vl", "text_config": text, "rope_scaling": threeAxes,
-      "vision_config": ["intermediate_size": JSON(towerFFN)],
-    ]
+    qwen("qwen2_5_vl", text, vision: ["intermediate_size": JSON(towerFFN)])
   }
-  private static let threeAxes: JSON = ["type": "mrope", "mrope_section": [16, 24, 24]]
+  private static func qwen(_ type: String, _ text: JSON, vision: JSON) -> JSON {
+    var config = text.object!
+    config["model_type"] = JSON(type)
+    config["vision_config"] = vision
+    config["rope_scaling"] = ["type": "mrope", "mrope_section": [16, 24, 24]]
+    return .object(config)
+  }
 }

@@ -16,8 +16,8 @@ import VTokWeights
 struct QwenVL: VisualFamily {
   let tower: VisionTower
   let connector: Connector
-  /// Patches along one edge of a cell.
-  let edge: Int
+  let grid: QwenVLGeometry
+  var geometry: any VisualGeometry { grid }
   /// Of the tower's rotary positions, a quarter of a head each for rows and columns. `[headDim / 4]`
   let frequencies: [Float]
 
@@ -56,7 +56,7 @@ struct QwenVL: VisualFamily {
       patch: tower.patch, projection: Linear(weight: kernel.packed, bias: nil), prefix: [], positions: nil,
       norm: nil)
     self.tower = VisionTower(embedding: embedding, blocks: blocks, finalNorm: nil, shape: tower)
-    edge = Int(Double(tower.fuse).squareRoot())
+    grid = QwenVLGeometry(tower: tower)
     let (joined, merger) = (tower.fuse * width, view["merger"])
     connector = Connector(
       norm: try norm("ln_q", in: merger), first: try merger.linear("mlp.0", [joined, joined]),
@@ -65,8 +65,35 @@ struct QwenVL: VisualFamily {
     frequencies = (0..<quarter).map { powf(10000, -Float(2 * $0) / Float(2 * quarter)) }
   }
 
-  func check(_ image: PreparedImage) throws(ModelError) {
-    let area = 3 * tower.shape.frames * tower.shape.patch * tower.shape.patch
+  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
+    let x = tower.embedding.projection(image.tiles[0])
+    let places = (0..<x.rows).map { grid.place(ofRow: $0, in: image) }
+    var tokens = TokenSequence(
+      x: x, kind: places.map { _ in .patch }, origin: Origin(places.map { first + $0.row * image.columns + $0.column }))
+    let order = grid.rows(of: image)
+    if order != Array(0..<x.rows) { tokens.apply(.keep(order, of: x.rows)) }
+    var start = 0
+    let ranges = grid.windows(of: image).map { window in
+      defer { start += window.count * tower.shape.fuse }
+      return start..<start + window.count * tower.shape.fuse
+    }
+    let rotation = Rotary(
+      order.map { Position(t: 0, h: Int32(places[$0].row), w: Int32(places[$0].column)) },
+      frequencies: frequencies + frequencies, sections: [0, frequencies.count, frequencies.count])
+    return [(tokens, VisionTower.Surroundings(rotation: rotation, windows: ranges))]
+  }
+}
+
+/// One tile of any grid, its patches cell by cell, cells of one window together.
+struct QwenVLGeometry: VisualGeometry {
+  package let tower: Shape.Tower
+  /// Patches along one edge of a cell.
+  let edge: Int
+
+  init(tower: Shape.Tower) { (self.tower, edge) = (tower, Int(Double(tower.fuse).squareRoot())) }
+
+  package func check(_ image: PreparedImage) throws(ModelError) {
+    let area = 3 * tower.frames * tower.patch * tower.patch
     let (rows, columns) = (image.rows, image.columns)
     guard rows > 0, columns > 0, rows % edge == 0, columns % edge == 0, image.tiles.count == 1,
       image.tiles[0].shape == [rows * columns, area]
@@ -79,47 +106,24 @@ struct QwenVL: VisualFamily {
   }
 
   /// Every patch is a tile of its own, because the grid need not be square.
-  func layout(_ image: PreparedImage) -> ImageLayout {
+  package func layout(_ image: PreparedImage) -> ImageLayout {
     ImageLayout(
       tileRows: image.rows, tileColumns: image.columns, side: 1, thumbnail: nil, width: image.original.width,
       height: image.original.height, spans: [])
   }
 
-  func patches(of image: PreparedImage) -> Int { image.rows * image.columns }
-  func spans(of image: PreparedImage) -> [Int] { [image.rows * image.columns / tower.shape.fuse] }
-  func cells(of image: PreparedImage) -> PositionCells? {
+  package func grid(of image: PreparedImage) -> (rows: Int, columns: Int) { (image.rows, image.columns) }
+  package func spans(of image: PreparedImage) -> [Int] { [image.rows * image.columns / tower.fuse] }
+  /// `<|vision_start|>` and `<|vision_end|>`.
+  package func markers(of image: PreparedImage) -> [Int] { [1, 1] }
+  package func cells(of image: PreparedImage) -> PositionCells? {
     PositionCells(rows: image.rows / edge, columns: image.columns / edge, edge: edge)
   }
 
-  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
-    let x = tower.embedding.projection(image.tiles[0])
-    let windows = windows(rows: image.rows / edge, columns: image.columns / edge)
-    // Cells in the processor's order, row by row, their patches behind each other.
-    let columns = image.columns / edge
-    let places = (0..<x.rows).map { index in
-      let (cell, inner) = (index / tower.shape.fuse, index % tower.shape.fuse)
-      return (row: cell / columns * edge + inner / edge, column: cell % columns * edge + inner % edge)
-    }
-    var tokens = TokenSequence(
-      x: x, kind: places.map { _ in .patch }, origin: Origin(places.map { first + $0.row * image.columns + $0.column }))
-    let order = windows.flatMap { window in
-      window.flatMap { cell in (0..<tower.shape.fuse).map { cell * tower.shape.fuse + $0 } }
-    }
-    if order != Array(0..<x.rows) { tokens.apply(.keep(order, of: x.rows)) }
-    var start = 0
-    let ranges = windows.map { window in
-      defer { start += window.count * tower.shape.fuse }
-      return start..<start + window.count * tower.shape.fuse
-    }
-    let rotation = Rotary(
-      order.map { Position(t: 0, h: Int32(places[$0].row), w: Int32(places[$0].column)) },
-      frequencies: frequencies + frequencies, sections: [0, frequencies.count, frequencies.count])
-    return [(tokens, VisionTower.Surroundings(rotation: rotation, windows: ranges))]
-  }
-
   /// Cells of every window, windows row by row and ragged at the borders; one window of all without.
-  private func windows(rows: Int, columns: Int) -> [[Int]] {
-    guard let side = tower.shape.windows.map({ $0.side / edge }) else { return [Array(0..<rows * columns)] }
+  func windows(of image: PreparedImage) -> [[Int]] {
+    let (rows, columns) = (image.rows / edge, image.columns / edge)
+    guard let side = tower.windows.map({ $0.side / edge }) else { return [Array(0..<rows * columns)] }
     return stride(from: 0, to: rows, by: side).flatMap { top in
       stride(from: 0, to: columns, by: side).map { left in
         (top..<min(top + side, rows)).flatMap { row in
@@ -129,16 +133,36 @@ struct QwenVL: VisualFamily {
     }
   }
 
+  /// The processor's rows in the order in which they enter the tower: window by window.
+  func rows(of image: PreparedImage) -> [Int] {
+    windows(of: image).flatMap { window in
+      window.flatMap { cell in (0..<tower.fuse).map { cell * tower.fuse + $0 } }
+    }
+  }
+
+  /// Where a row of the processor lies: cells row by row, their patches behind each other.
+  func place(ofRow index: Int, in image: PreparedImage) -> (row: Int, column: Int) {
+    let (cell, inner, columns) = (index / tower.fuse, index % tower.fuse, image.columns / edge)
+    return (cell / columns * edge + inner / edge, cell % columns * edge + inner % edge)
+  }
+
+  package func order(of image: PreparedImage) -> [Int]? {
+    rows(of: image).map { row in
+      let place = place(ofRow: row, in: image)
+      return place.row * image.columns + place.column
+    }
+  }
+
   /// Back from window order: the cells row by row.
-  func groups(of image: PreparedImage) -> [[Int32]]? {
-    let order = windows(rows: image.rows / edge, columns: image.columns / edge).flatMap { $0 }
-    let fuse = tower.shape.fuse
+  package func groups(of image: PreparedImage) -> [[Int32]]? {
+    let order = windows(of: image).flatMap { $0 }
+    let fuse = tower.fuse
     var groups = [[Int32]](repeating: [], count: order.count)
     for (place, cell) in order.enumerated() { groups[cell] = (0..<fuse).map { Int32(place * fuse + $0) } }
     return groups
   }
 
-  func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
+  package func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
     [.keep(Array(0..<tiles[0].count), of: tiles[0].count)]
   }
 }

@@ -59,6 +59,13 @@ extension PositionGrid {
   }
 }
 
+extension Checkpoint {
+  /// `preprocessor_config.json`, or the part of `processor_config.json` that newer files have in its place.
+  var imageProcessor: JSON? {
+    get throws { try json("preprocessor_config.json") ?? json("processor_config.json")?["image_processor"] }
+  }
+}
+
 extension ImageProcessor {
   /// Reads `preprocessor_config.json` (or the processor part of `processor_config.json`).
   /// - Parameters:
@@ -67,9 +74,8 @@ extension ImageProcessor {
   static func huggingFace(_ checkpoint: Checkpoint, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws
     -> ImageProcessor
   {
-    let json =
-      try checkpoint.json("preprocessor_config.json") ?? checkpoint.json("processor_config.json")?["image_processor"]
-    return try json.map { try huggingFace($0, fallback: fallback, bareSizeIsSquare: bareSizeIsSquare) } ?? fallback
+    try checkpoint.imageProcessor.map { try huggingFace($0, fallback: fallback, bareSizeIsSquare: bareSizeIsSquare) }
+      ?? fallback
   }
 
   package static func huggingFace(_ json: JSON, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws

@@ -229,13 +229,6 @@ package struct TransformerBlock: Sendable {
         }
       }
     }
-    let probabilities = Scratch(taps.probabilities ? heads * count * n : 0)
-    let logits = Scratch(taps.logits ? heads * count * n : 0)
-    if windows.count > 1 {  // what lies outside the window of a row
-      probabilities.pointer.update(repeating: 0, count: probabilities.count)
-      logits.pointer.update(repeating: -.infinity, count: logits.count)
-    }
-    let (sharedProbabilities, sharedLogits) = (Shared(probabilities.pointer), Shared(logits.pointer))
     @Sendable func copy(
       _ window: Range<Int>, _ first: Int, _ rows: Int, _ head: Int, _ s: UnsafeMutablePointer<Float>,
       _ to: Shared<Float>
@@ -245,43 +238,49 @@ package struct TransformerBlock: Sendable {
           from: s + (row - first) * window.count, count: window.count)
       }
     }
-    let biases = windows.map { window in keyBias.map { Array($0[window]) } }
-    parallel(slots, threads: slots) { slot in
-      let s = scores.pointer + slot * blockRows * n
-      for head in Swift.stride(from: slot, to: heads, by: slots) {
-        let q = projected.pointer + head * headDim
-        for (window, bias) in zip(windows, biases) {
-          let (start, keys) = (window.lowerBound * stride, window.count)
-          for first in Swift.stride(from: window.lowerBound, to: window.upperBound, by: blockRows) {
-            let rows = min(blockRows, window.upperBound - first)
-            sgemm(
-              rows, keys, headDim, alpha: scale, q + first * stride, stride, q + start + width, stride,
-              transposeB: true, s, keys)
-            if taps.logits { copy(window, first, rows, head, s, sharedLogits) }
-            if causal {
-              vtok_softmax_rows_causal(s, rows, keys, keys, first - window.lowerBound)
-            } else {
-              vtok_softmax_rows(s, rows, keys, keys, bias)
+    func attend(_ probabilities: Shared<Float>, _ logits: Shared<Float>) {
+      let biases = windows.map { window in keyBias.map { Array($0[window]) } }
+      parallel(slots, threads: slots) { slot in
+        let s = scores.pointer + slot * blockRows * n
+        for head in Swift.stride(from: slot, to: heads, by: slots) {
+          let q = projected.pointer + head * headDim
+          for (window, bias) in zip(windows, biases) {
+            let (start, keys) = (window.lowerBound * stride, window.count)
+            for first in Swift.stride(from: window.lowerBound, to: window.upperBound, by: blockRows) {
+              let rows = min(blockRows, window.upperBound - first)
+              sgemm(
+                rows, keys, headDim, alpha: scale, q + first * stride, stride, q + start + width, stride,
+                transposeB: true, s, keys)
+              if taps.logits { copy(window, first, rows, head, s, logits) }
+              if causal {
+                vtok_softmax_rows_causal(s, rows, keys, keys, first - window.lowerBound)
+              } else {
+                vtok_softmax_rows(s, rows, keys, keys, bias)
+              }
+              if taps.probabilities { copy(window, first, rows, head, s, probabilities) }
+              sgemm(
+                rows, headDim, keys, s, keys, q + start + 2 * width, stride, transposeB: false,
+                out.pointer + first * width + head * headDim, width)
             }
-            if taps.probabilities { copy(window, first, rows, head, s, sharedProbabilities) }
-            sgemm(
-              rows, headDim, keys, s, keys, q + start + 2 * width, stride, transposeB: false,
-              out.pointer + first * width + head * headDim, width)
           }
         }
       }
     }
-    if taps.probabilities {
-      tapped.probabilities = Tensor(shape: [heads, count, n]) {
-        $0.update(from: probabilities.pointer, count: heads * count * n)
+    // Recorded rows go straight into their tensors.
+    let size = [heads, count, n]
+    var probabilities: Tensor?
+    let logits = Tensor(shape: taps.logits ? size : [1]) { logits in
+      probabilities = Tensor(shape: taps.probabilities ? size : [1]) { probabilities in
+        if windows.count > 1 {  // what lies outside the window of a row
+          if taps.probabilities { probabilities.update(repeating: 0, count: heads * count * n) }
+          if taps.logits { logits.update(repeating: -.infinity, count: heads * count * n) }
+        }
+        attend(Shared(probabilities), Shared(logits))
       }
+      if taps.logits, let keyBias { vtok_add_bias(logits, heads * count, n, keyBias) }
     }
-    if taps.logits {
-      tapped.logits = Tensor(shape: [heads, count, n]) { target in
-        target.update(from: logits.pointer, count: heads * count * n)
-        if let keyBias { vtok_add_bias(target, heads * count, n, keyBias) }
-      }
-    }
+    if taps.probabilities { tapped.probabilities = probabilities }
+    if taps.logits { tapped.logits = logits }
     return tapped
   }
 }

@@ -129,23 +129,34 @@ public struct VisionTower: Sendable {
 
   /// Runs the tiles of one image in lockstep as far as the features need, letting methods look and act at every site,
   /// and through the final norm.
-  /// - Parameters:
-  ///   - surroundings: of every tile, for towers that need them.
-  ///   - standard: what becomes of the features when no method says anything else, one reduction per tile; nil: they stay.
-  ///   - joint: the space that features share with the question, for methods that ask for it.
-  public func forward(_ tiles: [TokenSequence], run: inout Run, threads: Int = 1) throws(CompressionError)
-    -> [TokenSequence]
-  {
-    try forward(tiles, [], run: &run, standard: nil, joint: nil, threads: threads)
+  /// - Parameter shared: blocks that an earlier run of the same tiles has left; a dense run fills it when it is empty.
+  public func forward(
+    _ tiles: [TokenSequence], run: inout Run, shared: SharedBlocks? = nil, threads: Int = 1
+  ) throws(CompressionError) -> [TokenSequence] {
+    try forward(tiles, [], run: &run, standard: { _ in nil }, joint: nil, shared: shared, threads: threads)
   }
 
+  /// - Parameters:
+  ///   - surroundings: of every tile; empty where the tower needs none.
+  ///   - standard: what becomes of the features of a tile, as methods left it inside the tower, when no method says anything
+  ///     else; nil: they stay.
+  ///   - joint: the space that features share with the question, for methods that ask for it.
   func forward(
-    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: [Reduction]?,
-    joint: JointSpace?, threads: Int
+    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: (TokenSequence) -> Reduction?,
+    joint: JointSpace?, shared: SharedBlocks? = nil, threads: Int
   ) throws(CompressionError) -> [TokenSequence] {
-    var tiles = tiles
+    let before = shared?.start(for: run.composition)
+    var tiles = before?.tiles ?? tiles
     let clock = ContinuousClock()
     let start = clock.now
+    let processor = threadSeconds()
+    let fills = shared.map { $0.isEmpty && run.composition.methods.isEmpty } ?? false
+    var keeping = 0.0
+    func keep(_ tiles: [TokenSequence], after layer: Trace.Layer?) {
+      guard fills, let shared else { return }
+      keeping += shared.keep(
+        tiles, after: layer, processor: threadSeconds() - processor, clock: start.duration(to: clock.now) / .seconds(1))
+    }
     run.enterTower(patches: tiles.reduce(0) { $0 + $1.rows(.patch).count })
     let end = featureStates?.max() ?? blocks.count
     let joined = featureStates.map { $0.count > 1 ? $0 : [] } ?? []
@@ -153,8 +164,12 @@ public struct VisionTower: Sendable {
     if joined.contains(0) { states[0] = tiles.map(\.x) }
     if let first = blocks.first {
       let memory = TransformerBlock.Memory(rows: tiles.map(\.count).max() ?? 0, block: first, threads: threads)
-      for index in 0..<end {
-        try pass(index, &tiles, surroundings, memory, &run, threads)
+      for layer in before?.layers ?? [] { run.passBlock(layer) }
+      keep(tiles, after: nil)
+      for index in (before?.block ?? 0)..<end {
+        let layer = try pass(index, &tiles, surroundings, memory, &run, threads)
+        run.passBlock(layer)
+        keep(tiles, after: layer)
         if joined.contains(index + 1) { states[index + 1] = tiles.map(\.x) }
       }
     }
@@ -170,19 +185,23 @@ public struct VisionTower: Sendable {
           Recording(ids: tokens.id, joint: joint?(tokens.x)), for: method, at: .features, sequence: index)
       }
     }
-    try run.act(at: .features, on: &tiles, standard: standard)
-    run.leaveTower(rows: tiles.map(\.count), seconds: start.duration(to: clock.now) / .seconds(1))
+    let kept = tiles.compactMap(standard)
+    try run.act(at: .features, on: &tiles, standard: kept.count == tiles.count ? kept : nil)
+    let seconds = start.duration(to: clock.now) / .seconds(1) - keeping
+    run.leaveTower(
+      rows: tiles.map(\.count), seconds: seconds + (before?.clock ?? 0), shared: before?.processor ?? 0)
     return tiles
   }
 
   private func pass(
     _ index: Int, _ tiles: inout [TokenSequence], _ surroundings: [Surroundings], _ memory: TransformerBlock.Memory,
     _ run: inout Run, _ threads: Int
-  ) throws(CompressionError) {
+  ) throws(CompressionError) -> Trace.Layer {
     let block = blocks[index]
     let (middle, end) = (Site.block(index, .middle), Site.block(index, .end))
     let requests = run.requests(middle) + run.requests(end)
-    var layer = Trace.Layer(rows: tiles.map(\.count))
+    let windows = hasWindows(index) ? surroundings.flatMap { $0.windows.map(\.count) } : []
+    var layer = Trace.Layer(rows: windows.isEmpty ? tiles.map(\.count) : windows)
     var tapped: [(ids: [Int32], rows: [Int], TransformerBlock.Tapped)] = []
     for position in tiles.indices {
       let tokens = tiles[position]
@@ -198,7 +217,7 @@ public struct VisionTower: Sendable {
     layer.mlpRows = tiles.map(\.count)
     for position in tiles.indices { block.feedForward(&tiles[position].x, memory, threads: threads) }
     try visit(end, &tiles, tapped, next: index + 1 < blocks.count ? blocks[index + 1] : nil, &layer, &run)
-    run.passBlock(layer)
+    return layer
   }
 
   private func hasWindows(_ block: Int) -> Bool { shape.windows.map { !$0.global.contains(block) } ?? false }
