@@ -115,6 +115,7 @@ public struct SparseVLM: Compressor {
   {
     let tokens = view.sequences[0]
     let visual = view.visual(tokens)
+    if visual.isEmpty { return nil }
     if site == .layer(0) {
       let text = view.text(tokens)
       let rating = Self.raters(tokens.x.gathered(visual), tokens.x.gathered(text), notes: &notes)
@@ -164,14 +165,15 @@ public struct SparseVLM: Compressor {
     let words = recording.rowIDs.indices.filter { raters.contains(recording.rowIDs[$0]) }
     let attention = recording.attention!  // [heads, text, keys]
     let (heads, rows, keys) = (attention.shape[0], attention.shape[1], attention.shape[2])
+    let turned = version == .plus ? tokens.position.map { turnedOnes($0, view.shape.decoder!) } : nil
     var ratings = Tensor(zeros: [heads, visual.count])  // added over raters
     for word in words {
       let row = tokens.id.firstIndex(of: recording.rowIDs[word])!
-      let bias = version == .plus ? positionBias(row, visual, tokens, view.shape.decoder!) : nil
-      for head in 0..<heads {
-        for (place, token) in visual.enumerated() {
+      for (place, token) in visual.enumerated() {
+        let bias = turned.map { positionBias($0[row], $0[token]) } ?? 1
+        for head in 0..<heads {
           let value = attention.values[(head * rows + word) * keys + columns[token]]
-          ratings.values[head * visual.count + place] += value / (bias?[place] ?? 1)
+          ratings.values[head * visual.count + place] += value / bias
         }
       }
     }
@@ -181,19 +183,19 @@ public struct SparseVLM: Compressor {
     return ratings.gathered(chosen.sorted()).lineSum().map { $0 / divisor }
   }
 
-  /// What positions alone make of the attention of a row of ones to others. Version 2.0 divides by it. It can be near 0,
-  /// where its last bits count: they are those of matrix products with fused multiply-adds, as the official code has them.
-  private func positionBias(_ row: Int, _ others: [Int], _ tokens: TokenSequence, _ decoder: Shape.Decoder) -> [Float] {
-    func turnedOnes(_ row: Int) -> [Float] {
-      let angles = decoder.frequencies.map { Double(Float(tokens.position[row].t) * $0) }
-      let (cosines, sines) = (angles.map { Float(cos($0)) }, angles.map { Float(sin($0)) })
-      return zip(cosines, sines).map(-) + zip(cosines, sines).map(+)
-    }
-    let query = turnedOnes(row)
-    return others.map { other in
-      zip(query, turnedOnes(other)).reduce(Float(0)) { $0.addingProduct($1.0, $1.1) }
-        / Float(decoder.headDim).squareRoot()
-    }
+  /// A row of ones as rotary positions turn it. `[headDim]`
+  private func turnedOnes(_ position: Position, _ decoder: Shape.Decoder) -> [Float] {
+    let angles = decoder.frequencies.map { Double(Float(position.t) * $0) }
+    let (cosines, sines) = (angles.map { Float(cos($0)) }, angles.map { Float(sin($0)) })
+    return zip(cosines, sines).map(-) + zip(cosines, sines).map(+)
+  }
+
+  /// What positions alone make of attention between rows of ones. Version 2.0 divides by it. It can be near 0, where its
+  /// last bits count: they are those of matrix products with fused multiply-adds, as the official code has them.
+  private func positionBias(_ query: [Float], _ key: [Float]) -> Float {
+    var sum: Float = 0
+    for index in query.indices { sum.addProduct(query[index], key[index]) }
+    return sum / Float(query.count).squareRoot()
   }
 
   private func uniform(for count: Int, _ stage: Int, _ seed: UInt64) -> [Float] {
