@@ -166,15 +166,16 @@ public struct Run: Sendable {
 
   private var methods: [any Compressor]
   private var recordings: [[RecordingKey: Recording]]
-  private let keepsNotes: Bool
+  private let keepsNotes: Bool, isRehearsal: Bool
   private var selectionBefore = 0.0  // seconds spent in methods when the tower was entered
 
-  public init(_ composition: Composition, seed: UInt64 = 0, keepingNotes: Bool = false) {
+  /// - Parameter rehearsing: sequences and recordings are noise, only counts matter.
+  public init(_ composition: Composition, seed: UInt64 = 0, keepingNotes: Bool = false, rehearsing: Bool = false) {
     self.composition = composition
     self.seed = seed
     methods = composition.methods
     recordings = methods.map { _ in [:] }
-    keepsNotes = keepingNotes
+    (keepsNotes, isRehearsal) = (keepingNotes, rehearsing)
   }
 
   public var massBias: Bool { composition.massBias }
@@ -251,7 +252,7 @@ public struct Run: Sendable {
     received: Int = 0, counts: [Int], parts: Int = 1, apply: ([Reduction]?) -> [TokenSequence]
   ) throws(CompressionError) -> [TokenSequence] {
     let name = composition.name(index)
-    var notes = Notes(keeping: keepsNotes)
+    var notes = Notes(keeping: keepsNotes, rehearsing: isRehearsal)
     let clock = ContinuousClock()
     let start = clock.now
     let view = View(
