@@ -29,7 +29,8 @@ struct Idefics3: VisualFamily {
       shape: tower)
     geometry = Idefics3Geometry(tower: tower)
     connector = Connector(
-      first: try checkpoint["projector"].linear("proj", [shape.decoder!.width, tower.fuse * tower.width]))
+      first: try checkpoint["connector.modality_projection"].linear(
+        "proj", [shape.decoder!.width, tower.fuse * tower.width]))
   }
 
   func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
