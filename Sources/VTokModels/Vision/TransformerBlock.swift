@@ -248,7 +248,7 @@ private func normalise(_ norm: LayerNorm, _ x: UnsafePointer<Float>, _ rows: Int
 }
 
 /// Splits rows over threads, in equal parts of at least 32: below that a thread costs more than it brings.
-private func forRows(_ n: Int, _ threads: Int, _ body: @Sendable (Range<Int>) -> Void) {
+func forRows(_ n: Int, _ threads: Int, _ body: @Sendable (Range<Int>) -> Void) {
   let parts = max(1, min(threads, n / 32))
   parallel(parts, threads: parts) { part in body(part * n / parts..<(part + 1) * n / parts) }
 }
