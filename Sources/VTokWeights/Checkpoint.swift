@@ -15,10 +15,17 @@ public struct Checkpoint: Sendable {
   public let prefix: String
 
   /// Opens a folder as downloaded: `config.json`, and `model.safetensors`, or `model.safetensors.index.json` with its
-  /// shards, or one other `*.safetensors`.
-  public init(directory: String) throws(WeightError) {
+  /// shards, or one other `*.safetensors`; else the same of PyTorch (`pytorch_model.bin`, its index, one `*.pth`).
+  /// - Parameter standIn: what counts where the folder has no `config.json`; nil: that is an error.
+  public init(directory: String, config standIn: JSON? = nil) throws(WeightError) {
     let files = try CheckpointFiles(directory: directory)
-    let config = try readJSON(directory + "/config.json", dialect: .python)
+    let path = directory + "/config.json"
+    let config: JSON
+    if let standIn {
+      config = try readJSONIfPresent(path) ?? standIn
+    } else {
+      config = try readJSON(path, dialect: .python)
+    }
     store = CheckpointStore(name: directory, directory: directory, config: config, files: files)
     prefix = ""
   }
@@ -28,15 +35,15 @@ public struct Checkpoint: Sendable {
   public init(
     name: String, config: UnsafeRawBufferPointer, weights: UnsafeRawBufferPointer
   ) throws(WeightError) {
-    let files = try CheckpointFiles(MappedFile(memory: weights, name: name))
+    let files = try CheckpointFiles(Safetensors(MappedFile(memory: weights, name: name)))
     let config = try parseJSON(config, name, dialect: .python)
     store = CheckpointStore(name: name, directory: nil, config: config, files: files)
     prefix = ""
   }
 
-  /// One weight file without a folder around it, and what is known about it.
+  /// One weight file without a folder around it, safetensors or by its ending PyTorch, and what is known about it.
   public init(file path: String, config: JSON = [:]) throws(WeightError) {
-    let files = try CheckpointFiles(try MappedFile(path: path))
+    let files = try CheckpointFiles(CheckpointFiles.open(path))
     store = CheckpointStore(name: path, directory: nil, config: config, files: files)
     prefix = ""
   }
@@ -62,11 +69,7 @@ public struct Checkpoint: Sendable {
     precondition(isPlainName(file), "\(file) is no file name")
     if file == "config.json" { return config }
     guard let directory = store.directory else { return nil }
-    do {
-      return try readJSON(directory + "/" + file, dialect: .python)
-    } catch  where error.kind == .missingFile {
-      return nil
-    }
+    return try readJSONIfPresent(directory + "/" + file)
   }
 
   /// Path of a file of the folder, whether it is there or not; nil for an embedded model.
@@ -144,7 +147,7 @@ public struct Checkpoint: Sendable {
   // MARK: Lists
 
   /// The tensors below this view, file by file in the order of their bytes.
-  public var tensors: [Safetensors.Entry] {
+  public var tensors: [TensorEntry] {
     prefix.isEmpty ? store.entries : store.entries.filter { $0.name.hasPrefix(prefix + ".") }
   }
 
@@ -160,7 +163,7 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  private func find(_ name: String, _ expected: [Int?]) throws(WeightError) -> (Safetensors, Safetensors.Entry) {
+  private func find(_ name: String, _ expected: [Int?]) throws(WeightError) -> (any TensorFile, TensorEntry) {
     let name = full(name)
     store.asked.withLock { _ = $0.insert(ExactString(name)) }
     func text(_ shape: [Int?]) -> String { "[\(shape.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))]" }
@@ -186,7 +189,7 @@ final class CheckpointStore: Sendable {
   let directory: String?
   let config: JSON
   let files: CheckpointFiles
-  let entries: [Safetensors.Entry]
+  let entries: [TensorEntry]
   let asked = Mutex<Set<ExactString>>([])
 
   init(name: String, directory: String?, config: JSON, files: CheckpointFiles) {
@@ -197,7 +200,7 @@ final class CheckpointStore: Sendable {
     entries = files.shards.flatMap(\.entries)
   }
 
-  func entry(_ name: String) -> Safetensors.Entry? {
+  func entry(_ name: String) -> TensorEntry? {
     files.home[ExactString(name)].flatMap { files.shards[$0].entry(name) }
   }
 }
