@@ -13,6 +13,8 @@ public struct Notes: Sendable {
   public private(set) var kept: [String: [Float]] = [:]
   /// Rows of zeros met by `cosines`: their similarity counts as 0.
   public private(set) var zeroRows = 0
+  /// Which form of itself a method ran, where the model decides; results name it behind the method, `downsample:pool`.
+  public var variant: String?
   private let wanted: Bool
 
   /// - Parameter keeping: whether `keep` stores intermediates.
@@ -59,6 +61,15 @@ public struct Notes: Sendable {
 
   /// Cosine similarities `[m, k]` of the rows of a `[m, n]` and b `[k, n]`; a row of zeros has cosine 0 to all.
   public mutating func cosines(_ a: Tensor, _ b: Tensor) -> Tensor { product(normalised(a), normalised(b)) }
+
+  /// Sums over columns of `|a - b|^power`, the largest difference for power 0: a `[m, n]`, b `[k, n]`, result `[m, k]`.
+  public mutating func distances(_ a: Tensor, _ b: Tensor, power: Int32) -> Tensor {
+    precondition(a.width == b.width, "distance of rows of length \(a.width) and \(b.width)")
+    book(macs: a.rows * b.rows * a.width * max(1, Int(power)))
+    return Tensor(shape: [a.rows, b.rows]) {
+      vtok_exact_distances(a.values, a.rows, b.values, b.rows, a.width, power, $0)
+    }
+  }
 
   /// Every row divided by its length; rows of zeros stay and are counted.
   public mutating func normalised(_ x: Tensor) -> Tensor {

@@ -5,10 +5,10 @@ public enum Budget: Sendable, Equatable {
   case ratio(Double)
   case tokens(Int)
 
-  /// Tokens to keep of `count`; ratios round half to even, as Python does.
-  public func tokens(of count: Int) -> Int {
+  /// Tokens to keep of `count`; ratios round half to even, as Python's `round` does, or as official code truncates.
+  public func tokens(of count: Int, _ rule: FloatingPointRoundingRule = .toNearestOrEven) -> Int {
     switch self {
-    case .ratio(let ratio): Int((ratio * Double(count)).rounded(.toNearestOrEven))
+    case .ratio(let ratio): Int((Double(count) * ratio).rounded(rule))
     case .tokens(let tokens): tokens
     }
   }

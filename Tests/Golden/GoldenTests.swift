@@ -5,7 +5,10 @@ import VTok
 
 /// Functions by the names the manifests use. A new golden family adds its table here.
 let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] =
-  [imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions]
+  [
+    imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions, compressorFunctions,
+    multimodalFunctions, textFunctions, processorFunctions, languageFunctions, stageFunctions, cacheFunctions,
+  ]
   .reduce(into: [:]) { $0.merge($1) { $1 } }
 
 /// Runs every manifest below `VTOK_GOLDEN_DIR` (default: the cases beside this file). With `VTOK_GOLDEN_REPORT=FILE` a
