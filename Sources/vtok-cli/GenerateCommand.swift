@@ -151,8 +151,12 @@ private struct Result {
   private func giga(_ macs: Int) -> Double { Double(macs) * 1e-9 }
   private func megabytes(_ entries: Int) -> Double { Double(language.bytes(entries)) * 1e-6 }
   private func decoded(_ language: LanguageCost) -> Int { language.decode.reduce(0, +) }
-  /// Share of the image tokens that leave the last layer.
-  private var reached: Double { Double(answer.table.tokensOut) / Double(answer.table.tokensIn) }
+  /// Share of the image tokens that leave the last layer; of the cache, where a method only acts there.
+  private var reached: Double {
+    let (left, all) = (answer.table.tokensOut, answer.table.tokensIn)
+    let entries = [language, dense].map { $0.prefillEntries.reduce(0, +) }
+    return left == all && entries[0] < entries[1] ? Double(entries[0]) / Double(entries[1]) : Double(left) / Double(all)
+  }
 
   var ledger: String {
     var stages = Table(CostTable.stageColumns)
@@ -181,7 +185,7 @@ private struct Result {
       + "at 16 bit; held as 32 bit\n"
     let speed = answer.tokensPerSecond.map { ", then \(fixed($0, 2)) tokens/s" } ?? ""
     text +=
-      "first token after \(fixed(answer.firstSeconds, 2)) s\(speed) · \(answer.ids.count) new tokens "
+      "first token after \(fixed(answer.firstSeconds, 3)) s\(speed) · \(answer.ids.count) new tokens "
       + "(\(answer.isComplete ? "ended by the model" : "cut at --max-tokens or by the user")) · peak memory "
       + "\(fixed(peakMemory, 0)) MB\n"
     if generator.composition.keepsPositions {

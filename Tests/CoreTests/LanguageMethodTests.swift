@@ -42,6 +42,7 @@ import VTokTensor
     for row in 0..<run.entering[2].count where !origin.range(row).isEmpty {
       #expect(abs(origin.weights[origin.range(row)].reduce(0, +) - 1) < 1e-4)
     }
+    #expect(try stage.run("sparsevlm:layers=1/2/4,keep=0.25").visual.last! < stage.visual / 4)
     let noisy = try stage.run("sparsevlm:layers=2/4,counts=20/9,noise=seeded")
     #expect(noisy.visual == run.visual)
   }
