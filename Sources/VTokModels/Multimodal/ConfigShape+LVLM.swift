@@ -36,6 +36,11 @@ extension Shape {
     let vision = HuggingFaceConfig(json: config.value(at: "vision_config") ?? [:])
     let (patch, scale) = (try vision.int("patch_size"), try HuggingFaceConfig(json: config).int("scale_factor", 2))
     let side = try vision.int("image_size") / patch
+    guard side > 0, side % scale == 0 else {
+      throw ModelError.configuration(
+        file: "config.json", key: "scale_factor", found: "\(scale)", expected: "a divisor of the \(side) patches a side"
+      )
+    }
     let width = try vision.int("hidden_size")
     let tower = try Tower.checked(
       blocks: vision.int("num_hidden_layers", 12), width: width, heads: vision.int("num_attention_heads"),
