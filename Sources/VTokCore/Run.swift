@@ -83,7 +83,7 @@ public struct Composition: Sendable {
       case .block(let index, _):
         missing =
           shape.tower.map { tower in
-            if index <= tower.featureBlock { return nil }
+            if index < tower.depth { return nil }
             return index < tower.blocks
               ? "block \(index), which never runs (features of block \(tower.featureBlock))"
               : "block \(index) of \(tower.blocks)"
