@@ -75,7 +75,6 @@ public struct Composition: Sendable {
   /// Sites must exist in the model, and connectors that fuse groups of patches need them all.
   private static func check(_ plan: Plan, of method: any Compressor, for shape: Shape) throws(CompressionError) {
     let name = type(of: method).name
-    if let tower = shape.tower { try checkDepth(plan, of: name, for: tower) }
     for (site, request) in plan.record {
       try checkLanguage(request, at: site, of: name, for: shape)
       guard case .block = site else { continue }
@@ -127,6 +126,7 @@ public struct Composition: Sendable {
         }
       }
     }
+    if let tower = shape.tower { try checkDepth(plan, of: name, for: tower) }
   }
 
   /// Why two methods cannot run together; nil when they can.
