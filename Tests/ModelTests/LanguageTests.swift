@@ -349,6 +349,29 @@ import VTok
     #expect(draws.allSatisfy { $0.isFinite })
   }
 
+  /// A plan may not ask for what no layer forms, or for whole matrices.
+  static let impossible: [(Site, Request)] = [
+    (.layer(0), Request(attention: .last)), (.layer(0), Request(keys: true)), (.layer(0), Request(branches: true)),
+    (.layer(3), Request(probe: .last)), (.layer(1), Request(attention: .all)), (.layer(1), Request(probe: .all)),
+    (.layer(1), Request(attention: .classifier)), (.layer(1), Request(joint: true)),
+    (.cache(1), Request(probe: .last)), (.cache(1), Request(branches: true)), (.cache(1), Request(finalNorm: true)),
+    (.cache(1), Request(attention: .all)),
+  ]
+  @Test func recordingsThatNoLayerMakes() throws {
+    let shape = Shape(tower: nil, decoder: try DoubleLlama().model().shape, layout: .single)
+    let rule = PositionRule(cut: .original, decode: .next)
+    for (site, request) in Self.impossible {
+      #expect(throws: CompressionError.self, "\(site) \(request)") {
+        try Composition([Cutter([:], rule, record: [site: request])], for: shape)
+      }
+    }
+    let possible: [Site: Request] = [
+      .layer(0): Request(probe: .text, finalNorm: true), .layer(3): Request(attention: .all, summed: true),
+      .cache(2): Request(attention: .all, values: .logits, summed: true, keys: true),
+    ]
+    _ = try Composition([Cutter([:], rule, record: possible)], for: shape)
+  }
+
   // MARK: What cannot be loaded
 
   static let damages: [(@Sendable (inout [(String, Safetensors.Value)]) -> Void)] = [
