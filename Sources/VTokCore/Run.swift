@@ -82,12 +82,7 @@ public struct Composition: Sendable {
       switch site {
       case .block(let index, _):
         missing =
-          shape.tower.map { tower in
-            if index <= tower.featureBlock { return nil }
-            return index < tower.blocks
-              ? "block \(index), which never runs (features of block \(tower.featureBlock))"
-              : "block \(index) of \(tower.blocks)"
-          } ?? "no vision tower"
+          shape.tower.map { $0.blocks }.map { index < $0 ? nil : "block \(index) of \($0)" } ?? "no vision tower"
       case .features: missing = shape.tower == nil ? "no vision tower" : nil
       case .pack: missing = shape.layout == .plain ? "no connector" : nil
       case .layer(let index):
