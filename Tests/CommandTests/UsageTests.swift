@@ -21,7 +21,7 @@ import VTok
     (["prune", pictures, "--target-gmacs", "0.5", "--target-ms", "9"], "expected one of them"),
     (["prune", pictures, "--target-gmacs", "0"], "a number above 0"),
     (["prune", pictures, "--target-gmacs", "7"], " to 0.837 GMACs"),
-    (["prune", pictures, "--method", "divprune", "--target-gmacs", "0.5"], "acts earlier"),
+    (["prune", pictures, "--method", "divprune", "--target-gmacs", "0.5"], "acts inside the tower"),
     (["prune", pictures, "--method", "diffrate:preset=vit-s-deit-2.9"], "257 tokens, expected 197"),
     (["prune", pictures, "--method", "diffrate:rates=/no/such.json"], "no such file"),
     (["prune", pictures, "--method", "zero-tprune:schedule=vtok-deit-s-3.08"], "6 blocks, expected 12"),

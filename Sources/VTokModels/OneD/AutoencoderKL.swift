@@ -295,6 +295,11 @@ private struct PyramidLoader {
     size: Convolution.Size = .same
   ) throws -> Convolution {
     let weight = try checkpoint.tensor("\(name).weight", [outputs, inputs, kernel, kernel])
+    guard !weight.values.isEmpty else {
+      throw ModelError.configuration(
+        file: checkpoint.name, key: checkpoint.full("\(name).weight"), found: "of shape \(weight.shape)",
+        expected: "at least one channel")
+    }
     return Convolution(weight, bias: try checkpoint.vectorIfPresent("\(name).bias", [weight.shape[0]]), size: size)
   }
 

@@ -34,8 +34,8 @@ public struct FlexTok: ImageTokenizer {
 
   /// Size in pixels of the pictures it was trained on: the whole table of positions.
   public var imageSize: Size {
-    let (table, side) = (encoder.patches.positions.shape, encoder.patches.side * autoencoder.factor)
-    return Size(width: table[1] * side, height: table[0] * side)
+    let table = encoder.patches.positions.shape
+    return Size(width: table[1] * cell, height: table[0] * cell)
   }
 
   /// Shorter side to the image size, centre crop, -1...1 (`flextok/utils/demo.py`).
@@ -55,9 +55,7 @@ public struct FlexTok: ImageTokenizer {
 
   public func decode(_ tokens: ImageTokens, seed: UInt64, threads: Int) throws -> Image {
     try check(tokens)
-    let side = autoencoder.factor
-    let pixels = try decode(
-      tokens.ids, latentSize: (tokens.size.height / side, tokens.size.width / side), seed: seed, threads: threads)
+    let pixels = try decode(tokens.ids, size: tokens.size, seed: seed, threads: threads)
     return Image(pixels: pixels, range: -1...1)
   }
 
@@ -76,11 +74,10 @@ public struct FlexTok: ImageTokenizer {
   /// What the transformers work on, `[channels, height, width]` in latents: scaled, the posterior's mean or a draw from it.
   /// - Parameter noise: of the shape of the latents; nil: of `seed`, if the model draws.
   public func latents(of pixels: Tensor, noise: Tensor? = nil, seed: UInt64 = 0, threads: Int = 1) throws -> Tensor {
-    let side = autoencoder.factor * encoder.patches.side
-    guard pixels.shape.count == 3, pixels.shape[0] == 3, fits(pixels.shape[1], pixels.shape[2], side) else {
+    guard pixels.shape.count == 3, pixels.shape[0] == 3, fits(pixels.shape[1], pixels.shape[2]) else {
       throw ModelError.input(
         what: "pixels of \(name)", found: "shape \(pixels.shape)",
-        expected: "[3, height, width] with sides that \(side) divides, up to \(imageSize)",
+        expected: "[3, height, width] with sides that \(cell) divides, up to \(imageSize)",
         fix: "Prepare the picture with the model's processor.")
     }
     let posterior = autoencoder.encode(pixels, threads: threads)
@@ -99,21 +96,20 @@ public struct FlexTok: ImageTokenizer {
   /// - Parameters:
   ///   - ids: 1 to `maxTokens` of them, each below `codebookSize`.
   ///   - steps, guidance: nil: those of this value.
-  ///   - latentSize: rows and columns of latents; nil: those of `imageSize`.
+  ///   - size: of the picture in pixels; nil: `imageSize`.
   ///   - seed: of the noise it starts from (`normalNoise`).
   /// - Returns: `[3, height, width]`, about -1...1, not clamped.
   public func decode(
-    _ ids: [Int], steps: Int? = nil, guidance: Guidance? = nil, latentSize: (rows: Int, columns: Int)? = nil,
-    seed: UInt64 = 0, threads: Int = 1
+    _ ids: [Int], steps: Int? = nil, guidance: Guidance? = nil, size: Size? = nil, seed: UInt64 = 0, threads: Int = 1
   ) throws -> Tensor {
-    let side = autoencoder.factor
-    let (rows, columns) = latentSize ?? (imageSize.height / side, imageSize.width / side)
-    guard fits(rows * side, columns * side, side * decoder.patches.side) else {
+    let size = size ?? imageSize
+    guard fits(size.height, size.width) else {
       throw ModelError.input(
-        what: "size to decode to", found: "\(columns * side)x\(rows * side)",
-        expected: "sides that \(side * decoder.patches.side) divides, up to \(imageSize)", fix: "Choose such a size.")
+        what: "size to decode to", found: "\(size)", expected: "sides that \(cell) divides, up to \(imageSize)",
+        fix: "Choose such a size.")
     }
-    let shape = [autoencoder.latentChannels, rows, columns]
+    let factor = autoencoder.factor
+    let shape = [autoencoder.latentChannels, size.height / factor, size.width / factor]
     let noise = Tensor(normalNoise(seed: seed, count: shape.reduce(1, *)), shape: shape)
     let latents = try decodeLatents(
       ids, from: noise, steps: steps ?? self.steps, guidance: guidance ?? self.guidance, threads: threads)
@@ -131,6 +127,10 @@ public struct FlexTok: ImageTokenizer {
       throw ModelError.input(
         what: "steps of \(name)", found: "\(steps)", expected: "1 or more", fix: "20 to 25 are usual.")
     }
+    guard guidance.scale.isFinite else {
+      throw ModelError.input(
+        what: "guidance of \(name)", found: "\(guidance.scale)", expected: "a finite scale", fix: "1 is no guidance.")
+    }
     let condition = decoder.condition(quantizer.codes(ids))
     let none = decoder.unconditional()
     return FlowSampler(steps: steps, guidance: guidance)(from: noise, observe: observe) { latents, t, isGuided in
@@ -145,8 +145,11 @@ public struct FlexTok: ImageTokenizer {
     return autoencoder.decode(unscaled, threads: threads)
   }
 
-  private func fits(_ height: Int, _ width: Int, _ side: Int) -> Bool {
-    height > 0 && width > 0 && height % side == 0 && width % side == 0 && height <= imageSize.height
+  /// Pixels of one patch along each side.
+  private var cell: Int { autoencoder.factor * encoder.patches.side }
+
+  private func fits(_ height: Int, _ width: Int) -> Bool {
+    height > 0 && width > 0 && height % cell == 0 && width % cell == 0 && height <= imageSize.height
       && width <= imageSize.width
   }
 }
