@@ -169,7 +169,11 @@ public struct Options: Sendable {
     entries.append(Entry(key: key, default: value, expected: expected, about: about))
   }
 
-  private func short(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
+  private func short(_ value: Double) -> String {
+    if value == value.rounded() { return "\(Int(value))" }
+    // A float32 constant reads as it was written.
+    return Double(Float(value)) == value ? "\(Float(value))" : "\(value)"
+  }
 }
 
 /// The word of `known` nearest to `word` by edit distance, if it is near enough to be a slip.

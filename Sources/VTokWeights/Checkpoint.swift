@@ -16,10 +16,17 @@ public struct Checkpoint: Sendable {
   public let prefix: String
 
   /// Opens a folder as downloaded: `config.json`, and `model.safetensors`, or `model.safetensors.index.json` with its
-  /// shards, or one other `*.safetensors`.
-  public init(directory: String) throws(WeightError) {
+  /// shards, or one other `*.safetensors`; else the same of PyTorch (`pytorch_model.bin`, its index, one `*.pth`).
+  /// - Parameter standIn: what counts where the folder has no `config.json`; nil: that is an error.
+  public init(directory: String, config standIn: JSON? = nil) throws(WeightError) {
     let files = try CheckpointFiles(directory: directory)
-    let config = try readJSON(directory + "/config.json", dialect: .python)
+    let path = directory + "/config.json"
+    let config: JSON
+    if let standIn {
+      config = try readJSONIfPresent(path) ?? standIn
+    } else {
+      config = try readJSON(path, dialect: .python)
+    }
     self.init(CheckpointStore(name: directory, directory: directory, config: config, files: files))
   }
 
@@ -28,14 +35,14 @@ public struct Checkpoint: Sendable {
   public init(
     name: String, config: UnsafeRawBufferPointer, weights: UnsafeRawBufferPointer
   ) throws(WeightError) {
-    let files = try CheckpointFiles(MappedFile(memory: weights, name: name))
+    let files = try CheckpointFiles(Safetensors(MappedFile(memory: weights, name: name)))
     let config = try parseJSON(config, name, dialect: .python)
     self.init(CheckpointStore(name: name, directory: nil, config: config, files: files))
   }
 
-  /// One weight file without a folder around it, and what is known about it.
+  /// One weight file without a folder around it, safetensors or by its ending PyTorch, and what is known about it.
   public init(file path: String, config: JSON = [:]) throws(WeightError) {
-    let files = try CheckpointFiles(try MappedFile(path: path))
+    let files = try CheckpointFiles(CheckpointFiles.open(path))
     self.init(CheckpointStore(name: path, directory: nil, config: config, files: files))
   }
 
@@ -63,11 +70,7 @@ public struct Checkpoint: Sendable {
     precondition(isPlainName(file), "\(file) is no file name")
     if file == "config.json" { return config }
     guard let directory = store.directory else { return nil }
-    do {
-      return try readJSON(directory + "/" + file, dialect: .python)
-    } catch  where error.kind == .missingFile {
-      return nil
-    }
+    return try readJSONIfPresent(directory + "/" + file)
   }
 
   /// Another text file of the folder, nil if there is none.
@@ -86,7 +89,7 @@ public struct Checkpoint: Sendable {
   // MARK: Views
 
   /// The view below `prefix.name`.
-  public subscript(name: String) -> Checkpoint { Checkpoint(store, names, prefix: path(name)) }
+  public subscript(name: String) -> Checkpoint { Checkpoint(store, names, prefix: full(name)) }
   /// The view below `prefix.index`: a block of a list.
   public subscript(index: Int) -> Checkpoint { self["\(index)"] }
   /// The view below a name; an empty name changes nothing.
@@ -101,11 +104,11 @@ public struct Checkpoint: Sendable {
   }
 
   /// `name` below this view's prefix.
-  private func path(_ name: String) -> String { prefix.isEmpty ? name : prefix + "." + name }
+  public func full(_ name: String) -> String { prefix.isEmpty ? name : prefix + "." + name }
 
   /// Number of elements 0, 1, 2, ... of the list `name`: `count("blocks")` is the depth of a timm ViT.
   public func count(_ name: String) -> Int {
-    let list = path(name) + "."
+    let list = full(name) + "."
     var present: Set<Int> = []
     for name in names.all where name.hasPrefix(list) {
       if let index = Int(name.dropFirst(list.count).prefix { $0 != "." }) { present.insert(index) }
@@ -120,7 +123,7 @@ public struct Checkpoint: Sendable {
   /// Sizes of the axes of a tensor, nil if it is absent. Does not count as asking for it.
   public func shape(_ name: String) -> [Int]? { entry(name)?.shape }
 
-  private func entry(_ name: String) -> Safetensors.Entry? { names.index(of: path(name)).map { store.entries[$0] } }
+  private func entry(_ name: String) -> TensorEntry? { names.index(of: full(name)).map { store.entries[$0] } }
 
   /// A matrix as stored, in its own precision; `shape` may have more axes, then the result is `[shape[0], rest]`.
   /// nil in `shape` stands for any size.
@@ -165,7 +168,7 @@ public struct Checkpoint: Sendable {
   // MARK: Lists
 
   /// The tensors below this view, file by file in the order of their bytes.
-  public var tensors: [Safetensors.Entry] {
+  public var tensors: [TensorEntry] {
     prefix.isEmpty
       ? store.entries : zip(store.entries, names.all).filter { $1.hasPrefix(prefix + ".") }.map { entry, _ in entry }
   }
@@ -182,10 +185,10 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  private func find(_ name: String, _ expected: [Int?]) throws(WeightError) -> (Safetensors, Safetensors.Entry) {
+  private func find(_ name: String, _ expected: [Int?]) throws(WeightError) -> (any TensorFile, TensorEntry) {
     func text(_ shape: [Int?]) -> String { "[\(shape.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))]" }
     guard let entry = entry(name), let shard = store.shard(of: entry) else {
-      let published = names.published(path(name), store.entries)
+      let published = names.published(full(name), store.entries)
       throw WeightError(
         .missingTensor, store.name, tensor: published, found: "no such tensor among \(store.entries.count)",
         expected: "shape \(text(expected))", fix: similarNames(published, in: store.entries.lazy.map(\.name)))
@@ -208,7 +211,7 @@ final class CheckpointStore: Sendable {
   let directory: String?
   let config: JSON
   let files: CheckpointFiles
-  let entries: [Safetensors.Entry]
+  let entries: [TensorEntry]
   let asked = Mutex<Set<ExactString>>([])
 
   init(name: String, directory: String?, config: JSON, files: CheckpointFiles) {
@@ -219,7 +222,7 @@ final class CheckpointStore: Sendable {
     entries = files.shards.flatMap(\.entries)
   }
 
-  func shard(of entry: Safetensors.Entry) -> Safetensors? {
+  func shard(of entry: TensorEntry) -> (any TensorFile)? {
     files.home[ExactString(entry.name)].map { files.shards[$0] }
   }
 }
@@ -238,7 +241,7 @@ private struct TensorNames: Sendable {
 
   /// The name that an absent tensor would have in the file, after the example of a neighbour: what the two names of the
   /// neighbour have in common at their end is left, what stands before is exchanged.
-  func published(_ name: String, _ entries: [Safetensors.Entry]) -> String {
+  func published(_ name: String, _ entries: [TensorEntry]) -> String {
     let parts = name.split(separator: ".")
     for (known, entry) in zip(all, entries) where known != entry.name {
       let (own, file) = (known.split(separator: "."), entry.name.split(separator: "."))

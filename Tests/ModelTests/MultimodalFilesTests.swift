@@ -208,6 +208,36 @@ import VTok
     }
   }
 
+  /// SmolVLM-2.2B takes 384 pixels in 27 patches of 14: what does not fill a patch is not seen.
+  @Test func edgesThatDoNotFillAPatch() throws {
+    let vision = try Checkpoint(directory: MultimodalTests.folder + "idefics3-tiny-a").config["vision_config"]!
+    var wider = vision.object!
+    wider["image_size"] = 38
+    try withCopy(of: "idefics3-tiny-a", config: ["vision_config": .object(wider)]) { path in
+      let model = try MultimodalModel.load(Checkpoint(directory: path))
+      var generator = SeededGenerator(seed: 1)
+      let whole = Tensor((0..<3 * 38 * 38).map { _ in generator.normal() }, shape: [3, 38, 38])
+      let inner = (0..<3).flatMap { channel in
+        (0..<32).flatMap { row in (0..<32).map { whole.values[(channel * 38 + row) * 38 + $0] } }
+      }
+      func features(_ tile: Tensor, visible: Size? = nil) throws -> [Tensor] {
+        var run = Run(.dense(model.shape))
+        let image = PreparedImage(tiles: [tile], original: Size(38), visible: visible.map { [$0] })
+        return try model.encode([image], run: &run)[0].map(\.x)
+      }
+      let expected = try features(Tensor(inner, shape: [3, 32, 32]))
+      #expect(try features(whole) == expected && features(whole, visible: Size(width: 38, height: 35)) == expected)
+      #expect(try features(whole, visible: Size(width: 38, height: 24)) != expected)
+    }
+  }
+
+  @Test func squaresThatDoNotFillTheGrid() throws {
+    try withCopy(of: "idefics3-tiny-a", config: ["scale_factor": 3]) { path in
+      let error = #expect(throws: ModelError.self) { try logits(path) }
+      #expect(error?.description.contains("'scale_factor' is 3, expected a divisor of the 4 patches") == true)
+    }
+  }
+
   /// Features of several layers, beside each other.
   @Test func severalFeatureLayers() throws {
     func features(_ layer: JSON) throws -> Tensor {

@@ -128,6 +128,24 @@ import VTok
     for image in wrong { #expect(throws: ModelError.self) { try model.spans(of: image) } }
   }
 
+  /// From a picture of any shape to the language model, with the processor of the files.
+  @Test(arguments: names, [(31, 57), (90, 30), (1, 4000), (640, 3), (1, 1)])
+  func anyPictureOrAReason(name: String, size: (width: Int, height: Int)) throws {
+    let model = Self.model(name)
+    let processor = try ProcessorConfig.load(Checkpoint(directory: Self.folder + name))
+    let picture = Image(width: size.width, height: size.height, colour: [200, 100, 50])
+    do {
+      let image = try processor.tiles(of: picture)
+      let result = try Self.logits(model, [image])
+      let counts = try model.spans(of: image)
+      let isFinite = result.logits.values.allSatisfy { $0.isFinite }
+      #expect(isFinite && result.run.images[0].spans.map(\.count) == counts)
+    } catch let error as ImageError {
+      let aspect = Double(max(size.width, size.height)) / Double(min(size.width, size.height))
+      #expect(model.shape.layout == .dynamic && aspect > 200, "\(error)")
+    }
+  }
+
   @Test func textAloneIsAPrompt() throws {
     let model = Self.model("qwen2vl-tiny-a")
     let (logits, tokens, _) = try Self.logits(model, [], ids: [3, 4, 5])

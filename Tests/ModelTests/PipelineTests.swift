@@ -114,6 +114,23 @@ import VTok
     #expect(distance(all.logits!, dense.logits!) <= 1e-5)
   }
 
+  /// Going on from the blocks of a dense run gives the bits and the cost of a run of one's own, and names the time it took over.
+  @Test(arguments: budgeted) func sharedBlocksChangeNothing(method: String) throws {
+    let dense = try Pipeline(Self.model, method: nil)
+    let pipeline = try Pipeline(Self.model, method: try MethodSpec(method), keep: .ratio(0.3))
+    let shared = SharedBlocks()
+    let filled = try dense.run(dense.prepare(Self.photo), shared: shared)
+    #expect(try filled.logits == dense(Self.photo).logits && filled.trace.sharedSeconds == 0)
+    let own = try pipeline(Self.photo, seed: 7)
+    for _ in 0..<2 {  // using them does not use them up
+      let other = try pipeline.run(pipeline.prepare(Self.photo), seed: 7, shared: shared)
+      #expect(other.tokens == own.tokens && other.logits == own.logits && other.origin == own.origin)
+      #expect(other.cost == own.cost)
+      let begins = pipeline.composition.firstBlock ?? Self.model.vision.shape.tower!.blocks
+      #expect(other.trace.sharedSeconds > 0 || begins == 0 || pipeline.composition.patches != nil)
+    }
+  }
+
   @Test func twoMethodsRunOneAfterTheOther() throws {
     let both = try Pipeline(Self.model, method: try MethodSpec("tome:keep=0.5+divprune:keep=0.5"))(Self.photo)
     #expect(both.tokens.rows == 64)

@@ -38,6 +38,12 @@ void vtok_rotate_halves(float *x, size_t rows, size_t heads, size_t head_dim, co
 void vtok_accumulate(float *out, const float *x, size_t columns, float weight);
 void vtok_divide(float *x, size_t columns, float divisor);
 
+// --- maps.c: feature maps [rows, columns], a row a pixel, a column a channel ---
+// Adds the sums over rows of x[r][c] - centre[c] and of its square to sum[c] and square[c].
+void vtok_channel_moments(const float *x, size_t rows, size_t columns, const float *centre, double *sum, double *square);
+// out[r][c] = x[r][c] * scale[c] + shift[c], with SiLU after it if `silu`; out may be x.
+void vtok_scale_shift(const float *x, size_t rows, size_t columns, const float *scale, const float *shift, int silu, float *out);
+
 // --- exact.c: one summation order on every CPU (16 lanes, then a fixed tree, no fused multiply-add).
 // Whatever decides a selection is computed here.
 float vtok_exact_dot(const float *a, const float *b, size_t n);

@@ -62,7 +62,7 @@ extension LanguageModel {
     var passed: [(layer: Trace.Layer, ids: [Int32])] = []
     var ran: Ran?
     for index in 0...layers.count {
-      let probes = try visit(index, &tokens, ran, &run, threads)
+      let probes = try visit(index, &tokens, ran, memory, &run)
       // A probe belongs to the layer it follows; before the first layer to that one.
       if index > 0 { passed[index - 1].layer.probes = probes + passed[index - 1].layer.probes }
       if index == 0 { decoding.position = tokens.nextPosition }
@@ -134,7 +134,7 @@ extension LanguageModel {
   /// Hands out the recordings at the entrance of a layer and lets the methods act.
   /// - Returns: the probes that were formed.
   private func visit(
-    _ index: Int, _ tokens: inout TokenSequence, _ ran: Ran?, _ run: inout Run, _ threads: Int
+    _ index: Int, _ tokens: inout TokenSequence, _ ran: Ran?, _ memory: DecoderLayer.Memory, _ run: inout Run
   ) throws(CompressionError) -> [Trace.Probe] {
     let site = Site.layer(index)
     var probed: [Attention.Tap: Tensor] = [:]
@@ -143,8 +143,7 @@ extension LanguageModel {
       if let tap = request.probeTap, probed[tap] == nil {
         let rows = rows(tap.rows, of: tokens, run)
         probed[tap] = layers[index].probe(
-          tokens, rows: rows, tap: tap, shape: shape, attention: attention, taps: taps(at: index, run), threads: threads
-        )
+          tokens, rows: rows, tap: tap, shape: shape, attention: attention, taps: taps(at: index, run), memory)
         probes.append(Trace.Probe(rows: rows.count, keys: tokens.count))
       }
       let probe = request.probeTap.map { probed[$0]! }
