@@ -34,6 +34,10 @@ void vtok_bias_activation(float *x, size_t rows, size_t columns, const float *bi
   }
 }
 
+VTOK_CLONES void vtok_silu_product(float *a, const float *b, size_t count) {
+  for (size_t i = 0; i < count; i++) a[i] = silu(a[i]) * b[i];
+}
+
 VTOK_CLONES void vtok_swiglu(const float *h, size_t rows, size_t width, const float *bias, float *out) {
   for (size_t r = 0; r < rows; r++) {
     const float *a = h + r * 2 * width, *b = a + width;

@@ -75,11 +75,11 @@ VTOK_CLONES size_t vtok_exact_normalise(const float *x, size_t rows, size_t colu
 }
 
 // Columns are independent, so vector width changes nothing; four rows at a time keep the running sum in a register.
-VTOK_CLONES void vtok_exact_votes(const float *a, size_t rows, size_t columns, const float *weights, float *out) {
+VTOK_CLONES void vtok_exact_votes(const float *a, size_t rows, size_t columns, size_t stride, const float *weights, float *out) {
   for (size_t c = 0; c < columns; c++) out[c] = 0;
   size_t r = 0;
   for (; r + 4 <= rows; r += 4) {
-    const float *a0 = a + r * columns, *a1 = a0 + columns, *a2 = a1 + columns, *a3 = a2 + columns;
+    const float *a0 = a + r * stride, *a1 = a0 + stride, *a2 = a1 + stride, *a3 = a2 + stride;
     const float w0 = weights[r], w1 = weights[r + 1], w2 = weights[r + 2], w3 = weights[r + 3];
     for (size_t c = 0; c < columns; c++) {
       float p0 = w0 * a0[c], p1 = w1 * a1[c], p2 = w2 * a2[c], p3 = w3 * a3[c];
@@ -91,7 +91,7 @@ VTOK_CLONES void vtok_exact_votes(const float *a, size_t rows, size_t columns, c
   }
   for (; r < rows; r++)
     for (size_t c = 0; c < columns; c++) {
-      float p = weights[r] * a[r * columns + c];
+      float p = weights[r] * a[r * stride + c];
       out[c] = out[c] + p;
     }
 }

@@ -110,3 +110,17 @@ VTOK_CLONES void vtok_add_residual(float *x, const float *y, size_t rows, size_t
       for (size_t c = 0; c < columns; c++) a[c] += b[c];
   }
 }
+
+VTOK_CLONES void vtok_rotate_halves(float *x, size_t rows, size_t heads, size_t head_dim, const float *cosine, const float *sine, float scale) {
+  size_t half = head_dim / 2;
+  for (size_t r = 0; r < rows; r++)
+    for (size_t h = 0; h < heads; h++) {
+      float *a = x + (r * heads + h) * head_dim, *b = a + half;
+      const float *c = cosine + r * half, *s = sine + r * half;
+      for (size_t i = 0; i < half; i++) {
+        float p = a[i], q = b[i];
+        a[i] = (p * c[i] - q * s[i]) * scale;
+        b[i] = (q * c[i] + p * s[i]) * scale;
+      }
+    }
+}

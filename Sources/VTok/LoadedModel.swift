@@ -16,7 +16,8 @@ public struct LoadedModel: Sendable {
   /// Names of the models inside the binary.
   public static let embedded = ["vtok-tiny"]
 
-  /// A directory as downloaded from the Hub, or the name of an embedded model.
+  /// A directory as downloaded from the Hub, a weight file that is named after its architecture, or the name of an
+  /// embedded model.
   /// - Throws: `ModelError`, `WeightError` or `JSONError`.
   public static func load(_ nameOrDirectory: String) throws -> LoadedModel {
     let checkpoint = try checkpoint(nameOrDirectory)
@@ -36,6 +37,11 @@ public struct LoadedModel: Sendable {
       return try Checkpoint(
         name: nameOrDirectory, config: UnsafeRawBufferPointer(start: config, count: sizes.config),
         weights: UnsafeRawBufferPointer(start: weights, count: sizes.weights))
+    }
+    if let ending = (PyTorchFile.endings + [".safetensors"]).first(where: { nameOrDirectory.hasSuffix($0) }) {
+      // As timm and DeiT name them: deit_small_patch16_224-cd65a155.pth
+      let name = nameOrDirectory.dropLast(ending.count).split(separator: "/").last ?? ""
+      return try Checkpoint(file: nameOrDirectory, config: ["architecture": JSON(String(name))])
     }
     return try Checkpoint(directory: nameOrDirectory)
   }

@@ -78,12 +78,13 @@ public struct Pipeline: Sendable {
   }
 
   /// Runs the tower on a prepared image.
-  public func run(_ prepared: Prepared, seed: UInt64 = 0, keepingNotes: Bool = false, threads: Int = 1) throws
-    -> PrunedImage
-  {
+  /// - Parameter shared: blocks that a dense run of the same prepared image has left, or will fill.
+  public func run(
+    _ prepared: Prepared, seed: UInt64 = 0, keepingNotes: Bool = false, shared: SharedBlocks? = nil, threads: Int = 1
+  ) throws -> PrunedImage {
     var run = Run(composition, seed: seed, keepingNotes: keepingNotes)
     let output = try model.vision(
-      prepared.pixels, run: &run, dense: (prepared.rows, prepared.columns), threads: threads)
+      prepared.pixels, run: &run, dense: (prepared.rows, prepared.columns), shared: shared, threads: threads)
     let patches = output.tokens.rows(.patch)
     let kept = output.tokens
     var offsets: [Int32] = [0]

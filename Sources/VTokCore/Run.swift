@@ -29,10 +29,35 @@ public struct Composition: Sendable {
 
   /// Tower attention adds log(mass) per key.
   public var massBias: Bool { plans.contains { $0.massBias == true } }
+  /// The first vision block at which a method looks or acts; nil when none does in the tower.
+  public var firstBlock: Int? {
+    plans.flatMap { Array($0.record.keys) + Array($0.act) }.compactMap { site in
+      if case .block(let index, _) = site { index } else { nil }
+    }.min()
+  }
   /// The image is shrunk to at most so many patches.
   public var patches: Int? { plans.compactMap(\.patches).min() }
-  /// The last rule in the list governs decoding.
-  public var positions: PositionRule? { plans.last { $0.positions != nil }?.positions }
+  /// The last rule in the list governs decoding. Renumbering the three axes of M-RoPE is defined nowhere: positions stay
+  /// as they are there, see `keepsPositions`.
+  public var positions: PositionRule? {
+    guard var rule = plans.last(where: { $0.positions != nil })?.positions else { return nil }
+    if hasAxes {
+      rule.cut = .original
+      if rule.decode == .cacheLength { rule.decode = .next }
+    }
+    return rule
+  }
+  /// Whether M-RoPE overrules a method that would number positions anew; results must say so.
+  public var keepsPositions: Bool {
+    hasAxes && plans.contains { $0.positions.map { $0.cut == .renumbered || $0.decode == .cacheLength } ?? false }
+  }
+  private var hasAxes: Bool { shape.decoder?.sections.isEmpty == false }
+  func renumbers(_ method: Int) -> Bool { !hasAxes && plans[method].positions?.cut == .renumbered }
+
+  /// The first method that compares patches and question in the space of a companion CLIP, if there is one.
+  public var joint: String? {
+    plans.indices.first { plans[$0].record.values.contains(where: \.joint) }.map(name)
+  }
 
   public func name(_ index: Int) -> String { type(of: methods[index]).name }
 
@@ -40,6 +65,7 @@ public struct Composition: Sendable {
   private static func check(_ plan: Plan, of method: any Compressor, for shape: Shape) throws(CompressionError) {
     let name = type(of: method).name
     for (site, request) in plan.record {
+      try checkLanguage(request, at: site, of: name, for: shape)
       guard case .block = site else { continue }
       let rows: Set<Rows> = [.none, .classifier, .all]
       let plain = request.values == .probabilities || request.values == .logits
@@ -71,6 +97,14 @@ public struct Composition: Sendable {
           method: name, found: missing, expected: "a model with the site \(site)",
           fix: "Choose another method or model.")
       }
+      if let tower = shape.tower, tower.fuse > 1, case .block = site,
+        plan.record[site].map({ $0.probe != .none }) == true
+      {
+        throw .unsupported(
+          method: name, found: "a probe of a block with masked or rotary positions",
+          expected: "a tower with learned ones",
+          fix: "Choose another method.")
+      }
       if let tower = shape.tower, tower.fuse > 1, plan.act.contains(site) {
         switch site {
         case .block, .features:
@@ -95,8 +129,19 @@ public struct Composition: Sendable {
       return "both act at \(site), which takes one method"
     }
     if a.patches != nil, b.patches != nil { return "both set the size of the image" }
+    let isTower: (Site) -> Bool = {
+      switch $0 {
+      case .block, .features: true
+      case .pack, .layer, .cache: false
+      }
+    }
+    for (one, other) in [(a, b), (b, a)] where one.completeTiles && acts(other, where: isTower) {
+      return "one packs complete tiles and the other thins them before"
+    }
     if acts(a, where: isCache), acts(b, where: isCache) { return "both manage the KV cache" }
-    if acts(a, where: isLater), acts(b, where: isLater), a.positions != b.positions {
+    if acts(a, where: isLater), acts(b, where: isLater), let first = a.positions, let second = b.positions,
+      first != second
+    {
       return "they number positions differently after a cut inside the language model"
     }
     for (one, other) in [(a, b), (b, a)] where one.positions?.decode == .afresh && acts(other, where: isCache) {
@@ -113,18 +158,24 @@ public struct Run: Sendable {
   /// Seed of this image, independent of job order.
   public let seed: UInt64
   public var images: [ImageLayout] = [], image: Int?
+  /// The question in the space of the companion CLIP, for methods that compare it with patches. `[segments, width]`
+  public var question: Tensor?
+  /// 0 = prefill, then one more for every token decoded.
+  public package(set) var step = 0
   public private(set) var trace = Trace()
 
   private var methods: [any Compressor]
   private var recordings: [[RecordingKey: Recording]]
-  private let keepsNotes: Bool
+  private let keepsNotes: Bool, isRehearsal: Bool
+  private var selectionBefore = 0.0  // seconds spent in methods when the tower was entered
 
-  public init(_ composition: Composition, seed: UInt64 = 0, keepingNotes: Bool = false) {
+  /// - Parameter rehearsing: sequences and recordings are noise, only counts matter.
+  public init(_ composition: Composition, seed: UInt64 = 0, keepingNotes: Bool = false, rehearsing: Bool = false) {
     self.composition = composition
     self.seed = seed
     methods = composition.methods
     recordings = methods.map { _ in [:] }
-    keepsNotes = keepingNotes
+    (keepsNotes, isRehearsal) = (keepingNotes, rehearsing)
   }
 
   public var massBias: Bool { composition.massBias }
@@ -140,51 +191,126 @@ public struct Run: Sendable {
     recordings[method][RecordingKey(site: site, sequence: sequence)] = recording
   }
 
-  /// Lets every method that acts at `site` reduce `sequences`, in list order.
-  public mutating func act(at site: Site, on sequences: inout [TokenSequence], standard: [Reduction]? = nil)
-    throws(CompressionError)
-  {
+  /// Lets every method that acts at `site` reduce `sequences`, in list order. A cache whose KV heads get a reduction each
+  /// splits into one sequence per head.
+  /// - Parameters:
+  ///   - standard: what the model does, one reduction per sequence, when no method returns anything.
+  ///   - received: at `.cache`, entries this cache was ever given.
+  public mutating func act(
+    at site: Site, on sequences: inout [TokenSequence], standard: [Reduction]? = nil, received: Int = 0
+  ) throws(CompressionError) {
+    var isStandard = standard != nil
     for index in methods.indices where composition.plans[index].act.contains(site) {
-      let name = composition.name(index)
-      let before = sequences.reduce(0) { $0 + $1.count }
-      var notes = Notes(keeping: keepsNotes)
-      let clock = ContinuousClock()
-      let start = clock.now
-      let view = View(
-        sequences: sequences, standard: standard, images: images, image: image, shape: composition.shape, seed: seed,
-        recordings: recordings[index])
-      if let reductions = try methods[index].reduce(view, at: site, notes: &notes) {
-        guard reductions.count == sequences.count else {
-          throw .invalidReduction(
-            method: name, site: site, reason: "\(reductions.count) reductions for \(sequences.count) sequences")
-        }
-        for (position, reduction) in reductions.enumerated() {
-          guard reduction.inputCount == sequences[position].count, reduction.count > 0 else {
-            throw .invalidReduction(
-              method: name, site: site,
-              reason: "\(reduction.inputCount) rows in and \(reduction.count) out for a sequence of "
-                + "\(sequences[position].count)")
-          }
-          sequences[position].apply(reduction)
+      let renumbers = if case .layer = site { composition.renumbers(index) } else { false }
+      let parts = if case .cache = site { composition.shape.decoder?.kvHeads ?? 1 } else { 1 }
+      let before = sequences
+      sequences = try visit(
+        index, site, before, standard, received: received, counts: before.map(\.count), parts: parts
+      ) { reductions in
+        guard let reductions else { return before }
+        isStandard = false
+        let whole = reductions.count == before.count ? before : before[0].split(into: reductions.count)
+        return zip(whole, reductions).map { tokens, reduction in
+          var tokens = tokens.reduced(reduction)
+          if renumbers { tokens.renumber() }
+          return tokens
         }
       }
-      let seconds = start.duration(to: clock.now) / .seconds(1)
-      trace.acts.append(
-        Trace.Act(
-          method: name, site: site, input: before, output: sequences.reduce(0) { $0 + $1.count }, seconds: seconds,
-          notes: notes, origins: keepsNotes ? sequences.map(\.origin) : []))
     }
+    if isStandard, let standard { sequences = zip(sequences, standard).map { $0.reduced($1) } }
+  }
+
+  /// Packs the tiles of one image into its visual spans: as the method that acts at `.pack` says, else as the model does.
+  /// - Parameters:
+  ///   - tiles: connector output of every tile.
+  ///   - newline: the row that stands behind them among the sources, where the model has one.
+  ///   - standard: the model's own packing: one reduction per span, over the rows of all tiles and the newline.
+  /// - Returns: one sequence per span.
+  public mutating func pack(_ tiles: [TokenSequence], newline: TokenSequence? = nil, standard: [Reduction])
+    throws(CompressionError) -> [TokenSequence]
+  {
+    var source = tiles[0]
+    for tile in tiles.dropFirst() { source.append(tile) }
+    let row = newline.map { _ in Int32(source.count) }
+    if let newline { source.append(newline) }
+    // At most one: the composition has checked it.
+    guard let index = methods.indices.first(where: { composition.plans[$0].act.contains(.pack) }) else {
+      return standard.map { source.reduced($0) }
+    }
+    let counts = standard.map { _ in source.count }
+    return try visit(index, .pack, tiles, standard, newline: row, counts: counts) { reductions in
+      (reductions ?? standard).map { source.reduced($0) }
+    }
+  }
+
+  /// Asks one method, checks its answer, has it applied and writes the visit into the trace.
+  /// - Parameters:
+  ///   - counts: rows that every reduction must count.
+  ///   - parts: KV heads that a single cache may split into.
+  private mutating func visit(
+    _ index: Int, _ site: Site, _ sequences: [TokenSequence], _ standard: [Reduction]?, newline: Int32? = nil,
+    received: Int = 0, counts: [Int], parts: Int = 1, apply: ([Reduction]?) -> [TokenSequence]
+  ) throws(CompressionError) -> [TokenSequence] {
+    let name = composition.name(index)
+    var notes = Notes(keeping: keepsNotes, rehearsing: isRehearsal)
+    let clock = ContinuousClock()
+    let start = clock.now
+    let view = View(
+      sequences: sequences, standard: standard, newline: newline, images: images, image: image,
+      shape: composition.shape, step: step, received: received, question: question, seed: seed,
+      recordings: recordings[index])
+    let reductions = try methods[index].reduce(view, at: site, notes: &notes)
+    if let reductions {
+      let splits = counts.count == 1 && reductions.count == parts
+      guard reductions.count == counts.count || splits else {
+        throw .invalidReduction(
+          method: name, site: site, reason: "\(reductions.count) reductions for \(counts.count) sequences")
+      }
+      for (position, reduction) in reductions.enumerated() {
+        let count = counts[splits ? 0 : position]
+        guard reduction.inputCount == count, reduction.count > 0 else {
+          throw .invalidReduction(
+            method: name, site: site,
+            reason: "\(reduction.inputCount) rows in and \(reduction.count) out for a sequence of \(count)")
+        }
+        if case .layer = site, let lost = lostText(reduction, of: sequences[position]) {
+          throw .invalidReduction(method: name, site: site, reason: "it drops text (row \(lost) of the prompt)")
+        }
+      }
+    }
+    let reduced = apply(reductions)
+    let seconds = start.duration(to: clock.now) / .seconds(1)
+    trace.acts.append(
+      Trace.Act(
+        method: notes.variant.map { "\(name):\($0)" } ?? name, site: site, input: sequences.reduce(0) { $0 + $1.count },
+        output: reduced.reduce(0) { $0 + $1.count }, seconds: seconds, notes: notes,
+        origins: keepsNotes ? reduced.map(\.origin) : []))
+    return reduced
   }
 
   // MARK: What a model writes into the trace
 
-  public mutating func enterTower(patches: Int) { trace.patches += patches }
+  public mutating func enterTower(patches: Int) {
+    trace.patches += patches
+    selectionBefore = trace.selectionSeconds
+  }
   public mutating func passBlock(_ layer: Trace.Layer) { trace.tower.append(layer) }
   /// - Parameters:
   ///   - rows: rows of every sequence that left the tower.
   ///   - seconds: the whole passage, methods included; what they took is subtracted.
-  public mutating func leaveTower(rows: [Int], seconds: Double) {
+  ///   - shared: processor seconds of blocks that another run has passed for this one.
+  public mutating func leaveTower(rows: [Int], seconds: Double, shared: Double = 0) {
+    trace.sharedSeconds += shared
     trace.towerOutput += rows
-    trace.towerSeconds += seconds - trace.selectionSeconds
+    trace.towerSeconds += seconds - (trace.selectionSeconds - selectionBefore)
+  }
+  /// - Parameter rows: tokens that left the connector.
+  public mutating func passConnector(rows: Int) { trace.connected += rows }
+  /// - Parameter ids: of the rows that enter the layer.
+  public mutating func passLayer(_ layer: Trace.Layer, ids: [Int32]) {
+    let spans = images.flatMap(\.spans)
+    var layer = layer
+    layer.visual = ids.count { id in spans.contains { $0.contains(id) } }
+    trace.language.append(layer)
   }
 }

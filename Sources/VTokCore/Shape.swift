@@ -12,10 +12,12 @@ public struct Shape: Sendable, Equatable {
     public let hasClassifier: Bool
     /// Patch grid of one tile at the model's own image size.
     public let rows: Int, columns: Int
-    /// Patch edge in pixels.
-    public let patch: Int
+    /// Patch edge in pixels, and frames that one patch spans (2 in Qwen, where a still image counts twice).
+    public let patch: Int, frames: Int
     /// Patches a connector fuses into one token per side squared (Idefics3, Qwen); 1 otherwise.
     public let fuse: Int
+    /// Attention inside windows; nil: every patch of a tile attends to all of them.
+    public let windows: Windows?
     /// Whether images of other sizes can be run by resizing positions.
     public let anySize: Bool
     /// Multiply-adds after the last block (classifier, pooling head, projection) that do not depend on tokens, and per token.
@@ -23,25 +25,41 @@ public struct Shape: Sendable, Equatable {
 
     public init(
       blocks: Int, featureBlock: Int? = nil, width: Int, heads: Int, ffn: Int, ffnMatrices: Int = 2, prefix: Int,
-      hasClassifier: Bool, rows: Int, columns: Int, patch: Int, fuse: Int = 1, anySize: Bool = true, headMACs: Int = 0,
-      headMACsPerToken: Int = 0
+      hasClassifier: Bool, rows: Int, columns: Int, patch: Int, frames: Int = 1, fuse: Int = 1,
+      windows: Windows? = nil, anySize: Bool = true, headMACs: Int = 0, headMACsPerToken: Int = 0
     ) {
       (self.blocks, self.featureBlock, self.width) = (blocks, featureBlock ?? blocks - 1, width)
       (self.heads, self.headDim, self.ffn, self.ffnMatrices) = (heads, width / heads, ffn, ffnMatrices)
       (self.prefix, self.hasClassifier, self.rows, self.columns) = (prefix, hasClassifier, rows, columns)
-      (self.patch, self.fuse, self.anySize) = (patch, fuse, anySize)
-      (self.headMACs, self.headMACsPerToken) = (headMACs, headMACsPerToken)
+      (self.patch, self.frames, self.fuse, self.windows) = (patch, frames, fuse, windows)
+      (self.anySize, self.headMACs, self.headMACsPerToken) = (anySize, headMACs, headMACsPerToken)
+    }
+
+    /// Blocks whose patches attend inside square windows of `side` patches, cut row by row and ragged at the borders
+    /// (Qwen2.5-VL); the blocks in `global` attend to the whole image.
+    public struct Windows: Sendable, Equatable {
+      public let side: Int, global: [Int]
+      public init(side: Int, global: [Int]) { (self.side, self.global) = (side, global) }
     }
 
     /// Patches of one tile.
     public var patches: Int { rows * columns }
 
+    /// Rows of every group that attends to itself in block `block`, over one tile: its windows, or all rows.
+    public func groups(in block: Int) -> [Int] {
+      guard let windows, !windows.global.contains(block) else { return [prefix + patches] }
+      let heights = stride(from: 0, to: rows, by: windows.side).map { min(windows.side, rows - $0) }
+      let widths = stride(from: 0, to: columns, by: windows.side).map { min(windows.side, columns - $0) }
+      return heights.flatMap { height in widths.map { height * $0 } }
+    }
+
     /// The same tower on images of another grid.
     public func on(rows: Int, columns: Int) -> Tower {
       Tower(
         blocks: blocks, featureBlock: featureBlock, width: width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices,
-        prefix: prefix, hasClassifier: hasClassifier, rows: rows, columns: columns, patch: patch, fuse: fuse,
-        anySize: anySize, headMACs: headMACs, headMACsPerToken: headMACsPerToken)
+        prefix: prefix, hasClassifier: hasClassifier, rows: rows, columns: columns, patch: patch,
+        frames: frames, fuse: fuse, windows: windows, anySize: anySize, headMACs: headMACs,
+        headMACsPerToken: headMACsPerToken)
     }
 
     /// The largest grid of about the same proportions with at most `patches` cells.
@@ -78,9 +96,11 @@ public struct Shape: Sendable, Equatable {
   public enum Layout: Sendable { case plain, single, anyres, split, dynamic }
 
   public let tower: Tower?, decoder: Decoder?, layout: Layout
+  /// Multiply-adds of the connector for every token that leaves it.
+  public let connectorMACs: Int
 
-  public init(tower: Tower?, decoder: Decoder? = nil, layout: Layout = .plain) {
-    (self.tower, self.decoder, self.layout) = (tower, decoder, layout)
+  public init(tower: Tower?, decoder: Decoder? = nil, layout: Layout = .plain, connectorMACs: Int = 0) {
+    (self.tower, self.decoder, self.layout, self.connectorMACs) = (tower, decoder, layout, connectorMACs)
   }
 }
 

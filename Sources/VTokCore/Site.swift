@@ -73,12 +73,14 @@ public struct Plan: Sendable {
   public var massBias: Bool?
   /// Downsampling: the processor shrinks the image to at most so many patches.
   public var patches: Int?
+  /// At `.pack` every tile must still have all its patches: no other method may thin the tower.
+  public var completeTiles: Bool
 
   public init(
     record: [Site: Request] = [:], act: Set<Site> = [], positions: PositionRule? = nil, massBias: Bool? = nil,
-    patches: Int? = nil
+    patches: Int? = nil, completeTiles: Bool = false
   ) {
     (self.record, self.act, self.positions) = (record, act, positions)
-    (self.massBias, self.patches) = (massBias, patches)
+    (self.massBias, self.patches, self.completeTiles) = (massBias, patches, completeTiles)
   }
 }

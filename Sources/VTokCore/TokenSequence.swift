@@ -14,7 +14,7 @@ public struct Position: Sendable, Hashable {
 /// patch `patches[j]` for j in `offsets[t]..<offsets[t + 1]`; patch = (tile * rows + row) * columns + column, tiles (or
 /// frames) counted through the prompt. Prefix and text rows stand for no patch.
 public struct Origin: Sendable, Equatable {
-  public let offsets: [Int32], patches: [Int32], weights: [Float]
+  public private(set) var offsets: [Int32], patches: [Int32], weights: [Float]
 
   public init(offsets: [Int32], patches: [Int32], weights: [Float]) {
     precondition(patches.count == weights.count && Int(offsets.last ?? 0) == patches.count)
@@ -30,6 +30,14 @@ public struct Origin: Sendable, Equatable {
   }
 
   public func range(_ row: Int) -> Range<Int> { Int(offsets[row])..<Int(offsets[row + 1]) }
+
+  /// Adds the rows of `other` behind the last one.
+  mutating func append(_ other: Origin) {
+    let base = Int32(patches.count)
+    offsets += other.offsets.dropFirst().map { $0 + base }
+    patches += other.patches
+    weights += other.weights
+  }
 
   /// The same linear map on provenance as `reduction` is on features.
   func applying(_ reduction: Reduction, shares: [Float]) -> Origin {
@@ -101,18 +109,45 @@ public struct TokenSequence: Sendable {
     x = rows
   }
 
-  /// Adds `entries` behind the last row. Caches grow only here.
+  /// A copy with `reduction` applied.
+  public func reduced(_ reduction: Reduction) -> TokenSequence {
+    var copy = self
+    copy.apply(reduction)
+    return copy
+  }
+
+  /// Adds `entries` of equal width behind the last row. Caches grow only here. Amortised.
   public mutating func append(_ entries: TokenSequence) {
-    precondition(entries.x.width == x.width || count == 0)
-    let base = Int32(origin.patches.count)
-    origin = Origin(
-      offsets: origin.offsets + entries.origin.offsets.dropFirst().map { $0 + base },
-      patches: origin.patches + entries.origin.patches, weights: origin.weights + entries.origin.weights)
+    origin.append(entries.origin)
     id += entries.id
     kind += entries.kind
     position += entries.position
     mass += entries.mass
-    x = Tensor(x.values + entries.x.values, shape: [id.count, entries.x.width])
+    x.append(rows: entries.x)
+  }
+
+  /// The columns in `parts` equal shares, one sequence each: a cache, by KV head.
+  public func split(into parts: Int) -> [TokenSequence] {
+    let width = x.width / parts
+    precondition(width * parts == x.width, "\(x.width) columns in \(parts) parts")
+    return (0..<parts).map { part in
+      var share = self
+      share.x = Tensor(shape: [count, width]) { out in
+        x.values.withUnsafeBufferPointer { source in
+          for row in 0..<count {
+            (out + row * width).update(from: source.baseAddress! + row * x.width + part * width, count: width)
+          }
+        }
+      }
+      return share
+    }
+  }
+
+  /// Numbers the rows anew, 0..<count, at these positions: a prompt is born where its spans and its text come together.
+  public mutating func restart(at position: [Position]) {
+    precondition(position.count == count, "\(position.count) positions for \(count) tokens")
+    id = (0..<count).map(Int32.init)
+    self.position = position
   }
 
   /// Positions 0..<count, as `PositionRule.Cut.renumbered` asks after a cut.

@@ -2,13 +2,15 @@
 public struct Trace: Sendable {
   /// One block or layer, over the sequences (tiles) that passed it.
   public struct Layer: Sendable, Equatable {
-    /// Rows entering attention and rows entering the MLP, per sequence.
+    /// Rows entering attention and rows entering the MLP, per sequence, or per window where attention stays inside windows.
     public var rows: [Int], mlpRows: [Int]
     /// Keys attended, per sequence (rows of the tower, cache length in a decoder).
     public var keys: [Int]
+    /// Rows entering that lie in visual spans; 0 in a tower.
+    public var visual = 0
     /// Attention rows formed of the next layer without running it.
     public var probes: [Probe] = []
-    /// Cache entries after the step.
+    /// Cache entries per KV head after the step, methods included; 0 where no cache is kept.
     public var cached = 0
     public var seconds = 0.0
 
@@ -37,10 +39,15 @@ public struct Trace: Sendable {
   /// Patches that entered the tower, all tiles together; 0 in language-only runs.
   public internal(set) var patches = 0
   public internal(set) var tower: [Layer] = []
+  /// Rows that left the connector, all tiles together; 0 without one.
+  public internal(set) var connected = 0
+  /// Layers of the language model, of the prefill and then of every decoding step.
   public internal(set) var language: [Layer] = []
   public internal(set) var acts: [Act] = []
   /// Seconds in the tower (embedding, blocks, head), acts not included.
   public var towerSeconds = 0.0
+  /// Processor seconds of blocks that a dense run of the same image passed for this one; `towerSeconds` counts them too.
+  public internal(set) var sharedSeconds = 0.0
 
   /// Seconds spent in methods.
   public var selectionSeconds: Double { acts.reduce(0) { $0 + $1.seconds } }

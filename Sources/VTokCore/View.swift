@@ -93,9 +93,14 @@ public struct View: Sendable {
 
   /// Rows after the last visual span, by id.
   public func text(_ tokens: TokenSequence) -> [Int] {
-    let end = images.flatMap(\.spans).map(\.upperBound).max() ?? 0
-    return tokens.id.indices.filter { tokens.id[$0] >= end }
+    let start = images.textStart
+    return tokens.id.indices.filter { tokens.id[$0] >= start }
   }
+}
+
+extension [ImageLayout] {
+  /// Id of the first row after the last visual span.
+  package var textStart: Int32 { flatMap(\.spans).map(\.upperBound).max() ?? 0 }
 }
 
 package struct RecordingKey: Hashable, Sendable {

@@ -2,11 +2,11 @@ import VTokCore
 
 /// What a run cost in multiply-adds: a pure function of its trace and the model's shape.
 ///
-/// Counted as timm, DeiT, ToMe and DiffRate do when they print "FLOPs": products of linear layers and attention; norms,
-/// softmax, activations and additions are not. True FLOPs are twice the MACs. Selection stands apart, since papers leave
-/// it out.
+/// Counted as timm, DeiT, ToMe and DiffRate do when they print "FLOPs": products of linear layers and attention, causal
+/// attention in full; norms, softmax, activations and additions are not. True FLOPs are twice the MACs. Selection stands
+/// apart, since papers leave it out. How papers count language models is a `Convention`.
 public struct Cost: Sendable, Equatable {
-  /// One block: attention with its projections, MLP, probes of rows.
+  /// One block or layer: attention with its projections, MLP, probes of rows.
   public struct Layer: Sendable, Equatable {
     public let tokens: Int, mlpTokens: Int
     public let attention: Int, mlp: Int, probes: Int
@@ -14,37 +14,37 @@ public struct Cost: Sendable, Equatable {
   }
 
   public let patchEmbedding: Int
+  /// Blocks of the tower that ran.
   public let layers: [Layer]
   public let head: Int
+  /// Between tower and language model.
+  public let connector: Int
+  /// nil in a run without a language model.
+  public let language: LanguageCost?
   /// Multiply-adds spent on choosing tokens, not part of `macs`.
   public let selection: Int
 
-  /// Multiply-adds of the model, selection excluded.
-  public var macs: Int { patchEmbedding + layers.reduce(0) { $0 + $1.macs } + head }
+  /// Multiply-adds of the tower.
+  public var tower: Int { patchEmbedding + layers.reduce(0) { $0 + $1.macs } + head }
+  /// Multiply-adds of the model up to its first answer (logits, or the first new token), selection excluded.
+  public var macs: Int { tower + connector + (language?.first ?? 0) }
   public var gmacs: Double { Double(macs) * 1e-9 }
-  /// Mean number of tokens entering a block, prefix rows included.
+  /// Mean number of tokens entering a block of the tower, prefix rows included.
   public var meanTokens: Double {
     layers.isEmpty ? 0 : Double(layers.reduce(0) { $0 + $1.tokens }) / Double(layers.count)
   }
 
-  /// The cost of a tower run.
+  /// The cost of a run.
   public init(of trace: Trace, shape: Shape) {
     guard let tower = shape.tower else { preconditionFailure("a cost needs a tower") }
     let width = tower.width
-    patchEmbedding = trace.patches * 3 * tower.patch * tower.patch * width
+    patchEmbedding = trace.patches * 3 * tower.frames * tower.patch * tower.patch * width
     layers = trace.tower.map { layer in
-      let attention = zip(layer.rows, layer.keys).reduce(0) { sum, pair in
-        sum + 4 * pair.0 * width * width + 2 * pair.0 * pair.1 * width
-      }
-      let mlpRows = layer.mlpRows.reduce(0, +)
-      let probes = layer.probes.reduce(0) { sum, probe in
-        sum + (probe.rows + probe.keys) * width * width + probe.rows * probe.keys * width
-      }
-      return Layer(
-        tokens: layer.rows.reduce(0, +), mlpTokens: mlpRows, attention: attention,
-        mlp: tower.ffnMatrices * mlpRows * width * tower.ffn, probes: probes)
+      Layer(layer, width: width, inner: width, kvInner: width, ffn: tower.ffnMatrices * tower.ffn)
     }
     head = tower.headMACs + tower.headMACsPerToken * trace.towerOutput.reduce(0, +)
+    connector = shape.connectorMACs * trace.connected
+    language = trace.language.isEmpty ? nil : shape.decoder.map { LanguageCost(of: trace, decoder: $0) }
     selection = trace.selectionMACs
   }
 
@@ -54,8 +54,72 @@ public struct Cost: Sendable, Equatable {
     var run = Run(.dense(shape))
     let rows = patches + tower.prefix
     run.enterTower(patches: patches)
-    for _ in 0..<tower.blocks { run.passBlock(Trace.Layer(rows: [rows])) }
+    for _ in 0...tower.featureBlock { run.passBlock(Trace.Layer(rows: [rows])) }
     run.leaveTower(rows: [rows], seconds: 0)
     self.init(of: run.trace, shape: shape)
+  }
+}
+
+extension Cost.Layer {
+  /// - Parameters:
+  ///   - inner, kvInner: width of all query heads, and of all key heads.
+  ///   - ffn: hidden width of the MLP times its matrices.
+  init(_ layer: Trace.Layer, width: Int, inner: Int, kvInner: Int, ffn: Int) {
+    tokens = layer.rows.reduce(0, +)
+    mlpTokens = layer.mlpRows.reduce(0, +)
+    let products = zip(layer.rows, layer.keys).reduce(0) { $0 + 2 * $1.0 * $1.1 * inner }
+    attention = 2 * tokens * width * (inner + kvInner) + products
+    mlp = mlpTokens * width * ffn
+    probes = layer.probes.reduce(0) { sum, probe in
+      sum + (probe.rows * inner + probe.keys * kvInner) * width + probe.rows * probe.keys * inner
+    }
+  }
+}
+
+/// What a language model cost: every layer of the prefill, every decoding step, and the KV cache.
+public struct LanguageCost: Sendable, Equatable {
+  public let prefill: [Cost.Layer]
+  /// One row of the LM head.
+  public let head: Int
+  /// Every token decoded after the first, all layers and the head.
+  public let decode: [Int]
+  /// Cache entries of every layer after the prefill and after the last step, methods included.
+  public let prefillEntries: [Int], finalEntries: [Int]
+  /// Most entries held at any time, all layers together. Cache methods act after the pass, so it stands before them.
+  public let peakEntries: Int
+  /// Key and value numbers of one entry, all KV heads.
+  public let entryWidth: Int
+
+  /// Prefill and head of the last position: the work before the first new token.
+  public var first: Int { prefill.reduce(0) { $0 + $1.macs } + head }
+
+  /// Bytes of so many cache entries.
+  /// - Parameter precision: bytes a number; published figures are of 16-bit caches.
+  public func bytes(_ entries: Int, precision: Int = 2) -> Int { entries * entryWidth * precision }
+
+  init(of trace: Trace, decoder: Shape.Decoder) {
+    let inner = decoder.heads * decoder.headDim
+    let kvInner = decoder.kvHeads * decoder.headDim
+    let steps = trace.steps(of: decoder.layers)
+    let costs = steps.map { step in
+      step.map { Cost.Layer($0, width: decoder.width, inner: inner, kvInner: kvInner, ffn: 3 * decoder.ffn) }
+    }
+    let head = decoder.width * decoder.vocabulary
+    self.head = head
+    prefill = costs[0]
+    decode = costs.dropFirst().map { $0.reduce(head) { $0 + $1.macs } }
+    prefillEntries = steps[0].map(\.cached)
+    finalEntries = steps.last!.map(\.cached)
+    peakEntries = steps.map { $0.reduce(0) { $0 + ($1.cached == 0 ? 0 : $1.keys.reduce(0, +)) } }.max()!
+    entryWidth = 2 * kvInner
+  }
+}
+
+extension Trace {
+  /// The language layers of the prefill and of every decoding step.
+  /// - Precondition: every step passed all `layers`.
+  func steps(of layers: Int) -> [ArraySlice<Layer>] {
+    precondition(language.count % layers == 0, "\(language.count) layers passed, no multiple of \(layers)")
+    return stride(from: 0, to: language.count, by: layers).map { language[$0..<$0 + layers] }
   }
 }

@@ -1,11 +1,13 @@
 import VTokCore
 import VTokMethods
+import VTokModels
 
 /// What a run may cost, in place of how many tokens it keeps.
 public enum Target: Sendable, Equatable, CustomStringConvertible {
-  /// Multiply-adds of the tower per image, in 10⁹, selection excluded, as tables print them.
+  /// Multiply-adds per image of a tower, or up to the first new token of a vision-language model, in 10⁹, selection
+  /// excluded, as tables print them.
   case gmacs(Double)
-  /// Mean number of tokens entering a block, prefix rows included.
+  /// Mean number of tokens entering a block, prefix rows included; of image tokens entering a language layer.
   case meanTokens(Double)
   /// Tower and selection of one image on one thread.
   case milliseconds(Double)
@@ -60,6 +62,24 @@ public enum TargetSolver {
     }
   }
 
+  /// The same for a prompt to a vision-language model: what it costs up to the first new token, or the image tokens that
+  /// enter a language layer on average.
+  public static func solve(
+    _ target: Target, _ spec: MethodSpec, of model: ModelOutline, prompt: Rehearsal.Prompt,
+    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+  ) throws -> Solution {
+    var prefill = prompt
+    prefill.newTokens = 1
+    let dense = try Rehearsal.trace([], of: model, prompt: prefill)
+    let tokens = CostTable(dense, dense: dense, shape: model.shape).tokensIn
+    return try solve(target, method: spec.description, patches: tokens) { budget in
+      let trace = try Rehearsal.trace(spec.make(budget: budget, read: read), of: model, prompt: prefill)
+      let table = CostTable(trace, dense: dense, shape: model.shape)
+      if case .meanTokens = target { return table.meanTokens }
+      return table.cost.gmacs
+    }
+  }
+
   /// Solved on any measure that rises with the number of tokens kept.
   /// - Parameters:
   ///   - patches: tokens of the dense model.
@@ -91,7 +111,7 @@ public enum TargetSolver {
         method: method, asked: target.description,
         reachable: "\(target.text(least)) to \(target.text(most)) \(target.unit)",
         fix: least == most
-          ? "This method saves nothing of that kind: choose one that acts inside the tower."
+          ? "This method saves nothing of that kind: choose one that acts inside the tower, or earlier."
           : "Ask for a value in that range.")
     }
     if target.value == most { return Solution(budget: .tokens(patches), reached: most) }

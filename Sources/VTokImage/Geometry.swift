@@ -24,6 +24,9 @@ extension Image {
     return resized(on: canvas, to: canvas.size, columns: side, rows: side, filter: .nearest)
   }
 
+  /// Rows as columns.
+  func transposed() -> Image { oriented(5) }
+
   /// The picture turned and mirrored as EXIF orientation `exif` asks for; 1 and values outside 1...8 leave it as it is.
   /// 5...8 exchange width and height.
   public func oriented(_ exif: Int) -> Image {

@@ -11,6 +11,8 @@ public struct Size: Sendable, Equatable, CustomStringConvertible {
   /// A square.
   public init(_ side: Int) { self.init(width: side, height: side) }
 
+  var transposed: Size { Size(width: height, height: width) }
+
   /// "width x height".
   public var description: String { "\(width)x\(height)" }
 }

@@ -42,6 +42,7 @@ public struct ImageProcessor: Sendable, Equatable {
   public var padToSquare: [UInt8]?
   public var resize: Resize
   public var filter: Resample
+  public var passes = PassOrder.rowsFirst
   /// Size of the centre crop after the resize; `nil` for none. Black where the picture is smaller.
   public var crop: Size?
   public var cropRounding: CropRounding
@@ -109,7 +110,7 @@ extension ImageProcessor {
     let plan = plan(image.size)
     let columns = max(plan.x, 0)..<min(plan.x + plan.crop.width, plan.resized.width)
     let rows = max(plan.y, 0)..<min(plan.y + plan.crop.height, plan.resized.height)
-    let part = image.resized(on: canvas, to: plan.resized, columns: columns, rows: rows, filter: filter)
+    let part = image.resized(on: canvas, to: plan.resized, columns: columns, rows: rows, filter: filter, passes: passes)
     guard part.size != plan.crop else { return part }
     return part.cropped(
       x: min(plan.x, 0), y: min(plan.y, 0), width: plan.crop.width, height: plan.crop.height)

@@ -34,12 +34,8 @@ public struct ClsAttention: Compressor {
     for (index, tokens) in view.sequences.enumerated() {
       let recording = view.recording(site, index)
       let columns = try recording.columns(of: tokens)
-      let attention = recording.attention!  // [heads, 1, keys]
-      let (heads, keys) = (attention.shape[0], attention.shape[2])
       let patches = tokens.rows(.patch)
-      let scores = patches.map { row in
-        (0..<heads).reduce(Float(0)) { $0 + attention.values[$1 * keys + columns[row]] } / Float(heads)
-      }
+      let scores = recording.attention!.headMean(at: patches.map { columns[$0] }).values
       let top = notes.top(scores, cut.budget.tokens(of: patches.count))
       reductions.append(cut.reduction(keeping: top.map { patches[$0] }, of: tokens))
     }
@@ -73,11 +69,15 @@ public struct RandomPatches: Compressor {
   }
 }
 
-/// Shrinks the image before the tower so that the number of patches matches: the cheapest reduction there is.
+/// Shrinks the image before the tower so that the number of patches matches: the cheapest reduction there is. Where the
+/// tower takes one size only (CLIP in LLaVA) its output is averaged over areas of the grid instead.
 public struct Downsample: Compressor {
   public static let name = "downsample"
   public static let summary = "shrink the image until its patches fit the budget, the baseline without any selection"
-  public static let remarks = ["Grids are whole: the number of tokens is the largest grid of the same shape that fits."]
+  public static let remarks = [
+    "Grids are whole: the number of tokens is the largest grid of the same shape that fits.",
+    "LLaVA: the tower takes one size only, so the features of every tile are averaged over areas (`downsample:pool`).",
+  ]
 
   let budget: Budget
 
@@ -87,7 +87,7 @@ public struct Downsample: Compressor {
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    guard let tower = model.tower, tower.anySize else {
+    guard let tower = model.tower, tower.anySize || tower.fuse == 1 else {
       throw .unsupported(
         method: Self.name, found: "a tower that takes one image size", expected: "one that can resize its positions",
         fix: "Use another method with this model.")
@@ -98,10 +98,30 @@ public struct Downsample: Compressor {
         method: Self.name, asked: "\(patches) of \(tower.patches) patches", reachable: "at least 1",
         fix: "Ask for a larger --keep-ratio or --keep-tokens.")
     }
-    return Plan(patches: patches)
+    return tower.anySize ? Plan(patches: patches) : Plan(act: [.features], completeTiles: true)
   }
 
-  public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) -> [Reduction]? { nil }
+  public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) -> [Reduction]? {
+    notes.variant = "pool"
+    let tower = view.shape.tower!
+    let share = budget.tokens(of: tower.patches * view.sequences.count) / view.sequences.count
+    let grid = Shape.Tower.grid(rows: tower.rows, columns: tower.columns, patches: max(1, share))
+    return view.sequences.map { tokens in
+      let patches = tokens.rows(.patch)
+      // Areas as torch's adaptive average pooling has them: they overlap where the sides do not divide.
+      func area(_ index: Int, _ count: Int, _ full: Int) -> Range<Int> {
+        index * full / count..<((index + 1) * full + count - 1) / count
+      }
+      let rows = (0..<grid.rows).flatMap { row in
+        (0..<grid.columns).map { column in
+          area(row, grid.rows, tower.rows).flatMap { y in
+            area(column, grid.columns, tower.columns).map { Int32(patches[y * tower.columns + $0]) }
+          }
+        }
+      }
+      return Reduction(rows: rows, of: tokens.count, blend: .byCount)
+    }
+  }
 }
 
 /// A single cut of patch rows at the end of one block; prefix rows stay, order stays.

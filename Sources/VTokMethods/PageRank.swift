@@ -55,7 +55,7 @@ public struct AttentionGraph: Sendable {
         scores.withUnsafeBufferPointer { from in
           next.withUnsafeMutableBufferPointer { to in
             vtok_exact_votes(
-              votes.baseAddress! + head * n * n, n, n, from.baseAddress! + head * n, to.baseAddress! + head * n)
+              votes.baseAddress! + head * n * n, n, n, n, from.baseAddress! + head * n, to.baseAddress! + head * n)
           }
         }
       }

@@ -111,10 +111,7 @@ extension ZeroTPrune {
       let products = metric == .cosine ? notes.cosines(a, b) : notes.product(a, b)
       return (0..<a.rows).map { products.row($0).max()! }
     }
-    notes.book(macs: a.rows * b.rows * a.width * max(1, Int(power)))
-    let distances = Tensor(shape: [a.rows, b.rows]) {
-      vtok_exact_distances(a.values, a.rows, b.values, b.rows, a.width, power, $0)
-    }
+    let distances = notes.distances(a, b, power: power)
     return (0..<a.rows).map { row in
       let smallest = distances.row(row).min()!
       return power < 2 ? -smallest : -Float(pow(Double(smallest), 1 / Double(power)))

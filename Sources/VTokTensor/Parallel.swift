@@ -1,5 +1,11 @@
 import Synchronization
 
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Foundation
+#endif
+
 /// Hands out 0, 1, 2, ... to whoever asks first.
 final class Counter: Sendable {
   private let value = Atomic<Int>(0)
@@ -27,4 +33,11 @@ package final class Scratch {
   }
 
   deinit { UnsafeMutableRawPointer(pointer).deallocate() }
+}
+
+/// Seconds this thread has run on a processor.
+package func threadSeconds() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }

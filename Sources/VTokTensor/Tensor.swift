@@ -3,7 +3,7 @@ import CVTokKernels
 /// A dense row-major float32 array. A value: copies share storage until one of them is written to.
 public struct Tensor: Sendable, Equatable {
   /// Sizes of the axes, outermost first.
-  public let shape: [Int]
+  public private(set) var shape: [Int]
   /// The elements in row-major order. Write them in place; their number is fixed by `shape`.
   public var values: [Float]
 
@@ -45,6 +45,13 @@ public struct Tensor: Sendable, Equatable {
     return Tensor(Array(values[index * size..<(index + 1) * size]), shape: Array(shape.dropFirst()))
   }
 
+  /// Adds rows behind the last one. Amortised: memory grows by doubling.
+  public mutating func append(rows other: Tensor) {
+    precondition(other.width == width, "rows of \(other.width) behind rows of \(width)")
+    shape = [rows + other.rows, width]
+    values += other.values
+  }
+
   /// Rows `indices` of the `[rows, width]` matrix, in that order.
   public func gathered(_ indices: [Int]) -> Tensor {
     let width = width
@@ -53,6 +60,23 @@ public struct Tensor: Sendable, Equatable {
         for (row, index) in indices.enumerated() {
           (out + row * width).update(from: source.baseAddress! + index * width, count: width)
         }
+      }
+    }
+  }
+
+  /// Matrices of equally many rows beside each other. `[rows, sum of widths]`
+  public init(sideBySide parts: [Tensor]) {
+    let (rows, width) = (parts[0].rows, parts.reduce(0) { $0 + $1.width })
+    precondition(parts.allSatisfy { $0.rows == rows }, "matrices of \(parts.map(\.rows)) rows beside each other")
+    self.init(shape: [rows, width]) { out in
+      var column = 0
+      for part in parts {
+        part.values.withUnsafeBufferPointer { source in
+          for row in 0..<rows {
+            (out + row * width + column).update(from: source.baseAddress! + row * part.width, count: part.width)
+          }
+        }
+        column += part.width
       }
     }
   }
@@ -89,6 +113,18 @@ public struct LayerNorm: Sendable {
     Tensor(shape: x.shape) { out in
       vtok_layer_norm(x.values, x.rows, x.width, weight, bias, epsilon, out)
     }
+  }
+}
+
+/// RMSNorm over the last axis: `x / sqrt(mean(x²) + epsilon) * weight`.
+public struct RMSNorm: Sendable {
+  public let weight: [Float]
+  public let epsilon: Float
+
+  public init(weight: [Float], epsilon: Float) { (self.weight, self.epsilon) = (weight, epsilon) }
+
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    Tensor(shape: x.shape) { vtok_rms_norm(x.values, x.rows, x.width, weight, epsilon, $0) }
   }
 }
 

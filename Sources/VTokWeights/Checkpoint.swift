@@ -11,16 +11,23 @@ import VTokTensor
 /// tensors were asked for. Opening maps the files and checks their headers; it reads no weights.
 public struct Checkpoint: Sendable {
   let store: CheckpointStore
+  private let names: TensorNames
   /// Prepended, with a dot, to every name asked for; empty at the root.
   public let prefix: String
 
   /// Opens a folder as downloaded: `config.json`, and `model.safetensors`, or `model.safetensors.index.json` with its
-  /// shards, or one other `*.safetensors`.
-  public init(directory: String) throws(WeightError) {
+  /// shards, or one other `*.safetensors`; else the same of PyTorch (`pytorch_model.bin`, its index, one `*.pth`).
+  /// - Parameter standIn: what counts where the folder has no `config.json`; nil: that is an error.
+  public init(directory: String, config standIn: JSON? = nil) throws(WeightError) {
     let files = try CheckpointFiles(directory: directory)
-    let config = try readJSON(directory + "/config.json", dialect: .python)
-    store = CheckpointStore(name: directory, directory: directory, config: config, files: files)
-    prefix = ""
+    let path = directory + "/config.json"
+    let config: JSON
+    if let standIn {
+      config = try readJSONIfPresent(path) ?? standIn
+    } else {
+      config = try readJSON(path, dialect: .python)
+    }
+    self.init(CheckpointStore(name: directory, directory: directory, config: config, files: files))
   }
 
   /// A checkpoint in memory that is never freed (compiled into the program). Weights are not copied.
@@ -28,22 +35,23 @@ public struct Checkpoint: Sendable {
   public init(
     name: String, config: UnsafeRawBufferPointer, weights: UnsafeRawBufferPointer
   ) throws(WeightError) {
-    let files = try CheckpointFiles(MappedFile(memory: weights, name: name))
+    let files = try CheckpointFiles(Safetensors(MappedFile(memory: weights, name: name)))
     let config = try parseJSON(config, name, dialect: .python)
-    store = CheckpointStore(name: name, directory: nil, config: config, files: files)
-    prefix = ""
+    self.init(CheckpointStore(name: name, directory: nil, config: config, files: files))
   }
 
-  /// One weight file without a folder around it, and what is known about it.
+  /// One weight file without a folder around it, safetensors or by its ending PyTorch, and what is known about it.
   public init(file path: String, config: JSON = [:]) throws(WeightError) {
-    let files = try CheckpointFiles(try MappedFile(path: path))
-    store = CheckpointStore(name: path, directory: nil, config: config, files: files)
-    prefix = ""
+    let files = try CheckpointFiles(CheckpointFiles.open(path))
+    self.init(CheckpointStore(name: path, directory: nil, config: config, files: files))
   }
 
-  private init(store: CheckpointStore, prefix: String) {
-    self.store = store
-    self.prefix = prefix
+  private init(_ store: CheckpointStore) {
+    self.init(store, TensorNames(store.entries.map(\.name)), prefix: "")
+  }
+
+  private init(_ store: CheckpointStore, _ names: TensorNames, prefix: String) {
+    (self.store, self.names, self.prefix) = (store, names, prefix)
   }
 
   /// The folder as given, or the name of an embedded model.
@@ -62,8 +70,14 @@ public struct Checkpoint: Sendable {
     precondition(isPlainName(file), "\(file) is no file name")
     if file == "config.json" { return config }
     guard let directory = store.directory else { return nil }
+    return try readJSONIfPresent(directory + "/" + file)
+  }
+
+  /// Another text file of the folder, nil if there is none.
+  public func text(_ file: String) throws(WeightError) -> String? {
+    guard let path = path(file) else { return nil }
     do {
-      return try readJSON(directory + "/" + file, dialect: .python)
+      return try MappedFile(path: path).withBytes { String(decoding: $0, as: UTF8.self) }
     } catch  where error.kind == .missingFile {
       return nil
     }
@@ -75,31 +89,41 @@ public struct Checkpoint: Sendable {
   // MARK: Views
 
   /// The view below `prefix.name`.
-  public subscript(name: String) -> Checkpoint { Checkpoint(store: store, prefix: full(name)) }
+  public subscript(name: String) -> Checkpoint { Checkpoint(store, names, prefix: full(name)) }
   /// The view below `prefix.index`: a block of a list.
   public subscript(index: Int) -> Checkpoint { self["\(index)"] }
   /// The view below a name; an empty name changes nothing.
   public static func / (view: Checkpoint, name: String) -> Checkpoint { name.isEmpty ? view : view[name] }
 
-  /// The name in the file of what is `name` here.
+  /// The same tensors under other names, for families whose files were published with several. Messages and lists keep
+  /// the names of the files.
+  /// - Parameter rename: from the name in the file to the one asked for. Of two tensors that get the same name, the
+  ///   second cannot be asked for.
+  public func renamed(_ rename: (String) -> String) -> Checkpoint {
+    Checkpoint(store, TensorNames(store.entries.map { rename($0.name) }), prefix: prefix)
+  }
+
+  /// `name` below this view's prefix.
   public func full(_ name: String) -> String { prefix.isEmpty ? name : prefix + "." + name }
 
   /// Number of elements 0, 1, 2, ... of the list `name`: `count("blocks")` is the depth of a timm ViT.
   public func count(_ name: String) -> Int {
     let list = full(name) + "."
     var present: Set<Int> = []
-    for entry in store.entries where entry.name.hasPrefix(list) {
-      if let index = Int(entry.name.dropFirst(list.count).prefix { $0 != "." }) { present.insert(index) }
+    for name in names.all where name.hasPrefix(list) {
+      if let index = Int(name.dropFirst(list.count).prefix { $0 != "." }) { present.insert(index) }
     }
     return (0...present.count).first { !present.contains($0) } ?? 0
   }
 
   // MARK: Tensors
 
-  public func has(_ name: String) -> Bool { store.entry(full(name)) != nil }
+  public func has(_ name: String) -> Bool { entry(name) != nil }
 
   /// Sizes of the axes of a tensor, nil if it is absent. Does not count as asking for it.
-  public func shape(_ name: String) -> [Int]? { store.entry(full(name))?.shape }
+  public func shape(_ name: String) -> [Int]? { entry(name)?.shape }
+
+  private func entry(_ name: String) -> TensorEntry? { names.index(of: full(name)).map { store.entries[$0] } }
 
   /// A matrix as stored, in its own precision; `shape` may have more axes, then the result is `[shape[0], rest]`.
   /// nil in `shape` stands for any size.
@@ -144,8 +168,9 @@ public struct Checkpoint: Sendable {
   // MARK: Lists
 
   /// The tensors below this view, file by file in the order of their bytes.
-  public var tensors: [Safetensors.Entry] {
-    prefix.isEmpty ? store.entries : store.entries.filter { $0.name.hasPrefix(prefix + ".") }
+  public var tensors: [TensorEntry] {
+    prefix.isEmpty
+      ? store.entries : zip(store.entries, names.all).filter { $1.hasPrefix(prefix + ".") }.map { entry, _ in entry }
   }
 
   /// Names that published files carry and no model needs: index buffers, and mask tokens of pre-training.
@@ -160,16 +185,16 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  private func find(_ name: String, _ expected: [Int?]) throws(WeightError) -> (Safetensors, Safetensors.Entry) {
-    let name = full(name)
-    store.asked.withLock { _ = $0.insert(ExactString(name)) }
+  private func find(_ name: String, _ expected: [Int?]) throws(WeightError) -> (any TensorFile, TensorEntry) {
     func text(_ shape: [Int?]) -> String { "[\(shape.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))]" }
-    guard let shard = store.files.home[ExactString(name)].map({ store.files.shards[$0] }), let entry = shard.entry(name)
-    else {
+    guard let entry = entry(name), let shard = store.shard(of: entry) else {
+      let published = names.published(full(name), store.entries)
       throw WeightError(
-        .missingTensor, store.name, tensor: name, found: "no such tensor among \(store.files.home.count)",
-        expected: "shape \(text(expected))", fix: similarNames(name, in: store.entries.lazy.map(\.name)))
+        .missingTensor, store.name, tensor: published, found: "no such tensor among \(store.entries.count)",
+        expected: "shape \(text(expected))", fix: similarNames(published, in: store.entries.lazy.map(\.name)))
     }
+    let name = entry.name
+    store.asked.withLock { _ = $0.insert(ExactString(name)) }
     let fits = entry.shape.count == expected.count && zip(entry.shape, expected).allSatisfy { $1 == nil || $0 == $1 }
     guard fits else {
       throw WeightError(
@@ -186,7 +211,7 @@ final class CheckpointStore: Sendable {
   let directory: String?
   let config: JSON
   let files: CheckpointFiles
-  let entries: [Safetensors.Entry]
+  let entries: [TensorEntry]
   let asked = Mutex<Set<ExactString>>([])
 
   init(name: String, directory: String?, config: JSON, files: CheckpointFiles) {
@@ -197,8 +222,36 @@ final class CheckpointStore: Sendable {
     entries = files.shards.flatMap(\.entries)
   }
 
-  func entry(_ name: String) -> Safetensors.Entry? {
-    files.home[ExactString(name)].flatMap { files.shards[$0].entry(name) }
+  func shard(of entry: TensorEntry) -> (any TensorFile)? {
+    files.home[ExactString(entry.name)].map { files.shards[$0] }
+  }
+}
+
+/// The names that tensors are asked for by, in the order of the entries.
+private struct TensorNames: Sendable {
+  let all: [String]
+  private let indices: [ExactString: Int]
+
+  init(_ all: [String]) {
+    self.all = all
+    indices = Dictionary(all.enumerated().map { (ExactString($1), $0) }) { first, _ in first }
+  }
+
+  func index(of name: String) -> Int? { indices[ExactString(name)] }
+
+  /// The name that an absent tensor would have in the file, after the example of a neighbour: what the two names of the
+  /// neighbour have in common at their end is left, what stands before is exchanged.
+  func published(_ name: String, _ entries: [TensorEntry]) -> String {
+    let parts = name.split(separator: ".")
+    for (known, entry) in zip(all, entries) where known != entry.name {
+      let (own, file) = (known.split(separator: "."), entry.name.split(separator: "."))
+      let common = zip(own.reversed(), file.reversed()).prefix { $0 == $1 }.count
+      let head = own.dropLast(common)
+      if !head.isEmpty, parts.starts(with: head) {
+        return (file.dropLast(common) + parts.dropFirst(head.count)).joined(separator: ".")
+      }
+    }
+    return name
   }
 }
 

@@ -5,31 +5,45 @@
 #endif
 
 /// Finds the weights of a downloaded folder. Order of preference: `model.safetensors`, `model.safetensors.index.json`
-/// with its shards, the only other `*.safetensors`.
+/// with its shards, the only other `*.safetensors`; then the same for PyTorch's format.
 struct CheckpointFiles {
-  var shards: [Safetensors] = []
+  var shards: [any TensorFile] = []
   /// Which shard holds a tensor.
   var home: [ExactString: Int] = [:]
 
   init(directory: String) throws(WeightError) {
     let names = try Self.names(in: directory)
-    let weights = names.filter { $0.hasSuffix(".safetensors") }
-    if names.contains("model.safetensors") {
-      try add(Safetensors(path: directory + "/model.safetensors"))
-    } else if names.contains("model.safetensors.index.json") {
-      try addIndexed(directory)
-    } else if weights.count == 1 {
-      try add(Safetensors(path: directory + "/" + weights[0]))
-    } else {
-      throw Self.noWeights(directory, names, weights)
+    for (whole, endings) in [("model.safetensors", [".safetensors"]), ("pytorch_model.bin", PyTorchFile.endings)] {
+      let weights = names.filter { name in endings.contains { name.hasSuffix($0) } }
+      if names.contains(whole) {
+        try add(Self.open(directory + "/" + whole))
+        return
+      } else if names.contains(whole + ".index.json") {
+        try addIndexed(directory, whole + ".index.json")
+        return
+      } else if weights.count == 1 {
+        try add(Self.open(directory + "/" + weights[0]))
+        return
+      } else if weights.count > 1 {
+        throw WeightError(
+          .unsupportedFormat, directory,
+          found: "\(weights.count) weight files and no index (\(shortened(weights[0])), ...)",
+          expected: "\(whole), or \(whole).index.json with its shards",
+          fix: "Fetch \(whole).index.json too, or leave one weight file in the folder.")
+      }
     }
+    throw Self.noWeights(directory, names)
   }
 
-  init(_ file: MappedFile) throws(WeightError) {
-    try add(Safetensors(file))
+  init(_ file: any TensorFile) throws(WeightError) {
+    try add(file)
   }
 
-  private mutating func add(_ shard: Safetensors) throws(WeightError) {
+  static func open(_ path: String) throws(WeightError) -> any TensorFile {
+    PyTorchFile.endings.contains { path.hasSuffix($0) } ? try PyTorchFile(path: path) : try Safetensors(path: path)
+  }
+
+  private mutating func add(_ shard: any TensorFile) throws(WeightError) {
     for entry in shard.entries {
       if let other = home.updateValue(shards.count, forKey: ExactString(entry.name)) {
         throw WeightError(
@@ -40,8 +54,8 @@ struct CheckpointFiles {
     shards.append(shard)
   }
 
-  private mutating func addIndexed(_ directory: String) throws(WeightError) {
-    let path = directory + "/model.safetensors.index.json"
+  private mutating func addIndexed(_ directory: String, _ name: String) throws(WeightError) {
+    let path = directory + "/" + name
     let index = try readJSON(path, dialect: .strict)
     func refuse(_ tensor: String?, _ found: String, _ expected: String) -> WeightError {
       WeightError(
@@ -59,7 +73,7 @@ struct CheckpointFiles {
       if order[name] == nil {
         order[name] = order.count
         do {
-          try add(Safetensors(path: directory + "/" + name))
+          try add(Self.open(directory + "/" + name))
         } catch  where error.kind == .missingFile {
           throw WeightError(
             .missingFile, directory + "/" + name, found: "nothing", expected: "a shard that \(path) names",
@@ -79,7 +93,7 @@ struct CheckpointFiles {
       throw WeightError(
         code == EACCES ? .unreadableFile : .notADirectory, directory, found: found,
         expected: "the folder of a checkpoint as downloaded",
-        fix: "Give the folder that holds config.json and *.safetensors.")
+        fix: "Give the folder that holds config.json and the weights.")
     }
     defer { closedir(stream) }
     var names: [String] = []
@@ -90,23 +104,12 @@ struct CheckpointFiles {
     return names.sorted()
   }
 
-  private static func noWeights(_ directory: String, _ names: [String], _ weights: [String]) -> WeightError {
-    if weights.count > 1 {
-      return WeightError(
-        .unsupportedFormat, directory,
-        found: "\(weights.count) weight files and no index (\(shortened(weights[0])), ...)",
-        expected: "model.safetensors, or model.safetensors.index.json with its shards",
-        fix: "Fetch model.safetensors.index.json too, or leave one weight file in the folder.")
-    }
-    let other = names.first {
-      $0.hasPrefix("pytorch_model")
-        || [".bin", ".pth", ".pt", ".ckpt", ".h5", ".msgpack", ".gguf", ".npz"].contains(
-          where: $0.hasSuffix)
-    }
-    if let other {
+  private static func noWeights(_ directory: String, _ names: [String]) -> WeightError {
+    if let other = names.first(where: { name in [".h5", ".msgpack", ".gguf", ".npz"].contains { name.hasSuffix($0) } })
+    {
       return WeightError(
         .unsupportedFormat, directory, found: "weights only as \(shortened(other))",
-        expected: "model.safetensors, or model.safetensors.index.json with its shards",
+        expected: "model.safetensors or pytorch_model.bin, or an index with its shards",
         fix: "Fetch a revision with safetensors (many repositories have one as a pull request), or convert once in"
           + " Python: `AutoModel.from_pretrained(DIR).save_pretrained(OUT, safe_serialization=True)`.")
     }
@@ -125,12 +128,20 @@ func readJSON(_ path: String, dialect: JSON.Dialect) throws(WeightError) -> JSON
   try MappedFile(path: path).withBytes { bytes throws(WeightError) in try parseJSON(bytes, path, dialect: dialect) }
 }
 
+func readJSONIfPresent(_ path: String) throws(WeightError) -> JSON? {
+  do {
+    return try readJSON(path, dialect: .python)
+  } catch  where error.kind == .missingFile {
+    return nil
+  }
+}
+
 func parseJSON(_ bytes: UnsafeRawBufferPointer, _ path: String, dialect: JSON.Dialect) throws(WeightError) -> JSON {
   do {
     return try JSON(parsing: bytes, dialect: dialect)
   } catch {
     throw WeightError(
       .malformedJSON, path, found: "a file that is \(error)", expected: "JSON",
-      fix: "The file is damaged or its download stopped early: fetch it again.")
+      fix: damagedFile)
   }
 }

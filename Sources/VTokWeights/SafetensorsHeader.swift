@@ -2,8 +2,6 @@
 struct SafetensorsHeader {
   let entries: [Safetensors.Entry]  // in the order of their bytes
   let metadata: [String: String]
-  private static let again = "The file is damaged or its download stopped early: fetch it again."
-
   /// - Parameter path: names the file in messages.
   init(_ bytes: UnsafeRawBufferPointer, path: String) throws(WeightError) {
     let length = try Self.length(bytes, path)
@@ -13,12 +11,12 @@ struct SafetensorsHeader {
       json = try JSON(parsing: text)
     } catch {
       throw WeightError(
-        .headerText, path, found: "a header that is \(error)", expected: "a JSON header", fix: Self.again)
+        .headerText, path, found: "a header that is \(error)", expected: "a JSON header", fix: damagedFile)
     }
     guard text.first == UInt8(ascii: "{"), case .object(let members) = json else {
       throw WeightError(
         .headerText, path, found: "a header that starts otherwise", expected: "a header that starts with `{`",
-        fix: Self.again)
+        fix: damagedFile)
     }
     var entries: [Safetensors.Entry] = []
     entries.reserveCapacity(members.count)
@@ -42,7 +40,7 @@ struct SafetensorsHeader {
       return WeightError(
         .headerLength, path, found: pointer ? "a Git LFS pointer" : found,
         expected: pointer ? "the weights themselves" : expected,
-        fix: pointer ? "Fetch them with `git lfs pull` in that folder." : again)
+        fix: pointer ? "Fetch them with `git lfs pull` in that folder." : damagedFile)
     }
     guard bytes.count >= 8 else { throw refuse("\(bytes.count) bytes", "8 bytes with the length of the header") }
     let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
@@ -60,13 +58,14 @@ struct SafetensorsHeader {
     var metadata: [String: String] = [:]
     guard case .object(let members) = value else {
       throw WeightError(
-        .headerEntry, file, tensor: "__metadata__", found: value.summary, expected: "an object of strings", fix: again)
+        .headerEntry, file, tensor: "__metadata__", found: value.summary, expected: "an object of strings",
+        fix: damagedFile)
     }
     for (key, value) in members {
       guard let text = value.string else {
         throw WeightError(
           .headerEntry, file, tensor: "__metadata__", found: "\(value.summary) under `\(shortened(key))`",
-          expected: "a string", fix: again)
+          expected: "a string", fix: damagedFile)
       }
       metadata[key] = text
     }
@@ -76,7 +75,8 @@ struct SafetensorsHeader {
   private static func entry(
     _ name: String, _ value: JSON, _ file: String, data: Range<Int>
   ) throws(WeightError) -> Safetensors.Entry {
-    func refuse(_ kind: WeightError.Kind, _ found: String, _ expected: String, fix: String = again) -> WeightError {
+    func refuse(_ kind: WeightError.Kind, _ found: String, _ expected: String, fix: String = damagedFile) -> WeightError
+    {
       WeightError(kind, file, tensor: name, found: found, expected: expected, fix: fix)
     }
     guard case .object(let fields) = value else {
@@ -136,14 +136,14 @@ struct SafetensorsHeader {
         throw WeightError(
           begin < end ? .byteRange : .coverage, file, tensor: entry.name,
           found: begin < end ? "bytes shared with the tensor before it" : "\(begin - end) bytes before it of no tensor",
-          expected: "tensors that follow each other", fix: again)
+          expected: "tensors that follow each other", fix: damagedFile)
       }
       end = entry.range.upperBound
     }
     guard end == data.upperBound else {
       throw WeightError(
         .coverage, file, found: "\(data.upperBound - end) bytes after the last tensor",
-        expected: "a file that ends with it", fix: again)
+        expected: "a file that ends with it", fix: damagedFile)
     }
   }
 }

@@ -10,6 +10,8 @@ public struct WeightError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Safetensors: the length of the header, its text, one of its entries, an element type, a byte range, bytes that
     /// belong to no tensor.
     case headerLength, headerText, headerEntry, elementType, byteRange, coverage
+    /// PyTorch: the zip archive, the pickle in it, bytes that are not those that were saved.
+    case archive, pickle, checksum
     /// The index of a sharded checkpoint contradicts its files.
     case index
     /// A tensor is absent, has another shape, or elements of another type than the caller needs.
@@ -40,3 +42,6 @@ public struct WeightError: Error, Sendable, Equatable, CustomStringConvertible {
     return "\(subject): found \(found), expected \(expected). \(fix)"
   }
 }
+
+/// How to fix what only a fault on the way can have done.
+let damagedFile = "The file is damaged or its download stopped early: fetch it again."

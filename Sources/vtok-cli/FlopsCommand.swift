@@ -9,14 +9,23 @@ struct FlopsCommand: ParsableCommand {
     discussion: """
       Takes a published model's name, or a directory with a config.json. The method's own schedule is rehearsed on
       noise of the right shapes. Counted are the multiply-adds of linear layers and attention, which papers print as
-      "FLOPs"; GFLOPs here are twice the GMACs. What a method spends on selecting stands apart.
+      "FLOPs"; GFLOPs here are twice the GMACs. What a method spends on selecting stands apart. Of a vision-language
+      model every figure carries the label of the convention it is counted in, and caches hold 16-bit numbers.
       """)
 
   @OptionGroup var reduction: ReductionOptions
 
   @Option(
-    help: ArgumentHelp("Image side in pixels, or height and width (default: the model's own).", valueName: "N|HxW"))
+    help: ArgumentHelp(
+      "Image side in pixels, or width and height (default: the model's own; 672x672 for vision-language models).",
+      valueName: "N|WxH"))
   var imageSize: String?
+
+  @Option(help: ArgumentHelp("Text tokens of the prompt: one before the image, the others behind it.", valueName: "N"))
+  var textTokens = 64
+
+  @Option(help: ArgumentHelp("Tokens generated, the first of them by the prefill.", valueName: "N"))
+  var newTokens = 64
 
   @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
   var format = Table.Format.md
@@ -28,126 +37,133 @@ struct FlopsCommand: ParsableCommand {
       throw UsageError(
         "--target-ms", found: "a time", expected: "--target-gmacs or --target-tokens", fix: "Nothing is run here.")
     }
-    let asked = reduction.isGiven ? try reduction.combinations() : []
-    let shape = try Shape.of(reduction.model, imageSize: size())
-    let combinations = try reduction.solved(asked, quiet: running.quiet) { target, spec in
-      try TargetSolver.solve(target, spec, on: shape, read: OptionFiles.read)
+    for (flag, count) in [("--text-tokens", textTokens), ("--new-tokens", newTokens)] where count < 1 {
+      throw UsageError(flag, found: "\(count)", expected: "a whole number above 0", fix: "Correct it.")
     }
+    let asked = reduction.isGiven ? try reduction.combinations() : []
+    let size = try size()
+    var model = try ModelOutline.of(reduction.model)
+    if let size, model.shape.decoder == nil, let tower = model.shape.tower {
+      model = ModelOutline(tower: try tower.resized(height: size.height, width: size.width))
+    }
+    let prompt = Rehearsal.Prompt(picture: size ?? Size(672), text: textTokens, newTokens: newTokens)
+    let combinations = try reduction.solved(asked, quiet: running.quiet) { target, spec in
+      try TargetSolver.solve(target, spec, of: model, prompt: prompt, read: OptionFiles.read)
+    }
+    let dense = try Rehearsal.trace([], of: model, prompt: prompt, seed: reduction.seed)
     var runs = try combinations.map { combination in
       let budget = combination.ruled ? combination.budget : nil
-      return try Ledger(
-        combination.spec.description, combination.spec.make(budget: budget, read: OptionFiles.read), budget, shape,
-        seed: reduction.seed)
+      let methods = try combination.spec.make(budget: budget, read: OptionFiles.read)
+      return try Rehearsed(combination.spec.description, methods, budget, model, prompt, dense, seed: reduction.seed)
     }
-    if runs.isEmpty { runs = [try Ledger("dense", [], nil, shape, seed: reduction.seed)] }
+    if runs.isEmpty { runs = [try Rehearsed("dense", [], nil, model, prompt, dense, seed: reduction.seed)] }
     switch format {
     case .md:
       for run in runs { describe(run) }
     case .csv:
-      var table = Table(["method"] + Ledger.columns)
-      for run in runs { for row in run.rows { table.add([run.name] + row, .null) } }
+      var table = Table(["method"] + runs[0].table.columns)
+      for run in runs { for row in run.table.rows() { table.add([run.name] + row, .null) } }
       print(table.text(.csv), terminator: "")
     case .json, .jsonl:
       for run in runs { print(run.json(model: reduction.model).text(pretty: format == .json)) }
     }
   }
 
-  private func size() throws -> (height: Int, width: Int)? {
+  private func size() throws -> Size? {
     guard let imageSize else { return nil }
     let sides = imageSize.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
-    guard (1...2).contains(sides.count), sides.allSatisfy({ ($0 ?? 0) > 0 }) else {
+    guard (1...2).contains(sides.count), sides.allSatisfy({ (1...65536).contains($0 ?? 0) }) else {
       throw UsageError(
-        "--image-size", found: "'\(imageSize)'", expected: "pixels as 224 or 224x336", fix: "Correct it.")
+        "--image-size", found: "'\(imageSize)'", expected: "pixels as 224 or 336x224", fix: "Correct it.")
     }
-    return (sides[0]!, sides.last!!)
+    return Size(width: sides[0]!, height: sides.last!!)
   }
 
-  /// One table and what it amounts to.
-  private func describe(_ run: Ledger) {
-    let (tower, cost, dense) = (run.tower, run.cost, run.dense)
-    print(
-      "\(reduction.model) · \(tower.columns * tower.patch)x\(tower.rows * tower.patch) pixels · \(tower.patches) patches"
-        + " + \(tower.prefix) prefix tokens · \(run.name)" + (run.budget.map { " at \($0.label)" } ?? "") + "\n")
-    var table = Table(Ledger.columns)
-    for row in run.rows { table.add(row, .null) }
-    print(table.text(.md))
+  /// What one run amounts to.
+  private func describe(_ run: Rehearsed) {
+    let (table, tower, cost) = (run.table, run.model.shape.tower!, run.table.cost)
+    let budget = run.budget.map { " at \($0.label)" } ?? ""
+    let prompt =
+      cost.language == nil
+      ? "\(tower.patches) patches + \(tower.prefix) prefix tokens"
+      : "\(table.trace.patches) patches, \(textTokens) text tokens, \(newTokens) new"
+    print("\(reduction.model) · \(run.size) pixels · \(prompt) · \(run.name)\(budget)\n")
+    func show(_ columns: [String], _ rows: [[String]]) {
+      var shown = Table(columns)
+      for row in rows { shown.add(row, .null) }
+      print(shown.text(.md))
+    }
+    if cost.language != nil {
+      show(CostTable.figureColumns, table.figureRows)
+      show(CostTable.stageColumns, table.stageRows)
+    }
+    show(table.columns, table.rows(folding: cost.language != nil))
     print(
       "\(fixed(cost.gmacs, 3)) GMACs = \(fixed(2 * cost.gmacs, 3)) GFLOPs (2 x MACs), "
-        + "\(fixed(100 * cost.gmacs / dense.gmacs, 1))% of dense \(fixed(dense.gmacs, 3)) GMACs; "
+        + "\(fixed(100 * cost.gmacs / table.dense.gmacs, 1))% of dense \(fixed(table.dense.gmacs, 3)) GMACs; "
         + "selection \(fixed(Double(cost.selection) * 1e-9, 4)) GMACs apart")
     print(
-      "\(run.left) of \(tower.patches) patch tokens left, \(fixed(cost.meanTokens, 1)) tokens enter a block on average")
-    if run.varies { print("The number of tokens depends on the image; this is one of noise.") }
+      "\(table.tokensOut) of \(table.tokensIn) \(cost.language == nil ? "patch" : "image") tokens left, "
+        + "\(fixed(table.meanTokens, 1)) tokens enter a \(cost.language == nil ? "block" : "language layer") on average"
+    )
+    if run.varies {
+      print("The number of tokens depends on the image; this is one of noise, where thresholds say little.")
+    }
     print("")
   }
 }
 
-/// What one method costs on one shape.
-private struct Ledger {
+/// What one method costs on one model.
+private struct Rehearsed {
   let name: String, budget: Budget?
-  let tower: Shape.Tower
-  let cost: Cost, dense: Cost
-  /// Patch tokens left at the end.
-  let left: Int
+  let model: ModelOutline
+  let table: CostTable
+  /// Of the picture.
+  let size: Size
   /// Whether another image gives other counts.
   let varies: Bool
 
-  init(_ name: String, _ methods: [any Compressor], _ budget: Budget?, _ shape: Shape, seed: UInt64) throws {
-    (self.name, self.budget, tower) = (name, budget, shape.tower!)
-    let traces = try [seed, seed &+ 1].map { try Rehearsal.trace(methods, on: shape, seed: $0) }
-    let costs = traces.map { Cost(of: $0, shape: shape) }
-    (cost, varies) = (costs[0], costs[0].layers != costs[1].layers)
-    left = traces[0].towerOutput.reduce(0, +) - tower.prefix
-    dense = Cost(denseWith: tower.patches, shape: shape)
-  }
-
-  static let columns = [
-    "layer", "tokens", "MLP tokens", "attention GMACs", "MLP GMACs", "other GMACs", "GMACs", "GFLOPs", "share of dense",
-    "selection GMACs",
-  ]
-
-  /// A row per layer, and the sum.
-  var rows: [[String]] {
-    func row(_ name: String, _ tokens: [Int], attention: Int = 0, mlp: Int = 0, other: Int = 0, selection: Int? = nil)
-      -> [String]
-    {
-      let macs = attention + mlp + other
-      let cells = [attention, mlp, other, macs, 2 * macs].map { fixed(Double($0) * 1e-9, 4) }
-      let share = fixed(Double(macs) / Double(dense.macs), 4)
-      let counts = tokens.map(String.init) + [String](repeating: "-", count: 2 - tokens.count)
-      return [name] + counts + cells + [share, selection.map { fixed(Double($0) * 1e-9, 4) } ?? "-"]
+  init(
+    _ name: String, _ methods: [any Compressor], _ budget: Budget?, _ model: ModelOutline, _ prompt: Rehearsal.Prompt,
+    _ dense: Trace, seed: UInt64
+  ) throws {
+    (self.name, self.budget, self.model) = (name, budget, model)
+    let tower = model.shape.tower!
+    size =
+      model.shape.decoder == nil
+      ? Size(width: tower.columns * tower.patch, height: tower.rows * tower.patch) : prompt.picture
+    let tables = try [(seed, false), (seed &+ 1, false), (seed &+ 2, true)].map { seed, isSharp in
+      let trace = try Rehearsal.trace(methods, of: model, prompt: prompt, seed: seed, isSharp: isSharp)
+      return CostTable(trace, dense: dense, shape: model.shape)
     }
-    let layers = cost.layers
-    let blocks = layers.enumerated().map { index, layer in
-      row(
-        "block \(index)", [layer.tokens, layer.mlpTokens], attention: layer.attention, mlp: layer.mlp,
-        other: layer.probes)
-    }
-    let total = row(
-      "total", [], attention: layers.reduce(0) { $0 + $1.attention }, mlp: layers.reduce(0) { $0 + $1.mlp },
-      other: cost.patchEmbedding + cost.head + layers.reduce(0) { $0 + $1.probes }, selection: cost.selection)
-    return [row("embedding", [], other: cost.patchEmbedding)] + blocks + [row("head", [], other: cost.head), total]
+    table = tables[0]
+    let cost = table.cost
+    varies = tables.contains { $0.cost.layers != cost.layers || $0.cost.language != cost.language }
   }
 
   func json(model: String) -> JSON {
-    let layers = cost.layers.map { layer -> JSON in
-      [
-        "tokens": JSON(layer.tokens), "mlp_tokens": JSON(layer.mlpTokens), "attention_macs": JSON(layer.attention),
-        "mlp_macs": JSON(layer.mlp), "probe_macs": JSON(layer.probes),
-      ]
-    }
-    return [
-      "schema": "vtok-flops/1", "model": JSON(model), "method": JSON(name),
-      "budget": budget.map { JSON($0.text) } ?? .null,
-      "image": ["height": JSON(tower.rows * tower.patch), "width": JSON(tower.columns * tower.patch)],
-      "tokens": [
-        "in": JSON(tower.patches), "out": JSON(left), "prefix": JSON(tower.prefix),
-        "mean_per_layer": JSON(cost.meanTokens), "depends_on_image": JSON(varies),
-      ], "embedding_macs": JSON(cost.patchEmbedding), "layers": .array(layers), "head_macs": JSON(cost.head),
-      "gmacs": [
-        "dense": JSON(dense.gmacs), "reduced": JSON(cost.gmacs), "ratio": JSON(cost.gmacs / dense.gmacs),
-        "selection": JSON(Double(cost.selection) * 1e-9),
-      ], "gflops": ["dense": JSON(2 * dense.gmacs), "reduced": JSON(2 * cost.gmacs), "per_mac": 2],
-    ]
+    let (cost, dense) = (table.cost, table.dense)
+    return .object(
+      JSONObject(
+        [
+          ("schema", "vtok-flops/1"), ("model", JSON(model)), ("method", JSON(name)),
+          ("budget", budget.map { JSON($0.text) } ?? .null),
+          ("image", ["height": JSON(size.height), "width": JSON(size.width)]),
+          (
+            "tokens",
+            [
+              "in": JSON(table.tokensIn), "out": JSON(table.tokensOut), "prefix": JSON(self.model.shape.tower!.prefix),
+              "mean_per_layer": JSON(table.meanTokens), "depends_on_image": JSON(varies),
+            ]
+          ),
+        ] + table.json + [
+          (
+            "gmacs",
+            [
+              "dense": JSON(dense.gmacs), "reduced": JSON(cost.gmacs), "ratio": JSON(cost.gmacs / dense.gmacs),
+              "selection": JSON(Double(cost.selection) * 1e-9),
+            ]
+          ), ("gflops", ["dense": JSON(2 * dense.gmacs), "reduced": JSON(2 * cost.gmacs), "per_mac": 2]),
+        ]))
   }
 }

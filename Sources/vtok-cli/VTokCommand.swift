@@ -10,6 +10,7 @@ struct VTokCommand: ParsableCommand {
     discussion: """
       vtok prune photos/ -o out                          halve the tokens of every photo with ToMe
       vtok prune photos/ --method divprune --keep-ratio 0.25 --overlay -o out
+      vtok generate --model llava-1.5-7b-hf --image photo.jpg --prompt "What is this?" --method visionzip
       vtok show photo.jpg --method tome:r=16 -o map.png  look at what stayed
       vtok flops --model deit-s --method tome            what it would cost, without weights
       vtok methods                                       what can be asked for
@@ -18,8 +19,8 @@ struct VTokCommand: ParsableCommand {
       """,
     version: vtokVersion,
     subcommands: [
-      PruneCommand.self, ShowCommand.self, BenchCommand.self, FlopsCommand.self, CalibrateCommand.self,
-      MethodsCommand.self, ModelsCommand.self, InspectCommand.self, DoctorCommand.self,
+      PruneCommand.self, GenerateCommand.self, ShowCommand.self, BenchCommand.self, FlopsCommand.self,
+      CalibrateCommand.self, MethodsCommand.self, ModelsCommand.self, InspectCommand.self, DoctorCommand.self,
     ])
 
   static func main() {

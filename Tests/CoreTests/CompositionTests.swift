@@ -94,6 +94,50 @@ import VTokTensor
     }
   }
 
+  @Test func whatTheModelDoesWithoutAnAnswer() throws {
+    let tokens = ReductionTests.noise(5)
+    let drop = Reduction.keep([1, 2, 3, 4, 5], of: 6)
+    for (answer, count) in [(nil, 5), ([Reduction.keep([0, 3], of: 6)], 2)] {
+      var run = Run(try Composition([Planned(Plan(act: [.features]), answer: answer)], for: Self.lvlm))
+      var sequences = [tokens]
+      try run.act(at: .features, on: &sequences, standard: [drop])
+      #expect(sequences[0].count == count)
+    }
+  }
+
+  /// Rows of all tiles count through, the newline behind them; a source may serve many rows.
+  @Test func packing() throws {
+    let tiles = [ReductionTests.noise(3, seed: 1), ReductionTests.noise(2, seed: 2)]
+    var newline = ReductionTests.noise(1, seed: 3)
+    newline.apply(.keep([1], of: 2))
+    let standard = [Reduction.keep([0, 7, 5, 7], of: 8), .keep([1, 2], of: 8)]
+    var dense = Run(try Composition([], for: Self.lvlm))
+    let spans = try dense.pack(tiles, newline: newline, standard: standard)
+    #expect(spans.map(\.count) == [4, 2] && spans[1].x == tiles[0].x.gathered([1, 2]))
+    #expect(spans[0].x.row(1) == newline.x.row(0) && spans[0].x.row(2) == tiles[1].x.row(1))
+    #expect(dense.trace.acts.isEmpty)
+
+    func packed(_ answer: [Reduction]?) throws -> ([TokenSequence], Trace) {
+      var run = Run(try Composition([Planned(Plan(act: [.pack]), answer: answer)], for: Self.lvlm))
+      return (try run.pack(tiles, newline: newline, standard: standard), run.trace)
+    }
+    #expect(try packed(nil).0.map(\.x) == spans.map(\.x))
+    let (own, trace) = try packed([.keep([6], of: 8), .keep([3, 0, 2], of: 8)])
+    #expect(own.map(\.count) == [1, 3] && trace.acts[0].input == 7 && trace.acts[0].output == 4)
+    for wrong in [
+      [Reduction.keep([6], of: 8)], [.keep([6], of: 7), .keep([6], of: 7)], [.keep([], of: 8), standard[1]],
+    ] {
+      #expect(throws: CompressionError.self) { try packed(wrong) }
+    }
+  }
+
+  @Test func aPromptIsBornAnew() {
+    var tokens = ReductionTests.noise(3)
+    tokens.apply(.keep([3, 1], of: 4))
+    tokens.restart(at: [Position(7), Position(t: 1, h: 2, w: 3)])
+    #expect(tokens.id == [0, 1] && tokens.position[1].w == 3 && tokens.origin.patches == [2, 0])
+  }
+
   @Test func stateBelongsToOneRequest() throws {
     // ToMe solves its schedule at the first block it sees; a second run must solve its own.
     let composition = try Composition([ToMe(r: 1)], for: Self.vit)

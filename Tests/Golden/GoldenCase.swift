@@ -3,7 +3,8 @@ import Testing
 import VTok
 
 /// One manifest: a function of the official code, its inputs, and the outputs it gave. `vtok-golden/1` names every tensor
-/// that goes in and comes out; `vtok-golden-checks/1` names the steps, and patterns of the tensors that come out.
+/// that goes in and comes out; `vtok-golden-checks/1` the steps, and patterns of the tensors that come out;
+/// `vtok-golden-table/1` has plain `rows`.
 struct GoldenCase: Sendable, CustomTestStringConvertible {
   let path: String
   let function: String, method: String, name: String
@@ -41,6 +42,7 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
 
   /// Compares what the function produced by the manifest's own rules.
   func compare(_ outputs: [String: GoldenValue]) throws -> (failures: [String], maxAbsError: Double) {
+    if let rows = manifest["rows"]?.array { return (compare(outputs["rows"]?.rows ?? [], with: rows), 0) }
     var failures: [String] = []
     var worst = 0.0
     guard let path = file, case let file = try Safetensors(path: path), case let rules = try rules(file), !rules.isEmpty
@@ -87,7 +89,7 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
 
   private func rules(_ file: Safetensors) throws -> [Rule] {
     if let outputs = manifest["outputs"]?.object {
-      return outputs.filter { $0.1["informational"]?.bool != true }.map { name, rule in
+      return outputs.filter { $1["informational"]?.bool != true && $0 != Self.informational }.map { name, rule in
         let exact = rule["compare"]?.string == "exact"
         return Rule(
           name: name, tensor: rule["tensor"]?.string ?? name, shape: rule["shape"]?.ints ?? [],
@@ -124,6 +126,25 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
     let parts = pattern.split(separator: "*", omittingEmptySubsequences: false)
     return parts.count == 2 ? name.hasPrefix(parts[0]) && name.hasSuffix(parts[1]) : name == pattern
   }
+
+  /// Information only, says the goldens' page; their manifests do not.
+  private static let informational = "pixel_values_torchvision"
+
+  /// Everything a row expects. Where the official code refuses (`error`), ours has to as well, in its own words.
+  private func compare(_ found: [JSON], with expected: [JSON]) -> [String] {
+    guard found.count == expected.count else { return ["\(found.count) rows, expected \(expected.count)"] }
+    func differences(_ found: JSON?, _ expected: JSON, _ path: String) -> [String] {
+      guard let members = expected.object else {
+        // By their bytes: strings that are equal only canonically are different texts.
+        let (a, b) = (found?.text() ?? "nothing", expected.text())
+        return a.utf8.elementsEqual(b.utf8) ? [] : ["\(path): \(a), expected \(b)"]
+      }
+      return members.flatMap { key, value in
+        key == "error" && found?[key] != nil ? [] : differences(found?[key], value, "\(path).\(key)")
+      }
+    }
+    return expected.indices.flatMap { differences(found[$0], expected[$0], "row \($0)") }
+  }
 }
 
 /// What a function takes: tensors by the manifest's names.
@@ -155,7 +176,10 @@ struct Inputs {
 struct GoldenValue {
   let doubles: [Double]
   let shape: [Int]
+  /// Of a table.
+  var rows: [JSON] = []
 
+  init(rows: [JSON]) { (self.rows, doubles, shape) = (rows, [], []) }
   init(_ tensor: Tensor) { (doubles, shape) = (tensor.values.map(Double.init), tensor.shape) }
   init(_ values: [Float], _ shape: [Int]) { (doubles, self.shape) = (values.map(Double.init), shape) }
   init(_ values: [Int], _ shape: [Int]) { (doubles, self.shape) = (values.map(Double.init), shape) }

@@ -6,7 +6,9 @@ import VTok
 /// Functions by the names the manifests use. A new golden family adds its table here.
 let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] =
   [
-    imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions, flexTokFunctions,
+    imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions, compressorFunctions,
+    multimodalFunctions, textFunctions, processorFunctions, languageFunctions, stageFunctions, cacheFunctions,
+    flexTokFunctions, tokenizerFunctions,
   ]
   .reduce(into: [:]) { $0.merge($1) { $1 } }
 

@@ -76,7 +76,7 @@ import VTokTensor
     let votes = (0..<n * n).map { _ in generator.uniform() }
     let weights = (0..<n).map { _ in generator.uniform() }
     var sums = [Float](repeating: .nan, count: n)
-    vtok_exact_votes(votes, n, n, weights, &sums)
+    vtok_exact_votes(votes, n, n, n, weights, &sums)
     for column in 0..<n {
       var sum: Float = 0
       for row in 0..<n {

@@ -88,6 +88,24 @@ import VTokWeights
     }
   }
 
+  @Test func otherNames() throws {
+    try withModel { folder in
+      let checkpoint = try Checkpoint(directory: folder)
+      let renamed = checkpoint.renamed { $0.hasPrefix("blocks.") ? "layers." + $0.dropFirst(7) : $0 }
+      let layer = renamed["layers"][0]
+      #expect(renamed.count("layers") == 2 && renamed.count("blocks") == 0 && layer.tensors.count == 4)
+      #expect(try layer.weight("attn.qkv.weight", [12, 4]).rows == 12 && renamed.has("pos_embed"))
+      #expect(layer.shape("norm.weight") == [4] && !renamed.has("blocks.0.norm.weight"))
+      // Lists and messages have the names of the file, and all views share what was asked for.
+      #expect(checkpoint["blocks"].unusedNames() == layer.unusedNames() + ["blocks.1.attn.qkv.weight"])
+      let missing = weightError { _ = try renamed["layers"][1].vector("norm.weight", [4]) }
+      #expect(missing?.tensor == "blocks.1.norm.weight" && missing?.fix == "Similar names: `blocks.0.norm.weight`.")
+      #expect(weightError { _ = try layer.vector("norm.bias", [3]) }?.tensor == "blocks.0.norm.bias")
+      let both = checkpoint.renamed { $0.hasSuffix("norm.bias") || $0.hasSuffix("norm.weight") ? "norm" : $0 }
+      #expect(both.has("norm") && both.tensors.count == 11)
+    }
+  }
+
   @Test func readsOtherFiles() throws {
     try withModel { folder in
       let checkpoint = try Checkpoint(directory: folder)
@@ -167,10 +185,10 @@ import VTokWeights
       func refused() -> WeightError? { weightError { _ = try Checkpoint(directory: folder) } }
       #expect(weightError { _ = try Checkpoint(directory: folder + "/no") }?.kind == .notADirectory)
       #expect(refused()?.found == "no weights")
-      try write("x", folder + "/pytorch_model.bin")
-      let bin = refused()
-      #expect(bin?.kind == .unsupportedFormat && bin?.fix.contains("save_pretrained") == true)
-      #expect(weightError { _ = try Checkpoint(directory: folder + "/pytorch_model.bin") }?.found == "a file")
+      try write("x", folder + "/flax_model.msgpack")
+      let other = refused()
+      #expect(other?.kind == .unsupportedFormat && other?.fix.contains("save_pretrained") == true)
+      #expect(weightError { _ = try Checkpoint(directory: folder + "/flax_model.msgpack") }?.found == "a file")
       try Safetensors.write([("a", values([2]))], to: folder + "/vit.safetensors")
       #expect(refused()?.file == folder + "/config.json")
       try write("{}", folder + "/config.json")

@@ -16,6 +16,8 @@ typedef enum { VTOK_GELU = 0, VTOK_GELU_TANH = 1, VTOK_QUICK_GELU = 2, VTOK_SILU
 void vtok_bias_activation(float *x, size_t rows, size_t columns, const float *bias, vtok_activation kind);
 // out[r][c] = silu(h[r][c] + bias[c]) * (h[r][width + c] + bias[width + c]); h is [rows, 2 * width], bias may be NULL.
 void vtok_swiglu(const float *h, size_t rows, size_t width, const float *bias, float *out);
+// a[i] = silu(a[i]) * b[i]
+void vtok_silu_product(float *a, const float *b, size_t count);
 
 // --- rows.c: softmax, norms, residuals ---
 // In place over each row; `key_bias` (length columns) may be NULL and is added first. The row maximum is subtracted.
@@ -29,6 +31,9 @@ void vtok_rms_norm(const float *x, size_t rows, size_t columns, const float *wei
 void vtok_add_bias(float *x, size_t rows, size_t columns, const float *bias);
 // x[r][c] += gamma[c] * (y[r][c] + bias[c]); gamma and bias may be NULL.
 void vtok_add_residual(float *x, const float *y, size_t rows, size_t columns, const float *bias, const float *gamma);
+// Rotary embedding of every head of x [rows, heads * head_dim] in place, halves rotated against each other: (a, b) becomes
+// scale * (a cos - b sin, b cos + a sin); cosine and sine are [rows, head_dim / 2].
+void vtok_rotate_halves(float *x, size_t rows, size_t heads, size_t head_dim, const float *cosine, const float *sine, float scale);
 // out[c] += weight * x[c]; out[c] /= divisor. Both round every operation, no fused multiply-add.
 void vtok_accumulate(float *out, const float *x, size_t columns, float weight);
 void vtok_divide(float *x, size_t columns, float divisor);
@@ -46,8 +51,8 @@ float vtok_exact_dot(const float *a, const float *b, size_t n);
 void vtok_exact_products(const float *a, size_t m, size_t a_stride, const float *b, size_t k, size_t b_stride, size_t n, float *out);
 // out[i] = x[i] / |x[i]|; a row of zeros stays zero. Returns how many rows were zero.
 size_t vtok_exact_normalise(const float *x, size_t rows, size_t columns, float *out);
-// out[c] = sum over r of weights[r] * a[r][c], rows in ascending order; a [rows, columns] dense.
-void vtok_exact_votes(const float *a, size_t rows, size_t columns, const float *weights, float *out);
+// out[c] = sum over r of weights[r] * a[r][c], rows in ascending order; a [rows, columns].
+void vtok_exact_votes(const float *a, size_t rows, size_t columns, size_t stride, const float *weights, float *out);
 // out[i][j] = sum over c of |a[i][c] - b[j][c]|^power, the largest difference for power 0; a [m, n], b [k, n], out [m, k].
 void vtok_exact_distances(const float *a, size_t m, const float *b, size_t k, size_t n, int power, float *out);
 

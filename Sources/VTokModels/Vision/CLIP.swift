@@ -29,33 +29,37 @@ public struct CLIP: Sendable {
     let config = HuggingFaceConfig(json: checkpoint.config["vision_config"] ?? checkpoint.config)
     let view =
       checkpoint.has("vision_model.embeddings.class_embedding") ? checkpoint["vision_model"] : checkpoint
-    let width = try config.int("hidden_size", 768)
-    let patch = try config.int("patch_size", 32)
-    let epsilon = try config.float("layer_norm_eps", 1e-5)
-    let blocks = try HuggingFaceBlocks.clip(
-      view["encoder"]["layers"], count: try config.int("num_hidden_layers", 12), width: width,
-      ffn: try config.int("intermediate_size", 3072), heads: try config.int("num_attention_heads", 12),
-      activation: try config.activation(.quickGELU), epsilon: epsilon)
-    let table = try view.tensor("embeddings.position_embedding.weight", [nil, width])
-    let cls = try view.vector("embeddings.class_embedding", [width])
-    let grid = try PositionGrid.square(
-      table.gathered(Array(1..<table.rows)), kernel: .plain, name: "embeddings.position_embedding.weight")
-    let embedding = VisionTower.Embedding(
-      patch: patch,
-      projection: try view.patchProjection("embeddings.patch_embedding", width: width, patch: patch),
-      prefix: [(.classifier, zip(cls, table.row(0)).map(+))], positions: grid,
-      norm: try view.norm("pre_layrnorm", width, epsilon: epsilon))  // the published misspelling
-    let shape = Shape.Tower(
-      blocks: blocks.count, width: width, heads: blocks[0].heads, ffn: blocks[0].hidden, prefix: 1, hasClassifier: true,
-      rows: grid.rows, columns: grid.columns, patch: patch)
-    let side = grid.rows * patch
+    // The grid is that of the file: configurations leave the image size out.
+    let positions = (view.shape("embeddings.position_embedding.weight")?.first ?? 2) - 1
+    let grid = Int(Double(positions).squareRoot().rounded())
+    let tower = try tower(view, config, shape: .clip(config).on(rows: grid, columns: grid))
+    let width = tower.shape.width
+    let side = grid * tower.shape.patch
     let fallback = ImageProcessor(
       resize: .shortestEdge(side), filter: .bicubic, crop: Size(side), cropRounding: .floor,
       mean: ImageProcessor.clipMean, std: ImageProcessor.clipStd)
+    let norm: LayerNorm = try view.norm("post_layernorm", width, epsilon: config.float("layer_norm_eps", 1e-5))
     return VisionModel(
-      family: "clip", tower: VisionTower(embedding: embedding, blocks: blocks, finalNorm: nil, shape: shape),
-      head: .normedToken(try view.norm("post_layernorm", width, epsilon: epsilon)), labels: nil,
+      family: "clip", tower: tower, head: .normedToken(norm), labels: nil,
       processor: try .huggingFace(checkpoint, fallback: fallback, bareSizeIsSquare: false))
+  }
+
+  /// The tower below `view`, without the norm of its pooled token.
+  static func tower(_ view: Checkpoint, _ config: HuggingFaceConfig, shape: Shape.Tower) throws -> VisionTower {
+    let (width, patch) = (shape.width, shape.patch)
+    let epsilon = try config.float("layer_norm_eps", 1e-5)
+    let blocks = try HuggingFaceBlocks.clip(
+      view["encoder"]["layers"], count: shape.blocks, width: width, ffn: shape.ffn, heads: shape.heads,
+      activation: try config.activation(.quickGELU), epsilon: epsilon)
+    let table = try view.tensor("embeddings.position_embedding.weight", [shape.patches + 1, width])
+    let cls = try view.vector("embeddings.class_embedding", [width])
+    let grid = PositionGrid(
+      table.gathered(Array(1..<table.rows)), rows: shape.rows, columns: shape.columns, kernel: .plain)
+    let embedding = VisionTower.Embedding(
+      patch: patch, projection: try view.patchProjection("embeddings.patch_embedding", width: width, patch: patch),
+      prefix: [(.classifier, zip(cls, table.row(0)).map(+))], positions: grid,
+      norm: try view.norm("pre_layrnorm", width, epsilon: epsilon))  // the published misspelling
+    return VisionTower(embedding: embedding, blocks: blocks, finalNorm: nil, shape: shape)
   }
 
   /// Both towers, for zero-shot classification.

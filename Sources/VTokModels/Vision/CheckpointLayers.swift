@@ -41,6 +41,11 @@ extension Checkpoint {
       weight: try vector("\(name).weight", [width]), bias: try vector("\(name).bias", [width]), epsilon: epsilon)
   }
 
+  /// A layer norm before a half of a block.
+  func norm(_ name: String, _ width: Int, epsilon: Float) throws -> Norm {
+    .layer(try norm(name, width, epsilon: epsilon))
+  }
+
   /// The shape of a tensor of known rank.
   func shape(_ name: String, rank: Int) throws -> [Int] {
     try tensor(name, [Int?](repeating: nil, count: rank)).shape

@@ -28,12 +28,12 @@ extension Shape.Tower {
     }
   }
 
-  private static func clip(_ config: HuggingFaceConfig) throws -> Shape.Tower {
+  static func clip(_ config: HuggingFaceConfig, featureBlock: Int? = nil, anySize: Bool = true) throws -> Shape.Tower {
     let (patch, side) = (try config.int("patch_size", 32), try config.int("image_size", 224))
     return try checked(
-      blocks: config.int("num_hidden_layers", 12), width: config.int("hidden_size", 768),
+      blocks: config.int("num_hidden_layers", 12), featureBlock: featureBlock, width: config.int("hidden_size", 768),
       heads: config.int("num_attention_heads", 12), ffn: config.int("intermediate_size", 3072), prefix: 1,
-      rows: side / patch, columns: side / patch, patch: patch)
+      rows: side / patch, columns: side / patch, patch: patch, anySize: anySize)
   }
 
   private static func siglip(_ config: HuggingFaceConfig) throws -> Shape.Tower {
@@ -83,8 +83,9 @@ extension Shape.Tower {
   }
 
   static func checked(
-    blocks: Int, width: Int, heads: Int, ffn: Int, ffnMatrices: Int = 2, prefix: Int, rows: Int, columns: Int,
-    patch: Int, headMACs: (constant: Int, perToken: Int) = (0, 0)
+    blocks: Int, featureBlock: Int? = nil, width: Int, heads: Int, ffn: Int, ffnMatrices: Int = 2, prefix: Int,
+    rows: Int, columns: Int, patch: Int, frames: Int = 1, fuse: Int = 1, windows: Windows? = nil,
+    anySize: Bool = true, headMACs: (constant: Int, perToken: Int) = (0, 0)
   ) throws -> Shape.Tower {
     try requireHeads(heads, width: width, blocks: blocks)
     guard rows > 0, columns > 0 else {
@@ -92,9 +93,9 @@ extension Shape.Tower {
         file: "config.json", key: "image_size", found: "smaller than one patch", expected: "at least \(patch)")
     }
     return Shape.Tower(
-      blocks: blocks, width: width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices, prefix: prefix,
-      hasClassifier: prefix > 0, rows: rows, columns: columns, patch: patch, headMACs: headMACs.constant,
-      headMACsPerToken: headMACs.perToken)
+      blocks: blocks, featureBlock: featureBlock, width: width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices,
+      prefix: prefix, hasClassifier: prefix > 0, rows: rows, columns: columns, patch: patch, frames: frames, fuse: fuse,
+      windows: windows, anySize: anySize, headMACs: headMACs.constant, headMACsPerToken: headMACs.perToken)
   }
 }
 

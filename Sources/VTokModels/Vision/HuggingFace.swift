@@ -27,11 +27,11 @@ struct HuggingFaceConfig {
     return Float(number)
   }
 
-  func activation(_ fallback: Activation) throws -> Activation {
-    guard let name = json["hidden_act"]?.string else { return fallback }
+  func activation(_ fallback: Activation, key: String = "hidden_act") throws -> Activation {
+    guard let name = json[key]?.string else { return fallback }
     guard let known = Activation(huggingFace: name) else {
       throw ModelError.configuration(
-        file: file, key: "hidden_act", found: "'\(name)'", expected: "gelu, gelu_pytorch_tanh, quick_gelu or silu")
+        file: file, key: key, found: "'\(name)'", expected: "gelu, gelu_pytorch_tanh, quick_gelu or silu")
     }
     return known
   }
@@ -59,6 +59,13 @@ extension PositionGrid {
   }
 }
 
+extension Checkpoint {
+  /// `preprocessor_config.json`, or the part of `processor_config.json` that newer files have in its place.
+  var imageProcessor: JSON? {
+    get throws { try json("preprocessor_config.json") ?? json("processor_config.json")?["image_processor"] }
+  }
+}
+
 extension ImageProcessor {
   /// Reads `preprocessor_config.json` (or the processor part of `processor_config.json`).
   /// - Parameters:
@@ -67,9 +74,8 @@ extension ImageProcessor {
   static func huggingFace(_ checkpoint: Checkpoint, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws
     -> ImageProcessor
   {
-    let json =
-      try checkpoint.json("preprocessor_config.json") ?? checkpoint.json("processor_config.json")?["image_processor"]
-    return try json.map { try huggingFace($0, fallback: fallback, bareSizeIsSquare: bareSizeIsSquare) } ?? fallback
+    try checkpoint.imageProcessor.map { try huggingFace($0, fallback: fallback, bareSizeIsSquare: bareSizeIsSquare) }
+      ?? fallback
   }
 
   package static func huggingFace(_ json: JSON, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws

@@ -2,7 +2,11 @@ import VTokCore
 
 extension Shape {
   /// Published models whose cost can be asked for by name, without any file.
-  public static let published: [(name: String, tower: Shape.Tower)] = [
+  public static let published: [(name: String, shape: Shape)] =
+    towers.map { ($0.name, Shape(tower: $0.tower)) }
+    + PublishedConfigs.all.map { ($0.name, try! Shape(config: $0.config)) }  // our own text, tested
+
+  private static let towers: [(name: String, tower: Shape.Tower)] = [
     ("deit-t", vit(.tiny)), ("deit-s", vit(.small)), ("deit-b", vit(.base)),
     ("deit-t-distilled", vit(.tiny, prefix: 2)), ("deit-s-distilled", vit(.small, prefix: 2)),
     ("deit-b-distilled", vit(.base, prefix: 2)),
@@ -19,10 +23,8 @@ extension Shape {
     ("siglip-so400m-14-384", siglip(.so400m, patch: 14, side: 384)),
   ]
 
-  /// The published tower of that name.
-  public static func published(_ name: String) -> Shape? {
-    published.first { $0.name == name }.map { Shape(tower: $0.tower) }
-  }
+  /// The published model of that name.
+  public static func published(_ name: String) -> Shape? { published.first { $0.name == name }?.shape }
 
   private struct Size {
     let blocks: Int, width: Int, heads: Int, ffn: Int

@@ -51,9 +51,11 @@ package enum TimmViT {
       let gated = up.weight.rows == 2 * down.weight.columns
       blocks.append(
         TransformerBlock(
-          heads: heads, norm1: try norm("norm1", in: view), qkv: try view.linear("attn.qkv", [3 * width, width]),
+          heads: heads, norm1: try view.norm("norm1", width, epsilon: epsilon),
+          qkv: try view.linear("attn.qkv", [3 * width, width]),
           output: try view.linear("attn.proj", [width, width]),
-          scale1: try view.vectorIfPresent("ls1.gamma", [width]), norm2: try norm("norm2", in: view), up: up,
+          scale1: try view.vectorIfPresent("ls1.gamma", [width]),
+          norm2: try view.norm("norm2", width, epsilon: epsilon), up: up,
           down: down, mlp: gated ? .gated : .plain(activation),
           scale2: try view.vectorIfPresent("ls2.gamma", [width])))
     }

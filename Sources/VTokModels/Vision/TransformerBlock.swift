@@ -40,6 +40,31 @@ extension Tensor {
   }
 }
 
+/// The norm before a half of a block.
+package enum Norm: Sendable {
+  case layer(LayerNorm)
+  case rms(RMSNorm)
+
+  /// `[width]`; `bias` is empty without one.
+  package var weight: [Float] {
+    switch self {
+    case .layer(let norm): norm.weight
+    case .rms(let norm): norm.weight
+    }
+  }
+  package var bias: [Float] { if case .layer(let norm) = self { norm.bias } else { [] } }
+  package var epsilon: Float {
+    switch self {
+    case .layer(let norm): norm.epsilon
+    case .rms(let norm): norm.epsilon
+    }
+  }
+
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    Tensor(shape: x.shape) { normalise(self, x.values, x.rows, into: $0) }
+  }
+}
+
 /// A pre-norm transformer block: `x += s1 * Attention(LN1(x))`, `x += s2 * MLP(LN2(x))`.
 ///
 /// The two halves are separate calls, because methods cut between them. Scratch memory is the caller's; a half splits
@@ -52,12 +77,12 @@ package struct TransformerBlock: Sendable {
   }
 
   package let heads: Int
-  package let norm1: LayerNorm
+  package let norm1: Norm
   /// `[3 width, width]`: query, key, value rows, head-major inside each.
   package let qkv: Linear
   package let output: Linear
   package let scale1: [Float]?
-  package let norm2: LayerNorm
+  package let norm2: Norm
   package let up: Linear, down: Linear
   package let mlp: MLP
   package let scale2: [Float]?
@@ -91,10 +116,11 @@ package struct TransformerBlock: Sendable {
     }
   }
 
-  /// First half. x `[n, width]`; `keyBias` `[n]` is added to every row of logits; `causal`: row r sees keys 0...r.
+  /// First half. x `[n, width]`; `keyBias` `[n]` is added to every row of logits; `rotation` turns queries and keys;
+  /// rows of a window attend to each other only; `causal`: row r sees keys 0...r.
   func attend(
-    _ x: inout Tensor, _ memory: Memory, keyBias: [Float]? = nil, causal: Bool = false, taps: Taps = Taps(),
-    threads: Int = 1
+    _ x: inout Tensor, _ memory: Memory, keyBias: [Float]? = nil, rotation: Rotary? = nil, windows: [Range<Int>] = [],
+    causal: Bool = false, taps: Taps = Taps(), threads: Int = 1
   ) -> Tapped {
     let n = x.rows
     let width = width
@@ -109,8 +135,13 @@ package struct TransformerBlock: Sendable {
         let out = projected.pointer + start * 3 * width
         qkv.weight.multiply(normed.pointer + start * width, rows.count, width, into: out, 3 * width)
         if let bias = qkv.bias { vtok_add_bias(out, rows.count, 3 * width, bias) }
+        if let rotation {
+          for (index, row) in rows.enumerated() {  // keys lie behind queries
+            rotation.rotate(out + index * 3 * width, 1, from: row, heads: 2 * heads, headDim: headDim)
+          }
+        }
       }
-      tapped = mix(memory, n, keyBias, causal, taps, threads)
+      tapped = mix(memory, n, windows.isEmpty ? [0..<n] : windows, keyBias, causal, taps, threads)
       // The heads' outputs lie in `normed`; the projection goes where q, k and v were.
       forRows(n, threads) { rows in
         let start = rows.lowerBound
@@ -175,7 +206,8 @@ package struct TransformerBlock: Sendable {
 
   /// softmax(q kᵀ / √d + bias) v of every head, in blocks of rows so that no n x n matrix is held for long sequences.
   private func mix(
-    _ memory: Memory, _ n: Int, _ keyBias: [Float]?, _ causal: Bool, _ taps: Taps, _ threads: Int
+    _ memory: Memory, _ n: Int, _ windows: [Range<Int>], _ keyBias: [Float]?, _ causal: Bool, _ taps: Taps,
+    _ threads: Int
   ) -> Tapped {
     let (width, headDim, heads, scale) = (width, headDim, heads, scale)
     let stride = 3 * width
@@ -197,54 +229,67 @@ package struct TransformerBlock: Sendable {
         }
       }
     }
-    let probabilities = Scratch(taps.probabilities ? heads * count * n : 0)
-    let logits = Scratch(taps.logits ? heads * count * n : 0)
-    let (sharedProbabilities, sharedLogits) = (Shared(probabilities.pointer), Shared(logits.pointer))
-    @Sendable func copy(_ first: Int, _ rows: Int, _ head: Int, _ s: UnsafeMutablePointer<Float>, _ to: Shared<Float>) {
+    @Sendable func copy(
+      _ window: Range<Int>, _ first: Int, _ rows: Int, _ head: Int, _ s: UnsafeMutablePointer<Float>,
+      _ to: Shared<Float>
+    ) {
       for (index, row) in wanted.enumerated() where row >= first && row < first + rows {
-        (to.pointer + (head * count + index) * n).update(from: s + (row - first) * n, count: n)
+        (to.pointer + (head * count + index) * n + window.lowerBound).update(
+          from: s + (row - first) * window.count, count: window.count)
       }
     }
-    parallel(slots, threads: slots) { slot in
-      let s = scores.pointer + slot * blockRows * n
-      for head in Swift.stride(from: slot, to: heads, by: slots) {
-        let q = projected.pointer + head * headDim
-        for first in Swift.stride(from: 0, to: n, by: blockRows) {
-          let rows = min(blockRows, n - first)
-          sgemm(rows, n, headDim, alpha: scale, q + first * stride, stride, q + width, stride, transposeB: true, s, n)
-          if taps.logits {
-            copy(first, rows, head, s, sharedLogits)
+    func attend(_ probabilities: Shared<Float>, _ logits: Shared<Float>) {
+      let biases = windows.map { window in keyBias.map { Array($0[window]) } }
+      parallel(slots, threads: slots) { slot in
+        let s = scores.pointer + slot * blockRows * n
+        for head in Swift.stride(from: slot, to: heads, by: slots) {
+          let q = projected.pointer + head * headDim
+          for (window, bias) in zip(windows, biases) {
+            let (start, keys) = (window.lowerBound * stride, window.count)
+            for first in Swift.stride(from: window.lowerBound, to: window.upperBound, by: blockRows) {
+              let rows = min(blockRows, window.upperBound - first)
+              sgemm(
+                rows, keys, headDim, alpha: scale, q + first * stride, stride, q + start + width, stride,
+                transposeB: true, s, keys)
+              if taps.logits { copy(window, first, rows, head, s, logits) }
+              if causal {
+                vtok_softmax_rows_causal(s, rows, keys, keys, first - window.lowerBound)
+              } else {
+                vtok_softmax_rows(s, rows, keys, keys, bias)
+              }
+              if taps.probabilities { copy(window, first, rows, head, s, probabilities) }
+              sgemm(
+                rows, headDim, keys, s, keys, q + start + 2 * width, stride, transposeB: false,
+                out.pointer + first * width + head * headDim, width)
+            }
           }
-          if causal {
-            vtok_softmax_rows_causal(s, rows, n, n, first)
-          } else {
-            vtok_softmax_rows(s, rows, n, n, keyBias)
-          }
-          if taps.probabilities { copy(first, rows, head, s, sharedProbabilities) }
-          sgemm(
-            rows, headDim, n, s, n, q + 2 * width, stride, transposeB: false,
-            out.pointer + first * width + head * headDim, width)
         }
       }
     }
-    if taps.probabilities {
-      tapped.probabilities = Tensor(shape: [heads, count, n]) {
-        $0.update(from: probabilities.pointer, count: heads * count * n)
+    // Recorded rows go straight into their tensors.
+    let size = [heads, count, n]
+    var probabilities: Tensor?
+    let logits = Tensor(shape: taps.logits ? size : [1]) { logits in
+      probabilities = Tensor(shape: taps.probabilities ? size : [1]) { probabilities in
+        if windows.count > 1 {  // what lies outside the window of a row
+          if taps.probabilities { probabilities.update(repeating: 0, count: heads * count * n) }
+          if taps.logits { logits.update(repeating: -.infinity, count: heads * count * n) }
+        }
+        attend(Shared(probabilities), Shared(logits))
       }
+      if taps.logits, let keyBias { vtok_add_bias(logits, heads * count, n, keyBias) }
     }
-    if taps.logits {
-      tapped.logits = Tensor(shape: [heads, count, n]) { target in
-        target.update(from: logits.pointer, count: heads * count * n)
-        if let keyBias { vtok_add_bias(target, heads * count, n, keyBias) }
-      }
-    }
+    if taps.probabilities { tapped.probabilities = probabilities }
+    if taps.logits { tapped.logits = logits }
     return tapped
   }
 }
 
-private func normalise(_ norm: LayerNorm, _ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>)
-{
-  vtok_layer_norm(x, rows, norm.weight.count, norm.weight, norm.bias, norm.epsilon, out)
+private func normalise(_ norm: Norm, _ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>) {
+  switch norm {
+  case .layer(let norm): vtok_layer_norm(x, rows, norm.weight.count, norm.weight, norm.bias, norm.epsilon, out)
+  case .rms(let norm): vtok_rms_norm(x, rows, norm.weight.count, norm.weight, norm.epsilon, out)
+  }
 }
 
 /// Splits rows over threads, in equal parts of at least 32: below that a thread costs more than it brings.

@@ -56,12 +56,15 @@ public struct VisionModel: Sendable {
   }
 
   /// Runs one image. Pixels `[3, height, width]`, normalised.
-  /// - Parameter dense: the patch grid of the image before a method shrank it; nil: that of `pixels`.
+  /// - Parameters:
+  ///   - dense: the patch grid of the image before a method shrank it; nil: that of `pixels`.
+  ///   - shared: blocks that a dense run of the same pixels has left, or will fill.
   public func callAsFunction(
-    _ pixels: Tensor, run: inout Run, dense: (rows: Int, columns: Int)? = nil, threads: Int = 1
+    _ pixels: Tensor, run: inout Run, dense: (rows: Int, columns: Int)? = nil, shared: SharedBlocks? = nil,
+    threads: Int = 1
   ) throws(CompressionError) -> Output {
     let embedded = tower.embed(pixels, dense: dense)
-    let tokens = try tower.forward([embedded], run: &run, threads: threads)[0]
+    let tokens = try tower.forward([embedded], run: &run, shared: shared, threads: threads)[0]
     return head.apply(to: tokens)
   }
 

@@ -13,11 +13,12 @@ public struct VisionTower: Sendable {
   /// Patches to tokens.
   struct Embedding: Sendable {
     let patch: Int
-    /// `[width, 3 * patch * patch]`
+    /// `[width, 3 * patch * patch]`; frames of one patch lie inside each channel.
     let projection: Linear
     /// Prefix rows ready to use (positions added where the family adds them), with their kinds.
     let prefix: [(kind: TokenKind, row: [Float])]
-    let positions: PositionGrid
+    /// nil: positions are rotary.
+    let positions: PositionGrid?
     /// CLIP normalises before the first block.
     let norm: LayerNorm?
   }
@@ -27,53 +28,49 @@ public struct VisionTower: Sendable {
   /// Norm of all tokens after the last block; nil where the family has none or norms the pooled vector only.
   package let finalNorm: LayerNorm?
   public let shape: Shape.Tower
+  /// Hidden states that make the features, joined along the channels: 0 enters block 0, i + 1 leaves block i. nil: what
+  /// leaves the last block, after the final norm.
+  var featureStates: [Int]?
 
   /// Tokens entering block 0. Pixels `[3, height, width]`; rows and columns that do not fill a patch are dropped.
-  public func embed(_ pixels: Tensor, dense: (rows: Int, columns: Int)? = nil) -> TokenSequence {
+  /// - Parameters:
+  ///   - dense: the grid of the image before a method shrank it; nil: that of `pixels`.
+  ///   - positions: `[rows * columns, width]` in place of the tower's own.
+  ///   - first: number of the first patch, where a tile is not the first of a prompt.
+  public func embed(
+    _ pixels: Tensor, dense: (rows: Int, columns: Int)? = nil, positions: Tensor? = nil, first: Int = 0
+  ) -> TokenSequence {
     let patch = embedding.patch
     let (height, width) = (pixels.shape[1], pixels.shape[2])
     let (rows, columns) = (height / patch, width / patch)
     precondition(rows > 0 && columns > 0, "an image of \(width)x\(height) is smaller than one patch of \(patch)")
     let channels = shape.width
     let prefix = embedding.prefix.count
-    let table = embedding.positions.table(rows: rows, columns: columns)
-    let area = 3 * patch * patch
-    let flat = Scratch(rows * columns * area)  // patches row-major, each as (channel, row, column)
-    pixels.values.withUnsafeBufferPointer { source in
-      var target = flat.pointer
-      for row in 0..<rows {
-        for column in 0..<columns {
-          for channel in 0..<3 {
-            var from = source.baseAddress! + (channel * height + row * patch) * width + column * patch
-            for _ in 0..<patch {
-              target.update(from: from, count: patch)
-              target += patch
-              from += width
-            }
-          }
-        }
-      }
-    }
+    let table = positions ?? embedding.positions?.table(rows: rows, columns: columns)
+    let flat = pixels.patches(patch)
     var x = Tensor(shape: [prefix + rows * columns, channels]) { out in
       for (index, token) in embedding.prefix.enumerated() {
         (out + index * channels).update(from: token.row, count: channels)
       }
       let patches = out + prefix * channels
-      patches.update(from: table.values, count: rows * columns * channels)
-      embedding.projection.weight.multiply(flat.pointer, rows * columns, area, accumulate: true, into: patches, channels)
+      if let table { patches.update(from: table.values, count: rows * columns * channels) }
+      embedding.projection.weight.multiply(
+        flat.values, flat.rows, flat.width, accumulate: table != nil, into: patches, channels)
       if let bias = embedding.projection.bias { vtok_add_bias(patches, rows * columns, channels, bias) }
     }
     if let norm = embedding.norm { x = norm(x) }
     return TokenSequence(
       x: x, kind: embedding.prefix.map(\.kind) + [TokenKind](repeating: .patch, count: rows * columns),
-      origin: Self.origin(prefix: prefix, rows: rows, columns: columns, dense: dense ?? (rows, columns)))
+      origin: Self.origin(prefix: prefix, rows: rows, columns: columns, dense: dense ?? (rows, columns), first: first))
   }
 
   /// Provenance of the grid: itself, or, when the image was shrunk, the patches of the dense grid under every token,
   /// weighted by area.
-  private static func origin(prefix: Int, rows: Int, columns: Int, dense: (rows: Int, columns: Int)) -> Origin {
+  private static func origin(
+    prefix: Int, rows: Int, columns: Int, dense: (rows: Int, columns: Int), first: Int
+  ) -> Origin {
     if (rows, columns) == dense {
-      return Origin([Int?](repeating: nil, count: prefix) + (0..<rows * columns).map { $0 })
+      return Origin([Int?](repeating: nil, count: prefix) + (0..<rows * columns).map { first + $0 })
     }
     func overlaps(_ count: Int, _ full: Int) -> [[(Int, Double)]] {
       (0..<count).map { index in
@@ -95,7 +92,7 @@ public struct VisionTower: Sendable {
         // The anchor is the cell with the largest share, so that `keep` names the patch a token mostly shows.
         let cells = down.flatMap { v in across.map { h in (v.0 * dense.columns + h.0, v.1 * h.1) } }
         for (cell, share) in cells.sorted(by: { ($1.1, $0.0) < ($0.1, $1.0) }) {
-          patches.append(Int32(cell))
+          patches.append(Int32(first + cell))
           weights.append(Float(share))
         }
         offsets.append(Int32(patches.count))
@@ -104,49 +101,110 @@ public struct VisionTower: Sendable {
     return Origin(offsets: offsets, patches: patches, weights: weights)
   }
 
-  /// Runs the tiles of one image through all blocks in lockstep, letting methods look and act at every site, and the
-  /// final norm. Stops after block `last`.
-  public func forward(_ tiles: [TokenSequence], run: inout Run, through last: Int? = nil, threads: Int = 1)
-    throws(CompressionError) -> [TokenSequence]
-  {
-    var tiles = tiles
+  /// What attention of one tile needs beyond its rows. Methods do not thin towers that need any of it.
+  struct Surroundings: Sendable {
+    /// Added to every row of logits, -infinity for padding. `[n]`
+    var keyBias: [Float]?
+    /// Rotary positions of every row.
+    var rotation: Rotary?
+    /// Rows that attend to each other in blocks with windows; together all rows, in order.
+    var windows: [Range<Int>] = []
+  }
+
+  /// Runs the tiles of one image in lockstep as far as the features need, letting methods look and act at every site,
+  /// and through the final norm.
+  /// - Parameter shared: blocks that an earlier run of the same tiles has left; a dense run fills it when it is empty.
+  public func forward(
+    _ tiles: [TokenSequence], run: inout Run, shared: SharedBlocks? = nil, threads: Int = 1
+  ) throws(CompressionError) -> [TokenSequence] {
+    try forward(tiles, [], run: &run, standard: { _ in nil }, joint: nil, shared: shared, threads: threads)
+  }
+
+  /// - Parameters:
+  ///   - surroundings: of every tile; empty where the tower needs none.
+  ///   - standard: what becomes of the features of a tile, as methods left it inside the tower, when no method says anything
+  ///     else; nil: they stay.
+  ///   - joint: the space that features share with the question, for methods that ask for it.
+  func forward(
+    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: (TokenSequence) -> Reduction?,
+    joint: JointSpace?, shared: SharedBlocks? = nil, threads: Int
+  ) throws(CompressionError) -> [TokenSequence] {
+    let before = shared?.start(for: run.composition)
+    var tiles = before?.tiles ?? tiles
     let clock = ContinuousClock()
     let start = clock.now
+    let processor = threadSeconds()
+    let fills = shared.map { $0.isEmpty && run.composition.methods.isEmpty } ?? false
+    var keeping = 0.0
+    func keep(_ tiles: [TokenSequence], after layer: Trace.Layer?) {
+      guard fills, let shared else { return }
+      keeping += shared.keep(
+        tiles, after: layer, processor: threadSeconds() - processor, clock: start.duration(to: clock.now) / .seconds(1))
+    }
     run.enterTower(patches: tiles.reduce(0) { $0 + $1.rows(.patch).count })
-    let end = min(blocks.count, (last ?? blocks.count - 1) + 1)
+    let end = featureStates?.max() ?? blocks.count
+    let joined = featureStates.map { $0.count > 1 ? $0 : [] } ?? []
+    var states: [Int: [Tensor]] = [:]
+    if joined.contains(0) { states[0] = tiles.map(\.x) }
     if let first = blocks.first {
       let memory = TransformerBlock.Memory(rows: tiles.map(\.count).max() ?? 0, block: first, threads: threads)
-      for index in 0..<end { try pass(index, &tiles, memory, &run, threads) }
+      for layer in before?.layers ?? [] { run.passBlock(layer) }
+      keep(tiles, after: nil)
+      for index in (before?.block ?? 0)..<end {
+        let layer = try pass(index, &tiles, surroundings, memory, &run, threads)
+        run.passBlock(layer)
+        keep(tiles, after: layer)
+        if joined.contains(index + 1) { states[index + 1] = tiles.map(\.x) }
+      }
     }
     if let finalNorm, end == blocks.count {
       for index in tiles.indices { tiles[index].x = finalNorm(tiles[index].x) }
     }
-    try run.act(at: .features, on: &tiles)
-    run.leaveTower(rows: tiles.map(\.count), seconds: start.duration(to: clock.now) / .seconds(1))
+    if !joined.isEmpty {
+      for index in tiles.indices { tiles[index].x = Tensor(sideBySide: joined.map { states[$0]![index] }) }
+    }
+    for (method, request) in run.requests(.features) where request.joint {
+      for (index, tokens) in tiles.enumerated() {
+        run.record(
+          Recording(ids: tokens.id, joint: joint?(tokens.x)), for: method, at: .features, sequence: index)
+      }
+    }
+    let kept = tiles.compactMap(standard)
+    try run.act(at: .features, on: &tiles, standard: kept.count == tiles.count ? kept : nil)
+    let seconds = start.duration(to: clock.now) / .seconds(1) - keeping
+    run.leaveTower(
+      rows: tiles.map(\.count), seconds: seconds + (before?.clock ?? 0), shared: before?.processor ?? 0)
     return tiles
   }
 
   private func pass(
-    _ index: Int, _ tiles: inout [TokenSequence], _ memory: TransformerBlock.Memory, _ run: inout Run, _ threads: Int
-  ) throws(CompressionError) {
+    _ index: Int, _ tiles: inout [TokenSequence], _ surroundings: [Surroundings], _ memory: TransformerBlock.Memory,
+    _ run: inout Run, _ threads: Int
+  ) throws(CompressionError) -> Trace.Layer {
     let block = blocks[index]
     let (middle, end) = (Site.block(index, .middle), Site.block(index, .end))
     let requests = run.requests(middle) + run.requests(end)
-    var layer = Trace.Layer(rows: tiles.map(\.count))
+    let windows = hasWindows(index) ? surroundings.flatMap { $0.windows.map(\.count) } : []
+    var layer = Trace.Layer(rows: windows.isEmpty ? tiles.map(\.count) : windows)
     var tapped: [(ids: [Int32], rows: [Int], TransformerBlock.Tapped)] = []
     for position in tiles.indices {
       let tokens = tiles[position]
-      let bias = run.massBias && tokens.mass.contains { $0 != 1 } ? tokens.mass.map(logf) : nil
+      let around = surroundings.isEmpty ? Surroundings() : surroundings[position]
+      let bias = run.massBias && tokens.mass.contains { $0 != 1 } ? tokens.mass.map(logf) : around.keyBias
       let taps = self.taps(for: requests.map(\.request), on: tokens)
-      let found = block.attend(&tiles[position].x, memory, keyBias: bias, taps: taps, threads: threads)
+      let found = block.attend(
+        &tiles[position].x, memory, keyBias: bias, rotation: around.rotation,
+        windows: hasWindows(index) ? around.windows : [], taps: taps, threads: threads)
       tapped.append((tokens.id, taps.rows, found))
     }
     try visit(middle, &tiles, tapped, next: nil, &layer, &run)
     layer.mlpRows = tiles.map(\.count)
     for position in tiles.indices { block.feedForward(&tiles[position].x, memory, threads: threads) }
     try visit(end, &tiles, tapped, next: index + 1 < blocks.count ? blocks[index + 1] : nil, &layer, &run)
-    run.passBlock(layer)
+    return layer
   }
+
+  private func hasWindows(_ block: Int) -> Bool { shape.windows.map { !$0.global.contains(block) } ?? false }
 
   /// What attention must keep, so that every request can be answered from one pass.
   private func taps(for requests: [Request], on tokens: TokenSequence) -> TransformerBlock.Taps {
@@ -222,4 +280,22 @@ public struct VisionTower: Sendable {
       }
     }
   }
+}
+
+/// The space of CLIP's contrastive training: features of the tower through the tower's last norm and the projection, which
+/// a vision-language model leaves out.
+public struct JointSpace: Sendable {
+  let norm: LayerNorm
+  let projection: Linear
+
+  public init(norm: LayerNorm, projection: Linear) { (self.norm, self.projection) = (norm, projection) }
+
+  /// Of the whole CLIP that the tower comes from; nil if it is of another kind.
+  public init?(_ clip: CLIP) {
+    guard case .normedToken(let norm) = clip.vision.head else { return nil }
+    self.init(norm: norm, projection: clip.visualProjection)
+  }
+
+  /// x `[n, width]`, result `[n, projection]`.
+  public func callAsFunction(_ x: Tensor) -> Tensor { projection(norm(x)) }
 }

@@ -15,15 +15,35 @@ enum ByteAlphabet {
     }
     return table
   }()
+
+  /// The byte that a character stands for; nil if it stands for none.
+  static func byte(_ character: Unicode.Scalar) -> UInt8? {
+    switch character.value {
+    case 33...126, 161...172, 174...255: UInt8(character.value)
+    case 256..<324: bytes[188 + Int(character.value) - 256]
+    default: nil
+    }
+  }
 }
 
 /// Byte-pair merges over token ids.
 struct BytePairs: Sendable {
+  /// What happens to pairs that a merge makes. They may rank before those still waiting, because merges taken from a
+  /// vocabulary of scores (Llama) are not in the order of a training run.
+  enum Order: Sendable {
+    /// All pairs of the lowest rank first, from left to right (the original GPT-2 and CLIP).
+    case rounds
+    /// After every merge the pair of lowest rank, the leftmost of equals (Hugging Face `tokenizers`, SentencePiece).
+    case oneByOne
+  }
+  let order: Order
   private struct Merge {
     let rank: Int
     let token: Int32
   }
   private var merges: [UInt64: Merge] = [:]
+
+  init(order: Order) { self.order = order }
 
   /// Adds the merge of least priority so far. Of equal pairs the last counts, as in a Python dictionary.
   mutating func append(_ left: Int32, _ right: Int32, to token: Int32, rank: Int) {
@@ -34,7 +54,7 @@ struct BytePairs: Sendable {
     UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
   }
 
-  /// Merges a word: as long as there is one, the pair of lowest rank, all its occurrences from left to right.
+  /// Merges a word: as long as there is one, the pair of lowest rank.
   /// O(n log n) for n symbols, so that a text without spaces costs no more than one with.
   func merged(_ word: [Int32]) -> [Int32] {
     var token = word
@@ -49,10 +69,10 @@ struct BytePairs: Sendable {
     }
     for position in word.indices { push(position) }
     while let first = heap.minimum {
-      // One round: all pairs of this rank that stand there now. Pairs that arise wait for the next round.
+      // All pairs of this rank that stand there now, or the leftmost alone. Pairs that arise wait for the next round.
       let rank = first >> 32
       var changed: [Int] = []
-      while let entry = heap.minimum, entry >> 32 == rank {
+      while order == .rounds || changed.isEmpty, let entry = heap.minimum, entry >> 32 == rank {
         heap.removeMinimum()
         let left = Int(entry & 0xFFFF_FFFF)
         guard token[left] >= 0, next[left] < word.count, case let right = next[left],

@@ -1,13 +1,3 @@
-/// Why a text tokenizer cannot be made from its files, or cannot do what it is asked.
-public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
-  /// The file at fault, or the argument.
-  public let subject: String
-  public let found: String
-  public let expected: String
-  public let fix: String
-  public var description: String { "\(subject): found \(found), expected \(expected). \(fix)" }
-}
-
 /// The text tokenizer of CLIP: lower-cased byte-level BPE with a mark at the end of each word.
 /// Radford et al., "Learning Transferable Visual Models From Natural Language Supervision"; openai/CLIP,
 /// `clip/simple_tokenizer.py`. It cleans as the original does (`cleanedForCLIP`); Hugging Face's own tokenizer does not
@@ -116,7 +106,7 @@ public struct CLIPTokenizer: Sendable {
       inner.append(try id(String(character)))
       final.append(try id(String(character) + "</w>"))
     }
-    var pairs = BytePairs()
+    var pairs = BytePairs(order: .rounds)
     for (rank, (left, right)) in merges.enumerated() {
       pairs.append(try id(left), try id(right), to: try id(left + right), rank: rank)
     }

@@ -1,0 +1,35 @@
+import Foundation
+import VTokCore
+import VTokModels
+import VTokWeights
+
+extension ModelOutline {
+  /// A published model by name, an embedded one, or that of a directory with a `config.json`: weights are not read and
+  /// need not be there.
+  /// - Throws: `ModelError`, `WeightError`.
+  public static func of(_ nameOrDirectory: String) throws -> ModelOutline {
+    if let known = ModelOutline.published(nameOrDirectory) { return known }
+    if LoadedModel.embedded.contains(nameOrDirectory) {
+      return ModelOutline(tower: try LoadedModel.load(nameOrDirectory).vision.tower.shape)
+    }
+    if let config = try json(nameOrDirectory + "/config.json") {
+      return try ModelOutline(config: config, processor: json(nameOrDirectory + "/preprocessor_config.json"))
+    }
+    let names = LoadedModel.embedded + Shape.published.map(\.name)
+    throw ModelError.input(
+      what: "model '\(nameOrDirectory)'", found: "no such name and no config.json there",
+      expected: "a directory as downloaded or one of \(names.joined(separator: ", "))",
+      fix: closest(to: nameOrDirectory, in: names).map { "Did you mean '\($0)'?" } ?? "Check the path.")
+  }
+
+  private static func json(_ path: String) throws -> JSON? {
+    guard let data = FileManager.default.contents(atPath: path) else { return nil }
+    do {
+      return try JSON(parsing: [UInt8](data), dialect: .python)
+    } catch {
+      throw ModelError.input(
+        what: "file '\(path)'", found: "a file that is \(error)", expected: "JSON",
+        fix: "The file is damaged or its download stopped early: fetch it again.")
+    }
+  }
+}

@@ -1,0 +1,41 @@
+// What holds at the sites of a language model.
+
+extension Composition {
+  /// Recordings that the layers of a language model can make: nothing n x n is held, and nothing of a layer that is not
+  /// there.
+  static func checkLanguage(_ request: Request, at site: Site, of name: String, for shape: Shape)
+    throws(CompressionError)
+  {
+    let found: String?
+    switch site {
+    case .block, .features, .pack: return
+    case .layer(let index):
+      let ranNothing = index == 0 && (request.attention != .none || request.keys || request.branches)
+      let hasNoNext = request.probe != .none && index == shape.decoder?.layers
+      found = ranNothing ? "a layer before the first" : hasNoNext ? "a probe of a layer after the last" : nil
+    case .cache:
+      let isLayers = request.probe != .none || request.branches || request.finalNorm
+      found = isLayers ? "a probe, branches or a norm at a cache" : nil
+    }
+    let rows = [request.attention, request.probe]
+    if let found {
+      throw .unsupported(
+        method: name, found: "a recording of \(found) (\(site))", expected: "one of a layer that runs",
+        fix: "Choose another layer.")
+    }
+    if rows.contains(.classifier) || request.joint || (rows.contains(.all) && !request.summed) {
+      throw .unsupported(
+        method: name, found: "a recording of class tokens, image features or whole attention matrices at \(site)",
+        expected: "the last row, text rows, or a sum over all rows", fix: "Choose another method.")
+    }
+  }
+}
+
+extension Run {
+  /// The first text row that no row after `reduction` stands for: text may leave caches, never the sequence.
+  func lostText(_ reduction: Reduction, of tokens: TokenSequence) -> Int32? {
+    let spans = images.flatMap(\.spans)
+    let kept = Set(reduction.offsets.dropLast().map { tokens.id[Int(reduction.members[Int($0)])] })
+    return tokens.id.first { id in !kept.contains(id) && !spans.contains { $0.contains(id) } }
+  }
+}

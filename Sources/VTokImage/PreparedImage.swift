@@ -1,0 +1,25 @@
+import VTokTensor
+
+/// One image as the tower of a vision-language model takes it: what an image processor makes of a picture.
+public struct PreparedImage: Sendable, Equatable {
+  /// Normalised pixels `[3, height, width]` of every tile, in the order of the model's own processor. LLaVA-1.5: the
+  /// image. LLaVA-NeXT: the thumbnail, then the tiles row by row. Idefics3: the tiles row by row, then the whole image.
+  /// Qwen-VL has one tile, already cut: `[rows * columns, 3 * frames * patch * patch]`, each row as (channel, frame, y,
+  /// x), the patches of one merged cell behind each other.
+  public let tiles: [Tensor]
+  /// Tiles that the picture was cut into, without thumbnail or whole image; 0 x 0: it was not cut. Qwen-VL: its grid of
+  /// patches.
+  public let rows: Int, columns: Int
+  /// Size of the picture before any processing, in pixels.
+  public let original: Size
+  /// The part of every tile that shows the picture, from the top left corner; what lies outside is padding and masked.
+  /// nil: all of every tile.
+  public let visible: [Size]?
+
+  /// - Precondition: there is a tile, and `visible` has one size per tile.
+  public init(tiles: [Tensor], rows: Int = 0, columns: Int = 0, original: Size, visible: [Size]? = nil) {
+    precondition(!tiles.isEmpty && (visible == nil || visible!.count == tiles.count))
+    (self.tiles, self.rows, self.columns) = (tiles, rows, columns)
+    (self.original, self.visible) = (original, visible)
+  }
+}

@@ -1,0 +1,61 @@
+import VTokCore
+import VTokTensor
+
+/// FastV: behind an early layer, keep the visual tokens that the last token of the prompt attends to most.
+///
+/// Chen et al., "An Image is Worth 1/2 Tokens After Layer 2", ECCV 2024 (arXiv 2403.06764); pkunlp-icler/FastV. The score
+/// is the attention of the layer that has just run, averaged over heads; positions stay as they were.
+public struct FastV: Compressor {
+  public static let name = "fastv"
+  public static let summary =
+    "keep what the last prompt token attends to, behind one early layer (FastV, ECCV 2024, arXiv 2403.06764)"
+  public static let remarks = [
+    "The paper averages the attention of all other tokens; the official code takes the last token's row, and so does this.",
+    "mode=in-place is the repository's older path: no cache, ranked again for every token. Its model ignores rope_theta; this one does not.",
+    "Several images share one budget.",
+  ]
+
+  public enum Mode: String, Sendable, CaseIterable {
+    /// Cut once in the prefill, caches kept.
+    case cache = "kv"
+    /// No cache: every token is a prefill of its own with a cut of its own.
+    case inPlace = "in-place"
+  }
+
+  let layer: Int
+  let budget: Budget
+  let mode: Mode
+
+  /// - Parameters:
+  ///   - layer: the first one to run on fewer tokens, counted from 0 (K of the paper).
+  ///   - keep: visual tokens kept (1 - R of the paper).
+  public init(layer: Int = 2, keep: Budget, mode: Mode = .cache) {
+    (self.layer, budget, self.mode) = (layer, keep, mode)
+  }
+
+  public init(_ options: inout Options) throws(OptionError) {
+    layer = try options.take("layer", default: 2, in: 1...1000, "first layer on fewer tokens, counted from 0 (K)")!
+    mode = try options.take("mode", default: Mode.cache, "cut once and keep a cache, or rank anew for every token")
+    budget = try options.budget("visual tokens kept") ?? .ratio(0.5)
+  }
+
+  public func plan(for model: Shape) throws(CompressionError) -> Plan {
+    let site = try model.innerLayer(layer, for: Self.name)
+    return Plan(
+      record: [site: Request(attention: .last)], act: [site],
+      positions: PositionRule(cut: .original, decode: mode == .cache ? .next : .afresh))
+  }
+
+  public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
+    -> [Reduction]?
+  {
+    let tokens = view.sequences[0]
+    let visual = view.visual(tokens)
+    let recording = view.recording(site)
+    let columns = try recording.columns(of: tokens)
+    let scores = recording.attention!.headMean(at: visual.map { columns[$0] }).values
+    notes.keep("score", scores)
+    let kept = notes.top(scores, min(budget.tokens(of: visual.count), visual.count)).map { visual[$0] }
+    return [.keep(kept, among: visual, of: tokens.count)]
+  }
+}

@@ -1,0 +1,49 @@
+import VTokCore
+import VTokTensor
+
+// What methods inside the language model share.
+
+extension Shape {
+  /// The language model.
+  func decoder(for method: String) throws(CompressionError) -> Decoder {
+    guard let decoder else {
+      throw .unsupported(
+        method: method, found: "no language model", expected: "one", fix: "Choose a vision-language model.")
+    }
+    return decoder
+  }
+
+  /// The site of a cut on entering a layer that is neither the first (nothing has run) nor behind the last.
+  func innerLayer(_ layer: Int, for method: String) throws(CompressionError) -> Site {
+    let layers = try decoder(for: method).layers
+    guard (1..<layers).contains(layer) else {
+      throw .unsupported(
+        method: method, found: "a cut on entering layer \(layer)", expected: "a layer in 1...\(layers - 1)",
+        fix: "Name one of these layers.")
+    }
+    return .layer(layer)
+  }
+}
+
+extension Tensor {
+  /// Attention `[heads, rows, keys]` averaged over heads, at some of its columns. `[rows, columns]`
+  func headMean(at columns: [Int]) -> Tensor {
+    let (heads, rows, keys) = (shape[0], shape[1], shape[2])
+    return Tensor(shape: [rows, columns.count]) { out in
+      for row in 0..<rows {
+        for (index, column) in columns.enumerated() {
+          let sum = (0..<heads).reduce(Float(0)) { $0 + values[($1 * rows + row) * keys + column] }
+          out[row * columns.count + index] = sum / Float(heads)
+        }
+      }
+    }
+  }
+}
+
+extension Reduction {
+  /// Keeps `kept` of the rows in `candidates` and all others, in their order.
+  static func keep(_ kept: [Int], among candidates: [Int], of count: Int) -> Reduction {
+    let dropped = Set(candidates).subtracting(kept)
+    return .keep((0..<count).filter { !dropped.contains($0) }, of: count)
+  }
+}

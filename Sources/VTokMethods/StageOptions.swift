@@ -1,0 +1,47 @@
+import VTokCore
+
+/// What a method that cuts in stages keeps of the visual tokens that it received at the first one.
+public enum StageAmount: Sendable, Equatable {
+  /// One share per stage.
+  case ratios([Double])
+  /// Left by the last stage; the others keep equal shares in between.
+  case budget(Budget)
+
+  /// Tokens left by a stage, of `count` received at the first.
+  func tokens(after stage: Int, of stages: Int, received count: Int) -> Int {
+    switch self {
+    case .ratios(let ratios): Int(Double(count) * ratios[stage])  // truncated, as published
+    case .budget(let budget):
+      Schedule.geometric(from: count, to: min(budget.tokens(of: count), count), steps: stages)[stage]
+    }
+  }
+}
+
+extension Options {
+  /// Layers counted from 0, ascending from 1 on; the default when not given.
+  mutating func layers(_ key: String, default layers: [Int]?, _ about: String) throws(OptionError) -> [Int]? {
+    let expected = "whole numbers from 1 on, ascending"
+    let standard = layers.map { " (default: \($0.map(String.init).joined(separator: "/")))" } ?? ""
+    guard let list = try self.list(key, expected, about + standard) else { return layers }
+    if zip([0] + list, list).contains(where: { $0 >= $1 || $1 != $1.rounded() || $1 > 1000 }) {
+      throw invalid(key, "\(list)", expected)
+    }
+    return list.map { Int($0) }
+  }
+
+  /// `ratios`, or a budget for the last stage; else the published shares if there are as many, or halves of halves.
+  mutating func amount(ofStages count: Int, published: [Double]) throws(OptionError) -> StageAmount {
+    let expected = "one share in 0...1 per stage, none above the one before"
+    if let ratios = try list("ratios", expected, "share of all visual tokens that every stage keeps") {
+      if ratios.count != count || zip([1] + ratios, ratios).contains(where: { $0 < $1 || $1 < 0 }) {
+        throw invalid("ratios", "\(ratios)", expected)
+      }
+      return .ratios(ratios)
+    }
+    if let budget = try budget("visual tokens kept by the last stage; the others in equal steps", published: true) {
+      return .budget(budget)
+    }
+    let halves = (1...count).reduce(into: []) { ratios, _ in ratios.append((ratios.last ?? 1.0) / 2) }
+    return .ratios(count == published.count ? published : halves)
+  }
+}

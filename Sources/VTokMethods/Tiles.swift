@@ -1,0 +1,92 @@
+import CVTokKernels
+import VTokCore
+import VTokTensor
+
+/// The grid that an image's tiles make, for methods that pack them themselves. Tiles and the cells of a tile count
+/// row-major.
+struct TileGrid: Sendable, Equatable {
+  let rows: Int, columns: Int
+  /// Cells along one edge of a tile.
+  let side: Int
+
+  /// Cells of the whole grid that show the image and not its padding, for an image of `width` x `height` pixels.
+  ///
+  /// The scaled size is truncated, as research code does; transformers rounds to seven decimals before.
+  func valid(width: Int, height: Int) -> (rows: Range<Int>, columns: Range<Int>) {
+    let (high, wide) = (rows * side, columns * side)
+    if Double(width) / Double(height) > Double(wide) / Double(high) {
+      let scaled = Int(Double(height) * (Double(wide) / Double(width)))
+      let padding = (high - scaled) / 2
+      return (padding..<high - padding, 0..<wide)
+    }
+    let scaled = Int(Double(width) * (Double(high) / Double(height)))
+    let padding = (wide - scaled) / 2
+    return (0..<high, padding..<wide - padding)
+  }
+
+  /// Where a cell of a tile lies in the whole grid.
+  func place(tile: Int, cell: Int) -> (row: Int, column: Int) {
+    (tile / columns * side + cell / side, tile % columns * side + cell % side)
+  }
+
+  /// Rank of a cell in raster order of the whole grid.
+  func rank(tile: Int, cell: Int) -> Int {
+    let place = place(tile: tile, cell: cell)
+    return place.row * columns * side + place.column
+  }
+}
+
+/// The tiles of one image as `.pack` shows them.
+struct Tiles: Sendable {
+  /// The grid; nil for an image of one tile.
+  let grid: TileGrid?
+  /// Index in the view's sequences of the thumbnail (or only tile), if there is one, and of the tiles of the grid.
+  let thumbnail: Int?, tiles: [Int]
+  /// Original size in pixels.
+  let width: Int, height: Int
+  /// How many sources a reduction at `.pack` counts: rows of all tiles, then special rows.
+  let count: Int
+  private let starts: [Int], prefix: Int
+
+  init(_ view: borrowing View) {
+    let layout = view.images[view.image ?? 0]
+    let isGrid = view.sequences.count > 1
+    grid = isGrid ? TileGrid(rows: layout.tileRows, columns: layout.tileColumns, side: layout.side) : nil
+    thumbnail = isGrid ? layout.thumbnail : 0
+    tiles = isGrid ? view.sequences.indices.filter { $0 != layout.thumbnail } : []
+    (width, height) = (layout.width, layout.height)
+    starts = view.sequences.indices.map { view.sequences[..<$0].reduce(0) { $0 + $1.count } }
+    count = view.standard![0].inputCount
+    prefix = view.shape.tower?.prefix ?? 0
+  }
+
+  /// Thumbnail first, then the grid's tiles: the order of official code.
+  var order: [Int] { (thumbnail.map { [$0] } ?? []) + tiles }
+
+  /// Source index of a row of a sequence.
+  func source(_ sequence: Int, _ row: Int) -> Int { starts[sequence] + row }
+
+  /// Patch cell of a row, by its number at birth.
+  func cell(_ row: Int, of tokens: TokenSequence) -> Int { Int(tokens.id[row]) - prefix }
+}
+
+extension Recording {
+  /// `matrix` (this recording's attention or probe, `[heads, queries, keys]`) added up over heads and queries in that
+  /// order, at `rows` of `tokens`. `[rows.count]`
+  func summed(_ matrix: Tensor, at rows: [Int], of tokens: TokenSequence) throws(CompressionError) -> [Float] {
+    let columns = try columns(of: tokens)
+    let total = matrix.lineSum()
+    return rows.map { total[columns[$0]] }
+  }
+}
+
+extension Tensor {
+  /// All lines of the last axis added up, first to last. `[width]`
+  func lineSum() -> [Float] {
+    var total = [Float](repeating: 0, count: width)
+    values.withUnsafeBufferPointer { source in
+      for line in 0..<rows { vtok_accumulate(&total, source.baseAddress! + line * width, width, 1) }
+    }
+    return total
+  }
+}

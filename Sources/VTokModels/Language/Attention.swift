@@ -1,0 +1,175 @@
+import CVTokKernels
+import VTokCore
+import VTokTensor
+
+/// Causal attention of some rows over the keys and values of every KV head.
+///
+/// Order in the sequence decides what a row sees, never its position: after a cut positions may have gaps or start anew.
+/// Rows go in blocks, and a block forms the products with those keys alone that its rows can see, so no n x n matrix is
+/// held. Query head h reads KV head h / (heads / kvHeads).
+struct Attention {
+  let heads: Int, kvHeads: Int, headDim: Int
+  /// A row sees so many keys, its own included; nil: all before it.
+  let window: Int?
+
+  static let blockRows = 128
+
+  /// Keys of one KV head, `headDim` numbers each, at a distance of `stride`.
+  struct Keys {
+    let pointer: Shared<Float>
+    let stride: Int, count: Int
+    let ids: [Int32]
+  }
+
+  /// A form of attention rows that somebody asked for.
+  struct Tap: Hashable {
+    let rows: Rows
+    let values: Values
+    let summed: Bool
+  }
+
+  /// What is recorded on the way.
+  struct Taps {
+    /// Forms with the rows they want, as indexes into the query rows, ascending.
+    var wanted: [(tap: Tap, rows: [Int])] = []
+    var seed: UInt64 = 0, step = 0, layer = 0
+  }
+
+  /// Scratch of every thread: a block of scores, and a row for transformed scores.
+  final class Memory {
+    let keys: Int, threads: Int
+    let scores: Scratch
+
+    init(rows: Int, keys: Int, threads: Int) {
+      (self.keys, self.threads) = (keys, threads)
+      scores = Scratch(threads * (min(rows, Attention.blockRows) + 1) * keys)
+    }
+  }
+
+  /// softmax(q kᵀ) v of every head. Queries come rotated and scaled; the outputs take their place.
+  /// - Parameters:
+  ///   - q: `[rows, heads * headDim]`
+  ///   - rows: which row of the last `total` keys every query is, ascending.
+  ///   - keys: one entry per KV head, all of at least `total` keys.
+  ///   - mixing: whether outputs are wanted; a probe only looks. Values lie `headDim` behind their keys.
+  /// - Returns: for every tap one tensor per group of heads with equal keys: `[heads, rows, keys]`, or `[heads, keys]`.
+  func callAsFunction(
+    _ q: Shared<Float>, rows: [Int], of total: Int, over keys: [Keys], groups: Int = 1, mixing: Bool = true,
+    taps: Taps = Taps(), _ memory: Memory, threads: Int
+  ) -> [Tap: [Tensor]] {
+    let stores = taps.wanted.map { wanted in
+      (0..<groups).map { Store(wanted.tap, wanted.rows, heads: heads / groups, keys: keys[$0].count) }
+    }
+    let width = heads * headDim
+    let slots = threadCount(rows.count, keys, memory.threads, threads)
+    let (scratch, block, length) = (Shared(memory.scores.pointer), min(rows.count, Self.blockRows), memory.keys)
+    parallel(slots, threads: slots) { slot in
+      let scores = scratch.pointer + slot * (block + 1) * length
+      let transformed = scores + block * length
+      for head in stride(from: slot, to: heads, by: slots) {
+        let source = keys[head * kvHeads / heads]
+        let past = source.count - total
+        for first in stride(from: 0, to: rows.count, by: Self.blockRows) {
+          let count = min(Self.blockRows, rows.count - first)
+          let start = window.map { max(0, past + rows[first] + 1 - $0) } ?? 0
+          let seen = past + rows[first + count - 1] + 1 - start
+          let queries = q.pointer + first * width + head * headDim
+          let visible = source.pointer.pointer + start * source.stride
+          multiply(queries, count, width, visible, seen, source.stride, into: scores)
+          for row in 0..<count {
+            let line = scores + row * seen
+            let end = past + rows[first + row] + 1 - start
+            if let window, end > window { line.update(repeating: -.infinity, count: end - window) }
+            for (wanted, store) in zip(taps.wanted, stores) {
+              let store = store[head * groups / heads]
+              switch wanted.tap.values {
+              case .logits: store.put(first + row, head, line, start, end)
+              case .gumbel(let tau, let perStep):
+                guard store.wants(first + row) else { continue }
+                let noise = GumbelField(seed: taps.seed, step: taps.step, layer: taps.layer, head: head)
+                let query = source.ids[past + rows[first + row]]
+                let temperature = tau + perStep * Float(taps.step)
+                for key in 0..<end {
+                  transformed[key] = (line[key] + noise[query, source.ids[start + key]]) / temperature
+                }
+                vtok_softmax_rows(transformed, 1, end, end, nil)
+                store.put(first + row, head, transformed, start, end)
+              case .probabilities: break
+              }
+            }
+            vtok_softmax_rows(line, 1, end, end, nil)
+            (line + end).update(repeating: 0, count: seen - end)
+            for (wanted, store) in zip(taps.wanted, stores) where wanted.tap.values == .probabilities {
+              store[head * groups / heads].put(first + row, head, line, start, end)
+            }
+          }
+          if mixing { mix(scores, count, seen, visible + headDim, source.stride, into: queries, width) }
+        }
+      }
+    }
+    return Dictionary(uniqueKeysWithValues: zip(taps.wanted.map(\.tap), stores.map { $0.map(\.tensor) }))
+  }
+
+  /// Below about a quarter of a million multiply-adds a thread costs more than it brings.
+  private func threadCount(_ rows: Int, _ keys: [Keys], _ slots: Int, _ threads: Int) -> Int {
+    let work = rows * keys[0].count * heads * headDim
+    return max(1, min(threads, slots, heads, work >> 18))
+  }
+
+  /// One row is a dot product per key; sgemm would pack all keys first.
+  private func multiply(
+    _ q: UnsafePointer<Float>, _ rows: Int, _ width: Int, _ keys: UnsafePointer<Float>, _ count: Int, _ stride: Int,
+    into scores: UnsafeMutablePointer<Float>
+  ) {
+    if rows == 1 {
+      vtok_exact_products(q, 1, width, keys, count, stride, headDim, scores)
+    } else {
+      sgemm(rows, count, headDim, q, width, keys, stride, transposeB: true, scores, count)
+    }
+  }
+
+  private func mix(
+    _ scores: UnsafePointer<Float>, _ rows: Int, _ count: Int, _ values: UnsafePointer<Float>, _ stride: Int,
+    into out: UnsafeMutablePointer<Float>, _ width: Int
+  ) {
+    if rows == 1 {
+      vtok_exact_votes(values, count, headDim, stride, scores, out)
+    } else {
+      sgemm(rows, headDim, count, scores, count, values, stride, transposeB: false, out, width)
+    }
+  }
+}
+
+/// Rows of attention as they are formed, of heads with equal keys.
+private final class Store: @unchecked Sendable {  // every head is written by one thread
+  private let memory: Scratch
+  private let heads: Int, keys: Int, summed: Bool
+  private let slots: [Int: Int], count: Int
+
+  init(_ tap: Attention.Tap, _ rows: [Int], heads: Int, keys: Int) {
+    (self.heads, self.keys, summed, count) = (heads, keys, tap.summed, rows.count)
+    slots = Dictionary(uniqueKeysWithValues: zip(rows, rows.indices))
+    memory = Scratch(heads * keys * (summed ? 1 : rows.count))
+    // What a row cannot see.
+    memory.pointer.update(repeating: tap.values == .logits && !summed ? -.infinity : 0, count: memory.count)
+  }
+
+  func wants(_ row: Int) -> Bool { slots[row] != nil }
+
+  /// Takes the row of one head: `line[0..<end]` for the keys from `start` on.
+  func put(_ row: Int, _ head: Int, _ line: UnsafePointer<Float>, _ start: Int, _ end: Int) {
+    guard let slot = slots[row] else { return }
+    let head = head % heads
+    if summed {
+      vtok_accumulate(memory.pointer + head * keys + start, line, end, 1)
+    } else {
+      (memory.pointer + (head * count + slot) * keys + start).update(from: line, count: end)
+    }
+  }
+
+  var tensor: Tensor {
+    Tensor(shape: summed ? [heads, keys] : [heads, count, keys]) {
+      $0.update(from: memory.pointer, count: memory.count)
+    }
+  }
+}

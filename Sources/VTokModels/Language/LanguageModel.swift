@@ -1,0 +1,57 @@
+import CVTokKernels
+import VTokCore
+import VTokTensor
+import VTokWeights
+
+/// A decoder of the Llama family: Llama, Vicuna, Mistral, SmolLM, and Qwen2 with its biases and rotary positions of three
+/// axes.
+public struct LanguageModel: Sendable {
+  public let shape: Shape.Decoder
+  let layers: [DecoderLayer]
+  let norm: RMSNorm
+  let attention: Attention
+  /// `[vocabulary, width]`
+  private let tokens: Weight, head: Weight
+
+  /// - Parameters:
+  ///   - text: the view of `embed_tokens`, `layers` and `norm`.
+  ///   - head: `lm_head.weight` `[vocabulary, width]`; nil: the token embeddings are the head too.
+  ///   - config: the text part of `config.json`; absent keys have the defaults of its `model_type`.
+  /// - Throws: `ModelError`, `WeightError`.
+  public init(_ text: Checkpoint, head: Weight?, config: JSON) throws {
+    let config = try DecoderConfig(config)
+    shape = config.shape
+    tokens = try text.weight("embed_tokens.weight", [shape.vocabulary, shape.width])
+    self.head = head ?? tokens
+    guard (self.head.rows, self.head.columns) == (shape.vocabulary, shape.width) else {
+      throw ModelError.input(
+        what: "lm_head.weight", found: "shape [\(self.head.rows), \(self.head.columns)]",
+        expected: "[\(shape.vocabulary), \(shape.width)]",
+        fix: "The weights are not those of the model in config.json: fetch both from one revision.")
+    }
+    layers = try (0..<shape.layers).map { try DecoderLayer(text["layers"][$0], config) }
+    norm = RMSNorm(weight: try text.vector("norm.weight", [shape.width]), epsilon: config.epsilon)
+    attention = Attention(
+      heads: shape.heads, kvHeads: shape.kvHeads, headDim: shape.headDim, window: config.window)
+  }
+
+  /// Rows of the embedding table. `[n, width]`
+  public func embeddings(of ids: [Int]) throws(ModelError) -> Tensor {
+    if let id = ids.first(where: { !(0..<tokens.rows).contains($0) }) {
+      throw .input(
+        what: "token", found: "id \(id)", expected: "an id below \(tokens.rows)",
+        fix: "The tokenizer is not the one of this model: use the files of one revision.")
+    }
+    return Tensor(shape: [ids.count, shape.width]) { out in
+      for (row, id) in ids.enumerated() { tokens.widen(rows: id..<id + 1, into: out + row * shape.width) }
+    }
+  }
+
+  /// The final norm of hidden states. `[n, width]`
+  public func normed(_ hidden: Tensor) -> Tensor { norm(hidden) }
+
+  /// Logits `[n, vocabulary]` of hidden states `[n, width]` after the final norm.
+  public func logits(_ hidden: Tensor, threads: Int = 1) -> Tensor {
+    Linear(weight: head, bias: nil)(hidden, threads: threads)
+  }
+}

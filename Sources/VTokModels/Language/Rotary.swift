@@ -1,0 +1,53 @@
+import CVTokKernels
+import VTokCore
+import VTokTensor
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Foundation
+#endif
+
+/// Cosines and sines of the rotary embedding (RoFormer, arXiv 2104.09864) for a list of positions.
+///
+/// The halves of a head are rotated against each other, as Hugging Face orders the weights. With M-RoPE (Qwen2-VL, arXiv
+/// 2409.12191) the frequencies are dealt to the axes t, h, w in runs of `sections`.
+struct Rotary {
+  let positions: [Position]
+  /// `[positions, headDim / 2]`
+  private let cosine: [Float], sine: [Float]
+
+  init(_ positions: [Position], of shape: Shape.Decoder) {
+    self.init(positions, frequencies: shape.frequencies, sections: shape.sections)
+  }
+
+  /// - Parameters:
+  ///   - frequencies: `[headDim / 2]`
+  ///   - sections: how many of them go to each of t, h, w; empty: all to t.
+  init(_ positions: [Position], frequencies: [Float], sections: [Int]) {
+    self.positions = positions
+    let axes = sections.isEmpty ? [frequencies.count] : sections
+    let axis = axes.enumerated().flatMap { [Int](repeating: $0, count: $1) }
+    var angles: [Float] = []
+    angles.reserveCapacity(positions.count * axis.count)
+    for position in positions {
+      let place = [Float(position.t), Float(position.h), Float(position.w)]
+      for (frequency, axis) in zip(frequencies, axis) { angles.append(place[axis] * frequency) }
+    }
+    cosine = angles.map { cosf($0) }
+    sine = angles.map { sinf($0) }
+  }
+
+  /// Rotates every head of x `[count, heads * headDim]`, row r by position `first + r`, and multiplies by `scale`.
+  func rotate(
+    _ x: UnsafeMutablePointer<Float>, _ count: Int, from first: Int = 0, heads: Int, headDim: Int, scale: Float = 1
+  ) {
+    let half = headDim / 2
+    cosine.withUnsafeBufferPointer { cosine in
+      sine.withUnsafeBufferPointer { sine in
+        vtok_rotate_halves(
+          x, count, heads, headDim, cosine.baseAddress! + first * half, sine.baseAddress! + first * half, scale)
+      }
+    }
+  }
+}

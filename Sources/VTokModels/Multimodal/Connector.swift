@@ -1,0 +1,35 @@
+import VTokCore
+import VTokTensor
+
+/// From rows of the tower to embeddings of the language model: LLaVA's projector, Idefics3's pixel shuffle with its
+/// linear layer, Qwen's merger. `second(activation(first(x)))` of every row x, or of several joined.
+struct Connector: Sendable {
+  /// Of every row, before rows are joined.
+  var norm: Norm?
+  let first: Linear
+  var activation = Activation.gelu
+  var second: Linear?
+
+  /// Width of the embeddings.
+  var width: Int { (second ?? first).weight.rows }
+
+  /// - Parameter groups: rows that become one, beside each other in this order; nil: every row alone.
+  func callAsFunction(_ tokens: TokenSequence, joining groups: [[Int32]]? = nil, threads: Int) -> TokenSequence {
+    var tokens = tokens
+    var x = norm?(tokens.x) ?? tokens.x
+    if let groups {
+      x = x.gathered(groups.flatMap { $0.map(Int.init) }).reshaped([groups.count, first.weight.columns])
+    }
+    var y = first(x, threads: threads)
+    if let second {
+      y.activate(activation)
+      y = second(y, threads: threads)
+    }
+    if let groups {
+      tokens.apply(Reduction(rows: groups, of: tokens.count, blend: .byCount), features: y)
+    } else {
+      tokens.x = y
+    }
+    return tokens
+  }
+}

@@ -1,0 +1,118 @@
+import VTokCore
+import VTokImage
+import VTokTensor
+import VTokWeights
+
+/// Idefics3 and SmolVLM: a SigLIP tower, squares of patches joined into one token ("pixel shuffle"), a linear layer,
+/// Llama. Every tile is a visual span of its own, the whole image the last one.
+/// (transformers: `models/idefics3`, `models/smolvlm`; Laurençon et al. 2024, arXiv 2408.12637.)
+struct Idefics3: VisualFamily {
+  let tower: VisionTower
+  let connector: Connector
+  let geometry: any VisualGeometry
+
+  /// - Parameter checkpoint: with names as `visionLanguage` gives them.
+  init(_ checkpoint: Checkpoint, shape: Shape) throws {
+    let (tower, view) = (shape.tower!, checkpoint["vision"])
+    let config = HuggingFaceConfig(json: checkpoint.config.value(at: "vision_config") ?? [:])
+    let epsilon = try config.float("layer_norm_eps", 1e-6)
+    let blocks = try HuggingFaceBlocks.clip(
+      view["encoder"]["layers"], count: tower.blocks, width: tower.width, ffn: tower.ffn, heads: tower.heads,
+      activation: try config.activation(.geluTanh), epsilon: epsilon)
+    let table = try view.tensor("embeddings.position_embedding.weight", [tower.patches, tower.width])
+    let embedding = VisionTower.Embedding(
+      patch: tower.patch,
+      projection: try view.patchProjection("embeddings.patch_embedding", width: tower.width, patch: tower.patch),
+      prefix: [], positions: PositionGrid(table, rows: tower.rows, columns: tower.columns, kernel: .plain), norm: nil)
+    self.tower = VisionTower(
+      embedding: embedding, blocks: blocks, finalNorm: try view.norm("post_layernorm", tower.width, epsilon: epsilon),
+      shape: tower)
+    geometry = Idefics3Geometry(tower: tower)
+    connector = Connector(
+      first: try checkpoint["connector.modality_projection"].linear(
+        "proj", [shape.decoder!.width, tower.fuse * tower.width]))
+  }
+
+  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
+    image.tiles.enumerated().map { index, tile in
+      let first = first + index * tower.shape.patches
+      guard let size = image.visible?[index], size != Size(width: tile.shape[2], height: tile.shape[1]) else {
+        return (tower.embed(tile, first: first), VisionTower.Surroundings())
+      }
+      let patch = tower.shape.patch
+      // A patch with one visible pixel is visible.
+      let rows = min((size.height + patch - 1) / patch, tower.shape.rows)
+      let columns = min((size.width + patch - 1) / patch, tower.shape.columns)
+      let cells = (0..<tower.shape.patches).map { (row: $0 / tower.shape.columns, column: $0 % tower.shape.columns) }
+      let isVisible = cells.map { $0.row < rows && $0.column < columns }
+      let down = buckets(rows, of: tower.shape.rows)
+      let across = buckets(columns, of: tower.shape.columns)
+      // Padding has position 0.
+      let positions = zip(cells, isVisible).map { $1 ? down[$0.row] * tower.shape.columns + across[$0.column] : 0 }
+      return (
+        tower.embed(tile, positions: tower.embedding.positions!.table.gathered(positions), first: first),
+        VisionTower.Surroundings(keyBias: isVisible.map { $0 ? 0 : -.infinity })
+      )
+    }
+  }
+
+  /// Which of `full` positions along an edge each of `count` visible patches has: the picture is stretched over all.
+  private func buckets(_ count: Int, of full: Int) -> [Int] {
+    // float32, as the official code: where i / count meets a boundary, rounding decides.
+    (0..<count).map { index in
+      let place = min(Float(index) / Float(count), 1 - 1e-6)
+      return (1..<full).prefix { Float($0) / Float(full) <= place }.count
+    }
+  }
+}
+
+/// Every tile is a span, the whole image the last one.
+struct Idefics3Geometry: VisualGeometry {
+  package let tower: Shape.Tower
+
+  package func check(_ image: PreparedImage) throws(ModelError) {
+    try checkTiles(image)
+    let tiles = image.rows * image.columns
+    guard image.tiles.count == 1 + tiles, image.visible?.allSatisfy({ $0.width > 0 && $0.height > 0 }) ?? true else {
+      throw .input(
+        what: "image", found: "\(image.tiles.count) tiles",
+        expected: "\(1 + tiles) that show something, the whole image last",
+        fix: "Prepare the image with the processor of this model.")
+    }
+  }
+
+  package func layout(_ image: PreparedImage) -> ImageLayout {
+    ImageLayout(
+      tileRows: image.rows, tileColumns: image.columns, side: tower.rows, thumbnail: image.tiles.count - 1,
+      width: image.original.width, height: image.original.height, spans: [])
+  }
+
+  package func spans(of image: PreparedImage) -> [Int] { image.tiles.map { _ in tower.patches / tower.fuse } }
+
+  /// `<fake_token_around_image><row_1_col_1>` before a tile, a line break where a row begins, `<global-img>` in place of
+  /// the number before the whole image, and one more `<fake_token_around_image>` behind it.
+  package func markers(of image: PreparedImage) -> [Int] {
+    image.tiles.indices.map { $0 > 0 && $0 % image.columns == 0 ? 3 : 2 } + [1]
+  }
+
+  /// Squares row by row; inside a square row by row too.
+  package func groups(of image: PreparedImage) -> [[Int32]]? {
+    let (columns, edge) = (tower.columns, Int(Double(tower.fuse).squareRoot()))
+    return (0..<tower.rows / edge).flatMap { row in
+      (0..<columns / edge).map { column in
+        (0..<edge).flatMap { y in
+          (0..<edge).map { x in Int32((row * edge + y) * columns + column * edge + x) }
+        }
+      }
+    }
+  }
+
+  package func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
+    let count = tiles.reduce(0) { $0 + $1.count }
+    var start = 0
+    return tiles.map { tile in
+      defer { start += tile.count }
+      return .keep(Array(start..<start + tile.count), of: count)
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import VTokCore
+import VTokImage
+import VTokWeights
+
+/// A model without its weights: what a picture becomes in it, and so what that costs.
+public struct ModelOutline: Sendable {
+  public let shape: Shape
+  /// nil for a tower alone.
+  package let geometry: (any VisualGeometry)?
+  private let processor: (any TiledProcessor)?
+
+  /// - Parameters:
+  ///   - config: `config.json` as published, of a vision tower or a vision-language model of any known family.
+  ///   - processor: `preprocessor_config.json`; nil: the family's own.
+  /// - Throws: `ModelError`.
+  public init(config: JSON, processor json: JSON? = nil) throws {
+    shape = try Shape(config: config, processor: json)
+    switch shape.layout {
+    case .plain: geometry = nil
+    case .single, .anyres: geometry = LLaVAGeometry(shape, config: config)
+    case .split: geometry = Idefics3Geometry(tower: shape.tower!)
+    case .dynamic: geometry = QwenVLGeometry(tower: shape.tower!)
+    }
+    processor = geometry == nil ? nil : try ProcessorConfig.read(json, config: config)
+  }
+
+  /// A tower alone.
+  public init(tower: Shape.Tower) { (shape, geometry, processor) = (Shape(tower: tower), nil, nil) }
+
+  /// A published model by its name, without any file.
+  public static func published(_ name: String) -> ModelOutline? {
+    if let config = PublishedConfigs.all.first(where: { $0.name == name })?.config {
+      return try? ModelOutline(config: config, processor: PublishedConfigs.processor(name))
+    }
+    return Shape.published(name)?.tower.map { ModelOutline(tower: $0) }
+  }
+
+  /// A picture of so many pixels, prepared for the model.
+  /// - Throws: `ImageError` if the processor refuses the size.
+  /// - Precondition: this is a vision-language model.
+  package func prepared(_ size: Size) throws -> PreparedImage {
+    guard let processor else { preconditionFailure("a tower has no prompt") }
+    return try processor.tiles(of: Image(width: size.width, height: size.height, colour: [0, 0, 0]))
+  }
+}

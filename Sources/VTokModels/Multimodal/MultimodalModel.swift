@@ -1,0 +1,178 @@
+import VTokCore
+import VTokImage
+import VTokTensor
+import VTokWeights
+
+/// A vision-language model: pictures through a tower and a connector into the prompt of a language model.
+///
+/// Every method can act on the way: inside the tower, on its features, when the tiles of a picture are packed into its
+/// visual spans, in the language model and on its caches.
+public struct MultimodalModel: Sendable {
+  /// The family that read it, for example `llava`.
+  public let family: String
+  public let shape: Shape
+  public let language: LanguageModel
+  /// Id that stands for an image in a prompt. It need not be in the vocabulary.
+  public let placeholder: Int
+  /// Ids that end a generated text.
+  public let stops: Set<Int>
+  /// The space in which features can be compared with a question, from the CLIP that the tower comes from; with it,
+  /// `run.question` must be set.
+  public var joint: JointSpace?
+  let visual: any VisualFamily
+  private var geometry: any VisualGeometry { visual.geometry }
+
+  // MARK: Running
+
+  /// Reads a prompt with its images: the pass through tower, connector and language model up to the first token.
+  /// - Parameters:
+  ///   - ids: the prompt; every visual span (an image; in Idefics3 a tile) is one placeholder, or as many as it has tokens
+  ///     when nothing is reduced.
+  ///   - images: in prompt order, prepared by this model's processor.
+  ///   - observe: sees the rows entering every layer, and those leaving the last.
+  /// - Throws: `ModelError` for a prompt or an image that does not fit, before any work; `CompressionError`.
+  public func prefill(
+    _ ids: [Int], _ images: [PreparedImage] = [], run: inout Run, threads: Int = 1,
+    observe: ((_ layer: Int, _ hidden: Tensor) -> Void)? = nil
+  ) throws -> Decoding {
+    let prompt = try prompt(ids, images, run: &run, threads: threads)
+    return try language.prefill(prompt, run: &run, threads: threads, observe: observe)
+  }
+
+  /// The prompt as it enters layer 0: text and visual tokens with kinds, positions and origins; ids count its rows. The
+  /// spans of every image are in `run.images`.
+  public func prompt(_ ids: [Int], _ images: [PreparedImage], run: inout Run, threads: Int = 1) throws -> TokenSequence
+  {
+    for image in images { try geometry.check(image) }
+    if let method = run.composition.joint, joint == nil || run.question == nil {
+      throw CompressionError.unsupported(
+        method: method, found: "no companion CLIP", expected: "the CLIP that the tower comes from, and a question",
+        fix: "Name the folder of that CLIP.")
+    }
+    let plan = try PromptPlan(
+      ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: language.shape.vocabulary)
+    let spans = try encode(images, run: &run, threads: threads)
+    return try geometry.assemble(plan, spans, images, run: &run) { try language.embeddings(of: Array(ids[$0])) }
+  }
+
+  /// The visual spans of every image, packed: embeddings of the language model, with origins counted through all images.
+  /// LLaVA and Qwen-VL have one span an image, Idefics3 one a tile.
+  /// - Precondition: the images fit the model.
+  public func encode(_ images: [PreparedImage], run: inout Run, threads: Int = 1) throws(CompressionError)
+    -> [[TokenSequence]]
+  {
+    try geometry.encode(images, newline: visual.newline, run: &run) {
+      image, first, run throws(CompressionError) in
+      let tiles = visual.embed(image, first: first)
+      return try visual.tower.forward(
+        tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: geometry.features,
+        joint: joint, threads: threads)
+    } connector: { tile, groups in
+      visual.connector(tile, joining: groups, threads: threads)
+    }
+  }
+
+  /// Rows of every tile that enter the first block of the tower, and its features before the connector, class token
+  /// included where no method drops it. `[rows, width]` each
+  package func tower(_ image: PreparedImage, run: inout Run) throws(CompressionError) -> (
+    entering: [Tensor], leaving: [Tensor]
+  ) {
+    let tiles = visual.embed(image, first: 0)
+    let leaving = try visual.tower.forward(
+      tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: { _ in nil }, joint: joint, threads: 1)
+    return (tiles.map(\.tokens.x), leaving.map(\.x))
+  }
+
+  /// Tokens of every visual span of an image when nothing is reduced.
+  /// - Throws: `ModelError.input` if the image was not prepared for this model.
+  public func spans(of image: PreparedImage) throws(ModelError) -> [Int] {
+    try geometry.check(image)
+    return geometry.spans(of: image)
+  }
+
+  // MARK: Loading
+
+  struct Family: Sendable {
+    let name: String
+    /// `model_type` in `config.json`.
+    let types: [String]
+    let placeholder: Int
+    let visual: @Sendable (Checkpoint, Shape) throws -> any VisualFamily
+  }
+
+  static let families: [Family] = [
+    Family(name: "llava", types: ["llava", "llava_llama", "llava_mistral"], placeholder: 32000) {
+      try LLaVA($0, shape: $1)
+    },
+    Family(name: "llava-next", types: ["llava_next"], placeholder: 32000) { try LLaVA($0, shape: $1) },
+    Family(name: "idefics3", types: ["idefics3"], placeholder: 128_257) { try Idefics3($0, shape: $1) },
+    Family(name: "smolvlm", types: ["smolvlm"], placeholder: 128_257) { try Idefics3($0, shape: $1) },
+    Family(name: "qwen2-vl", types: ["qwen2_vl"], placeholder: 151_655) { try QwenVL($0, shape: $1) },
+    Family(name: "qwen2.5-vl", types: ["qwen2_5_vl"], placeholder: 151_655) { try QwenVL($0, shape: $1) },
+  ]
+  /// What each family covers, for people.
+  public static let familyDescriptions: [(name: String, what: String)] = [
+    ("llava", "LLaVA-1.5, as llava-hf and the research code publish it"),
+    ("llava-next", "LLaVA-NeXT (1.6) with Vicuna, Mistral or Llama"),
+    ("idefics3", "Idefics3"),
+    ("smolvlm", "SmolVLM of all sizes"),
+    ("qwen2-vl", "Qwen2-VL"),
+    ("qwen2.5-vl", "Qwen2.5-VL"),
+  ]
+
+  /// Whether a configuration is that of a vision-language model that is known.
+  public static func matches(_ config: JSON) -> Bool { family(config) != nil }
+
+  private static func family(_ config: JSON) -> Family? {
+    guard let type = config["model_type"]?.string else { return nil }
+    return families.first { $0.types.contains(type) }
+  }
+
+  /// Names that published files carry and no model needs.
+  static let needless =
+    Checkpoint.needless + ["*.rotary_emb.inv_freq", "*.rotary_pos_emb.inv_freq", "*vision_tower*.post_layernorm.*"]
+
+  /// Loads whatever family the checkpoint belongs to. Weights of the language model stay mapped as they are.
+  /// - Throws: `ModelError`, `WeightError`.
+  public static func load(_ checkpoint: Checkpoint) throws -> MultimodalModel {
+    let config = checkpoint.config
+    guard let family = family(config) else {
+      throw ModelError.unknownFamily(
+        found: config["model_type"]?.string.map { "model type '\($0)'" } ?? "no model_type in config.json",
+        known: families.flatMap(\.types))
+    }
+    let shape = try Shape(config: config)
+    let named = checkpoint.visionLanguage
+    let text = HuggingFaceConfig.text(of: config)
+    let isTied = config["tie_word_embeddings"]?.bool == true || text["tie_word_embeddings"]?.bool == true
+    let visual = try family.visual(named, shape)
+    let language = try LanguageModel(
+      named["text"],
+      head: isTied
+        ? named.weightIfPresent("lm_head.weight", [nil, shape.decoder!.width])
+        : named.weight("lm_head.weight", [nil, shape.decoder!.width]), config: text)
+    let unknown = checkpoint.unusedNames(ignoring: needless)
+    guard unknown.isEmpty else { throw ModelError.unknownTensors(unknown) }
+    return MultimodalModel(
+      family: family.name, shape: shape, language: language,
+      placeholder: config["image_token_id"]?.int ?? config["image_token_index"]?.int ?? family.placeholder,
+      stops: try stops(checkpoint), visual: visual)
+  }
+
+  /// `eos_token_id` of `generation_config.json`, else of `config.json`.
+  private static func stops(_ checkpoint: Checkpoint) throws -> Set<Int> {
+    let files = [
+      try checkpoint.json("generation_config.json"), checkpoint.config.value(at: "text_config"), checkpoint.config,
+    ]
+    let found = files.lazy.compactMap { $0?.value(at: "eos_token_id") }.first
+    return Set(found?.ints ?? found?.int.map { [$0] } ?? [])
+  }
+}
+
+extension ImageLayout {
+  func with(spans: [Range<Int32>]) -> ImageLayout {
+    ImageLayout(
+      tileRows: tileRows, tileColumns: tileColumns, side: side, thumbnail: thumbnail, width: width, height: height,
+      spans: spans)
+  }
+}

@@ -1,0 +1,168 @@
+import VTokCore
+import VTokImage
+import VTokTensor
+import VTokWeights
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Foundation
+#endif
+
+/// Qwen2-VL and Qwen2.5-VL: a tower with rotary positions for pictures of any size, cells of four patches merged into one
+/// token, Qwen2 with rotary positions of three axes. The newer tower attends inside windows in most of its blocks.
+/// (transformers: `models/qwen2_vl`, `models/qwen2_5_vl`; Wang et al. 2024, arXiv 2409.12191; Bai et al. 2025,
+/// arXiv 2502.13923.)
+struct QwenVL: VisualFamily {
+  let tower: VisionTower
+  let connector: Connector
+  let grid: QwenVLGeometry
+  var geometry: any VisualGeometry { grid }
+  /// Of the tower's rotary positions, a quarter of a head each for rows and columns. `[headDim / 4]`
+  let frequencies: [Float]
+
+  /// - Parameter checkpoint: with names as `visionLanguage` gives them.
+  init(_ checkpoint: Checkpoint, shape: Shape) throws {
+    let (tower, view) = (shape.tower!, checkpoint["vision"])
+    let config = HuggingFaceConfig(json: checkpoint.config.value(at: "vision_config") ?? [:])
+    let isGated = tower.ffnMatrices == 3
+    let width = tower.width
+    let activation = try config.activation(isGated ? .silu : .quickGELU)
+    guard !isGated || activation == .silu, tower.headDim % 4 == 0 else {
+      throw ModelError.configuration(
+        file: "config.json", key: "vision_config",
+        found: "activation \(activation) and heads of \(tower.headDim) channels",
+        expected: "silu in a gated MLP, and heads of a multiple of 4 channels")
+    }
+    let epsilon: Float = 1e-6  // fixed in the official code
+    func norm(_ name: String, in view: Checkpoint) throws -> Norm {
+      isGated
+        ? .rms(RMSNorm(weight: try view.vector("\(name).weight", [width]), epsilon: epsilon))
+        : try view.norm(name, width, epsilon: epsilon)
+    }
+    let blocks = try (0..<tower.blocks).map { index in
+      let block = view["blocks"][index]
+      return TransformerBlock(
+        heads: tower.heads, norm1: try norm("norm1", in: block), qkv: try block.linear("attn.qkv", [3 * width, width]),
+        output: try block.linear("attn.proj", [width, width]), scale1: nil, norm2: try norm("norm2", in: block),
+        up: isGated
+          ? try block["mlp"].linear(stacking: ["gate_proj", "up_proj"], [tower.ffn, width])
+          : try block.linear("mlp.fc1", [tower.ffn, width]),
+        down: try block.linear(isGated ? "mlp.down_proj" : "mlp.fc2", [width, tower.ffn]),
+        mlp: isGated ? .gated : .plain(activation), scale2: nil)
+    }
+    let kernel = try view.weight("patch_embed.proj.weight", [width, 3, tower.frames, tower.patch, tower.patch])
+    let embedding = VisionTower.Embedding(
+      patch: tower.patch, projection: Linear(weight: kernel.packed, bias: nil), prefix: [], positions: nil,
+      norm: nil)
+    self.tower = VisionTower(embedding: embedding, blocks: blocks, finalNorm: nil, shape: tower)
+    grid = QwenVLGeometry(tower: tower)
+    let (joined, merger) = (tower.fuse * width, view["merger"])
+    connector = Connector(
+      norm: try norm("ln_q", in: merger), first: try merger.linear("mlp.0", [joined, joined]),
+      second: try merger.linear("mlp.2", [shape.decoder!.width, joined]))
+    let quarter = tower.headDim / 4
+    frequencies = (0..<quarter).map { powf(10000, -Float(2 * $0) / Float(2 * quarter)) }
+  }
+
+  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
+    let x = tower.embedding.projection(image.tiles[0])
+    let places = (0..<x.rows).map { grid.place(ofRow: $0, in: image) }
+    var tokens = TokenSequence(
+      x: x, kind: places.map { _ in .patch }, origin: Origin(places.map { first + $0.row * image.columns + $0.column }))
+    let order = grid.rows(of: image)
+    if order != Array(0..<x.rows) { tokens.apply(.keep(order, of: x.rows)) }
+    var start = 0
+    let ranges = grid.windows(of: image).map { window in
+      defer { start += window.count * tower.shape.fuse }
+      return start..<start + window.count * tower.shape.fuse
+    }
+    let rotation = Rotary(
+      order.map { Position(t: 0, h: Int32(places[$0].row), w: Int32(places[$0].column)) },
+      frequencies: frequencies + frequencies, sections: [0, frequencies.count, frequencies.count])
+    return [(tokens, VisionTower.Surroundings(rotation: rotation, windows: ranges))]
+  }
+}
+
+/// One tile of any grid, its patches cell by cell, cells of one window together.
+struct QwenVLGeometry: VisualGeometry {
+  package let tower: Shape.Tower
+  /// Patches along one edge of a cell.
+  let edge: Int
+
+  init(tower: Shape.Tower) { (self.tower, edge) = (tower, Int(Double(tower.fuse).squareRoot())) }
+
+  package func check(_ image: PreparedImage) throws(ModelError) {
+    let area = 3 * tower.frames * tower.patch * tower.patch
+    let (rows, columns) = (image.rows, image.columns)
+    guard rows > 0, columns > 0, rows % edge == 0, columns % edge == 0, image.tiles.count == 1,
+      image.tiles[0].shape == [rows * columns, area]
+    else {
+      throw .input(
+        what: "image", found: "\(rows)x\(columns) patches in tensors \(image.tiles.map(\.shape))",
+        expected: "one tensor [patches, \(area)], sides a multiple of \(edge)",
+        fix: "Prepare the image with the processor of this model.")
+    }
+  }
+
+  /// Every patch is a tile of its own, because the grid need not be square.
+  package func layout(_ image: PreparedImage) -> ImageLayout {
+    ImageLayout(
+      tileRows: image.rows, tileColumns: image.columns, side: 1, thumbnail: nil, width: image.original.width,
+      height: image.original.height, spans: [])
+  }
+
+  package func grid(of image: PreparedImage) -> (rows: Int, columns: Int) { (image.rows, image.columns) }
+  package func spans(of image: PreparedImage) -> [Int] { [image.rows * image.columns / tower.fuse] }
+  /// `<|vision_start|>` and `<|vision_end|>`.
+  package func markers(of image: PreparedImage) -> [Int] { [1, 1] }
+  package func cells(of image: PreparedImage) -> PositionCells? {
+    PositionCells(rows: image.rows / edge, columns: image.columns / edge, edge: edge)
+  }
+
+  /// Cells of every window, windows row by row and ragged at the borders; one window of all without.
+  func windows(of image: PreparedImage) -> [[Int]] {
+    let (rows, columns) = (image.rows / edge, image.columns / edge)
+    guard let side = tower.windows.map({ $0.side / edge }) else { return [Array(0..<rows * columns)] }
+    return stride(from: 0, to: rows, by: side).flatMap { top in
+      stride(from: 0, to: columns, by: side).map { left in
+        (top..<min(top + side, rows)).flatMap { row in
+          (left..<min(left + side, columns)).map { row * columns + $0 }
+        }
+      }
+    }
+  }
+
+  /// The processor's rows in the order in which they enter the tower: window by window.
+  func rows(of image: PreparedImage) -> [Int] {
+    windows(of: image).flatMap { window in
+      window.flatMap { cell in (0..<tower.fuse).map { cell * tower.fuse + $0 } }
+    }
+  }
+
+  /// Where a row of the processor lies: cells row by row, their patches behind each other.
+  func place(ofRow index: Int, in image: PreparedImage) -> (row: Int, column: Int) {
+    let (cell, inner, columns) = (index / tower.fuse, index % tower.fuse, image.columns / edge)
+    return (cell / columns * edge + inner / edge, cell % columns * edge + inner % edge)
+  }
+
+  package func order(of image: PreparedImage) -> [Int]? {
+    rows(of: image).map { row in
+      let place = place(ofRow: row, in: image)
+      return place.row * image.columns + place.column
+    }
+  }
+
+  /// Back from window order: the cells row by row.
+  package func groups(of image: PreparedImage) -> [[Int32]]? {
+    let order = windows(of: image).flatMap { $0 }
+    let fuse = tower.fuse
+    var groups = [[Int32]](repeating: [], count: order.count)
+    for (place, cell) in order.enumerated() { groups[cell] = (0..<fuse).map { Int32(place * fuse + $0) } }
+    return groups
+  }
+
+  package func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
+    [.keep(Array(0..<tiles[0].count), of: tiles[0].count)]
+  }
+}

@@ -1,0 +1,292 @@
+/// What a pickle holds when it holds tensors in nested dictionaries, and nothing else.
+///
+/// The machine knows the few opcodes of protocol 2 that `torch.save` writes for weights and runs no code: the only
+/// globals are ordered dictionaries, storages and the two functions that join them to tensors. Anything else is an error
+/// that names it. Containers lie in flat lists and refer to each other by number, so that nesting and cycles in a hostile
+/// file cost neither stack nor memory.
+struct Pickle {
+  enum Value {
+    case none
+    case bool(Bool)
+    case integer(Int)
+    case float(Double)
+    case text(String)
+    case global(Global)
+    case tuple(Int)
+    case list(Int)
+    case dictionary(Int)
+    case storage(Int)
+    case tensor(Int)
+  }
+  enum Global: Equatable {
+    case orderedDictionary, tensor, parameter
+    case storage(ElementType)
+  }
+  /// Elements of one type, as many as said; which bytes they are is known by the key.
+  struct Storage { let type: ElementType, key: String, count: Int }
+  /// A view of a storage: offset and strides in elements.
+  struct StoredTensor { let storage: Int, offset: Int, shape: [Int], strides: [Int] }
+
+  fileprivate(set) var root = Value.none
+  fileprivate(set) var lists: [[Value]] = []  // tuples too
+  fileprivate(set) var dictionaries: [[(key: Value, value: Value)]] = []
+  fileprivate(set) var storages: [Storage] = []
+  fileprivate(set) var tensors: [StoredTensor] = []
+  /// Where the pickle ends.
+  fileprivate(set) var end = 0
+
+  /// - Parameters:
+  ///   - start: where the pickle begins.
+  ///   - path: names the file in messages.
+  init(_ bytes: UnsafeRawBufferPointer, from start: Int = 0, path: String) throws(WeightError) {
+    var machine = PickleMachine(bytes: bytes, at: start, path: path)
+    try machine.run()
+    self = machine.pickle
+    end = machine.at
+  }
+
+  func list(_ value: Value) -> [Value]? {
+    if case .list(let index) = value { lists[index] } else { nil }
+  }
+  /// Keys and values in the order they were set.
+  func dictionary(_ value: Value) -> [(key: Value, value: Value)]? {
+    if case .dictionary(let index) = value { dictionaries[index] } else { nil }
+  }
+}
+
+private struct PickleMachine {
+  var pickle = Pickle()
+  var at: Int
+  private let bytes: UnsafeRawBufferPointer, path: String
+  private var stack: [Pickle.Value] = [], marks: [Int] = [], memo: [Int: Pickle.Value] = [:]
+  /// The opcode under way, for messages.
+  private var opcode: UInt8 = 0
+
+  init(bytes: UnsafeRawBufferPointer, at: Int, path: String) { (self.bytes, self.at, self.path) = (bytes, at, path) }
+
+  mutating func run() throws(WeightError) {
+    while true {
+      opcode = try byte()
+      switch opcode {
+      case 0x80: if try byte() > 2 { throw unknown("PROTO of a later protocol") }
+      case UInt8(ascii: "."):
+        pickle.root = try pop()
+        return
+      case UInt8(ascii: "("): marks.append(stack.count)
+      case UInt8(ascii: "N"): push(.none)
+      case 0x88: push(.bool(true))
+      case 0x89: push(.bool(false))
+      case UInt8(ascii: "K"): push(.integer(Int(try byte())))
+      case UInt8(ascii: "M"): push(.integer(Int(try number(UInt16.self))))
+      case UInt8(ascii: "J"): push(.integer(Int(try number(Int32.self))))
+      case 0x8A: push(.integer(try long()))
+      case UInt8(ascii: "G"): push(.float(Double(bitPattern: try number(UInt64.self).byteSwapped)))
+      case UInt8(ascii: "X"): push(.text(try text(Int(try number(UInt32.self)))))
+      case UInt8(ascii: "U"): push(.text(try text(Int(try byte()))))
+      case UInt8(ascii: "q"): memo[Int(try byte())] = try top()
+      case UInt8(ascii: "r"): memo[Int(try number(UInt32.self))] = try top()
+      case UInt8(ascii: "h"): try recall(Int(try byte()))
+      case UInt8(ascii: "j"): try recall(Int(try number(UInt32.self)))
+      case UInt8(ascii: ")"): tuple([])
+      case 0x85...0x87:
+        let parts = try pop(count: Int(opcode) - 0x84)
+        tuple(parts)
+      case UInt8(ascii: "t"):
+        let parts = try popToMark()
+        tuple(parts)
+      case UInt8(ascii: "]"): list([])
+      case UInt8(ascii: "a"): try extend(by: pop(count: 1))
+      case UInt8(ascii: "e"): try extend(by: popToMark())
+      case UInt8(ascii: "}"): dictionary()
+      case UInt8(ascii: "s"): try fill(with: pop(count: 2))
+      case UInt8(ascii: "u"): try fill(with: popToMark())
+      case UInt8(ascii: "c"): push(.global(try global()))
+      case UInt8(ascii: "Q"): try storage()
+      case UInt8(ascii: "R"): try reduce()
+      case UInt8(ascii: "b"):
+        // An ordered dictionary may carry attributes (`_metadata` of a state dict): they say nothing about tensors.
+        _ = try pop()
+        guard case .dictionary = try top() else { throw unknown("BUILD on no dictionary") }
+      default: throw unknown(pickleOpcodes[opcode] ?? "0x" + String(opcode, radix: 16))
+      }
+    }
+  }
+
+  // MARK: Stack
+
+  private mutating func push(_ value: Pickle.Value) { stack.append(value) }
+
+  /// The values above the last mark are out of reach until that is taken away.
+  private var floor: Int { marks.last ?? 0 }
+
+  private mutating func pop() throws(WeightError) -> Pickle.Value {
+    guard stack.count > floor, let value = stack.popLast() else { throw damaged("an empty stack") }
+    return value
+  }
+
+  private mutating func pop(count: Int) throws(WeightError) -> [Pickle.Value] {
+    guard stack.count >= floor + count else { throw damaged("a stack of \(stack.count - floor)") }
+    defer { stack.removeLast(count) }
+    return Array(stack.suffix(count))
+  }
+
+  private mutating func popToMark() throws(WeightError) -> [Pickle.Value] {
+    guard let mark = marks.popLast() else { throw damaged("a stack without a mark") }
+    defer { stack.removeLast(stack.count - mark) }
+    return Array(stack[mark...])
+  }
+
+  private func top() throws(WeightError) -> Pickle.Value {
+    guard stack.count > floor, let value = stack.last else { throw damaged("an empty stack") }
+    return value
+  }
+
+  private mutating func recall(_ key: Int) throws(WeightError) {
+    guard let value = memo[key] else { throw damaged("a memo without entry \(key)") }
+    push(value)
+  }
+
+  // MARK: Containers
+
+  private mutating func tuple(_ parts: [Pickle.Value]) {
+    pickle.lists.append(parts)
+    push(.tuple(pickle.lists.count - 1))
+  }
+
+  private mutating func list(_ parts: [Pickle.Value]) {
+    pickle.lists.append(parts)
+    push(.list(pickle.lists.count - 1))
+  }
+
+  private mutating func dictionary() {
+    pickle.dictionaries.append([])
+    push(.dictionary(pickle.dictionaries.count - 1))
+  }
+
+  private mutating func extend(by parts: [Pickle.Value]) throws(WeightError) {
+    guard case .list(let index) = try top() else { throw damaged("no list") }
+    pickle.lists[index] += parts
+  }
+
+  private mutating func fill(with parts: [Pickle.Value]) throws(WeightError) {
+    guard case .dictionary(let index) = try top() else { throw damaged("no dictionary") }
+    guard parts.count % 2 == 0 else { throw damaged("a key without a value") }
+    for at in stride(from: 0, to: parts.count, by: 2) {
+      pickle.dictionaries[index].append((parts[at], parts[at + 1]))
+    }
+  }
+
+  // MARK: Tensors
+
+  private mutating func global() throws(WeightError) -> Pickle.Global {
+    let name = "\(try line()).\(try line())"
+    guard let global = Self.globals[name] else { throw unknown("GLOBAL of `\(shortened(name))`") }
+    return global
+  }
+
+  private static let globals: [String: Pickle.Global] = [
+    "collections.OrderedDict": .orderedDictionary, "torch._utils._rebuild_tensor_v2": .tensor,
+    "torch._utils._rebuild_parameter": .parameter, "torch.FloatStorage": .storage(.f32),
+    "torch.HalfStorage": .storage(.f16), "torch.BFloat16Storage": .storage(.bf16),
+    "torch.DoubleStorage": .storage(.f64),
+    "torch.LongStorage": .storage(.i64), "torch.IntStorage": .storage(.i32), "torch.ShortStorage": .storage(.i16),
+    "torch.CharStorage": .storage(.i8), "torch.ByteStorage": .storage(.u8), "torch.BoolStorage": .storage(.bool),
+  ]
+
+  /// A persistent id: ('storage', type, key, device, count), in the old format with the part of another storage it is.
+  private mutating func storage() throws(WeightError) {
+    guard case .tuple(let index) = try pop(), case let parts = pickle.lists[index], (5...6).contains(parts.count),
+      case .text("storage") = parts[0], case .global(.storage(let type)) = parts[1], case .text(let key) = parts[2],
+      case .integer(let count) = parts[4], count >= 0
+    else { throw unknown("BINPERSID of no storage") }
+    if parts.count == 6, case .none = parts[5] {
+    } else if parts.count == 6 {
+      throw unknown("BINPERSID of a part of a storage")
+    }
+    pickle.storages.append(Pickle.Storage(type: type, key: key, count: count))
+    push(.storage(pickle.storages.count - 1))
+  }
+
+  private mutating func reduce() throws(WeightError) {
+    let parts = try pop(count: 2)
+    guard case .global(let global) = parts[0], case .tuple(let index) = parts[1] else {
+      throw unknown("REDUCE of no known function")
+    }
+    let arguments = pickle.lists[index]
+    switch (global, arguments.count) {
+    case (.orderedDictionary, 0): dictionary()
+    case (.parameter, 3):
+      guard case .tensor = arguments[0] else { throw unknown("REDUCE of a parameter without a tensor") }
+      push(arguments[0])
+    case (.tensor, 6...7):
+      guard case .storage(let storage) = arguments[0], case .integer(let offset) = arguments[1],
+        let shape = integers(arguments[2]), let strides = integers(arguments[3]), shape.count == strides.count
+      else { throw unknown("REDUCE of a tensor without storage, offset, sizes and strides") }
+      pickle.tensors.append(.init(storage: storage, offset: offset, shape: shape, strides: strides))
+      push(.tensor(pickle.tensors.count - 1))
+    default: throw unknown("REDUCE with \(arguments.count) arguments")
+    }
+  }
+
+  private func integers(_ value: Pickle.Value) -> [Int]? {
+    guard case .tuple(let index) = value else { return nil }
+    let numbers = pickle.lists[index].compactMap { if case .integer(let number) = $0 { number } else { nil } }
+    return numbers.count == pickle.lists[index].count ? numbers : nil
+  }
+
+  // MARK: Bytes
+
+  private mutating func take(_ count: Int) throws(WeightError) -> Slice<UnsafeRawBufferPointer> {
+    guard count <= bytes.count - at else { throw damaged("the end of the file") }
+    defer { at += count }
+    return bytes[at..<at + count]
+  }
+
+  private mutating func byte() throws(WeightError) -> UInt8 { try take(1).first! }
+
+  private mutating func number<Value: FixedWidthInteger & BitwiseCopyable>(_: Value.Type) throws(WeightError) -> Value {
+    let raw = try take(MemoryLayout<Value>.size)
+    return Value(littleEndian: raw.base.loadUnaligned(fromByteOffset: raw.startIndex, as: Value.self))
+  }
+
+  /// Two's complement of any number of bytes, of which eight are read.
+  private mutating func long() throws(WeightError) -> Int {
+    let count = Int(try byte())
+    guard count <= 8 else { throw unknown("LONG1 of \(count) bytes") }
+    let raw = try take(count)
+    let value = raw.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    let unused = UInt64(64 - 8 * count)
+    return count == 0 ? 0 : Int(Int64(bitPattern: value << unused) >> Int64(unused))
+  }
+
+  private mutating func text(_ count: Int) throws(WeightError) -> String {
+    guard let text = String(validating: try take(count), as: UTF8.self) else { throw damaged("text that is no UTF-8") }
+    return text
+  }
+
+  /// Up to the end of a line, as GLOBAL writes names.
+  private mutating func line() throws(WeightError) -> String {
+    guard let end = bytes[at...].prefix(1000).firstIndex(of: UInt8(ascii: "\n")) else {
+      throw damaged("a name without an end")
+    }
+    defer { at = end + 1 }
+    return try text(end - at)
+  }
+
+  // MARK: Errors
+
+  private func unknown(_ what: String) -> WeightError {
+    WeightError(
+      .pickle, path, found: "the pickle opcode \(what)", expected: "tensors in dictionaries and nothing else",
+      fix: "Files that need Python code to be read are not: keep the weights alone,"
+        + " `torch.save(model.state_dict(), FILE)`.")
+  }
+
+  private func damaged(_ what: String) -> WeightError {
+    let name = pickleOpcodes[opcode] ?? "0x" + String(opcode, radix: 16)
+    return WeightError(
+      .pickle, path, found: "the pickle opcode \(name) on \(what)", expected: "a whole pickle", fix: damagedFile)
+  }
+}
+
+extension Pickle { fileprivate init() {} }

@@ -1,0 +1,189 @@
+import VTokTensor
+
+/// Element types of weight files that fill whole bytes, by their safetensors names. Not all can be read as something.
+public enum ElementType: String, Sendable, CaseIterable {
+  case bool = "BOOL"
+  case u8 = "U8"
+  case i8 = "I8"
+  case u16 = "U16"
+  case i16 = "I16"
+  case u32 = "U32"
+  case i32 = "I32"
+  case u64 = "U64"
+  case i64 = "I64"
+  case f8e5m2 = "F8_E5M2"
+  case f8e4m3 = "F8_E4M3"
+  case f8e8m0 = "F8_E8M0"
+  case f16 = "F16"
+  case bf16 = "BF16"
+  case f32 = "F32"
+  case f64 = "F64"
+  case c64 = "C64"
+
+  /// Bytes of one element.
+  public var size: Int {
+    switch self {
+    case .bool, .u8, .i8, .f8e5m2, .f8e4m3, .f8e8m0: 1
+    case .u16, .i16, .f16, .bf16: 2
+    case .u32, .i32, .f32: 4
+    case .u64, .i64, .f64, .c64: 8
+    }
+  }
+}
+
+/// One tensor of a file.
+public struct TensorEntry: Sendable, Equatable {
+  public let name: String
+  public let type: ElementType
+  /// Sizes of the axes, outermost first; empty for a scalar.
+  public let shape: [Int]
+  /// Where the elements lie, in bytes from the start of the file.
+  public let range: Range<Int>
+  /// Elements from one index to the next, axis by axis, where they do not lie in row-major order (a transposed matrix).
+  public let strides: [Int]?
+  /// Path of the file.
+  public let file: String
+  public var count: Int { shape.reduce(1, *) }
+
+  init(name: String, type: ElementType, shape: [Int], range: Range<Int>, strides: [Int]? = nil, file: String) {
+    (self.name, self.type, self.shape, self.range) = (name, type, shape, range)
+    (self.strides, self.file) = (strides, file)
+  }
+}
+
+/// A file of named tensors, whatever its format. Opening one checks all that describes them and touches none.
+public protocol TensorFile: Sendable {
+  var file: MappedFile { get }
+  /// The tensors in the order of their bytes.
+  var entries: [TensorEntry] { get }
+  /// Texts about the file.
+  var metadata: [String: String] { get }
+  func entry(_ name: String) -> TensorEntry?
+  /// Checks a tensor's bytes, where the format can, before they are used.
+  func verify(_ entry: TensorEntry) throws(WeightError)
+}
+
+extension TensorFile {
+  public var metadata: [String: String] { [:] }
+  public func verify(_ entry: TensorEntry) throws(WeightError) {}
+
+  /// A floating-point tensor as float32: F16 and BF16 exactly, F64 rounded to nearest.
+  public func tensor(_ name: String) throws(WeightError) -> Tensor {
+    let entry = try required(name)
+    let count = entry.count
+    if entry.type == .f64 {
+      return try withElements(entry) { source in
+        Tensor(shape: entry.shape) { out in
+          for index in 0..<count {
+            out[index] = Float(source.loadUnaligned(fromByteOffset: index * 8, as: Double.self))
+          }
+        }
+      }
+    }
+    let weight = try weight(entry, rows: 1, columns: count)
+    return Tensor(shape: entry.shape) { weight.widen(rows: 0..<1, into: $0) }
+  }
+
+  /// The matrix `[shape[0], product of the rest]`, left in the file and in its own precision (F32, F16, BF16). It is
+  /// copied only if its bytes are not aligned to its elements or not in row-major order.
+  public func weight(_ name: String) throws(WeightError) -> Weight {
+    let entry = try required(name)
+    guard entry.shape.count >= 2 else {
+      throw WeightError(
+        .shape, file.path, tensor: name, found: "shape \(entry.shape)", expected: "a matrix of two or more axes",
+        fix: "Check that the checkpoint is of the model that its config.json says.")
+    }
+    let rows = entry.shape[0]
+    return try weight(entry, rows: rows, columns: rows == 0 ? 0 : entry.count / rows)
+  }
+
+  private func weight(_ entry: TensorEntry, rows: Int, columns: Int) throws(WeightError) -> Weight {
+    guard let type = WeightType(rawValue: entry.type.rawValue) else {
+      throw unsuitable(entry, "F32, F16 or BF16")
+    }
+    return try withElements(entry) { source in
+      if entry.strides == nil, let base = source.baseAddress, !source.isEmpty,
+        UInt(bitPattern: base) % UInt(type.size) == 0
+      {
+        return Weight(rows: rows, columns: columns, type: type, base: base, owner: file)
+      }
+      let copy = MappedFile(copying: source, name: file.path)
+      return Weight(rows: rows, columns: columns, type: type, base: copy.bytes.baseAddress!, owner: copy)
+    }
+  }
+
+  /// The elements of an integer or boolean tensor, row-major.
+  public func integers(_ name: String) throws(WeightError) -> [Int64] {
+    let entry = try required(name)
+    switch entry.type {
+    case .i64: return try load(entry, Int64.self)
+    case .i32: return try load(entry, Int32.self)
+    case .u32: return try load(entry, UInt32.self)
+    case .i16: return try load(entry, Int16.self)
+    case .u16: return try load(entry, UInt16.self)
+    case .i8: return try load(entry, Int8.self)
+    case .u8, .bool: return try load(entry, UInt8.self)
+    default: throw unsuitable(entry, "an integer type up to I64")
+    }
+  }
+
+  /// The elements of a U8 or BOOL tensor, row-major.
+  public func bytes(_ name: String) throws(WeightError) -> [UInt8] {
+    let entry = try required(name)
+    guard entry.type == .u8 || entry.type == .bool else { throw unsuitable(entry, "U8 or BOOL") }
+    return try withElements(entry) { Array($0) }
+  }
+
+  private func load<Element: FixedWidthInteger & BitwiseCopyable>(
+    _ entry: TensorEntry, _: Element.Type
+  ) throws(WeightError) -> [Int64] {
+    try withElements(entry) { source in
+      stride(from: 0, to: source.count, by: MemoryLayout<Element>.size).map {
+        Int64(source.loadUnaligned(fromByteOffset: $0, as: Element.self))
+      }
+    }
+  }
+
+  /// Calls `body` with the elements of a tensor in row-major order, as they lie in the file where they lie like that.
+  private func withElements<Result>(
+    _ entry: TensorEntry, _ body: (UnsafeRawBufferPointer) -> Result
+  ) throws(WeightError) -> Result {
+    try verify(entry)
+    guard let strides = entry.strides else {
+      return file.withBytes { body(UnsafeRawBufferPointer(rebasing: $0[entry.range])) }
+    }
+    let size = entry.type.size
+    let ordered = file.withBytes { bytes in
+      let source = UnsafeRawBufferPointer(rebasing: bytes[entry.range])
+      var index = [Int](repeating: 0, count: strides.count)
+      var at = 0
+      var ordered: [UInt8] = []
+      ordered.reserveCapacity(entry.count * size)
+      for _ in 0..<entry.count {
+        ordered.append(contentsOf: source[at * size..<(at + 1) * size])
+        for axis in strides.indices.reversed() {  // the next index, last axis first
+          index[axis] += 1
+          at += strides[axis]
+          if index[axis] < entry.shape[axis] { break }
+          at -= index[axis] * strides[axis]
+          index[axis] = 0
+        }
+      }
+      return ordered
+    }
+    return ordered.withUnsafeBytes(body)
+  }
+
+  func required(_ name: String) throws(WeightError) -> TensorEntry {
+    if let entry = entry(name) { return entry }
+    throw WeightError(
+      .missingTensor, file.path, tensor: name, found: "no such tensor among \(entries.count)", expected: "the tensor",
+      fix: similarNames(name, in: entries.lazy.map(\.name)))
+  }
+
+  private func unsuitable(_ entry: TensorEntry, _ expected: String) -> WeightError {
+    WeightError(
+      .unsuitableType, file.path, tensor: entry.name, found: "elements of type \(entry.type.rawValue)",
+      expected: expected, fix: "Quantised checkpoints are not read: use the original in half precision.")
+  }
+}

@@ -1,0 +1,87 @@
+/// `model` of a tokenizer file of type BPE: the vocabulary and its merges.
+struct BPEModel: Sendable {
+  private let ids: [ExactString: Int32]
+  private let symbols: [Unicode.Scalar: Int32]  // entries of one scalar
+  private let pairs: BytePairs
+  private let bytes: [Int32?]  // `<0x00>`...`<0xFF>`; empty without byte fallback
+  private let unknown: Int32?
+  private let fusesUnknown: Bool, ignoresMerges: Bool
+  private(set) var names: [Int32: String] = [:]
+
+  init(_ part: TokenizerPart, added: AddedTokens) throws(TokenizerError) {
+    // Older files leave the type out.
+    guard part.json["type"]?.string ?? "BPE" == "BPE" else { throw part.refused("type", "BPE") }
+    for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
+      guard part.json[key]?.string ?? "" == "" else { throw part.refused(key, "null") }
+    }
+    guard part.json["dropout"]?.double ?? 0 == 0 else { throw part.refused("dropout", "null") }
+    guard let vocabulary = part.json["vocab"]?.object else { throw part.refused("vocab", "tokens with their ids") }
+    var ids: [ExactString: Int32] = [:]
+    var symbols: [Unicode.Scalar: Int32] = [:]
+    ids.reserveCapacity(vocabulary.count)
+    let entries = TokenizerPart(json: .object(vocabulary), path: part.path + ".vocab")
+    for (name, _) in vocabulary {
+      let id = try entries.id(name)
+      ids[ExactString(name)] = id
+      names[id] = name
+      if let scalar = name.unicodeScalars.first, name.unicodeScalars.dropFirst().isEmpty { symbols[scalar] = id }
+    }
+
+    func id(_ token: String, _ key: String) throws(TokenizerError) -> Int32 {
+      if let id = ids[ExactString(token)] { return id }
+      throw TokenizerError(
+        subject: "tokenizer.json: `\(part.path).\(key)`",
+        found: "`\(shortened(token))`, which is not in the vocabulary",
+        expected: "tokens of the vocabulary", fix: "Fetch the file again.")
+    }
+    var pairs = BytePairs(order: .oneByOne)
+    for (rank, merge) in try part.parts("merges").enumerated() {
+      let two = merge.json.strings ?? merge.json.string?.split(separator: " ").map(String.init) ?? []
+      guard two.count == 2 else { throw part.refused("merges", "pairs of tokens") }
+      pairs.append(
+        try id(two[0], "merges"), try id(two[1], "merges"), to: try id(two[0] + two[1], "merges"), rank: rank)
+    }
+    if let token = part.json["unk_token"]?.string {
+      let known = added.names.first { $0.value == token }?.key
+      unknown = if let known { known } else { try id(token, "unk_token") }
+    } else {
+      unknown = nil
+    }
+    let falls = try part.bool("byte_fallback", default: false)
+    bytes = falls ? (0...255).map { ids[ExactString(Self.byteToken(UInt8($0)))] } : []
+    fusesUnknown = try part.bool("fuse_unk", default: false)
+    ignoresMerges = try part.bool("ignore_merges", default: false)
+    (self.ids, self.symbols, self.pairs) = (ids, symbols, pairs)
+  }
+
+  func id(_ token: String) -> Int32? { ids[ExactString(token)] }
+
+  /// The name of a byte in a vocabulary with byte fallback: `<0x0A>`.
+  private static func byteToken(_ byte: UInt8) -> String {
+    let digits = String(byte, radix: 16, uppercase: true)
+    return "<0x" + (digits.count == 1 ? "0" : "") + digits + ">"
+  }
+
+  func encode(_ piece: [Unicode.Scalar]) -> [Int32] {
+    if ignoresMerges, let whole = id(String(String.UnicodeScalarView(piece))) { return [whole] }
+    var word: [Int32] = []
+    var pending: Int32?  // an unknown symbol, which the next one may join
+    for scalar in piece {
+      if let id = symbols[scalar] {
+        if let unknown = pending { word.append(unknown) }
+        pending = nil
+        word.append(id)
+        continue
+      }
+      let fallback = bytes.isEmpty ? [] : UTF8.encode(scalar)!.map { bytes[Int($0)] }
+      if !fallback.isEmpty, !fallback.contains(nil) {
+        word += fallback.compactMap(\.self)
+        continue
+      }
+      if let unknown = pending, !fusesUnknown { word.append(unknown) }
+      pending = unknown
+    }
+    if let unknown = pending { word.append(unknown) }
+    return pairs.merged(word)
+  }
+}

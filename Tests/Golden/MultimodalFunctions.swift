@@ -1,0 +1,239 @@
+import Foundation
+import VTok
+
+/// Vision-language models: `lvlm.*`, and methods before the language model end to end, `*.e2e`.
+let multimodalFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
+  "lvlm.forward": { inputs in
+    let golden = try MultimodalCase(inputs)
+    let model = golden.model
+    let result = try golden.run()
+    var outputs = try golden.visualOutputs(result)
+    for (index, states) in result.hidden.enumerated() { outputs["hidden_states.\(index)"] = GoldenValue(states) }
+    outputs["logits"] = result.logits
+    var (run, decoding) = (result.run, result.decoding)
+    var generated: [Int] = []
+    var logits: [Tensor] = []
+    repeat {
+      if let last = generated.last { try model.language.step(last, &decoding, run: &run) }
+      logits.append(row(decoding.logits))
+      generated.append(argmax(decoding.logits)!)
+    } while generated.count < inputs.config["max_new_tokens"]!.int! && !model.stops.contains(generated.last!)
+    outputs["generated_ids"] = GoldenValue(generated, [generated.count])
+    outputs["generated_step_logits"] = GoldenValue(stacking: logits)
+    return outputs
+  },
+
+  "lvlm.logits": { inputs in
+    let folder = inputs.config["checkpoint_dir"]!.string!
+    let weights = inputs.config["weights_file"]!.string!
+    let config = try JSON(
+      parsing: [UInt8](FileManager.default.contents(atPath: inputs.file("\(folder)/config.json"))!))
+    let checkpoint = try Checkpoint(file: inputs.file("\(folder)/\(weights)"), config: config)
+    return ["logits": try MultimodalCase(inputs, checkpoint).run().logits]
+  },
+
+  "divprune.e2e": { inputs in
+    let result = try MultimodalCase(inputs).run([DivPrune(keep: .ratio(inputs.config["ratio"]!.double!))])
+    return ["selected_sorted": list(result.patches), "logits": result.logits]
+  },
+
+  "hired.e2e_llava15": { inputs in
+    let result = try MultimodalCase(inputs).run([HiRED(keep: .ratio(inputs.config["token_budget_rate"]!.double!))])
+    return ["selected_sorted": list(result.patches), "logits": result.logits]
+  },
+
+  "hired.e2e_next": { inputs in
+    let config = inputs.config
+    let result = try MultimodalCase(inputs).run([
+      HiRED(keep: .ratio(config["token_budget_rate"]!.double!), alpha: config["alpha"]!.double!)
+    ])
+    let mask = result.notes("mask")
+    let tiles = inputs.shape("pixel_values")[0]
+    return [
+      "mask": GoldenValue(mask, [tiles, mask.count / tiles]), "packed": GoldenValue(result.visual),
+      "logits": result.logits,
+    ]
+  },
+
+  "globalcom2.e2e": { inputs in
+    let result = try MultimodalCase(inputs).run([
+      GlobalCom2(keep: .ratio(inputs.config["retention_ratio"]!.double!))
+    ])
+    let (scores, tiles) = (result.notes("cls_scores"), inputs.shape("pixel_values")[0])
+    return [
+      "cls_scores": GoldenValue(scores, [tiles, scores.count / tiles]),
+      "crop_scales": GoldenValue(result.notes("crop_scales"), [tiles - 1]),
+      "thumbnail_indices": list(result.notes("thumbnail_indices").map { Int($0) }),
+      "packed": GoldenValue(result.visual), "logits": result.logits,
+    ]
+  },
+
+  "visionzip.e2e": { inputs in
+    let golden = try MultimodalCase(inputs)
+    let method = VisionZip(
+      dominant: inputs.config["dominant"]!.int!, contextual: inputs.config["contextual"]!.int!)
+    let result = try golden.run([method])
+    var run = Run(try Composition([method], for: golden.model.shape))
+    return [
+      "dominant_sorted": list(result.notes("dominant").map { Int($0) }.sorted()),
+      "tokens": GoldenValue(try golden.model.tower(golden.images[0], run: &run).leaving[0]),
+      "projected": GoldenValue(result.visual), "logits": result.logits,
+    ]
+  },
+
+  // The companion CLIP is the tower itself with a projection that the manifest holds.
+  "cdpruner.e2e": { inputs in
+    var golden = try MultimodalCase(inputs)
+    let width = golden.model.shape.tower!.width
+    let norm = golden.checkpoint["vision_tower"]["post_layernorm"]
+    let joint = JointSpace(
+      norm: LayerNorm(
+        weight: try norm.vector("weight", [width]), bias: try norm.vector("bias", [width]), epsilon: 1e-5),
+      projection: Linear(weight: Weight(try inputs.tensor("visual_projection_weight")), bias: nil))
+    golden.model.joint = joint
+    let result = try golden.run(
+      [CDPruner(perTile: inputs.config["visual_token_num"]!.int!)], question: try inputs.tensor("clip_text_embeds"))
+    var run = Run(.dense(golden.model.shape))
+    let features = try golden.model.tower(golden.images[0], run: &run).leaving[0]
+    let embedded = joint(features)
+    let lengths = (1..<embedded.rows).map { Array(embedded.row($0)) }
+    return [
+      "clip_image_embeds": GoldenValue(Tensor(lengths.flatMap { $0 }, shape: [lengths.count, embedded.width])),
+      "selected_sorted": list(result.patches), "logits": result.logits,
+    ]
+  },
+
+  "dart.e2e": { inputs in
+    let config = inputs.config
+    let result = try MultimodalCase(inputs).run([
+      DART(
+        .tokens(config["max_num_trunction"]!.int!), layer: config["K"]!.int!,
+        visualPivots: config["pivot_image_token"]!.int!, textPivots: config["pivot_text_token"]!.int!)
+    ])
+    return ["keep_positions": list(result.decoding.tokens.id.map(Int.init)), "logits": result.logits]
+  },
+]
+
+private func list(_ values: [Int]) -> GoldenValue { GoldenValue(values, [values.count]) }
+
+/// A checkpoint of a vision-language model with a prompt and its prepared images.
+struct MultimodalCase {
+  let checkpoint: Checkpoint
+  var model: MultimodalModel
+  let ids: [Int], images: [PreparedImage]
+
+  init(_ inputs: Inputs, _ checkpoint: Checkpoint? = nil) throws {
+    self.checkpoint = try checkpoint ?? inputs.checkpoint()
+    model = try MultimodalModel.load(self.checkpoint)
+    ids = try inputs.integers("input_ids").map(Int.init)
+    images = try preparedImages(inputs, model, self.checkpoint.config)
+  }
+
+  /// The prefill under `methods`.
+  func run(_ methods: [any Compressor] = [], question: Tensor? = nil) throws -> MultimodalResult {
+    var run = Run(try Composition(methods, for: model.shape), keepingNotes: true)
+    run.question = question
+    let prompt = try model.prompt(ids, images, run: &run)
+    var hidden: [Tensor] = []
+    let decoding = try model.language.prefill(prompt, run: &run) { hidden.append($1) }
+    return MultimodalResult(
+      prompt: prompt, run: run, decoding: decoding, hidden: hidden,
+      logits: GoldenValue(model.language.logits(hidden.last!)))
+  }
+}
+
+/// What happened to a prompt.
+struct MultimodalResult {
+  /// Entering the language model.
+  let prompt: TokenSequence
+  let run: Run, decoding: Decoding
+  /// Entering every layer, then after the final norm.
+  let hidden: [Tensor]
+  /// Of every row that left the last layer.
+  let logits: GoldenValue
+
+  /// Visual rows as they enter the language model.
+  var visual: Tensor { prompt.x.gathered(run.images.flatMap(\.spans).flatMap { $0.map(Int.init) }) }
+
+  /// The patches that the surviving visual rows stand on.
+  var patches: [Int] {
+    let tokens = decoding.tokens
+    return tokens.rows(.patch).map { Int(tokens.origin.patches[tokens.origin.range($0).lowerBound]) }
+  }
+
+  /// What the methods noted under a name.
+  func notes(_ name: String) -> [Float] { run.trace.acts.lazy.compactMap { $0.notes.kept[name] }.first! }
+}
+
+extension MultimodalCase {
+  /// What comes before the language model.
+  func visualOutputs(_ result: MultimodalResult) throws -> [String: GoldenValue] {
+    let layouts = result.run.images
+    let positions = result.prompt.position
+    let last = positions.map { Int(max($0.t, $0.h, $0.w)) }.max()!
+    var outputs = [
+      "image_features": GoldenValue(result.visual),
+      "position_ids_3d": GoldenValue(
+        [\Position.t, \.h, \.w].flatMap { axis in positions.map { Int($0[keyPath: axis]) } }, [3, positions.count]),
+      "rope_delta": GoldenValue([last + 1 - positions.count], [1]),
+      "feature_lens": GoldenValue(layouts.map { $0.spans.reduce(0) { $0 + $1.count } }, [images.count]),
+      "num_crops": GoldenValue(images.map(\.tiles.count), [images.count]),
+      "grid_hw": GoldenValue(images.flatMap { [$0.rows, $0.columns] }, [images.count, 2]),
+    ]
+    if model.shape.layout != .dynamic {  // tiles of one size
+      var run = Run(.dense(model.shape))
+      let tower = try images.map { try model.tower($0, run: &run) }
+      let leaving = GoldenValue(stacking: tower.flatMap(\.leaving))
+      outputs["vision_hidden_states.0"] = GoldenValue(stacking: tower.flatMap(\.entering))
+      outputs["vision_hidden_states.selected"] = leaving
+      outputs["vision_last_hidden_state"] = leaving
+    }
+    return outputs
+  }
+}
+
+/// The images of a case as a processor would hand them over.
+private func preparedImages(_ inputs: Inputs, _ model: MultimodalModel, _ config: JSON) throws -> [PreparedImage] {
+  let pixels = try inputs.tensor("pixel_values")
+  func size(_ tile: Tensor) -> Size { Size(width: tile.shape[2], height: tile.shape[1]) }
+  let planes = (0..<pixels.shape[0]).map { pixels[plane: $0] }
+  switch model.shape.layout {
+  case .plain: return []
+  case .single: return planes.map { PreparedImage(tiles: [$0], original: size($0)) }
+  case .anyres:
+    let pinpoints = config["image_grid_pinpoints"]!.array!.map { $0.ints! }
+    let sizes = try inputs.integers("image_sizes").map(Int.init)
+    return (pixels.shape.count == 5 ? planes : [pixels]).enumerated().map { index, crops in
+      let (height, width) = (sizes[2 * index], sizes[2 * index + 1])
+      let best = bestResolution(height: height, width: width, pinpoints)
+      let (rows, columns) = (best[0] / crops.shape[2], best[1] / crops.shape[3])
+      return PreparedImage(
+        tiles: (0...rows * columns).map { crops[plane: $0] }, rows: rows, columns: columns,
+        original: Size(width: width, height: height))
+    }
+  case .split:
+    // The frames of all images behind each other; frames of zeros fill up a batch. Every frame is a span of its own.
+    let masks = try? inputs.integers("pixel_attention_mask")
+    return planes.enumerated().compactMap { index, tile in
+      guard tile.values.contains(where: { $0 != 0 }) else { return nil }
+      let (height, width) = (tile.shape[1], tile.shape[2])
+      let visible = masks.map { mask in
+        let own = mask[index * height * width..<(index + 1) * height * width]
+        let across = own.prefix(width).count { $0 != 0 }
+        return [Size(width: across, height: own.count { $0 != 0 } / across)]
+      }
+      return PreparedImage(tiles: [tile], original: size(tile), visible: visible)
+    }
+  case .dynamic:
+    let grids = try inputs.integers("image_grid_thw").map(Int.init)
+    var first = 0
+    return (0..<grids.count / 3).map { index in
+      let (rows, columns) = (grids[3 * index + 1], grids[3 * index + 2])
+      defer { first += rows * columns }
+      let patch = model.shape.tower!.patch
+      return PreparedImage(
+        tiles: [pixels.gathered(Array(first..<first + rows * columns))], rows: rows, columns: columns,
+        original: Size(width: columns * patch, height: rows * patch))
+    }
+  }
+}
