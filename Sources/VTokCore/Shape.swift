@@ -84,14 +84,23 @@ public struct Shape: Sendable, Equatable {
     public let layers: Int, width: Int, heads: Int, kvHeads: Int, headDim: Int, ffn: Int, vocabulary: Int
     /// Rotary frequencies `[headDim / 2]`, and how M-RoPE deals them to its three axes (empty without it).
     public let frequencies: [Float], sections: [Int]
+    /// Share of the visual tokens that every layer computes while the others pass it by (mixture of depths), nil: all.
+    /// Empty where no layer has a router.
+    public let shares: [Double?]
 
     public init(
       layers: Int, width: Int, heads: Int, kvHeads: Int, headDim: Int, ffn: Int, vocabulary: Int, frequencies: [Float],
-      sections: [Int] = []
+      sections: [Int] = [], shares: [Double?] = []
     ) {
       (self.layers, self.width, self.heads, self.kvHeads) = (layers, width, heads, kvHeads)
       (self.headDim, self.ffn, self.vocabulary) = (headDim, ffn, vocabulary)
-      (self.frequencies, self.sections) = (frequencies, sections)
+      (self.frequencies, self.sections, self.shares) = (frequencies, sections, shares)
+    }
+
+    /// How many of so many visual tokens a layer computes, in float32 as official code counts; nil: all, without a router.
+    public func computed(of visual: Int, in layer: Int) -> Int? {
+      guard visual > 0, shares.indices.contains(layer), let share = shares[layer] else { return nil }
+      return Int(Float(visual) * Float(share))
     }
   }
 

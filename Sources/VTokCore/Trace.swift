@@ -8,6 +8,8 @@ public struct Trace: Sendable {
     public var keys: [Int]
     /// Rows entering that lie in visual spans; 0 in a tower.
     public var visual = 0
+    /// Rows that pass a layer by and are not among `rows` (mixture of depths).
+    public var bypassing = 0
     /// Attention rows formed of the next layer without running it.
     public var probes: [Probe] = []
     /// Cache entries per KV head after the step, methods included; 0 where no cache is kept.

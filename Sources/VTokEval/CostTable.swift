@@ -20,7 +20,8 @@ public struct CostTable: Sendable {
   /// and leave a language model.
   public var tokensIn: Int { prefill(denseTrace)?.first?.visual ?? denseTrace.patches }
   public var tokensOut: Int {
-    prefill(trace)?.last?.visual ?? trace.towerOutput.reduce(0) { $0 + $1 - shape.tower!.prefix }
+    prefill(trace)?.last.map { $0.visual + $0.bypassing }
+      ?? trace.towerOutput.reduce(0) { $0 + $1 - shape.tower!.prefix }
   }
   /// Mean number of tokens entering a block, prefix rows included, or of image tokens entering a language layer.
   public var meanTokens: Double {

@@ -6,7 +6,7 @@ import VTokCore
 /// attention in full; norms, softmax, activations and additions are not. True FLOPs are twice the MACs. Selection stands
 /// apart, since papers leave it out. How papers count language models is a `Convention`.
 public struct Cost: Sendable, Equatable {
-  /// One block or layer: attention with its projections, MLP, probes of rows.
+  /// One block or layer: attention with its projections, MLP, probes of rows and routers.
   public struct Layer: Sendable, Equatable {
     public let tokens: Int, mlpTokens: Int
     public let attention: Int, mlp: Int, probes: Int
@@ -64,13 +64,14 @@ extension Cost.Layer {
   /// - Parameters:
   ///   - inner, kvInner: width of all query heads, and of all key heads.
   ///   - ffn: hidden width of the MLP times its matrices.
-  init(_ layer: Trace.Layer, width: Int, inner: Int, kvInner: Int, ffn: Int) {
+  ///   - routed: rows for which a router has formed its weight.
+  init(_ layer: Trace.Layer, width: Int, inner: Int, kvInner: Int, ffn: Int, routed: Int = 0) {
     tokens = layer.rows.reduce(0, +)
     mlpTokens = layer.mlpRows.reduce(0, +)
     let products = zip(layer.rows, layer.keys).reduce(0) { $0 + 2 * $1.0 * $1.1 * inner }
     attention = 2 * tokens * width * (inner + kvInner) + products
     mlp = mlpTokens * width * ffn
-    probes = layer.probes.reduce(0) { sum, probe in
+    probes = layer.probes.reduce(routed * width) { sum, probe in
       sum + (probe.rows * inner + probe.keys * kvInner) * width + probe.rows * probe.keys * inner
     }
   }
@@ -102,7 +103,12 @@ public struct LanguageCost: Sendable, Equatable {
     let kvInner = decoder.kvHeads * decoder.headDim
     let steps = trace.steps(of: decoder.layers)
     let costs = steps.map { step in
-      step.map { Cost.Layer($0, width: decoder.width, inner: inner, kvInner: kvInner, ffn: 3 * decoder.ffn) }
+      step.enumerated().map { index, layer in
+        let isRouted = decoder.computed(of: layer.visual + layer.bypassing, in: index) != nil
+        return Cost.Layer(
+          layer, width: decoder.width, inner: inner, kvInner: kvInner, ffn: 3 * decoder.ffn,
+          routed: isRouted ? layer.visual + layer.bypassing : 0)
+      }
     }
     let head = decoder.width * decoder.vocabulary
     self.head = head

@@ -105,6 +105,7 @@ public struct MultimodalModel: Sendable {
       try LLaVA($0, shape: $1)
     },
     Family(name: "llava-next", types: ["llava_next"], placeholder: 32000) { try LLaVA($0, shape: $1) },
+    Family(name: "p-mod", types: ["pmod_llava_llama"], placeholder: 32000) { try LLaVA($0, shape: $1) },
     Family(name: "idefics3", types: ["idefics3"], placeholder: 128_257) { try Idefics3($0, shape: $1) },
     Family(name: "smolvlm", types: ["smolvlm"], placeholder: 128_257) { try Idefics3($0, shape: $1) },
     Family(name: "qwen2-vl", types: ["qwen2_vl"], placeholder: 151_655) { try QwenVL($0, shape: $1) },
@@ -114,6 +115,7 @@ public struct MultimodalModel: Sendable {
   public static let familyDescriptions: [(name: String, what: String)] = [
     ("llava", "LLaVA-1.5, as llava-hf and the research code publish it"),
     ("llava-next", "LLaVA-NeXT (1.6) with Vicuna, Mistral or Llama"),
+    ("p-mod", "p-MoD on LLaVA-1.5 and LLaVA-NeXT: visual tokens pass deep layers by"),
     ("idefics3", "Idefics3"),
     ("smolvlm", "SmolVLM of all sizes"),
     ("qwen2-vl", "Qwen2-VL"),
