@@ -171,6 +171,8 @@ public struct Generator: Sendable {
     let start = clock.now
     var run = Run(composition, seed: seed)
     run.question = companion?.embed(prompt.question)
+    let question = model.seesQuestion ? tokenizer.encode(trimmed(prompt.question)) : []
+    if model.seesQuestion { try model.read(question: question, run: &run, threads: threads) }
     var decoding = try model.prefill(prompt.ids, prompt.images, run: &run, threads: threads)
     let visual = try prompt.images.reduce(0) { $0 + (try model.spans(of: $1).reduce(0, +)) }
     if let budget, !composition.methods.isEmpty, budget.tokens(of: visual) < visual,
@@ -201,12 +203,18 @@ public struct Generator: Sendable {
       composition.methods.isEmpty
       ? run.trace
       : try Rehearsal.trace(
-        [], of: outline, ids: prompt.ids, placeholder: model.placeholder, images: prompt.images, newTokens: ids.count)
+        [], of: outline, ids: prompt.ids, placeholder: model.placeholder, images: prompt.images,
+        question: question.count, newTokens: ids.count)
     return Answer(
       text: text, ids: ids, isComplete: ids.last.map(model.stops.contains) ?? false,
       table: CostTable(run.trace, dense: dense, shape: model.shape),
       firstSeconds: start.duration(to: first!) / .seconds(1), restSeconds: first!.duration(to: last) / .seconds(1))
   }
+}
+
+private func trimmed(_ text: String) -> String {
+  let start = text.drop(while: \.isWhitespace)
+  return String(start[..<(start.lastIndex { !$0.isWhitespace }.map(start.index(after:)) ?? start.startIndex)])
 }
 
 /// The CLIP that a tower comes from: patches and questions in one space.

@@ -14,7 +14,7 @@ public struct Shape: Sendable, Equatable {
     public let rows: Int, columns: Int
     /// Patch edge in pixels, and frames that one patch spans (2 in Qwen, where a still image counts twice).
     public let patch: Int, frames: Int
-    /// Patches a connector fuses into one token per side squared (Idefics3, Qwen); 1 otherwise.
+    /// Patches a connector fuses into one token per side squared (Idefics3, Qwen, QueCC); 1 otherwise.
     public let fuse: Int
     /// Attention inside windows; nil: every patch of a tile attends to all of them.
     public let windows: Windows?
@@ -54,6 +54,15 @@ public struct Shape: Sendable, Equatable {
       let heights = stride(from: 0, to: rows, by: windows.side).map { min(windows.side, rows - $0) }
       let widths = stride(from: 0, to: columns, by: windows.side).map { min(windows.side, columns - $0) }
       return heights.flatMap { height in widths.map { height * $0 } }
+    }
+
+    /// The same tower before a connector that fuses so many patches into one token.
+    public func fusing(_ patches: Int) -> Tower {
+      Tower(
+        blocks: blocks, featureBlock: featureBlock, width: width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices,
+        prefix: prefix, hasClassifier: hasClassifier, rows: rows, columns: columns, patch: patch,
+        frames: frames, fuse: patches, windows: windows, anySize: anySize, headMACs: headMACs,
+        headMACsPerToken: headMACsPerToken)
     }
 
     /// The same tower on images of another grid.

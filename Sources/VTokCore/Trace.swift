@@ -43,6 +43,8 @@ public struct Trace: Sendable {
   public internal(set) var tower: [Layer] = []
   /// Rows that left the connector, all tiles together; 0 without one.
   public internal(set) var connected = 0
+  /// Layers of the language model over the question alone, where a connector is conditioned on it; the head does not run.
+  public internal(set) var question: [Layer] = []
   /// Layers of the language model, of the prefill and then of every decoding step.
   public internal(set) var language: [Layer] = []
   public internal(set) var acts: [Act] = []

@@ -30,6 +30,54 @@ let trainedFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue
     }
     return outputs
   },
+
+  "quecc.forward": { inputs in
+    let config = inputs.config
+    let module = try QueCC(
+      Inputs.checkpoint(inputs.weights()), grid: config["grid"]!.int!, kernel: config["kernel"]!.int!,
+      stride: config["stride"]!.int!, text: config["text_dim"]!.int!, width: config["embed_dim"]!.int!,
+      states: config["multi_dim"]!.int!)
+    let (x, states, text) = (try inputs.tensor("x"), try inputs.tensor("x_multi"), try inputs.tensor("text"))
+    let results = (0..<config["batch"]!.int!).map {
+      module(x[plane: $0], states: states[plane: $0], question: text[plane: $0])
+    }
+    let side = Int(Double(results[0].queries.rows).squareRoot())
+    // The official convolution has channels first.
+    let queries = results.map { result -> Tensor in
+      let width = result.queries.width
+      return Tensor(shape: [width, side, side]) { out in
+        for row in 0..<side * side {
+          for column in 0..<width { out[column * side * side + row] = result.queries.values[row * width + column] }
+        }
+      }
+    }
+    return [
+      "tokens": GoldenValue(stacking: results.map(\.tokens)),
+      "text_projected": GoldenValue(stacking: results.map(\.question)),
+      "downsampled_query": GoldenValue(stacking: queries),
+    ]
+  },
+
+  "generic-explain.relevance": { inputs in
+    let golden = try LanguageCase(inputs)
+    let image = Array(golden.image!)
+    let map = try RelevanceMaps(golden.model)(
+      golden.prompt, visual: image, limit: inputs.config["generated"]!.int!)
+    let quarter = topK(map.mean, image.count / 4).sorted()
+    // What the net gets, as the method finds it; the net itself does nothing here.
+    let one = Tensor([1], shape: [1, 1, 1])
+    let net = OptionFile(tensors: [
+      "layers.0.depthwise.weight": one, "layers.0.pointwise.weight": one, "output.weight": one,
+    ])
+    let method = try MethodSpec("generic-explain:weights=net,keep=1.0").make(budget: nil) { _ in net }
+    let result = try golden.run(method)
+    return [
+      "generated_tokens": GoldenValue(map.tokens, [map.tokens.count]), "relevance_each_step": GoldenValue(map.steps),
+      "relevance": GoldenValue(map.mean, [image.count]), "training_target": GoldenValue(map.target, [image.count]),
+      "top_quarter_index": GoldenValue(quarter, [quarter.count]),
+      "first_layer_attention": GoldenValue(row(result.run.trace.acts[0].notes.kept["image0.attention"]!)),
+    ]
+  },
 ]
 
 extension Inputs {

@@ -41,6 +41,12 @@ public struct LanguageModel: Sendable {
       heads: shape.heads, kvHeads: shape.kvHeads, headDim: shape.headDim, window: config.window)
   }
 
+  /// The head's row of a token: its logit is the product with a normed row. `[width]`
+  package func headRow(_ token: Int) -> [Float] { head.row(token) }
+
+  /// A row attends to so many, its own included; nil: to all before it.
+  package var window: Int? { attention.window }
+
   /// Rows of the embedding table. `[n, width]`
   public func embeddings(of ids: [Int]) throws(ModelError) -> Tensor {
     if let id = ids.first(where: { !(0..<tokens.rows).contains($0) }) {

@@ -23,8 +23,22 @@ extension Shape {
   private init(llava config: JSON) throws {
     let vision = HuggingFaceConfig.llavaVision(config)
     let states = try vision.featureStates(config)
-    let tower = try Tower.clip(vision, featureBlock: states.max()! - 1, anySize: false)
+    let compressor = try QueCC.Settings(
+      HuggingFaceConfig(json: config), grid: vision.int("image_size", 224) / vision.int("patch_size", 32))
+    let deepest = ((compressor == nil ? [] : QueCC.Settings.states) + states).max()!
+    guard deepest <= (try vision.int("num_hidden_layers", 12)) else {
+      throw ModelError.configuration(
+        file: "config.json", key: "num_hidden_layers", found: "fewer than \(deepest)",
+        expected: "the states \(QueCC.Settings.states) that quecc takes")
+    }
+    let tower = try Tower.clip(vision, featureBlock: deepest - 1, anySize: false)
     let decoder = try Decoder(config: config)
+    if let compressor {
+      self.init(
+        tower: tower.fusing(compressor.cell * compressor.cell), decoder: decoder, layout: .single,
+        connectorMACs: compressor.macs(width: tower.width) + (tower.width + decoder.width) * decoder.width)
+      return
+    }
     self.init(
       tower: tower, decoder: decoder, layout: HuggingFaceConfig.isNext(config) ? .anyres : .single,
       connectorMACs: (tower.width * states.count + decoder.width) * decoder.width)
