@@ -31,7 +31,7 @@ public struct Generator: Sendable {
   public let contextLength: Int?
 
   private let checkpoint: Checkpoint
-  private let outline: ModelOutline
+  let outline: ModelOutline
   private let visual: VisualText
   private let companion: Companion?
 
@@ -151,25 +151,26 @@ public struct Generator: Sendable {
   /// - Parameters:
   ///   - limit: most new tokens, at least 1.
   ///   - seed: of methods that draw lots.
+  ///   - keepingNotes: whether the trace keeps what every stage left, for `stages(of:to:)`.
   ///   - receive: gets the answer piece by piece; false ends it there.
   /// - Throws: what `prepare` throws; `CompressionError` also when a budget below the number of tokens was given and
   ///   nothing was reduced.
   public func callAsFunction(
     _ question: String, about images: [Image], system: String? = nil, sampling: Sampling = .greedy, limit: Int = 256,
-    seed: UInt64 = 0, threads: Int = 1, receive: (String) -> Bool = { _ in true }
+    seed: UInt64 = 0, keepingNotes: Bool = false, threads: Int = 1, receive: (String) -> Bool = { _ in true }
   ) throws -> Answer {
     try self(
-      prepare(question, about: images, system: system), sampling: sampling, limit: limit, seed: seed, threads: threads,
-      receive: receive)
+      prepare(question, about: images, system: system), sampling: sampling, limit: limit, seed: seed,
+      keepingNotes: keepingNotes, threads: threads, receive: receive)
   }
 
   public func callAsFunction(
-    _ prompt: Prompt, sampling: Sampling = .greedy, limit: Int = 256, seed: UInt64 = 0, threads: Int = 1,
-    receive: (String) -> Bool = { _ in true }
+    _ prompt: Prompt, sampling: Sampling = .greedy, limit: Int = 256, seed: UInt64 = 0, keepingNotes: Bool = false,
+    threads: Int = 1, receive: (String) -> Bool = { _ in true }
   ) throws -> Answer {
     let clock = ContinuousClock()
     let start = clock.now
-    var run = Run(composition, seed: seed)
+    var run = Run(composition, seed: seed, keepingNotes: keepingNotes)
     run.question = companion?.embed(prompt.question)
     let question = model.seesQuestion ? tokenizer.encode(trimmed(prompt.question)) : []
     if model.seesQuestion { try model.read(question: question, run: &run, threads: threads) }
