@@ -156,13 +156,7 @@ public struct OneDPiece: ImageTokenizer {
     guard isLegacy else { return toCode(encoded) }
     // The first TiTok code reinterpreted [latents, width] as [width, latents] where it meant to transpose; its weights,
     // and One-D-Piece's, learned with it. Token j is element j of every such row.
-    let (rows, width) = (encoded.rows, encoded.width)
-    return toCode(
-      Tensor(shape: [rows, width]) { out in
-        for row in 0..<rows {
-          for column in 0..<width { out[row * width + column] = encoded.values[column * rows + row] }
-        }
-      })
+    return toCode(encoded.reshaped([encoded.width, encoded.rows]).transposed)
   }
 
   /// Cells of the grid after the last norm, painted from the first tokens. `[cells, width]`

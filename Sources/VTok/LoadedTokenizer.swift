@@ -1,0 +1,31 @@
+import CVTokKLT
+import VTokModels
+import VTokWeights
+
+/// An image tokenizer with the name and the checksum that results record.
+public struct LoadedTokenizer: Sendable {
+  /// The embedded name, or the last part of the directory's path.
+  public let name: String
+  public let tokenizer: any ImageTokenizer
+  /// SHA-256 of the weights.
+  public let sha256: String
+
+  /// Names of the tokenizers inside the binary.
+  public static let embedded = ["klt"]
+
+  /// A directory as downloaded from the Hub (One-D-Piece has no `config.json`, and needs none), or an embedded name.
+  /// - Throws: `ModelError`, `WeightError`.
+  public static func load(_ nameOrDirectory: String) throws -> LoadedTokenizer {
+    if nameOrDirectory == "klt" {
+      var size = 0
+      let basis = vtok_klt(&size)
+      let file = MappedFile(memory: UnsafeRawBufferPointer(start: basis, count: size), name: nameOrDirectory)
+      return LoadedTokenizer(
+        name: nameOrDirectory, tokenizer: try KLTTokenizer(Safetensors(file)), sha256: LoadedModel.checksum([file]))
+    }
+    let checkpoint = try Checkpoint(directory: nameOrDirectory, config: [:])
+    let name = nameOrDirectory.split(separator: "/").last.map(String.init) ?? nameOrDirectory
+    return LoadedTokenizer(
+      name: name, tokenizer: try ImageTokenizers.load(checkpoint), sha256: LoadedModel.checksum(checkpoint.files))
+  }
+}
