@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 import VTokCore
 import VTokEval
 import VTokImage
@@ -81,30 +80,10 @@ public struct Bench: Sendable {
   ) throws -> [ImageResult] {
     let count = min(limit ?? data.count, data.count)
     if count > 0 { _ = try result(0) }  // warms up: pages, caches, BLAS
-    struct State {
-      var results: [ImageResult?]
-      var done = 0, failed = 0
-      var error: (any Error)?
+    return try inOrder(count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
+      let result = try result(index)
+      return (result, result.failure == nil)
     }
-    let state = Mutex(State(results: Array(repeating: nil, count: count)))
-    parallel(count, threads: threads) { index in
-      if isCancelled() || state.withLock({ $0.error != nil }) { return }
-      let made = Result { try result(index) }
-      let (done, failed) = state.withLock { state in
-        switch made {
-        case .success(let result):
-          if result.failure != nil { state.failed += 1 }
-          state.results[index] = result
-        case .failure(let error): state.error = error
-        }
-        state.done += 1
-        return (state.done, state.failed)
-      }
-      progress(done, count, failed)
-    }
-    let end = state.withLock { $0 }
-    if let error = end.error { throw error }
-    return end.results.compactMap { $0 }
   }
 
   private func result(_ index: Int) throws -> ImageResult {
