@@ -5,5 +5,8 @@ import PackageDescription
 let package = Package(
   name: "benchmarks",
   dependencies: [.package(name: "vtok", path: "..")],
-  targets: [.executableTarget(name: "speed", dependencies: [.product(name: "VTok", package: "vtok")])]
+  targets: [
+    .executableTarget(name: "speed", dependencies: [.product(name: "VTok", package: "vtok")]),
+    .executableTarget(name: "tokenizer", dependencies: [.product(name: "VTok", package: "vtok")]),
+  ]
 )

@@ -1,18 +1,21 @@
 #!/bin/sh
-# DiffRate's token counts for dinov2s-focus at 60 % of its dense multiply-adds, learned from the 500 training photographs
-# of the clothing set. An interrupted run goes on where it stopped.
-# usage: Benchmarks/calibrate.sh [MODEL-DIR [TRAIN-LIST [OUTPUT]]]    (VTOK=path of a built vtok; else it is built)
+# DiffRate's token counts for dinov2s-focus, learned from the 500 training photographs of the clothing set, for some shares
+# of its dense multiply-adds. An interrupted run goes on where it stopped; what is there is not learned again.
+# usage: Benchmarks/calibrate.sh [PERCENT...]    (default: 75 60 50; MODEL, DATA and VTOK name others; else vtok is built)
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 data=$root/../shared/data
-model=${1:-$data/dinov2s-focus}
-list=${2:-$data/clothing/train.txt}
-output=${3:-$here/results/rates-dinov2s-focus-60.json}
+model=${MODEL:-$data/dinov2s-focus}
+list=${DATA:-$data/clothing/train.txt}
 if [ -z "${VTOK:-}" ]; then
   swift build -c release --package-path "$root" --product vtok >&2
   VTOK=$root/.build/release/vtok
 fi
-mkdir -p "$(dirname "$output")"
-exec "$VTOK" calibrate --method diffrate --model "$model" --data "$list" --target-ratio 0.6 --verbose -o "$output"
+[ $# -gt 0 ] || set -- 75 60 50
+for percent in "$@"; do
+  output=$here/results/rates-$(basename "$model")-$percent.json
+  [ -e "$output" ] || "$VTOK" calibrate --method diffrate --model "$model" --data "$list" \
+    --target-ratio "$(echo "$percent" | awk '{ print $1 / 100 }')" --verbose -o "$output"
+done

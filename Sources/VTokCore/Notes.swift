@@ -16,9 +16,13 @@ public struct Notes: Sendable {
   /// Which form of itself a method ran, where the model decides; results name it behind the method, `downsample:pool`.
   public var variant: String?
   private let wanted: Bool
+  /// Products and cosines go over at most so many columns, and are booked in full.
+  private let columns: Int
 
-  /// - Parameter keeping: whether `keep` stores intermediates.
-  public init(keeping: Bool = false) { wanted = keeping }
+  /// - Parameters:
+  ///   - keeping: whether `keep` stores intermediates.
+  ///   - rehearsing: the rows are noise, and their products noise of the same kind: few columns do.
+  public init(keeping: Bool = false, rehearsing: Bool = false) { (wanted, columns) = (keeping, rehearsing ? 64 : .max) }
 
   /// Indices of the `k` largest scores, best first; the smaller index wins a tie.
   public mutating func top(_ scores: [Float], _ k: Int) -> [Int] {
@@ -54,13 +58,25 @@ public struct Notes: Sendable {
   public mutating func product(_ a: Tensor, _ b: Tensor) -> Tensor {
     precondition(a.width == b.width, "product of rows of length \(a.width) and \(b.width)")
     book(macs: a.rows * b.rows * a.width)
-    return Tensor(shape: [a.rows, b.rows]) { out in
+    return formed(narrowed(a), narrowed(b))
+  }
+
+  /// Cosine similarities `[m, k]` of the rows of a `[m, n]` and b `[k, n]`; a row of zeros has cosine 0 to all.
+  public mutating func cosines(_ a: Tensor, _ b: Tensor) -> Tensor {
+    precondition(a.width == b.width, "cosines of rows of length \(a.width) and \(b.width)")
+    book(macs: a.rows * b.rows * a.width)
+    return formed(normalised(narrowed(a)), normalised(narrowed(b)))
+  }
+
+  private func formed(_ a: Tensor, _ b: Tensor) -> Tensor {
+    Tensor(shape: [a.rows, b.rows]) { out in
       vtok_exact_products(a.values, a.rows, a.width, b.values, b.rows, b.width, a.width, out)
     }
   }
 
-  /// Cosine similarities `[m, k]` of the rows of a `[m, n]` and b `[k, n]`; a row of zeros has cosine 0 to all.
-  public mutating func cosines(_ a: Tensor, _ b: Tensor) -> Tensor { product(normalised(a), normalised(b)) }
+  private func narrowed(_ x: Tensor) -> Tensor {
+    x.width <= columns ? x : Tensor((0..<x.rows).flatMap { x.row($0).prefix(columns) }, shape: [x.rows, columns])
+  }
 
   /// Sums over columns of `|a - b|^power`, the largest difference for power 0: a `[m, n]`, b `[k, n]`, result `[m, k]`.
   public mutating func distances(_ a: Tensor, _ b: Tensor, power: Int32) -> Tensor {

@@ -55,6 +55,8 @@ public struct Options: Sendable {
   public private(set) var entries: [Entry] = []
   /// Whether the method asked for a budget, and whether it got the job's (not its own `keep`).
   public private(set) var takesBudget = false, usesJobBudget = false
+  /// Whether the method has a published amount for when no budget was typed.
+  public private(set) var hasPublishedAmount = false
   private var given: [String: String]
   private let givenBudget: Budget?
   private let read: @Sendable (String) throws -> OptionFile
@@ -130,8 +132,10 @@ public struct Options: Sendable {
   }
 
   /// The budget: the method's own `keep`, else `--keep-ratio` or `--keep-tokens`; nil when neither was given.
-  public mutating func budget(_ about: String) throws(OptionError) -> Budget? {
+  /// - Parameter published: without a budget the method does as published, where others keep half.
+  public mutating func budget(_ about: String, published: Bool = false) throws(OptionError) -> Budget? {
     takesBudget = true
+    hasPublishedAmount = published
     let expected = "a ratio in 0...1 (with a point) or a number of tokens"
     note("keep", "--keep-ratio or --keep-tokens", expected, about)
     guard let text = given.removeValue(forKey: "keep") else {
@@ -165,7 +169,11 @@ public struct Options: Sendable {
     entries.append(Entry(key: key, default: value, expected: expected, about: about))
   }
 
-  private func short(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
+  private func short(_ value: Double) -> String {
+    if value == value.rounded() { return "\(Int(value))" }
+    // A float32 constant reads as it was written.
+    return Double(Float(value)) == value ? "\(Float(value))" : "\(value)"
+  }
 }
 
 /// The word of `known` nearest to `word` by edit distance, if it is near enough to be a slip.

@@ -61,6 +61,17 @@ public struct Composition: Sendable {
 
   public func name(_ index: Int) -> String { type(of: methods[index]).name }
 
+  /// A method may act in blocks behind the features, which never run; but what it reads elsewhere must have been recorded,
+  /// and something of it must happen.
+  private static func checkDepth(_ plan: Plan, of name: String, for tower: Shape.Tower) throws(CompressionError) {
+    func runs(_ site: Site) -> Bool { if case .block(let index, _) = site { index < tower.depth } else { true } }
+    let isBlind = plan.record.keys.contains { !runs($0) && !plan.act.contains($0) }
+    guard isBlind || (!plan.act.isEmpty && !plan.act.contains(where: runs)) else { return }
+    throw .unsupported(
+      method: name, found: "a block that never runs, because features are those of block \(tower.featureBlock)",
+      expected: "blocks 0 to \(tower.featureBlock)", fix: "Choose an earlier block.")
+  }
+
   /// Sites must exist in the model, and connectors that fuse groups of patches need them all.
   private static func check(_ plan: Plan, of method: any Compressor, for shape: Shape) throws(CompressionError) {
     let name = type(of: method).name
@@ -115,6 +126,7 @@ public struct Composition: Sendable {
         }
       }
     }
+    if let tower = shape.tower { try checkDepth(plan, of: name, for: tower) }
   }
 
   /// Why two methods cannot run together; nil when they can.
@@ -166,15 +178,16 @@ public struct Run: Sendable {
 
   private var methods: [any Compressor]
   private var recordings: [[RecordingKey: Recording]]
-  private let keepsNotes: Bool
+  private let keepsNotes: Bool, isRehearsal: Bool
   private var selectionBefore = 0.0  // seconds spent in methods when the tower was entered
 
-  public init(_ composition: Composition, seed: UInt64 = 0, keepingNotes: Bool = false) {
+  /// - Parameter rehearsing: sequences and recordings are noise, only counts matter.
+  public init(_ composition: Composition, seed: UInt64 = 0, keepingNotes: Bool = false, rehearsing: Bool = false) {
     self.composition = composition
     self.seed = seed
     methods = composition.methods
     recordings = methods.map { _ in [:] }
-    keepsNotes = keepingNotes
+    (keepsNotes, isRehearsal) = (keepingNotes, rehearsing)
   }
 
   public var massBias: Bool { composition.massBias }
@@ -251,7 +264,7 @@ public struct Run: Sendable {
     received: Int = 0, counts: [Int], parts: Int = 1, apply: ([Reduction]?) -> [TokenSequence]
   ) throws(CompressionError) -> [TokenSequence] {
     let name = composition.name(index)
-    var notes = Notes(keeping: keepsNotes)
+    var notes = Notes(keeping: keepsNotes, rehearsing: isRehearsal)
     let clock = ContinuousClock()
     let start = clock.now
     let view = View(

@@ -21,6 +21,24 @@ public enum Machine {
     return 2 * Double(size) * Double(size) * Double(size) / best * 1e-9
   }
 
+  /// GB/s (10^9 bytes) at which `threads` threads read memory through a matrix-vector product, the best of `repeats`: the
+  /// bound of decoding, which reads all weights for every token.
+  public static func bandwidth(threads: Int, repeats: Int = 5) -> Double {
+    let (rows, columns) = (1 << 15, 1 << 11)  // 256 MB, more than any cache
+    let weight = Weight(Tensor(zeros: [rows, columns]))
+    let linear = Linear(weight: weight, bias: nil)
+    let x = Tensor(zeros: [1, columns])
+    let clock = ContinuousClock()
+    var best = Double.infinity
+    for _ in 0..<repeats {
+      let start = clock.now
+      let y = linear(x, threads: threads)
+      best = min(best, start.duration(to: clock.now) / .seconds(1))
+      precondition(y.values[0] == 0)
+    }
+    return Double(rows * columns * 4) / best * 1e-9
+  }
+
   /// Whether the kernels OpenBLAS uses stay below what the CPU can do.
   public static var blasIsHeldBack: Bool {
     let wide = ["SkylakeX", "Cooperlake", "SapphireRapids"]

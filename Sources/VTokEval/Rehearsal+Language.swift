@@ -105,7 +105,7 @@ struct LanguageRehearsal {
   /// Sizes and directions of branches.
   private mutating func branch(_ count: Int) -> Branch {
     let sizes = noise.values([2, count]).values.map { $0 + 1 }
-    let cosines = noise.values([count]).values
+    let cosines = noise.values([1, count]).values
     let (input, output) = (Array(sizes[..<count]), Array(sizes[count...]))
     return Branch(input: input, output: output, dot: cosines.indices.map { cosines[$0] * input[$0] * output[$0] })
   }

@@ -7,7 +7,7 @@ import VTokTensor
 /// their own schedules say how many tokens every block and layer gets. What remains is a trace, and from it the cost
 /// ledger.
 ///
-/// Where a method's counts depend on the image, two seeds give two traces.
+/// Where a method's counts depend on the image, another seed and sharper noise give another trace.
 public enum Rehearsal {
   /// What a vision-language model is asked.
   public struct Prompt: Sendable, Equatable {
@@ -28,18 +28,20 @@ public enum Rehearsal {
   /// - Parameters:
   ///   - shape: of a tower; the image is one tile of its grid.
   ///   - seed: of the noise, and of methods that draw lots.
+  ///   - isSharp: attention has few high values and tokens resemble each other, so that thresholds find other rows than in
+  ///     flat noise.
   /// - Throws: `CompressionError` as a real run would.
-  public static func trace(_ methods: [any Compressor], on shape: Shape, seed: UInt64 = 0) throws(CompressionError)
-    -> Trace
-  {
+  public static func trace(
+    _ methods: [any Compressor], on shape: Shape, seed: UInt64 = 0, isSharp: Bool = false
+  ) throws(CompressionError) -> Trace {
     let composition = try Composition(methods, for: shape)
     guard var tower = shape.tower else { preconditionFailure("a rehearsal needs a tower") }
     if let patches = composition.patches, patches < tower.patches {
       let grid = Shape.Tower.grid(rows: tower.rows, columns: tower.columns, patches: patches)
       tower = tower.on(rows: grid.rows, columns: grid.columns)
     }
-    var run = Run(composition, seed: seed)
-    var noise = Noise(seed: seed)
+    var run = Run(composition, seed: seed, rehearsing: true)
+    var noise = Noise(seed: seed, isSharp: isSharp)
     let tile = noise.tile(tower, patches: (0..<tower.patches).map { $0 })
     _ = try noise.forward([tile], tower, run: &run) { _ in nil }
     return run.trace
@@ -48,20 +50,52 @@ public enum Rehearsal {
   /// A picture and a text, through a whole vision-language model to the last new token.
   /// - Throws: `CompressionError` as a real run would, `ImageError` for a picture that the model's processor refuses.
   public static func trace(
-    _ methods: [any Compressor], of model: ModelOutline, prompt: Prompt = Prompt(), seed: UInt64 = 0
+    _ methods: [any Compressor], of model: ModelOutline, prompt: Prompt = Prompt(), seed: UInt64 = 0,
+    isSharp: Bool = false
   ) throws -> Trace {
-    guard let geometry = model.geometry, let decoder = model.shape.decoder else {
-      return try trace(methods, on: model.shape, seed: seed)
+    guard let geometry = model.geometry else {
+      return try trace(methods, on: model.shape, seed: seed, isSharp: isSharp)
     }
-    var run = Run(try Composition(methods, for: model.shape), seed: seed)
-    var noise = Noise(seed: seed)
-    if run.composition.joint != nil { run.question = noise.values([1, Noise.joint]) }
     let image = try model.prepared(prompt.picture)
-    let grid = geometry.grid(of: image)
-    let tower = geometry.tower.on(rows: grid.rows, columns: grid.columns)
+    // The one text token before the picture, the rest behind it, and the markers of the model.
+    var text = geometry.markers(of: image)
+    text[0] += 1
+    text[text.count - 1] += prompt.text - 1
+    let ids = text.enumerated().flatMap { index, count in
+      (index == 0 ? [] : [-1]) + [Int](repeating: 0, count: count)
+    }
+    return try trace(
+      methods, of: model.shape, geometry, [image], ids: ids, placeholder: -1, newTokens: prompt.newTokens, seed: seed,
+      isSharp: isSharp)
+  }
+
+  /// A prompt as `MultimodalModel` takes it, for the same trace without its weights.
+  /// - Parameter newTokens: at least 1.
+  /// - Throws: `CompressionError`, `ModelError` as a real run would.
+  /// - Precondition: the model is a vision-language model, and the images are prepared for it.
+  public static func trace(
+    _ methods: [any Compressor], of model: ModelOutline, ids: [Int], placeholder: Int, images: [PreparedImage],
+    newTokens: Int, seed: UInt64 = 0
+  ) throws -> Trace {
+    guard let geometry = model.geometry else { preconditionFailure("a tower has no prompt") }
+    return try trace(
+      methods, of: model.shape, geometry, images, ids: ids, placeholder: placeholder, newTokens: newTokens, seed: seed,
+      isSharp: false)
+  }
+
+  private static func trace(
+    _ methods: [any Compressor], of shape: Shape, _ geometry: any VisualGeometry, _ images: [PreparedImage],
+    ids: [Int], placeholder: Int, newTokens: Int, seed: UInt64, isSharp: Bool
+  ) throws -> Trace {
+    let decoder = shape.decoder!
+    var run = Run(try Composition(methods, for: shape), seed: seed, rehearsing: true)
+    var noise = Noise(seed: seed, isSharp: isSharp)
+    if run.composition.joint != nil { run.question = noise.values([1, Noise.joint]) }
     let newline = geometry.hasNewline ? noise.values([1, decoder.width]) : nil
-    let spans = try geometry.encode([image], newline: newline, run: &run) {
+    let spans = try geometry.encode(images, newline: newline, run: &run) {
       image, first, run throws(CompressionError) in
+      let grid = geometry.grid(of: image)
+      let tower = geometry.tower.on(rows: grid.rows, columns: grid.columns)
       let tiles = image.tiles.indices.map { index in
         let patches = (geometry.order(of: image) ?? Array(0..<tower.patches)).map { first + index * tower.patches + $0 }
         return noise.tile(tower, patches: patches)
@@ -70,17 +104,11 @@ public enum Rehearsal {
     } connector: { tile, groups in
       noise.connect(tile, groups, width: decoder.width)
     }
-    // The one text token before the picture, the rest behind it, and the markers of the model.
-    var text = geometry.markers(of: image)
-    text[0] += 1
-    text[text.count - 1] += prompt.text - 1
-    let ids = text.enumerated().flatMap { index, count in
-      (index == 0 ? [] : [-1]) + [Int](repeating: 0, count: count)
-    }
-    let plan = try PromptPlan(ids, placeholder: -1, spans: [geometry.spans(of: image)], vocabulary: decoder.vocabulary)
-    let tokens = geometry.assemble(plan, spans, [image], run: &run) { noise.values([$0.count, decoder.width]) }
+    let plan = try PromptPlan(
+      ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: decoder.vocabulary)
+    let tokens = geometry.assemble(plan, spans, images, run: &run) { noise.values([$0.count, decoder.width]) }
     var language = LanguageRehearsal(decoder, noise)
-    try language.generate(from: tokens, count: prompt.newTokens, run: &run)
+    try language.generate(from: tokens, count: newTokens, run: &run)
     return run.trace
   }
 
@@ -95,27 +123,37 @@ public enum Rehearsal {
 /// What a model would have shown.
 struct Noise {
   private var generator: SeededGenerator
+  private let isSharp: Bool
   /// Width of the space that a companion CLIP-L gives patches and question.
   static let joint = 768
 
-  init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
+  init(seed: UInt64, isSharp: Bool) { (generator, self.isSharp) = (SeededGenerator(seed: seed), isSharp) }
 
+  /// Rows without any direction in common; in sharp noise every other one points the same way.
   mutating func values(_ shape: [Int]) -> Tensor {
-    Tensor(shape: shape) { out in
-      for index in 0..<shape.reduce(1, *) { out[index] = generator.uniform() - 0.5 }
+    let width = shape.last!
+    let rows = shape[shape.count - 2]
+    let common = (0..<width).map { _ in isSharp ? 4 * (generator.uniform() - 0.5) : 0 }
+    return Tensor(shape: shape) { out in
+      for row in 0..<shape.dropLast().reduce(1, *) {
+        let share: Float = row % rows % 2 == 0 ? 1 : 0
+        for column in 0..<width { out[row * width + column] = share * common[column] + generator.uniform() - 0.5 }
+      }
     }
   }
 
-  /// Attention `[heads, rows, keys]` whose rows sum to 1, or logits; `[heads, keys]` when summed.
+  /// Attention `[heads, rows, keys]` whose rows sum to 1, or logits; `[heads, keys]` when summed. Sharp attention favours
+  /// the same few keys in every row.
   mutating func attention(heads: Int, rows: Int, keys: Int, _ request: Request) -> Tensor {
     let lines = request.summed ? 1 : rows
     let total = request.values == .logits ? 0 : request.summed ? Float(rows) : 1
+    let favour = (0..<keys).map { _ in isSharp ? sharp(generator.uniform()) : 1 }
     return Tensor(shape: request.summed ? [heads, keys] : [heads, rows, keys]) { out in
       for line in 0..<heads * lines {
         let row = out + line * keys
         var sum: Float = 0
         for key in 0..<keys {
-          row[key] = generator.uniform()
+          row[key] = favour[key] * generator.uniform()
           sum += row[key]
         }
         if total > 0 {
@@ -123,6 +161,11 @@ struct Noise {
         }
       }
     }
+  }
+
+  private func sharp(_ value: Float) -> Float {
+    let square = value * value
+    return square * square * square * square
   }
 
   // MARK: A tower

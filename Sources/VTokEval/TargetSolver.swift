@@ -111,7 +111,7 @@ public enum TargetSolver {
         method: method, asked: target.description,
         reachable: "\(target.text(least)) to \(target.text(most)) \(target.unit)",
         fix: least == most
-          ? "This method saves nothing of that kind: choose one that acts earlier."
+          ? "This method saves nothing of that kind: choose one that acts inside the tower, or earlier."
           : "Ask for a value in that range.")
     }
     if target.value == most { return Solution(budget: .tokens(patches), reached: most) }

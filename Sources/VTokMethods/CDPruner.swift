@@ -173,6 +173,7 @@ public struct CDPruner: Compressor {
     var dropped = Set<Int>()
     for image in view.images.indices {
       let rows = view.visual(tokens, image: image)
+      if rows.isEmpty { continue }
       let asked = min(budget.tokens(of: rows.count), rows.count)
       let even = min(asked + asked % 2, rows.count)
       let half = rows.count / 2

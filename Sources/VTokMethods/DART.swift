@@ -91,6 +91,7 @@ public struct DART: Compressor {
       strength = Self.absoluteSums(ZeroTPrune.sideBySide(recording.keys!).gathered(columns), notes: &notes)
     }
     let visual = view.visual(tokens)
+    if visual.isEmpty { return nil }
     let text = view.text(tokens)
     let groups =
       stage == .layer ? [visual] : view.images.indices.map { view.visual(tokens, image: $0) }.filter { !$0.isEmpty }

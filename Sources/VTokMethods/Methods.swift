@@ -92,12 +92,17 @@ public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
   }
 
   /// Whether any part is ruled by the job's budget rather than by an amount of its own.
-  public var usesJobBudget: Bool {
-    parts.contains { part in
-      guard let type = try? Methods.named(part.name) else { return false }
+  public var usesJobBudget: Bool { taken.contains(where: \.usesJobBudget) }
+  /// Whether every part that the job's budget rules has a published amount, which holds when no budget was typed.
+  public var hasPublishedAmount: Bool { taken.allSatisfy { !$0.usesJobBudget || $0.hasPublishedAmount } }
+
+  /// The options of every part after its initialiser has taken them.
+  private var taken: [Options] {
+    parts.compactMap { part in
+      guard let type = try? Methods.named(part.name) else { return nil }
       var options = Options(method: part.name, part.options)
       _ = try? type.init(&options)
-      return options.usesJobBudget
+      return options
     }
   }
 

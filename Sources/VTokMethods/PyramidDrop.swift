@@ -50,6 +50,7 @@ public struct PyramidDrop: Compressor {
   {
     let tokens = view.sequences[0]
     let visual = view.visual(tokens)
+    if visual.isEmpty { return nil }
     let count = received ?? visual.count
     received = count
     let stages = stages(of: try view.shape.decoder(for: Self.name).layers)

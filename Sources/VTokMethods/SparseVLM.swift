@@ -21,6 +21,7 @@ public struct SparseVLM: Compressor {
     "The official clustering adds random noise of 1e-6 to densities: here it is off, and the smaller index wins "
       + "(noise=seeded draws it from the image's seed).",
     "Published budgets are averages over layers that count recycled tokens and count a pruning layer as pruned.",
+    "A budget takes the published schedule whose share is nearest, scaled; published ones are for 576 tokens.",
     "Version 2.0 takes exactly 14 heads, so models with fewer are refused.",
     "Version 1.0's rank-based counts are not offered: the repository has dropped them.",
   ]
@@ -31,29 +32,12 @@ public struct SparseVLM: Compressor {
   }
   public enum Noise: String, Sendable, CaseIterable { case off, seeded }
 
-  /// Published budgets, by the average number of visual tokens they leave of 576.
-  public enum Target: String, Sendable, CaseIterable {
-    case tokens192 = "192"
-    case tokens128 = "128"
-    case tokens96 = "96"
-    case tokens64 = "64"
-    func counts(_ version: Version) -> [Int] {
-      switch (self, version) {
-      case (.tokens192, .recycling): [300, 200, 110]
-      case (.tokens128, .recycling): [303, 110, 36]
-      case (.tokens96, .recycling): [238, 48, 26]
-      case (.tokens64, .recycling): [66, 30, 17]
-      case (.tokens192, .plus): [300, 200, 118]
-      case (.tokens128, .plus): [238, 108, 60]
-      case (.tokens96, .plus): [246, 54, 28]
-      case (.tokens64, .plus): [66, 34, 20]
-      }
-    }
-  }
-
   let version: Version, noise: Noise
-  /// First layers that run on fewer tokens, and the visual tokens kept there.
-  let layers: [Int], counts: [Int]
+  /// First layers that run on fewer tokens.
+  let layers: [Int]
+  let amount: Amount
+  /// Visual tokens that entered the first layer.
+  private var received = 0
   /// Ids of the words that rate.
   private var raters: [Int32] = []
   /// Uniform in 0..<1, by stage: what stands for the official random numbers.
@@ -68,25 +52,16 @@ public struct SparseVLM: Compressor {
   /// With the random numbers of every stage given.
   package init(counts: [Int], version: Version, layers: [Int], noise: Noise = .off, uniform: [[Float]]) {
     precondition(counts.count == layers.count)
-    (self.counts, self.version, self.layers) = (counts, version, layers)
+    (amount, self.version, self.layers) = (.counts(counts), version, layers)
     (self.noise, self.uniform) = (noise, uniform)
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    let version = try options.take("version", default: Version.recycling, "recycling of dropped tokens, or SparseVLM+")
-    let target = try options.take("target", default: Target.tokens192, "published budget, on average of 576 tokens")
-    let layers = try options.layers("layers", default: [3, 7, 16], "first layer of every stage, counted from 0")!
-    let expected = "one whole number per stage, none above the one before"
-    let counts = try options.list("counts", expected, "visual tokens kept by every stage (default: by target)")
-    if let counts,
-      counts.count != layers.count || counts.contains(where: { $0 < 1 || $0 != $0.rounded() || $0 > 1e6 })
-        || zip(counts, counts.dropFirst()).contains(where: <)
-    {
-      throw options.invalid("counts", "\(counts)", expected)
-    }
-    guard counts != nil || layers.count == 3 else { throw options.invalid("counts", "", expected) }
-    let noise = try options.take("noise", default: Noise.off, "random part of densities in the clustering of 1.5")
-    self.init(counts: counts?.map { Int($0) } ?? target.counts(version), version: version, layers: layers, noise: noise)
+    version = try options.take("version", default: Version.recycling, "recycling of dropped tokens, or SparseVLM+")
+    layers = try options.layers("layers", default: [3, 7, 16], "first layer of every stage, counted from 0")!
+    noise = try options.take("noise", default: Noise.off, "random part of densities in the clustering of 1.5")
+    amount = try Amount(&options, version, stages: layers.count)
+    uniform = []
   }
 
   private static let heads = 14
@@ -115,17 +90,19 @@ public struct SparseVLM: Compressor {
   {
     let tokens = view.sequences[0]
     let visual = view.visual(tokens)
+    if visual.isEmpty { return nil }
     if site == .layer(0) {
       let text = view.text(tokens)
       let rating = Self.raters(tokens.x.gathered(visual), tokens.x.gathered(text), notes: &notes)
       notes.keep("raters", rating.map { Float($0) })
       raters = rating.map { tokens.id[text[$0]] }
+      received = visual.count
       return nil
     }
     guard let stage = layers.firstIndex(where: { .layer($0) == site }) else { return nil }
     let scores = try scores(view, site, visual)
     notes.keep("score", scores)
-    let keep = min(counts[stage], visual.count - 1)
+    let keep = min(amount.counts(of: received, version)[stage], visual.count - 1)
     guard keep >= 1 else { return nil }
     let kept = Set(notes.top(scores, keep))
     notes.keep("keep_mask", visual.indices.map { kept.contains($0) ? 1 : 0 })
@@ -164,14 +141,15 @@ public struct SparseVLM: Compressor {
     let words = recording.rowIDs.indices.filter { raters.contains(recording.rowIDs[$0]) }
     let attention = recording.attention!  // [heads, text, keys]
     let (heads, rows, keys) = (attention.shape[0], attention.shape[1], attention.shape[2])
+    let turned = version == .plus ? tokens.position.map { turnedOnes($0, view.shape.decoder!) } : nil
     var ratings = Tensor(zeros: [heads, visual.count])  // added over raters
     for word in words {
       let row = tokens.id.firstIndex(of: recording.rowIDs[word])!
-      let bias = version == .plus ? positionBias(row, visual, tokens, view.shape.decoder!) : nil
-      for head in 0..<heads {
-        for (place, token) in visual.enumerated() {
+      for (place, token) in visual.enumerated() {
+        let bias = turned.map { positionBias($0[row], $0[token]) } ?? 1
+        for head in 0..<heads {
           let value = attention.values[(head * rows + word) * keys + columns[token]]
-          ratings.values[head * visual.count + place] += value / (bias?[place] ?? 1)
+          ratings.values[head * visual.count + place] += value / bias
         }
       }
     }
@@ -181,19 +159,19 @@ public struct SparseVLM: Compressor {
     return ratings.gathered(chosen.sorted()).lineSum().map { $0 / divisor }
   }
 
-  /// What positions alone make of the attention of a row of ones to others. Version 2.0 divides by it. It can be near 0,
-  /// where its last bits count: they are those of matrix products with fused multiply-adds, as the official code has them.
-  private func positionBias(_ row: Int, _ others: [Int], _ tokens: TokenSequence, _ decoder: Shape.Decoder) -> [Float] {
-    func turnedOnes(_ row: Int) -> [Float] {
-      let angles = decoder.frequencies.map { Double(Float(tokens.position[row].t) * $0) }
-      let (cosines, sines) = (angles.map { Float(cos($0)) }, angles.map { Float(sin($0)) })
-      return zip(cosines, sines).map(-) + zip(cosines, sines).map(+)
-    }
-    let query = turnedOnes(row)
-    return others.map { other in
-      zip(query, turnedOnes(other)).reduce(Float(0)) { $0.addingProduct($1.0, $1.1) }
-        / Float(decoder.headDim).squareRoot()
-    }
+  /// A row of ones as rotary positions turn it. `[headDim]`
+  private func turnedOnes(_ position: Position, _ decoder: Shape.Decoder) -> [Float] {
+    let angles = decoder.frequencies.map { Double(Float(position.t) * $0) }
+    let (cosines, sines) = (angles.map { Float(cos($0)) }, angles.map { Float(sin($0)) })
+    return zip(cosines, sines).map(-) + zip(cosines, sines).map(+)
+  }
+
+  /// What positions alone make of attention between rows of ones. Version 2.0 divides by it. It can be near 0, where its
+  /// last bits count: they are those of matrix products with fused multiply-adds, as the official code has them.
+  private func positionBias(_ query: [Float], _ key: [Float]) -> Float {
+    var sum: Float = 0
+    for index in query.indices { sum.addProduct(query[index], key[index]) }
+    return sum / Float(query.count).squareRoot()
   }
 
   private func uniform(for count: Int, _ stage: Int, _ seed: UInt64) -> [Float] {

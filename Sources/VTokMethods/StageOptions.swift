@@ -38,7 +38,7 @@ extension Options {
       }
       return .ratios(ratios)
     }
-    if let budget = try budget("visual tokens kept by the last stage; the others in equal steps") {
+    if let budget = try budget("visual tokens kept by the last stage; the others in equal steps", published: true) {
       return .budget(budget)
     }
     let halves = (1...count).reduce(into: []) { ratios, _ in ratios.append((ratios.last ?? 1.0) / 2) }

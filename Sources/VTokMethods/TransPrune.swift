@@ -69,6 +69,7 @@ public struct TransPrune: Compressor {
     guard case .layer(let layer) = site, let stage = layers.firstIndex(of: layer) else { return nil }
     let tokens = view.sequences[0]
     let visual = view.visual(tokens)
+    if visual.isEmpty { return nil }
     let total = received ?? visual.count
     received = total
     var transition = [Double](repeating: 0, count: visual.count)

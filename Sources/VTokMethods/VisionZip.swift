@@ -54,7 +54,7 @@ public struct VisionZip: Compressor {
         fix: "Choose another method.")
     }
     if model.layout != .plain { try model.packs(for: Self.name) }
-    _ = try split(patches: tower.patches, tiles: 1)
+    _ = try split(patches: tower.patches, tiles: 1, in: model)
     return Plan(
       record: [.block(tower.featureBlock, .end): Request(attention: .classifier, keys: true)],
       act: model.layout == .plain ? [.features] : [.features, .pack])
@@ -65,7 +65,7 @@ public struct VisionZip: Compressor {
   {
     if site == .pack { return pack(view) }
     let patches = view.sequences.map { $0.rows(.patch).count }.min()!
-    let (dominant, contextual) = try split(patches: patches, tiles: view.sequences.count)
+    let (dominant, contextual) = try split(patches: patches, tiles: view.sequences.count, in: view.shape)
     var reductions: [Reduction] = []
     var indices: [Float] = []
     for (index, tokens) in view.sequences.enumerated() {
@@ -127,12 +127,15 @@ public struct VisionZip: Compressor {
   }
 
   /// Dominant and contextual tokens of every tile of `patches` patches.
-  private func split(patches: Int, tiles: Int) throws(CompressionError) -> (dominant: Int, contextual: Int) {
+  private func split(patches: Int, tiles: Int, in model: Shape) throws(CompressionError) -> (
+    dominant: Int, contextual: Int
+  ) {
     let counts: (dominant: Int, contextual: Int)
     switch amount {
     case .counts(let dominant, let contextual): counts = (dominant, contextual)
     case .budget(let budget):
-      let total = budget.tokens(of: patches * tiles) / tiles
+      // A ViT alone needs its class token anyway; there the budget is for patches.
+      let total = budget.tokens(of: patches * tiles) / tiles + (model.layout == .plain ? 1 : 0)
       counts = (dominant(of: total), total - dominant(of: total))
     }
     guard counts.dominant >= 1, counts.dominant + counts.contextual <= patches + 1 else {

@@ -66,3 +66,54 @@ public struct GumbelField: Sendable {
     return -logf(-logf(uniform))
   }
 }
+
+/// `count` numbers of a standard normal distribution for the noise of generative decoders. Number i depends on the seed
+/// and on i alone, and is the same on every machine: a hash of the counter, through the inverse of the distribution.
+public func normalNoise(seed: UInt64, count: Int) -> [Float] {
+  (0..<count).map { index in
+    var generator = SeededGenerator(seed: seed &+ UInt64(index) &* 0x9e37_79b9_7f4a_7c15)
+    return Float(normalQuantile((Double(generator.next() >> 12) + 0.5) * 0x1p-52))
+  }
+}
+
+/// The value below which a standard normal number lies with probability `p`, 0 < p < 1 (Acklam's rational approximation,
+/// relative error below 1.2e-9).
+func normalQuantile(_ p: Double) -> Double {
+  func polynomial(_ x: Double, _ coefficients: [Double]) -> Double { coefficients.reduce(0) { $0 * x + $1 } }
+  guard p >= 0.02425, p <= 1 - 0.02425 else {
+    let x = (-2 * naturalLogarithm(min(p, 1 - p))).squareRoot()
+    let tail =
+      polynomial(
+        x,
+        [
+          -7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838, -2.549732539343734, 4.374664141464968,
+          2.938163982698783,
+        ])
+      / polynomial(x, [7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996, 3.754408661907416, 1])
+    return p < 0.5 ? tail : -tail
+  }
+  let x = p - 0.5
+  return x
+    * polynomial(
+      x * x,
+      [
+        -3.969683028665376e+01, 2.209460984245205e+02, -2.759285104469687e+02, 1.383577518672690e+02,
+        -3.066479806614716e+01, 2.506628277459239,
+      ])
+    / polynomial(
+      x * x,
+      [
+        -5.447609879822406e+01, 1.615858368580409e+02, -1.556989798598866e+02, 6.680131188771972e+01,
+        -1.328068155288572e+01, 1,
+      ])
+}
+
+/// ln x for normal x > 0 from additions, multiplications and divisions, which every machine rounds alike: the exponent
+/// times ln 2, and 2 artanh((m - 1) / (m + 1)) of the rest m in 1/√2 ..< √2.
+private func naturalLogarithm(_ x: Double) -> Double {
+  var (m, exponent) = (x.significand, Double(x.exponent))
+  if m > 2.0.squareRoot() { (m, exponent) = (m / 2, exponent + 1) }
+  let z = (m - 1) / (m + 1)
+  let series = stride(from: 23, through: 1, by: -2).reduce(0) { sum, power in sum * z * z + 1 / Double(power) }
+  return exponent * 0.693147180559945309417 + 2 * z * series
+}

@@ -89,7 +89,7 @@ public struct Checkpoint: Sendable {
   // MARK: Views
 
   /// The view below `prefix.name`.
-  public subscript(name: String) -> Checkpoint { Checkpoint(store, names, prefix: path(name)) }
+  public subscript(name: String) -> Checkpoint { Checkpoint(store, names, prefix: full(name)) }
   /// The view below `prefix.index`: a block of a list.
   public subscript(index: Int) -> Checkpoint { self["\(index)"] }
   /// The view below a name; an empty name changes nothing.
@@ -104,11 +104,11 @@ public struct Checkpoint: Sendable {
   }
 
   /// `name` below this view's prefix.
-  private func path(_ name: String) -> String { prefix.isEmpty ? name : prefix + "." + name }
+  public func full(_ name: String) -> String { prefix.isEmpty ? name : prefix + "." + name }
 
   /// Number of elements 0, 1, 2, ... of the list `name`: `count("blocks")` is the depth of a timm ViT.
   public func count(_ name: String) -> Int {
-    let list = path(name) + "."
+    let list = full(name) + "."
     var present: Set<Int> = []
     for name in names.all where name.hasPrefix(list) {
       if let index = Int(name.dropFirst(list.count).prefix { $0 != "." }) { present.insert(index) }
@@ -123,7 +123,7 @@ public struct Checkpoint: Sendable {
   /// Sizes of the axes of a tensor, nil if it is absent. Does not count as asking for it.
   public func shape(_ name: String) -> [Int]? { entry(name)?.shape }
 
-  private func entry(_ name: String) -> TensorEntry? { names.index(of: path(name)).map { store.entries[$0] } }
+  private func entry(_ name: String) -> TensorEntry? { names.index(of: full(name)).map { store.entries[$0] } }
 
   /// A matrix as stored, in its own precision; `shape` may have more axes, then the result is `[shape[0], rest]`.
   /// nil in `shape` stands for any size.
@@ -188,7 +188,7 @@ public struct Checkpoint: Sendable {
   private func find(_ name: String, _ expected: [Int?]) throws(WeightError) -> (any TensorFile, TensorEntry) {
     func text(_ shape: [Int?]) -> String { "[\(shape.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))]" }
     guard let entry = entry(name), let shard = store.shard(of: entry) else {
-      let published = names.published(path(name), store.entries)
+      let published = names.published(full(name), store.entries)
       throw WeightError(
         .missingTensor, store.name, tensor: published, found: "no such tensor among \(store.entries.count)",
         expected: "shape \(text(expected))", fix: similarNames(published, in: store.entries.lazy.map(\.name)))

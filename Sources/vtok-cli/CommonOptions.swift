@@ -109,9 +109,9 @@ struct ReductionOptions: ParsableArguments {
     for spec in specs { for part in spec.parts { _ = try Methods.named(part.name) } }
     for spec in specs { _ = try spec.make(budget: nil, read: OptionFiles.read) }
     let flag = try amountFlag()
-    _ = try target()
     let asked = try budgets()
-    let ruled = specs.map(\.usesJobBudget)
+    let isTyped = try asked != nil || target() != nil
+    let ruled = specs.map { $0.usesJobBudget && (isTyped || !$0.hasPublishedAmount) }
     if let flag, !ruled.contains(true) {
       throw UsageError(
         flag, found: "only methods with an amount of their own", expected: "a method that takes a budget",

@@ -106,7 +106,9 @@ struct FlopsCommand: ParsableCommand {
       "\(table.tokensOut) of \(table.tokensIn) \(cost.language == nil ? "patch" : "image") tokens left, "
         + "\(fixed(table.meanTokens, 1)) tokens enter a \(cost.language == nil ? "block" : "language layer") on average"
     )
-    if run.varies { print("The number of tokens depends on the image; this is one of noise.") }
+    if run.varies {
+      print("The number of tokens depends on the image; this is one of noise, where thresholds say little.")
+    }
     print("")
   }
 }
@@ -130,12 +132,13 @@ private struct Rehearsed {
     size =
       model.shape.decoder == nil
       ? Size(width: tower.columns * tower.patch, height: tower.rows * tower.patch) : prompt.picture
-    let tables = try [seed, seed &+ 1].map { seed in
-      CostTable(try Rehearsal.trace(methods, of: model, prompt: prompt, seed: seed), dense: dense, shape: model.shape)
+    let tables = try [(seed, false), (seed &+ 1, false), (seed &+ 2, true)].map { seed, isSharp in
+      let trace = try Rehearsal.trace(methods, of: model, prompt: prompt, seed: seed, isSharp: isSharp)
+      return CostTable(trace, dense: dense, shape: model.shape)
     }
     table = tables[0]
-    let costs = tables.map(\.cost)
-    varies = costs[0].layers != costs[1].layers || costs[0].language != costs[1].language
+    let cost = table.cost
+    varies = tables.contains { $0.cost.layers != cost.layers || $0.cost.language != cost.language }
   }
 
   func json(model: String) -> JSON {

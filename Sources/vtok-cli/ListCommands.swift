@@ -145,13 +145,15 @@ struct DoctorCommand: ParsableCommand {
 
   func run() throws {
     let gflops = Machine.sgemm()
-    let forced = ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"]
     let cores = ProcessInfo.processInfo.activeProcessorCount
+    let bandwidth = Machine.bandwidth(threads: cores)
+    let forced = ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"]
     var table = Table(["what", "value"])
     let rows: [(String, JSON, String)] = [
       ("vtok", JSON(vtokVersion), vtokVersion), ("cpu", JSON(cpuLevel), cpuLevel),
       ("blas", JSON(Machine.blas), Machine.blas), ("cores", JSON(cores), "\(cores)"),
       ("sgemm_gflops", JSON(gflops), "\(fixed(gflops, 0)) GFLOP/s (1024³, one thread)"),
+      ("memory_gb_per_s", JSON(bandwidth), "\(fixed(bandwidth, 1)) GB/s read (all cores)"),
       ("openblas_coretype", forced.map { JSON($0) } ?? .null, forced ?? "not set"),
     ]
     for (name, _, text) in rows { table.add([name, text], .null) }

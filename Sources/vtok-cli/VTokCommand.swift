@@ -10,18 +10,19 @@ struct VTokCommand: ParsableCommand {
     discussion: """
       vtok prune photos/ -o out                          halve the tokens of every photo with ToMe
       vtok prune photos/ --method divprune --keep-ratio 0.25 --overlay -o out
+      vtok generate --model llava-1.5-7b-hf --image photo.jpg --prompt "What is this?" --method visionzip
       vtok show photo.jpg --method tome:r=16 -o map.png  look at what stayed
       vtok flops --model deit-s --method tome            what it would cost, without weights
-      vtok tokenize photos/ --tokens 64 -o photos.vtokens   80 bytes a picture; vtok detokenize turns them back
+      vtok tokenize photos/ --tokens 64 -o p.vtokens    80 bytes a picture; vtok detokenize turns them back
       vtok methods                                       what can be asked for
 
       A model is a directory as downloaded from the Hub, or 'vtok-tiny', which is inside the program.
       """,
     version: vtokVersion,
     subcommands: [
-      PruneCommand.self, ShowCommand.self, BenchCommand.self, FlopsCommand.self, CalibrateCommand.self,
-      TokenizeCommand.self, DetokenizeCommand.self, MethodsCommand.self, ModelsCommand.self, InspectCommand.self,
-      DoctorCommand.self,
+      PruneCommand.self, GenerateCommand.self, ShowCommand.self, BenchCommand.self, FlopsCommand.self,
+      CalibrateCommand.self, TokenizeCommand.self, DetokenizeCommand.self, MethodsCommand.self, ModelsCommand.self,
+      InspectCommand.self, DoctorCommand.self,
     ])
 
   static func main() {

@@ -73,6 +73,23 @@ import VTokTensor
     #expect(throws: CompressionError.self) { try Composition([Planned(plan)], for: shape) }
   }
 
+  /// Features of block 2 of 4: block 3 never runs.
+  @Test func blocksBehindTheFeatures() throws {
+    let early = Shape(
+      tower: Shape.Tower(
+        blocks: 4, featureBlock: 2, width: 8, heads: 2, ffn: 16, prefix: 1, hasClassifier: true, rows: 4, columns: 4,
+        patch: 4), decoder: Self.decoder, layout: .single)
+    let (last, before) = (Site.block(3, .end), Site.block(2, .end))
+    let request = [last: Request(attention: .classifier)]
+    for (plan, fits) in [
+      (Plan(record: request, act: [before, last]), true), (Plan(act: [last, .pack]), true), (Plan(act: [last]), false),
+      (Plan(record: request, act: [.features]), false),
+    ] {
+      let made = Result { try Composition([Planned(plan)], for: early) }
+      #expect((try? made.get()) != nil ? fits : !fits)
+    }
+  }
+
   @Test func theLastLayersEndIsASite() throws {
     _ = try Composition([Planned(Plan(act: [.layer(3)]))], for: Self.lvlm)
   }

@@ -103,5 +103,10 @@ private func tiles(_ inputs: Inputs, _ name: String) throws -> PreparedImage {
   var file = inputs.config.object!
   file["image_processor_type"] = JSON(name + "ImageProcessor")
   let processor = try ProcessorConfig.read(.object(file), config: [:])
-  return try processor.tiles(of: inputs.image("rgb"))
+  // Pixels as stored, or the picture's file.
+  let isStored = inputs.inputNames.contains("rgb")
+  let image =
+    try isStored
+    ? inputs.image("rgb") : Image.decode(contentsOf: inputs.file(inputs.config["image"]!.string!)).image
+  return try processor.tiles(of: image)
 }

@@ -10,6 +10,26 @@ import VTok
     let decoder: Shape.Decoder
     var testDescription: String { "\(json["model"]!.string!) \(json["method"]!.string!) \(json["source"]!.string!)" }
     init(_ json: JSON) { (self.json, decoder) = (json, Shape.published(json["shape"]!.string!)!.decoder!) }
+
+    /// What a user would type for the row; nil if a picture has other counts, or if the paper counts parts of tokens.
+    var spec: String? {
+      guard let tokens = json["image_tokens"]?.int, tokens <= 576, let cuts = json["cuts"]?.array?.map({ $0.doubles! }),
+        cuts.allSatisfy({ ($0[1] * Double(tokens)).truncatingRemainder(dividingBy: 1) == 0 })
+      else { return nil }
+      func list(_ values: [String]) -> String { values.joined(separator: "/") }
+      let layers = cuts.map { Int($0[0]) }
+      let stages = "layers=\(list(layers.map(String.init))),ratios=\(list(cuts.map { "\($0[1])" }))"
+      let parts = json["method"]!.string!.split(separator: "+").map { name in
+        switch name {
+        case "VisionZip": "visionzip:keep=\(tokens)"
+        case "FastV": "fastv:layer=\(layers[0]),keep=\(cuts[0][1])"
+        case "PDrop": "pyramiddrop:\(stages)"
+        case "none": ""
+        default: "transprune:\(stages),accumulate=\(list((layers[0]...layers[2]).map(String.init)))"
+        }
+      }
+      return parts == [""] ? nil : parts.joined(separator: "+")
+    }
   }
   static func table(_ name: String) -> JSON {
     try! JSON(
@@ -101,6 +121,36 @@ import VTok
     let (trace, shape) = try prefill(whole, row, text: 40)
     let ran = convention.value(of: trace, shape: shape) * (convention == .linear ? 100 / dense : 1)
     #expect(abs(ran - figure) < 1e-9 * figure)
+  }
+
+  /// The methods' own schedules cost the same as the papers', where the picture has as many tokens as theirs.
+  @Test(arguments: rows(in: "mac3-img", "mac2-612", "linear").filter { $0.spec != nil }) func ownMethods(_ row: Row)
+    throws
+  {
+    let model = try #require(ModelOutline.published(row.json["shape"]!.string!))
+    let prompt = Rehearsal.Prompt(picture: Size(672), text: 20, newTokens: 1)
+    let (methods, dense) = (try MethodSpec(row.spec!).make(budget: nil), row.json["image_tokens"]!.double!)
+    let convention = try #require(Convention(rawValue: row.json["convention"]!.string!))
+    let trace = try Rehearsal.trace(methods, of: model, prompt: prompt)
+    let figure = convention.value(of: trace, shape: model.shape) * (convention == .linear ? 100 / dense : 1)
+    #expect(abs(figure - row.json["calculated"]!.double!) < 6e-5)
+  }
+
+  @Test func ownMethodsAreMany() { #expect(Self.inside.count { $0.spec != nil } == 23) }
+
+  /// DivPrune itself, on prompts with as many text tokens as its program counts.
+  @Test func ownDivPrune() throws {
+    let model = try #require(ModelOutline.published("llava-1.5-7b"))
+    let figures = try Self.input["text_tokens_image"]!.ints!.map { text in
+      let prompt = Rehearsal.Prompt(text: text, newTokens: 1)
+      return try [[], [DivPrune(keep: .ratio(0.098))]].map { methods in
+        Convention.mac2All.value(of: try Rehearsal.trace(methods, of: model, prompt: prompt), shape: model.shape)
+      }
+    }
+    let count = Double(figures.count)
+    #expect(fixed(figures.reduce(0) { $0 + $1[0] } / count, 3) == "3.228")
+    #expect(fixed(figures.reduce(0) { $0 + $1[1] } / count, 3) == "0.512")
+    #expect(fixed(figures.reduce(0) { $0 + 100 * $1[1] / $1[0] } / count, 2) == "15.63")
   }
 
   /// Mixture of depths: layer i keeps a share of the image tokens' keys and values.

@@ -5,10 +5,16 @@ import VTok
 /// Vision-language checkpoints as people find them: names of several generations, shards, half precision, gaps.
 @Suite struct MultimodalFilesTests {
   typealias Named = (name: String, value: Safetensors.Value)
+  /// What a tensor becomes; nil: it goes.
+  typealias Change = (Named) -> Named?
 
-  /// A copy of a tiny checkpoint, with other tensors and configuration, that is gone after `body`.
+  /// A copy of a tiny checkpoint that is gone after `body`.
+  /// - Parameters:
+  ///   - config: keys that are set, or removed.
+  ///   - change: what becomes of every tensor.
   @discardableResult private func withCopy<Result>(
-    of name: String, config change: (inout JSONObject) -> Void = { _ in }, tensors map: ([Named]) -> [Named] = { $0 },
+    of name: String, config changes: [String: JSON?] = [:], tensors change: Change = { $0 },
+    adding: [Named] = [],
     shards: Int = 1, _ body: (String) throws -> Result
   ) throws -> Result {
     let url = FileManager.default.temporaryDirectory.appendingPathComponent("multimodal-tests-\(UUID().uuidString)")
@@ -16,10 +22,10 @@ import VTok
     defer { try? FileManager.default.removeItem(at: url) }
     let source = try Checkpoint(directory: MultimodalTests.folder + name)
     var config = source.config.object!
-    change(&config)
+    for (key, value) in changes { config[key] = value }
     try Data(JSON.object(config).text().utf8).write(to: url.appendingPathComponent("config.json"))
     let file = try Safetensors(source.files[0])
-    let tensors = map(try file.entries.map { ($0.name, .f32(try file.tensor($0.name))) })
+    let tensors = try file.entries.compactMap { change(($0.name, .f32(try file.tensor($0.name)))) } + adding
     if shards == 1 {
       try Safetensors.write(tensors.map { ($0.name, $0.value) }, to: url.path + "/model.safetensors")
     } else {
@@ -35,9 +41,8 @@ import VTok
     return try body(url.path)
   }
 
-  private func renaming(_ rename: @escaping (String) -> String) -> ([Named]) -> [Named] {
-    { $0.map { (rename($0.name), $0.value) } }
-  }
+  private func renaming(_ rename: @escaping (String) -> String) -> Change { { (rename($0.name), $0.value) } }
+  private func without(_ part: String) -> Change { { $0.name.contains(part) ? nil : $0 } }
 
   private func logits(_ path: String) throws -> Tensor {
     let model = try MultimodalModel.load(Checkpoint(directory: path))
@@ -116,56 +121,48 @@ import VTok
 
   @Test func halfPrecision() throws {
     let expected = try logits(MultimodalTests.folder + "llava15-tiny-d")
-    try withCopy(
-      of: "llava15-tiny-d",
-      tensors: { tensors in
-        tensors.map { tensor in
-          guard case .f32(let values) = tensor.value else { return tensor }
-          return (tensor.name, .f16(values))
-        }
-      }
-    ) { path in
+    let halve: Change = { tensor in
+      if case .f32(let values) = tensor.value { (tensor.name, .f16(values)) } else { tensor }
+    }
+    try withCopy(of: "llava15-tiny-d", tensors: halve) { path in
       let half = try logits(path)
       #expect(half != expected && distance(half.values, expected.values) < 0.05)
     }
   }
 
   @Test func aMissingTensorIsNamedAsInTheFile() throws {
-    try withCopy(of: "llava15-tiny-d", tensors: { $0.filter { !$0.name.hasSuffix("layers.2.mlp.up_proj.weight") } }) {
-      path in
-      let error = #expect(throws: WeightError.self) { try logits(path) }
-      #expect(error?.kind == .missingTensor && error?.tensor == "language_model.model.layers.2.mlp.up_proj.weight")
-    }
-    try withCopy(of: "llavanext-tiny-d", tensors: { $0.filter { $0.name != "image_newline" } }) { path in
-      let error = #expect(throws: WeightError.self) { try logits(path) }
-      #expect(error?.tensor == "image_newline")
-    }
-    try withCopy(of: "qwen2vl-tiny-a", tensors: { $0.filter { $0.name != "visual.blocks.1.attn.qkv.bias" } }) { path in
-      // A bias may be absent from a linear layer; there is no telling whether it should be.
-      #expect(throws: Never.self) { try logits(path) }
+    for (name, tensor) in [
+      ("llava15-tiny-d", "language_model.model.layers.2.mlp.up_proj.weight"),
+      ("llava15-tiny-d", "multi_modal_projector.linear_2.weight"),
+      ("llavanext-tiny-d", "image_newline"), ("qwen2vl-tiny-a", "visual.blocks.1.attn.qkv.weight"),
+      ("idefics3-tiny-a", "lm_head.weight"),
+      ("idefics3-tiny-a", "model.text_model.norm.weight"),
+    ] {
+      try withCopy(of: name, tensors: without(tensor)) { path in
+        let error = #expect(throws: WeightError.self) { try logits(path) }
+        #expect(error?.kind == .missingTensor && error?.tensor == tensor, "\(error?.description ?? "")")
+      }
     }
   }
 
   @Test func unknownTensorsAreRefused() throws {
-    let extra: ([Named]) -> [Named] = { $0 + [("model.layers.0.lora_A.weight", .f32(Tensor(zeros: [2, 2])))] }
-    try withCopy(of: "qwen2vl-tiny-a", tensors: extra) { path in
+    let extra = ("model.layers.0.lora_A.weight", Safetensors.Value.f32(Tensor(zeros: [2, 2])))
+    try withCopy(of: "qwen2vl-tiny-a", adding: [extra]) { path in
       let error = #expect(throws: ModelError.self) { try logits(path) }
       #expect(error == .unknownTensors(["model.layers.0.lora_A.weight"]))
     }
-    let needless: ([Named]) -> [Named] = {
-      $0 + [
-        ("language_model.model.layers.0.self_attn.rotary_emb.inv_freq", .f32(Tensor(zeros: [2]))),
-        ("vision_tower.vision_model.embeddings.position_ids", .i64([0, 1], shape: [1, 2])),
-      ]
-    }
-    try withCopy(of: "llava15-tiny-d", tensors: needless) { path in #expect(throws: Never.self) { try logits(path) } }
+    let needless: [Named] = [
+      ("language_model.model.layers.0.self_attn.rotary_emb.inv_freq", .f32(Tensor(zeros: [2]))),
+      ("vision_tower.vision_model.embeddings.position_ids", .i64([0, 1], shape: [1, 2])),
+    ]
+    try withCopy(of: "llava15-tiny-d", adding: needless) { path in #expect(throws: Never.self) { try logits(path) } }
   }
 
   @Test func aTowerThatIsNotThere() throws {
     let rename = Self.generations[3].1
+    let change: Change = { $0.name.contains("vision_tower") ? nil : (rename($0.name), $0.value) }
     try withCopy(
-      of: "llava15-tiny-d", config: { $0["mm_vision_tower"] = "openai/clip-vit-large-patch14-336" },
-      tensors: { [self] in renaming(rename)($0).filter { !$0.name.contains("vision_tower") } }
+      of: "llava15-tiny-d", config: ["mm_vision_tower": "openai/clip-vit-large-patch14-336"], tensors: change
     ) { path in
       let error = #expect(throws: ModelError.self) { try logits(path) }
       #expect(error?.description.contains("whose weights are not in this folder") == true)
@@ -173,7 +170,7 @@ import VTok
   }
 
   @Test func anUnknownFamily() throws {
-    try withCopy(of: "llava15-tiny-d", config: { $0["model_type"] = "kosmos-2" }) { path in
+    try withCopy(of: "llava15-tiny-d", config: ["model_type": "kosmos-2"]) { path in
       let error = #expect(throws: ModelError.self) { try logits(path) }
       #expect(error?.description.contains("'kosmos-2', expected one of llava") == true)
     }
@@ -185,31 +182,59 @@ import VTok
   /// Text keys at the top, rotary positions as old files write them.
   @Test func oldQwen() throws {
     let expected = try logits(MultimodalTests.folder + "qwen2vl-tiny-a")
-    try withCopy(
-      of: "qwen2vl-tiny-a",
-      config: { config in
-        let text = config["text_config"]!.object!
-        for (key, value) in text where key != "model_type" && key != "rope_parameters" { config[key] = value }
-        config["text_config"] = nil
-        config["rope_theta"] = text["rope_parameters"]!["rope_theta"]
-        config["rope_scaling"] = ["type": "mrope", "mrope_section": [2, 2, 2]]
-      }
-    ) { path in
+    let text = try Checkpoint(directory: MultimodalTests.folder + "qwen2vl-tiny-a").config["text_config"]!
+    var changes: [String: JSON?] = Dictionary(uniqueKeysWithValues: text.object!.map { ($0.key, $0.value) })
+    changes["model_type"] = "qwen2_vl"
+    changes["rope_parameters"] = .some(nil)
+    changes["text_config"] = .some(nil)
+    changes["rope_theta"] = text["rope_parameters"]!["rope_theta"]
+    changes["rope_scaling"] = ["type": "mrope", "mrope_section": [2, 2, 2]]
+    try withCopy(of: "qwen2vl-tiny-a", config: changes) { path in
       let found = try logits(path)
       #expect(found == expected)
     }
   }
 
   @Test func classTokenKept() throws {
-    try withCopy(of: "llava15-tiny-d", config: { $0["vision_feature_select_strategy"] = "full" }) { path in
+    try withCopy(of: "llava15-tiny-d", config: ["vision_feature_select_strategy": "full"]) { path in
       let model = try MultimodalModel.load(Checkpoint(directory: path))
       let image = MultimodalTests.noise(for: model, seed: 2)
       let result = try MultimodalTests.logits(model, [image])
       #expect(try model.spans(of: image) == [65] && result.run.images[0].spans == [2..<67])
       #expect(result.tokens.kind[2] == .classifier)
     }
-    try withCopy(of: "llavanext-tiny-d", config: { $0["vision_feature_select_strategy"] = "full" }) { path in
+    try withCopy(of: "llavanext-tiny-d", config: ["vision_feature_select_strategy": "full"]) { path in
       #expect(throws: ModelError.self) { try logits(path) }
+    }
+  }
+
+  /// SmolVLM-2.2B takes 384 pixels in 27 patches of 14: what does not fill a patch is not seen.
+  @Test func edgesThatDoNotFillAPatch() throws {
+    let vision = try Checkpoint(directory: MultimodalTests.folder + "idefics3-tiny-a").config["vision_config"]!
+    var wider = vision.object!
+    wider["image_size"] = 38
+    try withCopy(of: "idefics3-tiny-a", config: ["vision_config": .object(wider)]) { path in
+      let model = try MultimodalModel.load(Checkpoint(directory: path))
+      var generator = SeededGenerator(seed: 1)
+      let whole = Tensor((0..<3 * 38 * 38).map { _ in generator.normal() }, shape: [3, 38, 38])
+      let inner = (0..<3).flatMap { channel in
+        (0..<32).flatMap { row in (0..<32).map { whole.values[(channel * 38 + row) * 38 + $0] } }
+      }
+      func features(_ tile: Tensor, visible: Size? = nil) throws -> [Tensor] {
+        var run = Run(.dense(model.shape))
+        let image = PreparedImage(tiles: [tile], original: Size(38), visible: visible.map { [$0] })
+        return try model.encode([image], run: &run)[0].map(\.x)
+      }
+      let expected = try features(Tensor(inner, shape: [3, 32, 32]))
+      #expect(try features(whole) == expected && features(whole, visible: Size(width: 38, height: 35)) == expected)
+      #expect(try features(whole, visible: Size(width: 38, height: 24)) != expected)
+    }
+  }
+
+  @Test func squaresThatDoNotFillTheGrid() throws {
+    try withCopy(of: "idefics3-tiny-a", config: ["scale_factor": 3]) { path in
+      let error = #expect(throws: ModelError.self) { try logits(path) }
+      #expect(error?.description.contains("'scale_factor' is 3, expected a divisor of the 4 patches") == true)
     }
   }
 
@@ -217,17 +242,13 @@ import VTok
   @Test func severalFeatureLayers() throws {
     func features(_ layer: JSON) throws -> Tensor {
       let layers = layer.ints?.count ?? 1
-      return try withCopy(
-        of: "llava15-tiny-d", config: { $0["vision_feature_layer"] = layer },
-        tensors: { tensors in
-          tensors.map { tensor in
-            guard tensor.name == "multi_modal_projector.linear_1.weight", case .f32(let x) = tensor.value else {
-              return tensor
-            }
-            return (tensor.name, .f32(Tensor(sideBySide: [Tensor](repeating: x, count: layers))))
-          }
+      let widen: Change = { tensor in
+        guard tensor.name == "multi_modal_projector.linear_1.weight", case .f32(let x) = tensor.value else {
+          return tensor
         }
-      ) { path in
+        return (tensor.name, .f32(Tensor(sideBySide: [Tensor](repeating: x, count: layers))))
+      }
+      return try withCopy(of: "llava15-tiny-d", config: ["vision_feature_layer": layer], tensors: widen) { path in
         let model = try MultimodalModel.load(Checkpoint(directory: path))
         var run = Run(.dense(model.shape))
         return try model.tower(MultimodalTests.noise(for: model, seed: 3), run: &run).leaving[0]

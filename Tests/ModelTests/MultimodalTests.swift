@@ -128,6 +128,24 @@ import VTok
     for image in wrong { #expect(throws: ModelError.self) { try model.spans(of: image) } }
   }
 
+  /// From a picture of any shape to the language model, with the processor of the files.
+  @Test(arguments: names, [(31, 57), (90, 30), (1, 4000), (640, 3), (1, 1)])
+  func anyPictureOrAReason(name: String, size: (width: Int, height: Int)) throws {
+    let model = Self.model(name)
+    let processor = try ProcessorConfig.load(Checkpoint(directory: Self.folder + name))
+    let picture = Image(width: size.width, height: size.height, colour: [200, 100, 50])
+    do {
+      let image = try processor.tiles(of: picture)
+      let result = try Self.logits(model, [image])
+      let counts = try model.spans(of: image)
+      let isFinite = result.logits.values.allSatisfy { $0.isFinite }
+      #expect(isFinite && result.run.images[0].spans.map(\.count) == counts)
+    } catch let error as ImageError {
+      let aspect = Double(max(size.width, size.height)) / Double(min(size.width, size.height))
+      #expect(model.shape.layout == .dynamic && aspect > 200, "\(error)")
+    }
+  }
+
   @Test func textAloneIsAPrompt() throws {
     let model = Self.model("qwen2vl-tiny-a")
     let (logits, tokens, _) = try Self.logits(model, [], ids: [3, 4, 5])
@@ -268,6 +286,19 @@ import VTok
     }
     #expect(throws: CompressionError.self) {
       try Self.logits(Self.model("llava15-tiny-d"), [], ids: [1], [CDPruner(perTile: 4)])
+    }
+  }
+
+  /// Budgets in the tower count the blocks that run, not the one behind the features.
+  @Test(arguments: ["tome", "zero-tprune", "cls-attention", "diffrate"])
+  func budgetsInTheTower(name: String) throws {
+    let model = Self.model("llava15-tiny-d")
+    let methods = try MethodSpec(name).make(budget: .ratio(0.5))
+    let result = try Self.logits(model, [Self.noise(for: model, seed: 13)], methods)
+    let left = result.run.images[0].spans[0].count
+    #expect(left == 32)
+    #expect(throws: CompressionError.self) {
+      try Composition(MethodSpec("cls-attention:block=4").make(budget: .ratio(0.5)), for: model.shape)
     }
   }
 

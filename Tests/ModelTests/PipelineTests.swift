@@ -4,6 +4,13 @@ import VTok
 /// The tower under methods: what they are shown is what the tower computes, for any number of threads.
 @Suite struct PipelineTests {
   static let model = try! LoadedModel.load("vtok-tiny")
+  /// What a tower alone can run.
+  static let methods = Methods.names.filter { name in
+    guard let made = try? MethodSpec(name).make(budget: .ratio(0.5)) else { return false }
+    return (try? Composition(made, for: model.vision.shape)) != nil
+  }
+  /// Those of them that take a budget.
+  static let budgeted = methods.filter { (try? MethodSpec($0).usesJobBudget) == true }
   static let photo = try! Image.decode(contentsOf: pictures + "/cat.jpg").image
 
   /// Records what a test wants to see and changes nothing.
@@ -75,7 +82,7 @@ import VTok
     #expect(output.logits == plain.logits)
   }
 
-  @Test(arguments: Methods.names) func threadsInsideOneImageSelectTheSame(method: String) throws {
+  @Test(arguments: methods) func threadsInsideOneImageSelectTheSame(method: String) throws {
     let pipeline = try Pipeline(Self.model, method: try MethodSpec(method), keep: .ratio(0.3))
     let one = try pipeline(Self.photo, seed: 7, threads: 1)
     for threads in [2, 3] {
@@ -85,7 +92,7 @@ import VTok
     }
   }
 
-  @Test(arguments: Methods.names) func everyMethodKeepsItsBudget(method: String) throws {
+  @Test(arguments: budgeted) func everyMethodKeepsItsBudget(method: String) throws {
     for budget in [Budget.ratio(0.5), .ratio(0.25), .tokens(100), .ratio(1)] {
       let result = try Pipeline(Self.model, method: try MethodSpec(method), keep: budget)(Self.photo)
       let wanted = budget.tokens(of: 256)
@@ -101,10 +108,27 @@ import VTok
     }
   }
 
-  @Test(arguments: Methods.names) func keepingAllIsTheDenseModel(method: String) throws {
+  @Test(arguments: budgeted) func keepingAllIsTheDenseModel(method: String) throws {
     let dense = try Pipeline(Self.model, method: nil)(Self.photo)
     let all = try Pipeline(Self.model, method: try MethodSpec(method), keep: .ratio(1))(Self.photo)
     #expect(distance(all.logits!, dense.logits!) <= 1e-5)
+  }
+
+  /// Going on from the blocks of a dense run gives the bits and the cost of a run of one's own, and names the time it took over.
+  @Test(arguments: budgeted) func sharedBlocksChangeNothing(method: String) throws {
+    let dense = try Pipeline(Self.model, method: nil)
+    let pipeline = try Pipeline(Self.model, method: try MethodSpec(method), keep: .ratio(0.3))
+    let shared = SharedBlocks()
+    let filled = try dense.run(dense.prepare(Self.photo), shared: shared)
+    #expect(try filled.logits == dense(Self.photo).logits && filled.trace.sharedSeconds == 0)
+    let own = try pipeline(Self.photo, seed: 7)
+    for _ in 0..<2 {  // using them does not use them up
+      let other = try pipeline.run(pipeline.prepare(Self.photo), seed: 7, shared: shared)
+      #expect(other.tokens == own.tokens && other.logits == own.logits && other.origin == own.origin)
+      #expect(other.cost == own.cost)
+      let begins = pipeline.composition.firstBlock ?? Self.model.vision.shape.tower!.blocks
+      #expect(other.trace.sharedSeconds > 0 || begins == 0 || pipeline.composition.patches != nil)
+    }
   }
 
   @Test func twoMethodsRunOneAfterTheOther() throws {

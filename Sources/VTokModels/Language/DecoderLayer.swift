@@ -108,10 +108,9 @@ struct DecoderLayer: Sendable {
   /// Attention rows that this layer would form on `tokens`, without running it. `[heads, rows, n]`, or `[heads, n]`.
   func probe(
     _ tokens: TokenSequence, rows: [Int], tap: Attention.Tap, shape: Shape.Decoder, attention: Attention,
-    taps: Attention.Taps, threads: Int
+    taps: Attention.Taps, _ memory: Memory
   ) -> Tensor {
-    let (count, width) = (tokens.count, shape.width)
-    let memory = Memory(rows: count, keys: count, shape: shape, threads: threads)
+    let (count, width, threads) = (tokens.count, shape.width, memory.threads)
     let normed = memory.normed.pointer
     let rotary = memory.rotary(tokens.position, shape)
     normalise(norm1, tokens.x, into: normed, threads)

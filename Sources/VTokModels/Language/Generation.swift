@@ -51,9 +51,18 @@ extension LanguageModel {
     _ prompt: TokenSequence, run: inout Run, sampling: Sampling = .greedy, limit: Int, stops: Set<Int> = [],
     threads: Int = 1, receive: (Int) -> Bool = { _ in true }
   ) throws(CompressionError) -> [Int] {
+    var decoding = try prefill(prompt, run: &run, threads: threads)
+    return try generate(
+      from: &decoding, run: &run, sampling: sampling, limit: limit, stops: stops, threads: threads, receive: receive)
+  }
+
+  /// The same from a prompt that has been read.
+  public func generate(
+    from decoding: inout Decoding, run: inout Run, sampling: Sampling = .greedy, limit: Int, stops: Set<Int> = [],
+    threads: Int = 1, receive: (Int) -> Bool = { _ in true }
+  ) throws(CompressionError) -> [Int] {
     precondition(limit > 0, "a limit of \(limit) tokens")
     var sampling = sampling
-    var decoding = try prefill(prompt, run: &run, threads: threads)
     var ids: [Int] = []
     while true {
       let id = sampling.next(decoding.logits)

@@ -62,9 +62,9 @@ extension LanguageModel {
     var passed: [(layer: Trace.Layer, ids: [Int32])] = []
     var ran: Ran?
     for index in 0...layers.count {
-      let probes = try visit(index, &tokens, ran, &run, threads)
+      let probes = try visit(index, &tokens, ran, memory, &run)
       // A probe belongs to the layer it follows; before the first layer to that one.
-      if index > 0 { passed[index - 1].layer.probes = probes + passed[index - 1].layer.probes }
+      if index > 0 { passed[index - 1].layer.probes += probes }
       if index == 0 { decoding.position = tokens.nextPosition }
       guard index < layers.count else { break }
       observe?(index, tokens.x)
@@ -85,8 +85,6 @@ extension LanguageModel {
 
   /// What a layer that has just run can tell.
   private struct Ran {
-    /// Of the rows that ran, and of all keys they saw.
-    let ids: [Int32]
     let cache: [TokenSequence]
     let recorded: DecoderLayer.Recorded
   }
@@ -108,7 +106,7 @@ extension LanguageModel {
       &tokens, &cache, shape: shape, attention: attention, taps: taps, branches: all.contains { $0.branches }, memory)
     layer.seconds = start.duration(to: clock.now) / .seconds(1)
     layer.keys = [longest(cache)]
-    let ran = Ran(ids: tokens.id, cache: cache, recorded: recorded)
+    let ran = Ran(cache: cache, recorded: recorded)
     for (method, request) in atCache {
       for sequence in cache.indices {
         run.record(
@@ -134,7 +132,7 @@ extension LanguageModel {
   /// Hands out the recordings at the entrance of a layer and lets the methods act.
   /// - Returns: the probes that were formed.
   private func visit(
-    _ index: Int, _ tokens: inout TokenSequence, _ ran: Ran?, _ run: inout Run, _ threads: Int
+    _ index: Int, _ tokens: inout TokenSequence, _ ran: Ran?, _ memory: DecoderLayer.Memory, _ run: inout Run
   ) throws(CompressionError) -> [Trace.Probe] {
     let site = Site.layer(index)
     var probed: [Attention.Tap: Tensor] = [:]
@@ -143,8 +141,7 @@ extension LanguageModel {
       if let tap = request.probeTap, probed[tap] == nil {
         let rows = rows(tap.rows, of: tokens, run)
         probed[tap] = layers[index].probe(
-          tokens, rows: rows, tap: tap, shape: shape, attention: attention, taps: taps(at: index, run), threads: threads
-        )
+          tokens, rows: rows, tap: tap, shape: shape, attention: attention, taps: taps(at: index, run), memory)
         probes.append(Trace.Probe(rows: rows.count, keys: tokens.count))
       }
       let probe = request.probeTap.map { probed[$0]! }

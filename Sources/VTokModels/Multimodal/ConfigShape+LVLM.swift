@@ -23,7 +23,7 @@ extension Shape {
   private init(llava config: JSON) throws {
     let vision = HuggingFaceConfig.llavaVision(config)
     let states = try vision.featureStates(config)
-    let tower = try Tower.clip(vision, featureBlock: max(states.max()! - 1, 0), anySize: false)
+    let tower = try Tower.clip(vision, featureBlock: states.max()! - 1, anySize: false)
     let decoder = try Decoder(config: config)
     let isNext = config["model_type"]?.string == "llava_next" || config.value(at: "image_grid_pinpoints") != nil
     self.init(
@@ -36,6 +36,11 @@ extension Shape {
     let vision = HuggingFaceConfig(json: config.value(at: "vision_config") ?? [:])
     let (patch, scale) = (try vision.int("patch_size"), try HuggingFaceConfig(json: config).int("scale_factor", 2))
     let side = try vision.int("image_size") / patch
+    guard side > 0, side % scale == 0 else {
+      throw ModelError.configuration(
+        file: "config.json", key: "scale_factor", found: "\(scale)", expected: "a divisor of the \(side) patches a side"
+      )
+    }
     let width = try vision.int("hidden_size")
     let tower = try Tower.checked(
       blocks: vision.int("num_hidden_layers", 12), width: width, heads: vision.int("num_attention_heads"),
@@ -57,6 +62,10 @@ extension Shape {
     let blocks = try vision.int("depth", 32)
     let global = vision.json["fullatt_block_indexes"]?.ints ?? [7, 15, 23, 31]
     let window = Tower.Windows(side: try vision.int("window_size", 112) / patch / merge * merge, global: global)
+    guard window.side > 0 || !isNewer else {
+      throw ModelError.configuration(
+        file: "config.json", key: "window_size", found: "less than a cell", expected: "at least \(patch * merge)")
+    }
     let side = (Float(1024) / Float(patch * merge)).rounded()
     let tower = try Tower.checked(
       blocks: blocks, width: width, heads: heads, ffn: ffn, ffnMatrices: isNewer ? 3 : 2, prefix: 0,
@@ -100,7 +109,7 @@ extension HuggingFaceConfig {
       ?? [config["vision_feature_layer"]?.int ?? config["mm_vision_select_layer"]?.int ?? -2]
     let blocks = try int("num_hidden_layers", 12)
     let states = layers.map { $0 < 0 ? blocks + 1 + $0 : $0 }
-    guard !states.isEmpty, states.allSatisfy({ (0...blocks).contains($0) }) else {
+    guard let last = states.max(), last > 0, states.allSatisfy({ (0...blocks).contains($0) }) else {
       throw ModelError.configuration(
         file: file, key: "vision_feature_layer", found: "\(layers)", expected: "layers of the \(blocks) in the tower")
     }

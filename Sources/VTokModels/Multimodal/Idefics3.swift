@@ -29,7 +29,8 @@ struct Idefics3: VisualFamily {
       shape: tower)
     geometry = Idefics3Geometry(tower: tower)
     connector = Connector(
-      first: try checkpoint["projector"].linear("proj", [shape.decoder!.width, tower.fuse * tower.width]))
+      first: try checkpoint["connector.modality_projection"].linear(
+        "proj", [shape.decoder!.width, tower.fuse * tower.width]))
   }
 
   func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
@@ -40,7 +41,8 @@ struct Idefics3: VisualFamily {
       }
       let patch = tower.shape.patch
       // A patch with one visible pixel is visible.
-      let (rows, columns) = ((size.height + patch - 1) / patch, (size.width + patch - 1) / patch)
+      let rows = min((size.height + patch - 1) / patch, tower.shape.rows)
+      let columns = min((size.width + patch - 1) / patch, tower.shape.columns)
       let cells = (0..<tower.shape.patches).map { (row: $0 / tower.shape.columns, column: $0 % tower.shape.columns) }
       let isVisible = cells.map { $0.row < rows && $0.column < columns }
       let down = buckets(rows, of: tower.shape.rows)

@@ -1,9 +1,9 @@
 import VTokWeights
 
 extension Checkpoint {
-  /// One naming for all generations of vision-language checkpoints: `vision.*`, `projector.*`, `image_newline`, `text.*`
-  /// and `lm_head.weight`. Files as published by llava-hf, by transformers 4.52 and later, saved from memory by
-  /// transformers 5, the research code's own, and Idefics3's and Qwen's.
+  /// One naming for all generations of vision-language checkpoints: `vision.*`, `projector.*` (Idefics3: `connector.*`),
+  /// `image_newline`, `text.*` and `lm_head.weight`. Files as published by llava-hf, by transformers 4.52 and later,
+  /// saved from memory by transformers 5, the research code's own, and Idefics3's and Qwen's.
   var visionLanguage: Checkpoint {
     renamed { name in
       let name = name.hasPrefix("model.") ? String(name.dropFirst(6)) : name
@@ -24,5 +24,5 @@ private let visionLanguagePrefixes: [(published: String, ours: String)] = [
   ("vision_tower.vision_model.", "vision."), ("vision_tower.", "vision."), ("vision_model.", "vision."),
   ("visual.", "vision."),
   ("multi_modal_projector.", "projector."), ("mm_projector.0.", "projector.linear_1."),
-  ("mm_projector.2.", "projector.linear_2."), ("connector.modality_projection.", "projector."),
+  ("mm_projector.2.", "projector.linear_2."),
 ]

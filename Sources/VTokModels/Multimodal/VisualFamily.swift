@@ -77,13 +77,17 @@ extension VisualGeometry {
     return image.tiles.count * grid.rows * grid.columns
   }
 
-  /// Refuses tiles of another size than the tower was trained on.
+  /// Refuses tiles of another grid than the tower was trained on. Edges that do not fill a patch are dropped, as for the
+  /// 384 pixels that SmolVLM-2.2B cuts into 27 patches of 14.
   func checkTiles(_ image: PreparedImage) throws(ModelError) {
-    let (rows, columns) = (tower.rows * tower.patch, tower.columns * tower.patch)
-    for tile in image.tiles where tile.shape != [3, rows, columns] {
-      throw .input(
-        what: "tile of an image", found: "shape \(tile.shape)", expected: "\([3, rows, columns])",
-        fix: "Prepare the image with the processor of this model.")
+    for tile in image.tiles {
+      let grid = tile.shape.dropFirst().map { $0 / tower.patch }
+      guard tile.shape.count == 3, tile.shape[0] == 3, grid == [tower.rows, tower.columns] else {
+        throw .input(
+          what: "tile of an image", found: "shape \(tile.shape)",
+          expected: "\([3, tower.rows * tower.patch, tower.columns * tower.patch])",
+          fix: "Prepare the image with the processor of this model.")
+      }
     }
   }
 }

@@ -1,4 +1,5 @@
 import VTokImage
+import VTokTensor
 
 #if canImport(Glibc)
   import Glibc
@@ -107,5 +108,21 @@ extension ImageTokenizer {
       ModelError.input(
         what: "tokens of \(name)", found: "\(count)", expected: "1 to \(most)", fix: "Choose a number in that range.")
     }
+  }
+}
+
+extension Image {
+  /// A decoder's output as a picture: `range` becomes 0...255, rounded; what lies outside is clamped. NaN becomes 0.
+  /// - Parameter pixels: `[3, height, width]`.
+  public init(pixels: Tensor, range: ClosedRange<Float> = 0...1) {
+    precondition(pixels.shape.count == 3 && pixels.shape[0] == 3, "pixels of shape \(pixels.shape)")
+    let (height, width) = (pixels.shape[1], pixels.shape[2])
+    let scale = 255 / (range.upperBound - range.lowerBound)
+    var rgb = [UInt8](repeating: 0, count: 3 * height * width)
+    for index in pixels.values.indices {
+      let level = ((pixels.values[index] - range.lowerBound) * scale).rounded(.toNearestOrEven)
+      rgb[index % (height * width) * 3 + index / (height * width)] = level > 0 ? UInt8(min(255, level)) : 0
+    }
+    self.init(width: width, height: height, rgb: rgb)
   }
 }

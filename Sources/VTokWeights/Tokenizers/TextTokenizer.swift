@@ -45,6 +45,9 @@ public struct TextTokenizer: Sendable {
     try self.init(json)
   }
 
+  /// What `encode` puts in front of every text.
+  public var start: [Int] { postProcessor.before.map(Int.init) }
+
   /// The id of a token by its name in the file.
   public func id(_ token: String) -> Int? { (addedIDs[ExactString(token)] ?? model.id(token)).map(Int.init) }
 

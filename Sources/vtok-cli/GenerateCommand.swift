@@ -1,0 +1,258 @@
+import ArgumentParser
+import Foundation
+import VTok
+
+struct GenerateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate",
+    abstract: "Answer a question about images with a vision-language model, and say what that cost.",
+    discussion: """
+      The answer goes to stdout as it comes, the ledger to stderr: tokens and multiply-adds of every stage, beside those
+      of the model without any method. Without --method the model runs dense.
+
+      vtok generate --model llava-1.5-7b-hf --image photo.jpg --prompt "What is this?" --method fastv --keep-ratio 0.25
+      """)
+
+  @Option(
+    name: .customLong("image"), parsing: .singleValue,
+    help: ArgumentHelp("An image; repeat it for several, in the order the model sees them.", valueName: "FILE"))
+  var images: [String] = []
+
+  @Option(help: ArgumentHelp("The question.", valueName: "TEXT"))
+  var prompt: String
+
+  @Option(help: ArgumentHelp("A sentence before the question, for example the role of the model.", valueName: "TEXT"))
+  var system: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Prompt template by name (\(PromptTemplate.builtIn.map(\.name).joined(separator: ", "))), or a text with "
+        + "{prompt} and {images}, \\n for a new line (default: the model's own).", valueName: "NAME|TEXT"))
+  var template: String?
+
+  @Option(
+    help: ArgumentHelp("The CLIP that the model's tower comes from, for methods that need it.", valueName: "DIR"))
+  var companion: String?
+
+  @OptionGroup var reduction: ReductionOptions
+
+  @Option(help: ArgumentHelp("New tokens at most.", valueName: "N"))
+  var maxTokens = 256
+
+  @Option(help: ArgumentHelp("Chance in the choice of tokens; 0 takes the most likely one.", valueName: "T"))
+  var temperature: Float = 0
+
+  @Option(help: ArgumentHelp("With a temperature: choose among the most likely that sum up to this.", valueName: "P"))
+  var topP: Float = 1
+
+  @OptionGroup var decoding: DecodeFlags
+
+  @Option(help: ArgumentHelp("md streams the answer; csv, json and jsonl print one row with all.", valueName: "FORMAT"))
+  var format = Table.Format.md
+
+  @OptionGroup var running: RunOptions
+
+  func run() throws {
+    try check()
+    let combination = try combination()
+    let threads = try running.threadCount()
+    let options = try decoding.options()
+    let pictures = try images.map { try Image.decode(contentsOf: $0, options: options).image }
+    let checkpoint = try LoadedModel.checkpoint(reduction.model)
+    let solved = try combination.map { try solve($0, checkpoint, pictures) }
+    let generator = try Generator(
+      checkpoint, method: solved?.spec, keep: solved.flatMap { $0.ruled ? $0.budget : nil },
+      template: template.map { $0.replacing("\\n", with: "\n") }, companion: companion, read: OptionFiles.read)
+    let question = try generator.prepare(prompt, about: pictures, system: system)
+    if !running.quiet, let limit = generator.contextLength, question.ids.count + maxTokens > limit {
+      VTokCommand.warn(
+        "\(question.ids.count) prompt tokens and \(maxTokens) new ones are more than the \(limit) the model was trained on"
+      )
+    }
+    let interruption = Interruption()
+    let answer = try generator(
+      question, sampling: Sampling(temperature: temperature, topP: topP, seed: reduction.seed), limit: maxTokens,
+      seed: reduction.seed, threads: threads
+    ) { piece in
+      if format == .md { FileHandle.standardOutput.write(Data(piece.utf8)) }
+      return !interruption.happened
+    }
+    let result = Result(
+      answer: answer, question: question, generator: generator, command: self, threads: threads,
+      peakMemory: Bench.peakMemory)
+    if format == .md {
+      print("")
+      if !running.quiet { FileHandle.standardError.write(Data(result.ledger.utf8)) }
+    } else {
+      var table = Table(Result.columns)
+      table.add(result.cells, result.json)
+      print(table.text(format), terminator: "")
+    }
+    if interruption.happened { throw ExitCode(130) }
+  }
+
+  /// Flags that make no sense are refused before any file is read.
+  private func check() throws {
+    guard !images.isEmpty else {
+      throw UsageError("--image", found: "none", expected: "at least one image", fix: "Add --image FILE.")
+    }
+    guard !prompt.isEmpty else {
+      throw UsageError("--prompt", found: "an empty text", expected: "a question", fix: "Add --prompt TEXT.")
+    }
+    guard (1...1_000_000).contains(maxTokens) else {
+      throw UsageError("--max-tokens", found: "\(maxTokens)", expected: "1 to 1000000", fix: "Leave it out for 256.")
+    }
+    guard temperature >= 0, temperature.isFinite else {
+      throw UsageError("--temperature", found: "\(temperature)", expected: "0 or more", fix: "Leave it out for 0.")
+    }
+    guard topP > 0, topP <= 1 else {
+      throw UsageError("--top-p", found: "\(topP)", expected: "above 0 and at most 1", fix: "Leave it out for 1.")
+    }
+  }
+
+  /// The method with its budget; nil: none was asked for.
+  private func combination() throws -> ReductionOptions.Combination? {
+    guard reduction.isGiven else { return nil }
+    guard !reduction.methods.isEmpty else {
+      throw UsageError(
+        "--method", found: "none beside a budget", expected: "a method to spend it",
+        fix: "Add --method NAME; 'vtok methods' lists them.")
+    }
+    let combinations = try reduction.combinations()
+    guard combinations.count == 1 else {
+      throw UsageError(
+        "--method and budgets", found: "\(combinations.count) combinations", expected: "one", fix: "Remove the others.")
+    }
+    return combinations[0]
+  }
+
+  /// With a target in place of a budget: solved without weights, for a question of this length about the first picture.
+  private func solve(
+    _ combination: ReductionOptions.Combination, _ checkpoint: Checkpoint, _ pictures: [Image]
+  ) throws -> ReductionOptions.Combination {
+    let text = Rehearsal.Prompt(picture: pictures[0].size, text: max(1, prompt.utf8.count / 4), newTokens: 1)
+    return try reduction.solved([combination], quiet: running.quiet) { target, spec in
+      let outline = try ModelOutline(config: checkpoint.config, processor: checkpoint.json("preprocessor_config.json"))
+      return try TargetSolver.solve(target, spec, of: outline, prompt: text, read: OptionFiles.read)
+    }[0]
+  }
+}
+
+/// What one answer amounts to, for people and for programs.
+private struct Result {
+  let answer: Generator.Answer, question: Generator.Prompt, generator: Generator
+  let command: GenerateCommand
+  let threads: Int
+  let peakMemory: Double
+
+  private var cost: Cost { answer.table.cost }
+  private var language: LanguageCost { cost.language! }
+  private var dense: LanguageCost { answer.table.dense.language! }
+  private func giga(_ macs: Int) -> Double { Double(macs) * 1e-9 }
+  private func megabytes(_ entries: Int) -> Double { Double(language.bytes(entries)) * 1e-6 }
+  private func decoded(_ language: LanguageCost) -> Int { language.decode.reduce(0, +) }
+  /// Share of the image tokens that leave the last layer; of the cache, where a method only acts there.
+  private var reached: Double {
+    let (left, all) = (answer.table.tokensOut, answer.table.tokensIn)
+    let entries = [language, dense].map { $0.prefillEntries.reduce(0, +) }
+    return left == all && entries[0] < entries[1] ? Double(entries[0]) / Double(entries[1]) : Double(left) / Double(all)
+  }
+
+  var ledger: String {
+    var stages = Table(CostTable.stageColumns)
+    for row in answer.table.stageRows { stages.add(row, .null) }
+    if !language.decode.isEmpty {
+      let steps = language.decode.count
+      stages.add(
+        [
+          "decode, \(steps) step\(steps == 1 ? "" : "s")", "\(steps)", "\(steps)", fixed(giga(decoded(language)), 4),
+          fixed(2 * giga(decoded(language)), 4), "-", "-",
+        ], .null)
+    }
+    let budget = generator.budget.map { " at \($0.label)" } ?? ""
+    let count = command.images.count
+    var text =
+      "\nmodel \(generator.name) · \(generator.method)\(budget) · \(count) image\(count == 1 ? "" : "s") · "
+      + "\(question.ids.count) prompt tokens · template \(generator.template.name) · "
+      + "\(threads) thread\(threads == 1 ? "" : "s")\n" + stages.text(.md)
+    text +=
+      "\(fixed(cost.gmacs, 3)) of dense \(fixed(answer.table.dense.gmacs, 3)) GMACs to the first token, selection "
+      + "\(fixed(giga(cost.selection), 4)) GMACs apart · \(answer.table.tokensOut) of \(answer.table.tokensIn) image "
+      + "tokens left\n"
+    text +=
+      "KV cache \(fixed(megabytes(language.prefillEntries.reduce(0, +)), 2)) MB after the prompt (dense "
+      + "\(fixed(megabytes(dense.prefillEntries.reduce(0, +)), 2))), \(fixed(megabytes(language.peakEntries), 2)) at most, "
+      + "at 16 bit; held as 32 bit\n"
+    let speed = answer.tokensPerSecond.map { ", then \(fixed($0, 2)) tokens/s" } ?? ""
+    text +=
+      "first token after \(fixed(answer.firstSeconds, 3)) s\(speed) · \(answer.ids.count) new tokens "
+      + "(\(answer.isComplete ? "ended by the model" : "cut at --max-tokens or by the user")) · peak memory "
+      + "\(fixed(peakMemory, 0)) MB\n"
+    if generator.composition.keepsPositions {
+      text += "Positions stay as they were: how to number three axes anew is defined nowhere.\n"
+    }
+    return text
+  }
+
+  static let columns = [
+    "model", "method", "budget", "image tokens", "left", "prompt tokens", "new tokens", "GMACs", "dense GMACs",
+    "selection GMACs", "KV MB (16 bit)", "first token ms", "tokens/s", "answer",
+  ]
+  var cells: [String] {
+    [
+      generator.name, generator.method, generator.budget?.text ?? "-", "\(answer.table.tokensIn)",
+      "\(answer.table.tokensOut)", "\(question.ids.count)", "\(answer.ids.count)", fixed(cost.gmacs, 4),
+      fixed(answer.table.dense.gmacs, 4), fixed(giga(cost.selection), 4),
+      fixed(megabytes(language.prefillEntries.reduce(0, +)), 3), fixed(answer.firstSeconds * 1e3, 1),
+      answer.tokensPerSecond.map { fixed($0, 2) } ?? "-", answer.text,
+    ]
+  }
+
+  var json: JSON {
+    let budget = generator.budget.map { budget -> JSON in
+      switch budget {
+      case .ratio(let ratio): ["kind": "keep-ratio", "asked": JSON(ratio), "reached": JSON(reached)]
+      case .tokens(let count):
+        ["kind": "keep-tokens", "asked": JSON(count), "reached": JSON(answer.table.tokensOut)]
+      }
+    }
+    let members: [(String, JSON)] = [
+      ("schema", "vtok-generate/1"), ("model", JSON(generator.name)), ("method", JSON(generator.method)),
+      ("budget", budget ?? .null), ("images", JSON(command.images)), ("prompt", JSON(command.prompt)),
+      ("template", JSON(generator.template.name)), ("answer", JSON(answer.text)), ("ids", JSON(answer.ids)),
+      ("finish", answer.isComplete ? "stop" : "length"),
+      (
+        "tokens",
+        [
+          "prompt": JSON(question.ids.count), "in": JSON(answer.table.tokensIn), "out": JSON(answer.table.tokensOut),
+          "new": JSON(answer.ids.count), "mean_per_layer": JSON(answer.table.meanTokens),
+        ]
+      ),
+      (
+        "gmacs",
+        [
+          "dense": JSON(answer.table.dense.gmacs), "reduced": JSON(cost.gmacs),
+          "ratio": JSON(cost.gmacs / answer.table.dense.gmacs), "selection": JSON(giga(cost.selection)),
+          "tower": JSON(giga(cost.tower)), "connector": JSON(giga(cost.connector)),
+          "prefill": JSON(giga(language.first)),
+          "decode": JSON(giga(decoded(language))), "dense_decode": JSON(giga(decoded(dense))),
+        ]
+      ),
+      (
+        "kv_mb",
+        [
+          "prefill": JSON(megabytes(language.prefillEntries.reduce(0, +))),
+          "peak": JSON(megabytes(language.peakEntries)), "end": JSON(megabytes(language.finalEntries.reduce(0, +))),
+          "dense_prefill": JSON(megabytes(dense.prefillEntries.reduce(0, +))), "bits": 16,
+        ]
+      ),
+      ("ttft_ms", JSON(answer.firstSeconds * 1e3)),
+      ("decode_tokens_per_s", answer.tokensPerSecond.map { JSON($0) } ?? .null), ("peak_memory_mb", JSON(peakMemory)),
+    ]
+    let about: JSON = [
+      "model_sha256": JSON(generator.sha256), "seed": JSON(Int(truncatingIfNeeded: command.reduction.seed)),
+      "threads": JSON(threads), "cpu": JSON(cpuLevel), "blas": JSON(Machine.blas), "vtok": JSON(vtokVersion),
+    ]
+    return .object(JSONObject(members + answer.table.json + [("run", about)]))
+  }
+}
