@@ -72,6 +72,8 @@ struct ModelsCommand: ParsableCommand {
     if format == .md {
       print("\nAny directory as downloaded from the Hub of one of these families (see 'vtok inspect DIR'):")
       for (name, what) in VisionModel.familyDescriptions { print("- \(name): \(what)") }
+      print("\nImage tokenizers ('vtok tokenize'): klt, inside the program, and directories of these families:")
+      for (name, what) in ImageTokenizers.familyDescriptions { print("- \(name): \(what)") }
       print("\nWithout any file, 'vtok flops' knows the shapes of:")
       print(Shape.published.map(\.name).joined(separator: ", "))
     }

@@ -72,7 +72,7 @@ import VTok
   @Test func everyCommandExplainsItself() throws {
     let help = try vtok("--help")
     #expect(help.status == 0)
-    for name in ["prune", "show", "methods", "models", "inspect", "doctor"] {
+    for name in ["prune", "show", "tokenize", "detokenize", "methods", "models", "inspect", "doctor"] {
       #expect(help.out.contains(name))
       let own = try vtok(name, "--help")
       #expect(own.status == 0 && own.out.contains("USAGE: vtok \(name)"), "\(own.error)")

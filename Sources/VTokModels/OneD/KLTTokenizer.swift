@@ -134,14 +134,16 @@ public struct KLTTokenizer: ImageTokenizer {
     let kept = down.rows.rows
     let planes = along(down.columns, along(across.columns, Tensor(coefficients, shape: [3 * kept, kept]))).values
     let pixels = side * side
-    var rgb = [UInt8](repeating: 0, count: 3 * pixels)
-    for pixel in 0..<pixels {
+    let rgb = Tensor(shape: [3, side, side]) { out in
       for channel in 0..<3 {
-        let sum = (0..<3).reduce(Float(0)) { $0 + colours.values[3 * $1 + channel] * planes[$1 * pixels + pixel] }
-        rgb[3 * pixel + channel] = UInt8(sample: sum)
+        for pixel in 0..<pixels {
+          out[channel * pixels + pixel] = (0..<3).reduce(0) {
+            $0 + colours.values[3 * $1 + channel] * planes[$1 * pixels + pixel]
+          }
+        }
       }
     }
-    let square = Image(width: side, height: side, rgb: rgb)
+    let square = Image(pixels: rgb)
     return size == square.size ? square : square.resized(width: size.width, height: size.height, filter: .bicubic)
   }
 

@@ -138,8 +138,8 @@ public struct OneDPiece: ImageTokenizer {
         what: "tokens of \(name)", found: "a picture of \(tokens.size)", expected: "\(Size(side))",
         fix: "Decode with the tokenizer that wrote them.")
     }
-    let pixels = painted(cells(tokens.ids, threads: threads), threads: threads)
-    return Image(width: side, height: side, rgb: pixels.values.map { UInt8(sample: $0) })
+    let map = painted(cells(tokens.ids, threads: threads), threads: threads)
+    return Image(pixels: map.transposed.reshaped([3, side, side]))
   }
 
   // MARK: Steps
@@ -205,12 +205,5 @@ public struct OneDPiece: ImageTokenizer {
       }
       return output(map, ConvolutionMemory(), threads: threads)
     }
-  }
-}
-
-extension UInt8 {
-  /// A sample of 0...1 as a byte, halves to even; values outside are clipped, NaN is 0.
-  init(sample value: Float) {
-    self = value > 0 ? UInt8((Swift.min(value, 1) * 255).rounded(.toNearestOrEven)) : 0
   }
 }

@@ -10,11 +10,13 @@ public enum ImageTokenizers {
 
   /// In the order they are asked whether a checkpoint is theirs.
   static let families: [Family] = [
-    Family(name: "one-d-piece", matches: OneDPiece.matches) { try OneDPiece($0) }
+    Family(name: "flextok", matches: FlexTok.matches) { try FlexTok.load($0) },
+    Family(name: "one-d-piece", matches: OneDPiece.matches) { try OneDPiece($0) },
   ]
   /// What each family covers, for people.
   public static let familyDescriptions: [(name: String, what: String)] = [
-    ("one-d-piece", "One-D-Piece (any prefix), TiTok with vector quantisation (one length)")
+    ("flextok", "FlexTok: any prefix, decoded through a flow; 25 steps without guidance"),
+    ("one-d-piece", "One-D-Piece (any prefix), TiTok with vector quantisation (one length)"),
   ]
 
   /// Loads whatever family the checkpoint belongs to.
