@@ -26,7 +26,7 @@ public struct Generator: Sendable {
   public let method: String
   public let budget: Budget?
   /// SHA-256 of the weight files' bytes. Reads all of them.
-  public var sha256: String { LoadedModel.checksum(checkpoint) }
+  public var sha256: String { LoadedModel.checksum(checkpoint.files) }
   /// Longest prompt with its answer that the model was trained for, where its files say so.
   public let contextLength: Int?
 
