@@ -1,18 +1,22 @@
-"""Rows of WebP for `vtok bench --tokenizers ... --also ROWS.json`, on the same squares: libwebp through Pillow, since vtok
-itself needs no WebP.
+"""What WebP makes of the squares of `vtok bench --tokenizers ... --also OUT-DIR`: libwebp through Pillow, since vtok itself
+needs no WebP. vtok judges the pictures as it judges its own.
 
-usage: python3 webp.py FOLDER OUT.json [SIDE] [LIMIT]       (needs numpy and Pillow)
+usage: python3 webp.py DATA OUT-DIR [SIDE]       (needs Pillow)
+
+DATA is a folder, or a list file of lines with a path and a label. Writes OUT-DIR/coders.json and PNG files.
 """
 import io
 import json
 import os
+import re
 import sys
 import time
 
-import numpy as np
 from PIL import Image, features
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".jpe", ".jfif"}
+# Quality by how many times shorter the sides are.
+SETTINGS = {1: (0, 2, 5, 10, 20, 40, 60, 80, 95), 2: (0, 10, 30, 60), 4: (0, 10, 30, 60)}
 
 
 def square(image, side):
@@ -25,54 +29,43 @@ def square(image, side):
     return image.crop((x, y, x + side, y + side))
 
 
-def ssim(a, b):
-    """Wang et al. 2004: Gaussian windows of 11x11, deviation 1.5, inside the picture; mean over channels."""
-    taps = np.exp(-((np.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
-    taps /= taps.sum()
-
-    def smooth(x):
-        x = np.apply_along_axis(np.convolve, 0, x, taps, "valid")
-        return np.apply_along_axis(np.convolve, 1, x, taps, "valid")
-
-    mean_a, mean_b = smooth(a), smooth(b)
-    var_a, var_b = smooth(a * a) - mean_a**2, smooth(b * b) - mean_b**2
-    both = smooth(a * b) - mean_a * mean_b
-    return np.mean(
-        (2 * mean_a * mean_b + 1e-4) * (2 * both + 9e-4) / ((mean_a**2 + mean_b**2 + 1e-4) * (var_a + var_b + 9e-4))
-    )
+def pictures(data):
+    """Names as vtok knows them, with paths."""
+    if os.path.isfile(data):
+        with open(data) as file:
+            names = [re.sub(r"(\t.*| \d+)$", "", line.rstrip("\n")) for line in file if line.strip() and line[0] != "#"]
+        return [(name, os.path.join(os.path.dirname(data), name)) for name in names]
+    paths = [os.path.join(root, name) for root, _, names in os.walk(data) for name in names
+             if os.path.splitext(name)[1].lower() in ENDINGS]
+    return [(os.path.relpath(path, data), path) for path in sorted(paths)]
 
 
 def main():
-    folder, out = sys.argv[1:3]
+    data, out = sys.argv[1:3]
     side = int(sys.argv[3]) if len(sys.argv) > 3 else 256
-    limit = int(sys.argv[4]) if len(sys.argv) > 4 else None
-    paths = sorted(
-        os.path.join(root, name) for root, _, names in os.walk(folder) for name in names
-        if os.path.splitext(name)[1].lower() in ENDINGS
-    )
-    pictures = [np.asarray(square(Image.open(path).convert("RGB"), side)) for path in paths[:limit]]
-    rows = []
-    for quality in (0, 1, 2, 5, 10, 20, 40, 60, 80, 95):
-        found = []
-        for pixels in pictures:
-            start = time.thread_time()
-            file = io.BytesIO()
-            Image.fromarray(pixels).save(file, "WEBP", quality=quality, method=6)
-            middle = time.thread_time()
-            made = np.asarray(Image.open(file).convert("RGB"))
-            end = time.thread_time()
-            a, b = pixels / 255, made / 255
-            found.append((file.tell(), np.mean((a - b) ** 2), ssim(a, b), 1e3 * (middle - start), 1e3 * (end - middle)))
-        size, error, similar, encode, decode = np.array(found).T
-        rows.append({
-            "schema": "vtok-bench-tokenizers/1", "coder": "webp", "tokens": None, "setting": f"q{quality}",
-            "bits": 8 * size.mean(), "bytes": size.mean(), "images": len(pictures),
-            "psnr": {"of_mean_mse": -10 * np.log10(error.mean()), "mean": np.mean(-10 * np.log10(error))},
-            "ssim": similar.mean(), "ms": {"encode": np.median(encode), "decode": np.median(decode)},
-            "run": {"libwebp": features.version("webp"), "side": side},
-        })
-    with open(out, "w") as file:
-        json.dump(rows, file, indent=1)
+    found = [(name, square(Image.open(path).convert("RGB"), side)) for name, path in pictures(data)]
+    coders = []
+    for scale, qualities in SETTINGS.items():
+        for quality in qualities:
+            folder, known = f"q{quality}-{scale}", {}
+            for name, picture in found:
+                file = io.BytesIO()
+                start = time.thread_time()
+                small = picture if scale == 1 else picture.resize((side // scale,) * 2, Image.Resampling.BICUBIC)
+                small.save(file, "WEBP", quality=quality, method=6)
+                middle = time.thread_time()
+                made = Image.open(file).convert("RGB")
+                made = made if scale == 1 else made.resize((side, side), Image.Resampling.BICUBIC)
+                end = time.thread_time()
+                known[name] = {"bytes": len(file.getvalue()), "encode_ms": 1e3 * (middle - start),
+                               "decode_ms": 1e3 * (end - middle)}
+                path = os.path.join(out, folder, name + ".png")
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                made.save(path, compress_level=1)
+            coders.append({"coder": "webp", "setting": f"q{quality}", "scale": scale, "folder": folder, "pictures": known})
+    with open(os.path.join(out, "coders.json"), "w") as file:
+        json.dump(coders, file)
+    print(f"libwebp {features.version('webp')}: {len(coders)} settings of {len(found)} pictures", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ public struct LoadedTokenizer: Sendable {
   /// SHA-256 of the weights.
   public let sha256: String
 
+  /// What the weights hold.
+  public let tensors: [TensorEntry]
+
   /// Names of the tokenizers inside the binary.
   public static let embedded = ["klt"]
 
@@ -19,13 +22,22 @@ public struct LoadedTokenizer: Sendable {
     if nameOrDirectory == "klt" {
       var size = 0
       let basis = vtok_klt(&size)
-      let file = MappedFile(memory: UnsafeRawBufferPointer(start: basis, count: size), name: nameOrDirectory)
+      let memory = MappedFile(memory: UnsafeRawBufferPointer(start: basis, count: size), name: nameOrDirectory)
+      let file = try Safetensors(memory)
       return LoadedTokenizer(
-        name: nameOrDirectory, tokenizer: try KLTTokenizer(Safetensors(file)), sha256: LoadedModel.checksum([file]))
+        name: nameOrDirectory, tokenizer: try KLTTokenizer(file), sha256: LoadedModel.checksum([memory]),
+        tensors: file.entries)
     }
     let checkpoint = try Checkpoint(directory: nameOrDirectory, config: [:])
     let name = nameOrDirectory.split(separator: "/").last.map(String.init) ?? nameOrDirectory
     return LoadedTokenizer(
-      name: name, tokenizer: try ImageTokenizers.load(checkpoint), sha256: LoadedModel.checksum(checkpoint.files))
+      name: name, tokenizer: try ImageTokenizers.load(checkpoint), sha256: LoadedModel.checksum(checkpoint.files),
+      tensors: checkpoint.tensors)
+  }
+
+  /// Whether there is an image tokenizer of that name or in that directory.
+  public static func exists(_ nameOrDirectory: String) -> Bool {
+    embedded.contains(nameOrDirectory)
+      || (try? Checkpoint(directory: nameOrDirectory, config: [:])).map { ImageTokenizers.matches($0) } ?? false
   }
 }

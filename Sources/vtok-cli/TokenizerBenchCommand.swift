@@ -6,7 +6,7 @@ import VTok
 struct TokenizerBenchOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Compare image tokenizers with JPEG in place of methods: directories, or klt.", valueName: "NAME|DIR[,...]"))
+      "Compare image tokenizers with JPEG, instead of methods: directories, or klt.", valueName: "NAME|DIR[,...]"))
   var tokenizers: String?
 
   @Option(help: ArgumentHelp("Lengths to try (default: powers of two up to all).", valueName: "K[,K...]"))
@@ -19,7 +19,7 @@ struct TokenizerBenchOptions: ParsableArguments {
   var sheet: String?
 
   @Option(
-    help: ArgumentHelp("Rows of other coders on the same pictures, in the form of --format json.", valueName: "FILE"))
+    help: ArgumentHelp("What another program made of the same squares (see Benchmarks/webp.py).", valueName: "DIR"))
   var also: String?
 
   /// These flags say nothing without --tokenizers.
@@ -41,21 +41,6 @@ struct TokenizerBenchOptions: ParsableArguments {
     }
     return counts.map { Set($0).sorted() }
   }
-
-  func otherRows() throws -> [TokenizerRow] {
-    guard let also else { return [] }
-    func refuse(_ found: String) -> UsageError {
-      UsageError(
-        "--also '\(also)'", found: found, expected: "rows of schema vtok-bench-tokenizers/1",
-        fix: "Write them as this command does with --format json.")
-    }
-    guard let data = FileManager.default.contents(atPath: also) else { throw refuse("no such file") }
-    guard let json = try? JSON(parsing: [UInt8](data)), let items = json.array else { throw refuse("no JSON array") }
-    return try items.map { item in
-      guard let row = TokenizerRow(item) else { throw refuse("a row of another form") }
-      return row
-    }
-  }
 }
 
 extension BenchCommand {
@@ -74,12 +59,12 @@ extension BenchCommand {
       throw UsageError("--sheet", found: "no --report", expected: "a folder for it", fix: "Add --report DIR.")
     }
     let counts = try tokenizing.counts()
-    let others = try tokenizing.otherRows()
+    let others = try tokenizing.also.map { try OtherCoder.load($0) } ?? []
     let loaded = try names.split(separator: ",").map { try LoadedTokenizer.load(String($0)) }
     let model = try LoadedModel.load(reduction.model)
     let bench = try TokenizerBench(
-      loaded, data: LabelledImages(data, classes: nil), model: model, counts: counts, side: side, threads: threads,
-      decode: decoding.options())
+      loaded, data: LabelledImages(data, classes: nil), model: model, counts: counts, others: others, side: side,
+      threads: threads, decode: decoding.options())
 
     let interruption = Interruption()
     let progress = Progress("bench", quiet: running.quiet)
@@ -94,15 +79,14 @@ extension BenchCommand {
     guard !good.isEmpty else {
       throw UsageError("data '\(data)'", found: "no picture that can be read", expected: "some", fix: "Check them.")
     }
-    let rows = bench.coders.indices.map { TokenizerRow(good, coder: $0, of: bench) } + others
+    let rows = bench.coders.indices.map { TokenizerRow(good, coder: $0, of: bench) }
     let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
     let about: JSON = [
       "tokenizers": JSON.object(JSONObject(loaded.map { ($0.name, JSON($0.sha256)) })), "model": JSON(model.name),
       "model_sha256": JSON(model.sha256), "side": JSON(side), "threads": JSON(threads), "cpu": JSON(cpuLevel),
       "blas": JSON(Machine.blas), "vtok": JSON(vtokVersion),
     ]
-    var table = Table(TokenizerRow.columns)
-    for row in rows { table.add(row.cells(among: rows), row.json(among: rows, run: about)) }
+    let table = TokenizerRow.table(rows, run: about)
     let title =
       "\(good.count) pictures of \(side)x\(side) · judged by \(model.name) · "
       + "\(threads) thread\(threads == 1 ? "" : "s") · \(fixed(seconds, 1)) s · peak \(fixed(Bench.peakMemory, 0)) MB"

@@ -64,6 +64,37 @@ import VTok
     }
   }
 
+  @Test func aModelSaysHowManyTokensAreEnough() throws {
+    try inTemporaryFolder { folder in
+      var totals: [Int] = []
+      for most in [0.3, 0.1] {
+        let done = try vtok(
+          "tokenize", pictures + "/cat.jpg", pictures + "/ship.jpg", "--feature-distance", "\(most)", "-o",
+          folder + "/p",
+          "--format", "jsonl")
+        #expect(done.status == 0, "\(done.error)")
+        let judge = try Pipeline(model: "vtok-tiny")
+        let klt = try LoadedTokenizer.load("klt").tokenizer
+        var total = 0
+        for row in try rows(done.out) {
+          let count = try #require(row["tokens"] as? Int)
+          let distance = try #require(row["feature_distance"] as? Double)
+          let original = try image(try #require(row["file"] as? String))
+          func distanced(_ count: Int) throws -> Double {
+            let made = try klt.decode(klt.encode(original, tokens: count))
+            return try 1 - Statistics.cosine(judge(made).pooled, judge(original).pooled)
+          }
+          let again = try distanced(count)
+          #expect(distance <= most && abs(again - distance) < 1e-9)
+          if count > 1 { #expect(try distanced(count - 1) > most) }
+          total += count
+        }
+        totals.append(total)
+      }
+      #expect(totals[0] < totals[1])
+    }
+  }
+
   @Test func badFilesAreRowsAndGoodOnesAreKept() throws {
     try inTemporaryFolder { folder in
       try FileManager.default.createDirectory(atPath: folder + "/in", withIntermediateDirectories: true)
@@ -99,7 +130,10 @@ import VTok
         (["bench", "--data", pictures, "--side", "64"], 2, "--tokenizers beside it"),
         (["bench", "--data", pictures, "--tokenizers", "klt", "--token-counts", "1,x"], 2, "numbers above 0"),
         (["bench", "--data", pictures, "--tokenizers", "klt", "--token-counts", "9999"], 1, "none of its lengths"),
-        (["bench", "--data", pictures, "--tokenizers", "klt", "--also", cat], 2, "no JSON array"),
+        (["bench", "--data", pictures, "--tokenizers", "klt", "--also", folder], 1, "no such file"),
+        (["tokenize", cat, "--psnr", "20", "--feature-distance", "1"] + output, 2, "expected one of them"),
+        (["tokenize", cat, "--feature-distance", "3"] + output, 2, "expected 0 to 2"),
+        (["tokenize", cat, "--model", "vtok-tiny"] + output, 2, "--feature-distance beside it"),
       ]
       for (arguments, status, part) in mistakes {
         let done = try vtok(arguments)
@@ -231,6 +265,27 @@ import VTok
     }
   }
 
+  /// The weights of One-D-Piece come as pickles: none of these may run, crash or be taken for a model.
+  @Test func hostileWeightsAreErrors() throws {
+    try inTemporaryFolder { folder in
+      let whole = [UInt8](
+        try Data(contentsOf: URL(fileURLWithPath: repository + "/Tests/WeightsTests/PyTorch/zip.pth")))
+      let evil = Array("\u{80}\u{2}cposix\nsystem\nX".utf8)
+      let files: [([UInt8], String)] = [
+        ([], "pytorch_model.bin"), ([0, 1, 2, 3], "pytorch_model.bin"), (Array(whole.dropLast(40)), "archive"),
+        (Array(whole.prefix(whole.count / 2)), "pytorch_model.bin"),
+        ([0x80, 2] + evil.dropFirst(3), "pytorch_model.bin"),
+        (whole, "a model of one of the families"), ([UInt8](repeating: 0xFF, count: 4096), "pytorch_model.bin"),
+      ]
+      for (index, (bytes, part)) in files.enumerated() {
+        try Data(bytes).write(to: URL(fileURLWithPath: folder + "/pytorch_model.bin"))
+        let done = try vtok("tokenize", pictures + "/cat.jpg", "--tokenizer", folder, "-o", folder + "/p")
+        #expect(done.status == 1 && done.error.contains(part), "\(index): \(done.status) \(done.error)")
+        #expect(done.error.split(separator: "\n").count == 1 && !FileManager.default.fileExists(atPath: folder + "/p"))
+      }
+    }
+  }
+
   // MARK: Bench
 
   @Test func ratesAndDistortionsAreRows() throws {
@@ -242,7 +297,7 @@ import VTok
       #expect(done.status == 0, "\(done.error)")
       let rows = try #require(JSONSerialization.jsonObject(with: Data(done.out.utf8)) as? [[String: Any]])
       #expect(
-        rows.map { $0["coder"] as? String } == Array(repeating: "klt", count: 3) + Array(repeating: "jpeg", count: 10))
+        rows.map { $0["coder"] as? String } == Array(repeating: "klt", count: 3) + Array(repeating: "jpeg", count: 18))
       func psnr(_ row: [String: Any]) -> Double { (row["psnr"] as? [String: Any])?["of_mean_mse"] as? Double ?? 0 }
       #expect(rows.prefix(3).map { $0["bytes"] as? Double } == [2, 80, 1280])
       #expect(psnr(rows[0]) < psnr(rows[1]) && psnr(rows[1]) < psnr(rows[2]))
@@ -254,14 +309,38 @@ import VTok
       for name in ["psnr.svg", "ssim.svg", "agreement.svg"] {
         let svg = try String(contentsOfFile: report + "/" + name, encoding: .utf8)
         #expect(svg.hasPrefix("<svg xmlns") && svg.hasSuffix("</svg>\n") && !svg.contains("nan"))
-        #expect(svg.components(separatedBy: "<circle").count - 1 == 13)
+        #expect(svg.components(separatedBy: "<circle").count - 1 == 21)
       }
       #expect(try image(report + "/sheet.png").size == Size(width: 4 * 128 + 3 * 6, height: 128))
-      // Rows of another program join table and plots.
-      let also = try vtok(flags + ["--side", "128", "--format", "json", "--also", report + "/rows.json"])
+      // What another program made is judged with the rest.
+      let names = ["airplane-alpha.png", "automobile-palette.png", "cat.jpg"]
+      func coders(_ names: [String], bytes: Int = 70) throws {
+        let list = names.map { "\"\($0)\": {\"bytes\": \(bytes), \"encode_ms\": 1.5, \"decode_ms\": 0.5}" }
+        let entry = "\"coder\": \"grey\", \"setting\": \"128\", \"scale\": 1, \"folder\": \"g\""
+        let text = "[{\(entry), \"pictures\": {\(list.joined(separator: ", "))}}]"
+        try WholeFile.write(text, to: folder + "/coders.json")
+      }
+      try FileManager.default.createDirectory(atPath: folder + "/g", withIntermediateDirectories: true)
+      for name in names {
+        let grey = Image(width: 128, height: 128, colour: [128, 128, 128])
+        try WholeFile.write(grey.pngData(), to: "\(folder)/g/\(name).png")
+      }
+      try coders(names)
+      let also = try vtok(flags + ["--side", "128", "--format", "json", "--also", folder])
       #expect(also.status == 0, "\(also.error)")
       let joined = try #require(JSONSerialization.jsonObject(with: Data(also.out.utf8)) as? [[String: Any]])
-      #expect(joined.count == 26 && psnr(joined[13]) == psnr(joined[0]))
+      let grey = try #require(joined.last)
+      #expect(joined.count == 22 && grey["coder"] as? String == "grey" && grey["bits"] as? Double == 560)
+      #expect((grey["ms"] as? [String: Any])?["encode"] as? Double == 1.5 && psnr(grey) > 5 && psnr(grey) < 20)
+      let equal = joined.map { ($0["psnr_at_equal_bytes"] as? [String: Any])?["grey"] as? Double }
+      #expect(equal == [nil, nil, nil] + [Double?](repeating: nil, count: 19), "one setting is no curve")
+      for (names, part) in [([], "nothing about"), (names + ["x"], "128x128")] {
+        try coders(names)
+        let refused = try vtok(flags + ["--side", part == "128x128" ? "64" : "128", "--also", folder])
+        #expect(refused.status == 1 && refused.error.contains(part), "\(refused.error)")
+      }
+      try coders(names, bytes: 0)
+      #expect(try vtok(flags + ["--also", folder]).error.contains("without bytes"))
     }
   }
 }

@@ -81,6 +81,54 @@ import VTok
     #expect(error.map { "\($0)".contains("quantize_mode") } == true)
   }
 
+  /// A tensor that is missing, empty, doubled or of another shape is named, or it does no harm; nothing traps.
+  @Test(arguments: [("tiny_b", 5, 5), ("titok_nonlegacy", 5, 3)])
+  func hostileShapesAreErrors(_ name: String, _ encoder: Int, _ decoder: Int) throws {
+    let source = try Safetensors(path: Self.goldens + name + "_model.safetensors")
+    let config = try JSON(parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: Self.goldens + name + ".json"))))[
+      "config"]!
+    let tensors = try source.entries.map { ($0.name, try source.tensor($0.name)) }
+    let image = try picture("cat.jpg")
+    let path = FileManager.default.temporaryDirectory.path + "/\(name)-\(UInt64.random(in: 0 ... .max)).safetensors"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    /// The error of a checkpoint in which one tensor was changed or, for nil, left out.
+    func error(_ at: Int, _ change: (Tensor) -> Tensor?) throws -> (any Error)? {
+      let changed = tensors.enumerated().compactMap { index, entry in
+        let tensor = index == at ? change(entry.1) : entry.1
+        return tensor.map { (entry.0, Safetensors.Value.f32($0)) }
+      }
+      try Safetensors.write(changed, to: path)
+      do {
+        let model = try OneDPiece(Checkpoint(file: path, config: config), heads: (encoder, decoder))
+        _ = try model.decode(model.encode(image))
+        return nil
+      } catch {
+        return error
+      }
+    }
+    #expect(try error(-1) { $0 } == nil)
+    for (index, entry) in tensors.enumerated() {
+      let missing = try error(index) { _ in nil }
+      #expect(missing is WeightError || missing is ModelError, "\(entry.0): \(String(describing: missing))")
+      let changes: [(String, (Tensor) -> Tensor)] = [
+        ("empty", { Tensor([], shape: [0] + $0.shape.dropFirst()) }),
+        ("doubled", { Tensor($0.values + $0.values, shape: [2 * $0.shape[0]] + $0.shape.dropFirst()) }),
+        (
+          "of one row",
+          { Tensor(Array($0.values.prefix($0.values.count / $0.shape[0])), shape: [1] + $0.shape.dropFirst()) }
+        ),
+        ("reversed", { Tensor($0.values, shape: $0.shape.reversed()) }),
+        ("flat", { Tensor($0.values, shape: [$0.values.count]) }),
+        ("not a number", { Tensor([Float](repeating: .nan, count: $0.values.count), shape: $0.shape) }),
+      ]
+      for (what, change) in changes {
+        if let found = try error(index, change) {
+          #expect(found is WeightError || found is ModelError, "\(entry.0) \(what): \(found)")
+        }
+      }
+    }
+  }
+
   @Test func oneDPieceIsFoundByItsTensors() throws {
     let file = Self.goldens + "titok_nonlegacy_model.safetensors"
     // Heads of one for every 64 channels do not fit this small model: it is found, and refused in words.

@@ -4,15 +4,17 @@ import VTokImage
 import VTokModels
 import VTokTensor
 
-/// Image tokenizers at several lengths, and JPEG at several qualities, on the same pictures: rate, distortion, what a
-/// classifier sees in the reconstructions, and time.
+/// Image tokenizers at several lengths, JPEG at several qualities and sizes, and what other programs made, on the same
+/// pictures: rate, distortion, what a classifier sees in the reconstructions, and time.
 ///
 /// Every picture is first cut to the same square, so that all rows are about the same pixels.
 public struct TokenizerBench: Sendable {
   /// What makes a row.
   public enum Coder: Sendable, Equatable {
     case tokenizer(Int, tokens: Int)
-    case jpeg(quality: Int)
+    /// Of the picture with so many times shorter sides, enlarged again: at few bytes the fairer rival.
+    case jpeg(quality: Int, scale: Int)
+    case other(Int)
   }
 
   /// One coder on one picture.
@@ -38,6 +40,7 @@ public struct TokenizerBench: Sendable {
   }
 
   public let tokenizers: [LoadedTokenizer]
+  public let others: [OtherCoder]
   public let coders: [Coder]
   public let data: LabelledImages
   /// Judges reconstructions.
@@ -46,18 +49,21 @@ public struct TokenizerBench: Sendable {
   public let threads: Int
   public let decode: DecodeOptions
 
-  public static let qualities = [1, 3, 5, 8, 12, 20, 30, 50, 75, 90]
+  static let jpegs: [Coder] =
+    [1, 3, 5, 8, 12, 20, 30, 50, 75, 90].map { .jpeg(quality: $0, scale: 1) }
+    + [2, 4].flatMap { scale in [5, 15, 35, 65].map { .jpeg(quality: $0, scale: scale) } }
 
   /// - Parameters:
   ///   - counts: lengths to try; nil: powers of two up to each tokenizer's own. One that a tokenizer cannot have is left
   ///     out for it.
+  ///   - others: reconstructions that are there already.
   ///   - side: of the square in pixels.
   /// - Throws: `ModelError` when a tokenizer can have none of the lengths.
   public init(
-    _ tokenizers: [LoadedTokenizer], data: LabelledImages, model: LoadedModel, counts: [Int]? = nil, side: Int = 256,
-    threads: Int = 1, decode: DecodeOptions = .init()
+    _ tokenizers: [LoadedTokenizer], data: LabelledImages, model: LoadedModel, counts: [Int]? = nil,
+    others: [OtherCoder] = [], side: Int = 256, threads: Int = 1, decode: DecodeOptions = .init()
   ) throws {
-    (self.tokenizers, self.data, self.side) = (tokenizers, data, side)
+    (self.tokenizers, self.others, self.data, self.side) = (tokenizers, others, data, side)
     (self.threads, self.decode) = (threads, decode)
     judge = try Pipeline(model, method: nil)
     let rows = try tokenizers.enumerated().flatMap { index, loaded in
@@ -71,7 +77,7 @@ public struct TokenizerBench: Sendable {
       }
       return possible.map { Coder.tokenizer(index, tokens: $0) }
     }
-    coders = rows + Self.qualities.map { .jpeg(quality: $0) }
+    coders = rows + Self.jpegs + others.indices.map { .other($0) }
   }
 
   /// Results by picture, in the data's order. Pictures left out after a cancellation are missing.
@@ -104,29 +110,34 @@ public struct TokenizerBench: Sendable {
     var encoded: [Int: (tokens: ImageTokens, seconds: Double)] = [:]
     for coder in coders {
       let start = threadSeconds()
-      let original: Image
+      var original = square
       let made: Image
       let bytes: Int
       let encode: Double
-      let middle: Double
+      let decode: Double  // seconds
       switch coder {
       case .tokenizer(let number, let count):
         let tokenizer = tokenizers[number].tokenizer
         let all = try encoded[number] ?? longest(number, square)
         encoded[number] = all
         original = tokenizer.prepare(square)
-        (encode, middle) = (all.seconds, threadSeconds())
+        encode = all.seconds
+        let middle = threadSeconds()
         made = try tokenizer.decode(all.tokens.prefix(count))
+        decode = threadSeconds() - middle
         bytes = TokenFile.bytes(tokens: count, codebookSize: tokenizer.codebookSize)
-      case .jpeg(let quality):
-        original = square
-        let file = try square.jpegData(quality: quality)
-        middle = threadSeconds()
-        encode = middle - start
-        made = try Image.decode(file).image
+      case .jpeg(let quality, let scale):
+        let small = max(1, side / scale)
+        let file = try square.resized(to: small).jpegData(quality: quality)
+        let middle = threadSeconds()
+        made = try Image.decode(file).image.resized(to: side)
+        (encode, decode) = (middle - start, threadSeconds() - middle)
         bytes = file.count
+      case .other(let number):
+        let (picture, image) = try others[number](data.items[index].name, side: side)
+        (bytes, made) = (picture.bytes, image)
+        (encode, decode) = (picture.encode / 1000, picture.decode / 1000)
       }
-      let decode = threadSeconds() - middle
       let seen = try judge(made)
       result.outcomes.append(
         Outcome(
@@ -159,5 +170,12 @@ public struct TokenizerBench: Sendable {
             return try tokenizers[number].tokenizer.decode(all.prefix(count))
           }
       })
+  }
+}
+
+extension Image {
+  /// As a square of that side.
+  fileprivate func resized(to side: Int) -> Image {
+    size == Size(side) ? self : resized(width: side, height: side, filter: .bicubic)
   }
 }

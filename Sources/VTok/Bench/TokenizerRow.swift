@@ -10,15 +10,19 @@ public struct TokenizerRow: Sendable {
   /// nil for coders without tokens; then `setting` says what was asked of it.
   public let tokens: Int?
   public let setting: String?
+  /// The coder saw the picture with so many times shorter sides.
+  public let scale: Int
   /// Per picture: information of the tokens, and mean bytes.
   public let bits: Double, bytes: Double
   /// In dB: of the mean squared error over all pictures, and the mean over pictures.
   public let psnr: Double, meanPSNR: Double
   public let ssim: Double
-  /// Against what the judging model says of the originals; nil where it was not asked.
-  public let agreement: Double?, cosine: Double?
+  /// Against what the judging model says of the originals; nil without a classifier.
+  public let agreement: Double?
+  /// Of its embeddings of reconstruction and original.
+  public let cosine: Double
   /// Median milliseconds per picture.
-  public let encode: Double?, decode: Double?
+  public let encode: Double, decode: Double
   public let images: Int
 
   /// - Parameter results: pictures that did not fail, at least one.
@@ -30,9 +34,13 @@ public struct TokenizerRow: Sendable {
     bytes = mean { Double($0.bytes) }
     switch bench.coders[index] {
     case .tokenizer(let number, let count):
-      (coder, tokens, setting) = (bench.tokenizers[number].name, count, nil)
+      (coder, tokens, setting, scale) = (bench.tokenizers[number].name, count, nil, 1)
       bits = Double(count) * bench.tokenizers[number].tokenizer.bitsPerToken
-    case .jpeg(let quality): (coder, tokens, setting, bits) = ("jpeg", nil, "q\(quality)", 8 * bytes)
+    case .jpeg(let quality, let scale):
+      (coder, tokens, setting, self.scale, bits) = ("jpeg", nil, "q\(quality)", scale, 8 * bytes)
+    case .other(let number):
+      let other = bench.others[number]
+      (coder, tokens, setting, scale, bits) = (other.name, nil, other.setting, other.scale, 8 * bytes)
     }
     psnr = PictureQuality.psnr(mean(\.meanSquaredError))
     meanPSNR = mean { PictureQuality.psnr($0.meanSquaredError) }
@@ -43,53 +51,53 @@ public struct TokenizerRow: Sendable {
     images = outcomes.count
   }
 
-  /// A row that another program wrote in the same schema; nil for anything else.
-  public init?(_ json: JSON) {
-    guard json["schema"]?.string == "vtok-bench-tokenizers/1", let coder = json["coder"]?.string,
-      let bytes = json["bytes"]?.double, let psnr = json["psnr"]?["of_mean_mse"]?.double,
-      let meanPSNR = json["psnr"]?["mean"]?.double, let ssim = json["ssim"]?.double, let images = json["images"]?.int,
-      bytes > 0
-    else { return nil }
-    (self.coder, self.bytes, self.psnr, self.meanPSNR) = (coder, bytes, psnr, meanPSNR)
-    (self.ssim, self.images) = (ssim, images)
-    (tokens, setting) = (json["tokens"]?.int, json["setting"]?.string)
-    bits = json["bits"]?.double ?? 8 * bytes
-    (agreement, cosine) = (json["top1_agreement"]?.double, json["pooled_cosine"]?.double)
-    (encode, decode) = (json["ms"]?["encode"]?.double, json["ms"]?["decode"]?.double)
+  /// What one line of a plot shows.
+  private var line: String { scale == 1 ? coder : "\(coder) at 1/\(scale) size" }
+
+  /// Coders without tokens, which tokenizers are compared with.
+  private static func rivals(_ rows: [TokenizerRow]) -> [String] {
+    rows.reduce(into: []) { if $1.tokens == nil, !$0.contains($1.coder) { $0.append($1.coder) } }
   }
 
-  public static let columns = [
-    "coder", "tokens", "bits", "bytes", "PSNR", "mean PSNR", "SSIM", "agree", "cosine", "encode ms", "decode ms",
-    "JPEG PSNR at these bytes",
-  ]
-
-  /// - Parameter rows: all rows, for what JPEG makes of the same number of bytes.
-  public func cells(among rows: [TokenizerRow]) -> [String] {
-    func text(_ value: Double?, _ digits: Int) -> String { value.map { fixed($0, digits) } ?? "-" }
-    return [
-      coder, tokens.map { "\($0)" } ?? setting ?? "-", fixed(bits, 0), fixed(bytes, 0), fixed(psnr, 2),
-      fixed(meanPSNR, 2), fixed(ssim, 3), agreement.map { fixed(100 * $0, 1) + "%" } ?? "-", text(cosine, 3),
-      text(encode, 2), text(decode, 2), coder == "jpeg" ? "-" : text(Self.jpeg(at: bytes, rows), 2),
-    ]
+  public static func table(_ rows: [TokenizerRow], run: JSON) -> Table {
+    let rivals = rivals(rows)
+    var table = Table(
+      [
+        "coder", "tokens", "bits", "bytes", "PSNR", "mean PSNR", "SSIM", "agree", "cosine", "encode ms", "decode ms",
+      ] + rivals.map { "PSNR of \($0)" })
+    for row in rows {
+      let equal = rivals.map { rival in row.tokens == nil ? nil : Self.psnr(of: rival, at: row.bytes, rows) }
+      table.add(row.cells(equal), row.json(Array(zip(rivals, equal)), run: run))
+    }
+    return table
   }
 
-  public func json(among rows: [TokenizerRow], run: JSON) -> JSON {
+  private func cells(_ rivals: [Double?]) -> [String] {
+    [
+      line, tokens.map { "\($0)" } ?? setting ?? "-", fixed(bits, 0), fixed(bytes, 0), fixed(psnr, 2),
+      fixed(meanPSNR, 2), fixed(ssim, 3), agreement.map { fixed(100 * $0, 1) + "%" } ?? "-", fixed(cosine, 3),
+      fixed(encode, 2), fixed(decode, 2),
+    ] + rivals.map { $0.map { fixed($0, 2) } ?? "-" }
+  }
+
+  private func json(_ rivals: [(String, Double?)], run: JSON) -> JSON {
     func number(_ value: Double?) -> JSON { value.flatMap { $0.isFinite ? rounded($0, 6) : nil } ?? .null }
     return [
       "schema": "vtok-bench-tokenizers/1", "coder": JSON(coder), "tokens": tokens.map { JSON($0) } ?? .null,
-      "setting": setting.map { JSON($0) } ?? .null, "bits": number(bits), "bytes": number(bytes),
-      "images": JSON(images),
-      "psnr": [
-        "of_mean_mse": number(psnr), "mean": number(meanPSNR),
-        "jpeg_at_equal_bytes": number(Self.jpeg(at: bytes, rows)),
-      ], "ssim": number(ssim), "top1_agreement": number(agreement), "pooled_cosine": number(cosine),
+      "setting": setting.map { JSON($0) } ?? .null, "scale": JSON(scale), "bits": number(bits), "bytes": number(bytes),
+      "images": JSON(images), "psnr": ["of_mean_mse": number(psnr), "mean": number(meanPSNR)],
+      "psnr_at_equal_bytes": .object(JSONObject(rivals.map { ($0, number($1)) })), "ssim": number(ssim),
+      "top1_agreement": number(agreement), "pooled_cosine": number(cosine),
       "ms": ["encode": number(encode), "decode": number(decode)], "run": run,
     ]
   }
 
-  /// PSNR of JPEG at so many bytes, between two qualities linear in the logarithm of bytes; nil outside of those tried.
-  static func jpeg(at bytes: Double, _ rows: [TokenizerRow]) -> Double? {
-    let known = rows.filter { $0.coder == "jpeg" }.sorted { $0.bytes < $1.bytes }
+  /// The best PSNR of a coder at so many bytes, at any scale: between two of its settings linear in the logarithm of
+  /// bytes; nil outside of those tried.
+  static func psnr(of coder: String, at bytes: Double, _ rows: [TokenizerRow]) -> Double? {
+    var known: [TokenizerRow] = []  // each better than all that cost less
+    for row in rows.filter({ $0.coder == coder }).sorted(by: { $0.bytes < $1.bytes })
+    where row.psnr > known.last?.psnr ?? -.infinity { known.append(row) }
     guard let above = known.firstIndex(where: { $0.bytes >= bytes }) else { return nil }
     if known[above].bytes == bytes { return known[above].psnr }
     guard above > 0 else { return nil }
@@ -102,11 +110,11 @@ public struct TokenizerRow: Sendable {
   public static func plots(_ rows: [TokenizerRow]) -> [(name: String, svg: String)] {
     func plot(_ title: String, _ label: String, isShare: Bool, _ value: (TokenizerRow) -> Double?) -> String {
       var names: [String] = []
-      for row in rows where !names.contains(row.coder) { names.append(row.coder) }
+      for row in rows where !names.contains(row.line) { names.append(row.line) }
       let lines = names.map { name in
         (
           name,
-          rows.filter { $0.coder == name }.compactMap { row in
+          rows.filter { $0.line == name }.compactMap { row in
             value(row).map { value in
               ParetoPlot.Point(
                 x: row.bytes, y: value,

@@ -8,13 +8,28 @@ import VTokWeights
 
 /// Pictures to tokens, side by side on the cores.
 public struct TokenizeJob: Sendable {
+  /// What the decoded picture has to be like.
+  public enum Target: Sendable {
+    /// At least so many dB of PSNR.
+    case psnr(Double)
+    /// At most so far from the picture in a model's eyes: 1 less the cosine of the pooled embeddings.
+    case featureDistance(Double, Pipeline)
+
+    func isReached(by value: Double) -> Bool {
+      switch self {
+      case .psnr(let least): value >= least
+      case .featureDistance(let most, _): value <= most
+      }
+    }
+  }
+
   /// How many tokens a picture gets.
-  public enum Length: Sendable, Equatable {
+  public enum Length: Sendable {
     /// So many; nil for all.
     case tokens(Int?)
-    /// The fewest whose picture reaches a PSNR in dB, at most so many. Found by doubling and halving: the fewest if the
-    /// PSNR grows with the tokens, which it does but for ripples.
-    case psnr(Double, most: Int?)
+    /// The fewest that reach a target, at most so many. Found by doubling and halving: the fewest if more tokens always
+    /// bring it nearer, which they do but for ripples.
+    case reaching(Target, most: Int?)
   }
 
   /// What became of a picture.
@@ -24,8 +39,10 @@ public struct TokenizeJob: Sendable {
   }
   public struct Done: Sendable {
     public let tokens: ImageTokens
-    /// Of the decoded tokens, where it was asked for. Infinite when nothing is lost.
-    public let psnr: Double?
+    /// PSNR (infinite when nothing is lost) or distance of the decoded tokens, where there is a target.
+    public let reached: Double?
+    /// Whether the target is out of reach of all tokens it may have.
+    public let isShort: Bool
   }
 
   public let tokenizer: LoadedTokenizer
@@ -72,28 +89,39 @@ public struct TokenizeJob: Sendable {
   private func tokens(of image: Image) throws -> Done {
     let tokenizer = tokenizer.tokenizer
     switch length {
-    case .tokens(let count): return Done(tokens: try tokenizer.encode(image, tokens: count), psnr: nil)
-    case .psnr(let target, let most):
+    case .tokens(let count):
+      return Done(tokens: try tokenizer.encode(image, tokens: count), reached: nil, isShort: false)
+    case .reaching(let target, let most):
       let original = tokenizer.prepare(image)
       let all = try tokenizer.encode(image, tokens: most)
+      let measure = try measure(target, original)
       func done(_ count: Int) throws -> Done {
         let tokens = all.prefix(count)
-        let error = PictureQuality.meanSquaredError(original, try tokenizer.decode(tokens))
-        return Done(tokens: tokens, psnr: PictureQuality.psnr(error))
+        let value = try measure(tokenizer.decode(tokens))
+        return Done(tokens: tokens, reached: value, isShort: !target.isReached(by: value))
       }
       guard case .prefixes = tokenizer.lengths(for: original.size) else { return try done(all.ids.count) }
       var short = 0  // too few
       var found = try done(1)
-      while found.psnr! < target, found.tokens.ids.count < all.ids.count {
+      while found.isShort, found.tokens.ids.count < all.ids.count {
         short = found.tokens.ids.count
         found = try done(min(2 * short, all.ids.count))
       }
-      guard found.psnr! >= target else { return found }
+      guard !found.isShort else { return found }
       while short + 1 < found.tokens.ids.count {
         let middle = try done((short + found.tokens.ids.count) / 2)
-        if middle.psnr! >= target { found = middle } else { short = middle.tokens.ids.count }
+        if middle.isShort { short = middle.tokens.ids.count } else { found = middle }
       }
       return found
+    }
+  }
+
+  private func measure(_ target: Target, _ original: Image) throws -> (Image) throws -> Double {
+    switch target {
+    case .psnr: return { PictureQuality.psnr(PictureQuality.meanSquaredError(original, $0)) }
+    case .featureDistance(_, let judge):
+      let expected = try judge(original).pooled
+      return { 1 - Statistics.cosine(try judge($0).pooled, expected) }
     }
   }
 }

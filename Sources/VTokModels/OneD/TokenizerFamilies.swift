@@ -19,6 +19,9 @@ public enum ImageTokenizers {
     ("one-d-piece", "One-D-Piece (any prefix), TiTok with vector quantisation (one length)"),
   ]
 
+  /// Whether a checkpoint is an image tokenizer.
+  public static func matches(_ checkpoint: Checkpoint) -> Bool { families.contains { $0.matches(checkpoint) } }
+
   /// Loads whatever family the checkpoint belongs to.
   /// - Throws: `ModelError`, `WeightError`.
   public static func load(_ checkpoint: Checkpoint) throws -> any ImageTokenizer {
