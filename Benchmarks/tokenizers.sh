@@ -4,7 +4,7 @@
 # a picture of this repository).
 # usage: Benchmarks/tokenizers.sh DATA MODEL TAG [NAME-or-DIR,...]
 #   DATA   a folder or a list file; MODEL judges the reconstructions; the last argument names the tokenizers (klt)
-#   VTOK=path of a built vtok, else it is built; PYTHON=python3
+#   VTOK=path of a built vtok, else it is built; PYTHON=python3; LIMIT=only so many pictures
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +16,8 @@ fi
 report=$here/results/tokenizers-$3
 webp=$(mktemp -d)
 trap 'rm -rf "$webp"' EXIT
-set -- --data "$1" --model "$2" --tokenizers "${4:-klt}" --sheet "$root/Images/ship.jpg" --report "$report"
+set -- --data "$1" --model "$2" --tokenizers "${4:-klt}" --sheet "$root/Images/ship.jpg" --report "$report" \
+  ${LIMIT:+--limit "$LIMIT"}
 if "${PYTHON:-python3}" -c "from PIL import features; assert features.check('webp')" 2>/dev/null; then
   "${PYTHON:-python3}" "$here/webp.py" "$2" "$webp"
   set -- "$@" --also "$webp"

@@ -16,7 +16,7 @@ from PIL import Image, features
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".jpe", ".jfif"}
 # Quality by how many times shorter the sides are.
-SETTINGS = {1: (0, 2, 5, 10, 20, 40, 60, 80, 95), 2: (0, 10, 30, 60), 4: (0, 10, 30, 60)}
+SETTINGS = {1: (0, 2, 5, 10, 20, 40, 60, 80, 95), 2: (0, 10, 30, 60), 4: (0, 10, 30, 60), 8: (0, 20, 60)}
 
 
 def square(image, side):

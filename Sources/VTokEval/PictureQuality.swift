@@ -55,18 +55,27 @@ public enum PictureQuality {
     let taps = weights.count
     let (columns, rows) = (width - taps + 1, height - taps + 1)
     var narrow = [Float](repeating: 0, count: height * columns)
-    for row in 0..<height {
-      for (tap, weight) in weights.enumerated() {
-        for column in 0..<columns { narrow[row * columns + column] += weight * plane[row * width + column + tap] }
-      }
-    }
+    add(plane, height, pitch: width, columns, step: 1, weights, to: &narrow)
     var out = [Float](repeating: 0, count: rows * columns)
-    for row in 0..<rows {
-      for (tap, weight) in weights.enumerated() {
-        for column in 0..<columns { out[row * columns + column] += weight * narrow[(row + tap) * columns + column] }
+    add(narrow, rows, pitch: columns, columns, step: columns, weights, to: &out)
+    return out
+  }
+
+  /// Adds windows of samples `step` apart, the first at every sample of `rows` rows of `columns`.
+  private static func add(
+    _ plane: [Float], _ rows: Int, pitch: Int, _ columns: Int, step: Int, _ weights: [Float], to sums: inout [Float]
+  ) {
+    plane.withUnsafeBufferPointer { plane in
+      sums.withUnsafeMutableBufferPointer { sums in
+        for row in 0..<rows {
+          let to = sums.baseAddress! + row * columns
+          for (tap, weight) in weights.enumerated() {
+            let from = plane.baseAddress! + row * pitch + tap * step
+            for column in 0..<columns { to[column] += weight * from[column] }
+          }
+        }
       }
     }
-    return out
   }
 }
 

@@ -52,7 +52,7 @@ struct ParetoPlot {
     for tick in xs {
       out += """
         <line x1="\(at(x(tick)))" x2="\(at(x(tick)))" y1="\(at(Self.top))" y2="\(at(Self.height - Self.bottom))" class="grid"/>
-        <text x="\(at(x(tick)))" y="\(at(Self.height - Self.bottom + 18))" text-anchor="middle">\(isLogarithmic ? fixed(tick, tick < 1 ? 1 : 0) : Self.label(tick, xs))</text>
+        <text x="\(at(x(tick)))" y="\(at(Self.height - Self.bottom + 18))" text-anchor="middle">\(isLogarithmic ? Self.power(tick) : Self.label(tick, xs))</text>
 
         """
     }
@@ -121,6 +121,11 @@ struct ParetoPlot {
     let first = (low / step).rounded(.down)
     let last = (high / step - 1e-9).rounded(.up)
     return stride(from: first, through: max(last, first + 1), by: 1).map { $0 * step }
+  }
+
+  /// A power of two: `0.5`, `64`, `16k` for 16 · 1024.
+  private static func power(_ tick: Double) -> String {
+    tick < 1024 ? fixed(tick, tick < 1 ? 1 : 0) : "\(fixed(tick / 1024, 0))k"
   }
 
   private static func label(_ tick: Double, _ ticks: [Double]) -> String {

@@ -158,18 +158,22 @@ public struct TokenizerBench: Sendable {
     return (tokens, threadSeconds() - start)
   }
 
-  /// One picture by every tokenizer: a row each with the original and the reconstructions from few tokens to many.
+  /// One picture by every tokenizer, the original and then the reconstructions from few tokens to many, seven in a row and
+  /// at most 160 pixels wide.
   public func sheet(_ image: Image) throws -> Image {
     let square = self.square(image)
-    return Image.grid(
-      try tokenizers.indices.map { number in
-        let all = try longest(number, square).tokens
-        return try [square]
-          + coders.compactMap { coder in
-            guard case .tokenizer(number, let count) = coder else { return nil }
-            return try tokenizers[number].tokenizer.decode(all.prefix(count))
-          }
-      })
+    let rows = try tokenizers.indices.flatMap { number in
+      let all = try longest(number, square).tokens
+      let pictures =
+        try [square]
+        + coders.compactMap { coder in
+          guard case .tokenizer(number, let count) = coder else { return nil }
+          return try tokenizers[number].tokenizer.decode(all.prefix(count))
+        }
+      let cells = pictures.map { $0.resized(to: min(side, 160)) }
+      return stride(from: 0, to: cells.count, by: 7).map { Array(cells[$0..<min($0 + 7, cells.count)]) }
+    }
+    return Image.grid(rows)
   }
 }
 

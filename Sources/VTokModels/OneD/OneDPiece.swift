@@ -68,10 +68,11 @@ public struct OneDPiece: ImageTokenizer {
     let kernel = try checkpoint["encoder"].shape("patch_embed.weight", rank: 4)
     patch = kernel[3]
     embedding = try checkpoint["encoder"].patchProjection("patch_embed", width: encoder.width, patch: patch)
-    guard let rows = encoder.gridSide, let painted = decoder.gridSide else {
+    guard let rows = encoder.gridSide, let painted = decoder.gridSide, patch > 0 else {
       throw ModelError.configuration(
         file: checkpoint.name, key: "positional_embedding",
-        found: "\(encoder.cells) cells in the encoder, \(decoder.cells) in the decoder", expected: "square grids")
+        found: "\(encoder.cells) cells in the encoder, \(decoder.cells) in the decoder, patches of \(patch)",
+        expected: "square grids")
     }
     processor = ImageProcessor(
       resize: .shortestEdge(rows * patch), filter: .bicubic, crop: Size(rows * patch), cropRounding: .halfEven,
