@@ -19,7 +19,7 @@ trap 'rm -rf "$webp"' EXIT
 set -- --data "$1" --model "$2" --tokenizers "${4:-klt}" --sheet "$root/Images/ship.jpg" --report "$report" \
   ${LIMIT:+--limit "$LIMIT"}
 if "${PYTHON:-python3}" -c "from PIL import features; assert features.check('webp')" 2>/dev/null; then
-  "${PYTHON:-python3}" "$here/webp.py" "$2" "$webp"
+  "${PYTHON:-python3}" "$here/webp.py" "$2" "$webp" 256 ${LIMIT:+"$LIMIT"}
   set -- "$@" --also "$webp"
 else
   echo "no WebP rows: ${PYTHON:-python3} has no Pillow with WebP" >&2

@@ -1,7 +1,7 @@
 """What WebP makes of the squares of `vtok bench --tokenizers ... --also OUT-DIR`: libwebp through Pillow, since vtok itself
 needs no WebP. vtok judges the pictures as it judges its own.
 
-usage: python3 webp.py DATA OUT-DIR [SIDE]       (needs Pillow)
+usage: python3 webp.py DATA OUT-DIR [SIDE [LIMIT]]       (needs Pillow)
 
 DATA is a folder, or a list file of lines with a path and a label. Writes OUT-DIR/coders.json and PNG files.
 """
@@ -43,7 +43,8 @@ def pictures(data):
 def main():
     data, out = sys.argv[1:3]
     side = int(sys.argv[3]) if len(sys.argv) > 3 else 256
-    found = [(name, square(Image.open(path).convert("RGB"), side)) for name, path in pictures(data)]
+    limit = int(sys.argv[4]) if len(sys.argv) > 4 else None
+    found = [(name, square(Image.open(path).convert("RGB"), side)) for name, path in pictures(data)[:limit]]
     coders = []
     for scale, qualities in SETTINGS.items():
         for quality in qualities:

@@ -17,7 +17,8 @@ import VTok
     var stages: [(String, JSON)] = []
     func stage(_ name: String, runs: Int = 3, _ body: () throws -> Void) throws {
       try body()
-      let best = try (0..<runs).map { _ in try seconds(body) }.min()!
+      var best = Double.infinity
+      for _ in 0..<runs { best = min(best, try seconds(body)) }
       stages.append((name, JSON(best)))
       FileHandle.standardError.write(Data(String(format: "%9.4f s  %@\n", best, name as NSString).utf8))
     }
@@ -57,7 +58,7 @@ import VTok
     print(result.text())
   }
 
-  static func seconds(_ body: () throws -> Void) rethrows -> Double {
+  static func seconds(_ body: () throws -> Void) throws -> Double {
     let start = ContinuousClock().now
     try body()
     return start.duration(to: ContinuousClock().now) / .seconds(1)

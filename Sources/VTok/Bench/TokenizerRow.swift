@@ -92,18 +92,19 @@ public struct TokenizerRow: Sendable {
     ]
   }
 
-  /// The best PSNR of a coder at so many bytes, at any scale: between two of its settings linear in the logarithm of
-  /// bytes; nil outside of those tried.
+  /// The best PSNR of a coder at so many bytes, at any scale: between two settings of one scale linear in the logarithm
+  /// of bytes; nil outside of those tried.
   static func psnr(of coder: String, at bytes: Double, _ rows: [TokenizerRow]) -> Double? {
-    var known: [TokenizerRow] = []  // each better than all that cost less
-    for row in rows.filter({ $0.coder == coder }).sorted(by: { $0.bytes < $1.bytes })
-    where row.psnr > known.last?.psnr ?? -.infinity { known.append(row) }
-    guard let above = known.firstIndex(where: { $0.bytes >= bytes }) else { return nil }
-    if known[above].bytes == bytes { return known[above].psnr }
-    guard above > 0 else { return nil }
-    let (low, high) = (known[above - 1], known[above])
-    let share = log(bytes / low.bytes) / log(high.bytes / low.bytes)
-    return low.psnr + share * (high.psnr - low.psnr)
+    let scales = Dictionary(grouping: rows.filter { $0.coder == coder }, by: \.scale)
+    return scales.values.compactMap { rows -> Double? in
+      let known = rows.sorted { $0.bytes < $1.bytes }
+      guard let above = known.firstIndex(where: { $0.bytes >= bytes }) else { return nil }
+      if known[above].bytes == bytes { return known[above].psnr }
+      guard above > 0 else { return nil }
+      let (low, high) = (known[above - 1], known[above])
+      let share = log(bytes / low.bytes) / log(high.bytes / low.bytes)
+      return low.psnr + share * (high.psnr - low.psnr)
+    }.max()
   }
 
   /// Plots of all rows against bytes as files, by name.
