@@ -43,7 +43,7 @@ let package = Package(
     .executableTarget(
       name: "vtok-cli",
       dependencies: [
-        "VTok",
+        "VTok", "CVTokKernels",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),
