@@ -31,7 +31,7 @@ public struct Generator: Sendable {
   public let contextLength: Int?
 
   private let checkpoint: Checkpoint
-  private let outline: ModelOutline
+  let outline: ModelOutline
   private let visual: VisualText
   private let companion: Companion?
 
@@ -151,26 +151,29 @@ public struct Generator: Sendable {
   /// - Parameters:
   ///   - limit: most new tokens, at least 1.
   ///   - seed: of methods that draw lots.
+  ///   - keepingNotes: whether the trace keeps what every stage left, for `stages(of:to:)`.
   ///   - receive: gets the answer piece by piece; false ends it there.
   /// - Throws: what `prepare` throws; `CompressionError` also when a budget below the number of tokens was given and
   ///   nothing was reduced.
   public func callAsFunction(
     _ question: String, about images: [Image], system: String? = nil, sampling: Sampling = .greedy, limit: Int = 256,
-    seed: UInt64 = 0, threads: Int = 1, receive: (String) -> Bool = { _ in true }
+    seed: UInt64 = 0, keepingNotes: Bool = false, threads: Int = 1, receive: (String) -> Bool = { _ in true }
   ) throws -> Answer {
     try self(
-      prepare(question, about: images, system: system), sampling: sampling, limit: limit, seed: seed, threads: threads,
-      receive: receive)
+      prepare(question, about: images, system: system), sampling: sampling, limit: limit, seed: seed,
+      keepingNotes: keepingNotes, threads: threads, receive: receive)
   }
 
   public func callAsFunction(
-    _ prompt: Prompt, sampling: Sampling = .greedy, limit: Int = 256, seed: UInt64 = 0, threads: Int = 1,
-    receive: (String) -> Bool = { _ in true }
+    _ prompt: Prompt, sampling: Sampling = .greedy, limit: Int = 256, seed: UInt64 = 0, keepingNotes: Bool = false,
+    threads: Int = 1, receive: (String) -> Bool = { _ in true }
   ) throws -> Answer {
     let clock = ContinuousClock()
     let start = clock.now
-    var run = Run(composition, seed: seed)
+    var run = Run(composition, seed: seed, keepingNotes: keepingNotes)
     run.question = companion?.embed(prompt.question)
+    let question = model.seesQuestion ? tokenizer.encode(trimmed(prompt.question)) : []
+    if model.seesQuestion { try model.read(question: question, run: &run, threads: threads) }
     var decoding = try model.prefill(prompt.ids, prompt.images, run: &run, threads: threads)
     let visual = try prompt.images.reduce(0) { $0 + (try model.spans(of: $1).reduce(0, +)) }
     if let budget, !composition.methods.isEmpty, budget.tokens(of: visual) < visual,
@@ -201,12 +204,18 @@ public struct Generator: Sendable {
       composition.methods.isEmpty
       ? run.trace
       : try Rehearsal.trace(
-        [], of: outline, ids: prompt.ids, placeholder: model.placeholder, images: prompt.images, newTokens: ids.count)
+        [], of: outline, ids: prompt.ids, placeholder: model.placeholder, images: prompt.images,
+        question: question.count, newTokens: ids.count)
     return Answer(
       text: text, ids: ids, isComplete: ids.last.map(model.stops.contains) ?? false,
       table: CostTable(run.trace, dense: dense, shape: model.shape),
       firstSeconds: start.duration(to: first!) / .seconds(1), restSeconds: first!.duration(to: last) / .seconds(1))
   }
+}
+
+private func trimmed(_ text: String) -> String {
+  let start = text.drop(while: \.isWhitespace)
+  return String(start[..<(start.lastIndex { !$0.isWhitespace }.map(start.index(after:)) ?? start.startIndex)])
 }
 
 /// The CLIP that a tower comes from: patches and questions in one space.

@@ -179,6 +179,8 @@ public struct Run: Sendable {
   public var images: [ImageLayout] = [], image: Int?
   /// The question in the space of the companion CLIP, for methods that compare it with patches. `[segments, width]`
   public var question: Tensor?
+  /// The question as a connector conditioned on it takes it: `MultimodalModel.read(question:run:)`. `[1, width]`
+  public package(set) var conditioning: Tensor?
   /// 0 = prefill, then one more for every token decoded.
   public package(set) var step = 0
   public private(set) var trace = Trace()
@@ -325,6 +327,8 @@ public struct Run: Sendable {
   }
   /// - Parameter rows: tokens that left the connector.
   public mutating func passConnector(rows: Int) { trace.connected += rows }
+  /// Layers that the question passed on its own, for a connector that is conditioned on it.
+  package mutating func passQuestion(_ layers: [Trace.Layer]) { trace.question += layers }
   /// - Parameter ids: of the rows that enter the layer.
   public mutating func passLayer(_ layer: Trace.Layer, ids: [Int32]) {
     let spans = images.flatMap(\.spans)

@@ -68,13 +68,18 @@ extension LanguageModel {
       if index == 0 { decoding.position = tokens.nextPosition }
       guard index < layers.count else { break }
       observe?(index, tokens.x)
+      let routing = routers[index]?.enter(&tokens, run.images) { shape.computed(of: $0, in: index) }
       var layer = Trace.Layer(rows: [tokens.count])
       if index == 0 { layer.probes = probes }
       var cache: [TokenSequence] = []
       let ids = tokens.id
-      ran = pass(index, &tokens, &cache, requests: run.requests(.layer(index + 1)).map(\.request), &layer, memory, &run)
+      ran = pass(
+        index, &tokens, &cache, weights: routing?.weights, requests: run.requests(.layer(index + 1)).map(\.request),
+        &layer, memory, &run)
       decoding.received[index] = cache[0].count
       if !afresh { decoding.caches.append(cache) }
+      layer.bypassing = routing?.bypassing ?? 0
+      routing?.leave(&tokens)
       passed.append((layer, ids))
     }
     try finish(&decoding, passed, &run)
@@ -90,9 +95,10 @@ extension LanguageModel {
   }
 
   /// Runs one layer and hands out what was asked for at its cache.
+  /// - Parameter weights: of the MLP branch of every row; nil: all 1.
   private func pass(
-    _ index: Int, _ tokens: inout TokenSequence, _ cache: inout [TokenSequence], requests: [Request],
-    _ layer: inout Trace.Layer, _ memory: DecoderLayer.Memory, _ run: inout Run
+    _ index: Int, _ tokens: inout TokenSequence, _ cache: inout [TokenSequence], weights: [Float]? = nil,
+    requests: [Request], _ layer: inout Trace.Layer, _ memory: DecoderLayer.Memory, _ run: inout Run
   ) -> Ran {
     let atCache = run.requests(.cache(index))
     let all = requests + atCache.map(\.request)
@@ -103,7 +109,8 @@ extension LanguageModel {
     let clock = ContinuousClock()
     let start = clock.now
     let recorded = layers[index](
-      &tokens, &cache, shape: shape, attention: attention, taps: taps, branches: all.contains { $0.branches }, memory)
+      &tokens, &cache, weights: weights, shape: shape, attention: attention, taps: taps,
+      branches: all.contains { $0.branches }, memory)
     layer.seconds = start.duration(to: clock.now) / .seconds(1)
     layer.keys = [longest(cache)]
     let ran = Ran(cache: cache, recorded: recorded)
