@@ -169,17 +169,8 @@ public struct Generator: Sendable {
   ) throws -> Answer {
     let clock = ContinuousClock()
     let start = clock.now
-    var run = Run(composition, seed: seed)
-    run.question = companion?.embed(prompt.question)
-    var decoding = try model.prefill(prompt.ids, prompt.images, run: &run, threads: threads)
-    let visual = try prompt.images.reduce(0) { $0 + (try model.spans(of: $1).reduce(0, +)) }
-    if let budget, !composition.methods.isEmpty, budget.tokens(of: visual) < visual,
-      !run.trace.acts.contains(where: { $0.output < $0.input })
-    {
-      throw CompressionError.unreachable(
-        method: method, asked: "\(budget.tokens(of: visual)) of \(visual) tokens", reachable: "no fewer than all",
-        fix: "Choose another budget or method.")
-    }
+    let seen = try look(at: prompt.images, question: prompt.question, seed: seed, threads: threads)
+    var (run, decoding) = try read(prompt, seen: seen, threads: threads)
     var stream = TokenStream(tokenizer)
     var text = ""
     var first: ContinuousClock.Instant?
@@ -206,6 +197,47 @@ public struct Generator: Sendable {
       text: text, ids: ids, isComplete: ids.last.map(model.stops.contains) ?? false,
       table: CostTable(run.trace, dense: dense, shape: model.shape),
       firstSeconds: start.duration(to: first!) / .seconds(1), restSeconds: first!.duration(to: last) / .seconds(1))
+  }
+}
+
+// MARK: Many questions about the same pictures
+
+extension Generator {
+  /// Pictures behind tower, connector and packing, from where any number of prompts about them can go on.
+  struct Seen: Sendable {
+    let run: Run
+    let spans: [[TokenSequence]]
+  }
+
+  /// Whether what becomes of the pictures before the language model depends on the question.
+  var looksAtQuestion: Bool { composition.joint != nil }
+
+  /// - Parameter question: for methods that compare pictures with it.
+  func look(
+    at images: [PreparedImage], question: String, seed: UInt64, shared: [SharedBlocks]? = nil, threads: Int = 1
+  ) throws -> Seen {
+    var run = Run(composition, seed: seed)
+    run.question = companion?.embed(question)
+    let spans = try model.encode(images, run: &run, shared: shared, threads: threads)
+    return Seen(run: run, spans: spans)
+  }
+
+  /// The pass through the language model up to the first token.
+  func read(_ prompt: Prompt, seen: Seen, shared: SharedPrefixes? = nil, threads: Int = 1) throws -> (
+    run: Run, decoding: Decoding
+  ) {
+    var run = seen.run
+    let tokens = try model.prompt(prompt.ids, prompt.images, spans: seen.spans, run: &run)
+    let decoding = try model.language.prefill(tokens, run: &run, shared: shared, threads: threads)
+    let visual = try prompt.images.reduce(0) { $0 + (try model.spans(of: $1).reduce(0, +)) }
+    if let budget, !composition.methods.isEmpty, budget.tokens(of: visual) < visual,
+      !run.trace.acts.contains(where: { $0.output < $0.input })
+    {
+      throw CompressionError.unreachable(
+        method: method, asked: "\(budget.tokens(of: visual)) of \(visual) tokens", reachable: "no fewer than all",
+        fix: "Choose another budget or method.")
+    }
+    return (run, decoding)
   }
 }
 
