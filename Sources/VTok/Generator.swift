@@ -21,10 +21,10 @@ public struct Generator: Sendable {
   public let tokenizer: TextTokenizer
   public let template: PromptTemplate
   public let processor: any TiledProcessor
-  public let composition: Composition
+  public private(set) var composition: Composition
   /// As typed: `fastv:layer=2`.
-  public let method: String
-  public let budget: Budget?
+  public private(set) var method: String
+  public private(set) var budget: Budget?
   /// SHA-256 of the weight files' bytes. Reads all of them.
   public var sha256: String { LoadedModel.checksum(checkpoint) }
   /// Longest prompt with its answer that the model was trained for, where its files say so.
@@ -68,14 +68,9 @@ public struct Generator: Sendable {
     self.visual = visual
     name = checkpoint.name.split(separator: "/").last.map(String.init) ?? checkpoint.name
     outline = try ModelOutline(config: config, processor: checkpoint.json("preprocessor_config.json"))
-    composition = try Composition(method?.make(budget: keep, read: read) ?? [], for: outline.shape)
+    composition = try Self.compose(method, keep, read, for: outline.shape)
     self.method = method?.description ?? "dense"
     budget = keep
-    if composition.patches != nil {
-      throw CompressionError.unsupported(
-        method: self.method, found: "a picture to be shrunk for a vision-language model",
-        expected: "a method that acts on tokens", fix: "Use another method with this model.")
-    }
     tokenizer = try TextTokenizer(checkpoint)
     self.template =
       try template.map { try PromptTemplate($0, for: visual) }
@@ -83,16 +78,9 @@ public struct Generator: Sendable {
     processor = try ProcessorConfig.load(checkpoint)
     contextLength =
       (config.value(at: "text_config.max_position_embeddings") ?? config["max_position_embeddings"])?.int
-    if let joint = composition.joint {
-      guard let companion else {
-        throw CompressionError.unsupported(
-          method: joint, found: "no companion CLIP", expected: "the CLIP that the model's tower comes from",
-          fix: "Name its folder with --companion DIR, or choose another method.")
-      }
-      self.companion = try Companion(Checkpoint(directory: companion), width: outline.shape.tower!.width)
-    } else {
-      self.companion = nil
-    }
+    let width = outline.shape.tower!.width
+    self.companion = try companion.map { try Companion(Checkpoint(directory: $0), width: width) }
+    try Self.check(composition, self.companion)
     var model = try MultimodalModel.load(checkpoint)
     model.joint = self.companion?.space
     self.model = model
@@ -103,6 +91,39 @@ public struct Generator: Sendable {
         expected: "the id \(model.placeholder) that config.json gives to images",
         fix: "Use tokenizer and configuration of one revision of the checkpoint.")
     }
+  }
+
+  /// The same model with another method.
+  /// - Throws: `MethodError` and `CompressionError` for what is asked.
+  public func with(
+    _ method: MethodSpec?, keep: Budget? = nil,
+    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+  ) throws -> Generator {
+    var other = self
+    other.composition = try Self.compose(method, keep, read, for: outline.shape)
+    try Self.check(other.composition, companion)
+    (other.method, other.budget) = (method?.description ?? "dense", keep)
+    return other
+  }
+
+  private static func compose(
+    _ method: MethodSpec?, _ keep: Budget?, _ read: @escaping @Sendable (String) throws -> OptionFile,
+    for shape: Shape
+  ) throws -> Composition {
+    let composition = try Composition(method?.make(budget: keep, read: read) ?? [], for: shape)
+    if composition.patches != nil {
+      throw CompressionError.unsupported(
+        method: method!.description, found: "a picture to be shrunk for a vision-language model",
+        expected: "a method that acts on tokens", fix: "Use another method with this model.")
+    }
+    return composition
+  }
+
+  private static func check(_ composition: Composition, _ companion: Companion?) throws(CompressionError) {
+    guard let joint = composition.joint, companion == nil else { return }
+    throw .unsupported(
+      method: joint, found: "no companion CLIP", expected: "the CLIP that the model's tower comes from",
+      fix: "Name its folder with --companion DIR, or choose another method.")
   }
 
   // MARK: Answering
@@ -120,9 +141,12 @@ public struct Generator: Sendable {
   /// - Parameter system: a sentence before the question; nil: the template's own.
   /// - Throws: `ImageError` for a picture that the model's processor refuses, `ModelError` for a text that does not fit.
   public func prepare(_ question: String, about images: [Image], system: String? = nil) throws -> Prompt {
-    let prepared = try images.map { try processor.tiles(of: $0) }
+    try prepare(question, about: images.map { try processor.tiles(of: $0) }, system: system)
+  }
+
+  func prepare(_ question: String, about prepared: [PreparedImage], system: String? = nil) throws -> Prompt {
     let text = try visual.writtenOut(
-      template.text(question, images: images.count, system: system),
+      template.text(question, images: prepared.count, system: system),
       images: prepared.map { ($0.rows, $0.columns, try model.spans(of: $0)) })
     // A template may begin with what the tokenizer would put there too.
     let plain = tokenizer.encode(text, special: false)
@@ -209,6 +233,14 @@ extension Generator {
     let spans: [[TokenSequence]]
   }
 
+  /// The text of new tokens, without those that end it.
+  func text(of ids: [Int]) -> String { tokenizer.decode(ids.filter { !model.stops.contains($0) }) }
+
+  /// Tokens of the pictures when nothing is reduced.
+  func visualTokens(of images: [PreparedImage]) throws -> Int {
+    try images.reduce(0) { $0 + (try model.spans(of: $1).reduce(0, +)) }
+  }
+
   /// Whether what becomes of the pictures before the language model depends on the question.
   var looksAtQuestion: Bool { composition.joint != nil }
 
@@ -229,7 +261,7 @@ extension Generator {
     var run = seen.run
     let tokens = try model.prompt(prompt.ids, prompt.images, spans: seen.spans, run: &run)
     let decoding = try model.language.prefill(tokens, run: &run, shared: shared, threads: threads)
-    let visual = try prompt.images.reduce(0) { $0 + (try model.spans(of: $1).reduce(0, +)) }
+    let visual = try visualTokens(of: prompt.images)
     if let budget, !composition.methods.isEmpty, budget.tokens(of: visual) < visual,
       !run.trace.acts.contains(where: { $0.output < $0.input })
     {
