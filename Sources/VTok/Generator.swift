@@ -31,7 +31,7 @@ public struct Generator: Sendable {
   public let contextLength: Int?
 
   private let checkpoint: Checkpoint
-  private let outline: ModelOutline
+  let outline: ModelOutline
   private let visual: VisualText
   private let companion: Companion?
 

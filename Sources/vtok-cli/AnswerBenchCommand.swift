@@ -153,7 +153,7 @@ extension BenchCommand {
           AnswerBench.Contender(
             method: solved.spec.description, asked: budget.map { .budget($0) } ?? .own,
             subject: try model.with(solved.spec, keep: budget, read: OptionFiles.read),
-            seeds: solved.spec.description.hasPrefix("random") ? [0, 1, 2, 3, 4] : [0]))
+            seeds: seeds(of: solved.spec)))
       } catch let error as CompressionError {
         let isAsked = reduction.methods.contains(combination.spec.description)
         guard !isAsked || asking.skipRefused else { throw error }

@@ -11,7 +11,7 @@ struct BenchCommand: ParsableCommand {
       vtok bench --data test.bin --keep-ratio 0.5,0.25 --format json
 
       Data: class folders, a list file (path, tab, label), CIFAR-10 .bin files, or pictures without labels (then only
-      the agreement with the dense model is told). Rows for the dense model, random (five seeds) and downsample are
+      the agreement with the dense model is told). Rows for the dense model, random (--seeds of it) and downsample are
       always there. Times are those of one image on one thread; a speed-up below 0.9 of the multiply-adds' is marked !.
 
       vtok bench --model llava-1.5-7b-hf --data questions.jsonl --method divprune --method fastv --keep-tokens 192,64
@@ -22,13 +22,18 @@ struct BenchCommand: ParsableCommand {
       answered with nothing shared (--timing-samples).
       """)
 
-  @Option(help: ArgumentHelp("Class folders, list file, CIFAR-10 .bin, a folder of pictures, or questions (.jsonl).", valueName: "PATH"))
+  @Option(
+    help: ArgumentHelp(
+      "Class folders, list file, CIFAR-10 .bin, a folder of pictures, or questions (.jsonl).", valueName: "PATH"))
   var data: String
 
   @OptionGroup var reduction: ReductionOptions
 
   @Option(help: ArgumentHelp("Share of the dense model's multiply-adds to spend, in (0, 1].", valueName: "R[,R...]"))
   var macRatio: String?
+
+  @Option(help: ArgumentHelp("Runs of random, each with other tokens; its row is their mean.", valueName: "N"))
+  var seeds = 5
 
   @Option(help: ArgumentHelp("Only the first N images, or questions.", valueName: "N"))
   var limit: Int?
@@ -55,6 +60,9 @@ struct BenchCommand: ParsableCommand {
     let threads = try running.threadCount()
     guard limit.map({ $0 > 0 }) ?? true else {
       throw UsageError("--limit", found: "\(limit!)", expected: "a number above 0", fix: "Leave it out for all.")
+    }
+    guard seeds > 0 else {
+      throw UsageError("--seeds", found: "\(seeds)", expected: "a number above 0", fix: "Leave it out for 5.")
     }
     if QuestionFile.matches(data) { return try runAnswers(threads: threads) }
     try asking.refuse(with: data)
@@ -128,6 +136,10 @@ struct BenchCommand: ParsableCommand {
     ]
   }
 
+  func seeds(of spec: MethodSpec) -> [UInt64] {
+    spec.description.hasPrefix("random") ? Array(0..<UInt64(seeds)) : [0]
+  }
+
   private func macShares(excluding wanted: ReductionOptions) throws -> [Double]? {
     guard let macRatio else { return nil }
     if let other = [
@@ -156,8 +168,7 @@ struct BenchCommand: ParsableCommand {
     func contender(_ spec: MethodSpec, _ budget: Budget?, _ asked: Asked) throws -> Bench.Contender {
       let pipeline = try Pipeline(model, method: spec, keep: budget, read: OptionFiles.read)
       return Bench.Contender(
-        method: spec.description, asked: asked, subject: pipeline,
-        seeds: spec.description.hasPrefix("random") ? [0, 1, 2, 3, 4] : [0])
+        method: spec.description, asked: asked, subject: pipeline, seeds: seeds(of: spec))
     }
     guard let shares else {
       return try wantedSolved(combinations, model).map { combination in

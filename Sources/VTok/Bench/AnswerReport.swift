@@ -39,7 +39,7 @@ public struct AnswerReport: Sendable {
     prompt, 16 bit. ms: processor time from prepared picture to first token, median. of MAC gain: share of the
     multiply-adds' speed-up that the clock sees (! below 0.9). retention: score over the dense model's, with its 95%
     paired bootstrap interval over pictures; p: exact McNemar test against dense, where answers are right or wrong.
-    agree: answers that are the dense model's, letter by letter. random: mean and range over five seeds.
+    agree: answers that are the dense model's, letter by letter. random: mean and range over its seeds.
     """
 
   private var lines: [(name: String, rows: [AnswerRow])] { ReportPage.lines(rows, method: \.contender.method) }

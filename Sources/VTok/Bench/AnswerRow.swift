@@ -110,7 +110,7 @@ public struct AnswerRow: Sendable {
     }
     cells += groups.map(\.value.percent)
     return cells + [
-      isDense ? "-" : percent(retention), isDense ? "-" : "\(fixed(100 * interval.low, 1))-\(fixed(100 * interval.high, 1))",
+      isDense ? "-" : percent(retention), isDense || interval.low.isNaN ? "-" : "\(fixed(100 * interval.low, 1))-\(fixed(100 * interval.high, 1))",
       isDense ? "-" : mcNemar.map { $0 < 0.001 ? "<0.001" : fixed($0, 3) } ?? "-", isDense ? "-" : percent(agreement),
     ]
   }

@@ -109,6 +109,9 @@ public struct MultimodalModel: Sendable {
     return geometry.spans(of: image)
   }
 
+  /// The grid of patches of every tile of an image.
+  package func grid(of image: PreparedImage) -> (rows: Int, columns: Int) { geometry.grid(of: image) }
+
   // MARK: Loading
 
   struct Family: Sendable {
