@@ -33,7 +33,7 @@ public struct Generator: Sendable {
   private let checkpoint: Checkpoint
   let outline: ModelOutline
   private let visual: VisualText
-  private let companion: Companion?
+  let companion: Companion?
 
   /// - Parameters:
   ///   - model: a directory as downloaded.
@@ -139,12 +139,37 @@ public struct Generator: Sendable {
 
   /// Puts a question and its images into the model's template, cuts the images into tiles and the text into tokens.
   /// - Parameter system: a sentence before the question; nil: the template's own.
-  /// - Throws: `ImageError` for a picture that the model's processor refuses, `ModelError` for a text that does not fit.
+  /// - Throws: `ImageError` as `picture`, `ModelError` for a text that does not fit.
   public func prepare(_ question: String, about images: [Image], system: String? = nil) throws -> Prompt {
-    try prepare(question, about: images.map { try processor.tiles(of: $0) }, system: system)
+    try prepare(question, about: images.map(picture), system: system)
   }
 
-  func prepare(_ question: String, about prepared: [PreparedImage], system: String? = nil) throws -> Prompt {
+  /// Longest side of a picture over its shortest: beyond it a picture shows nothing that a model has seen. Qwen2-VL's
+  /// processor refuses such pictures; others would crop them to a speck or stretch them to stripes.
+  public static let aspectLimit = 200
+
+  /// A picture cut into the tiles that the model takes.
+  /// - Throws: `ImageError` for one that is too long and thin, or that the model's processor refuses.
+  public func picture(_ image: Image) throws(ImageError) -> PreparedImage {
+    let (long, short) = (max(image.width, image.height), min(image.width, image.height))
+    guard long <= Self.aspectLimit * short else {
+      throw ImageError(
+        .tooLarge,
+        "its size is \(image.size), \(long / short) times as long as wide; at most \(Self.aspectLimit) times, crop it first"
+      )
+    }
+    return try processor.tiles(of: image)
+  }
+
+  /// Refuses a question that the template and so many images do not fit, before any image is read.
+  public func check(_ question: String, images: Int, system: String? = nil) throws(ModelError) {
+    guard !question.allSatisfy(\.isWhitespace) else {
+      throw .input(what: "prompt", found: "an empty text", expected: "a question", fix: "Write one.")
+    }
+    try visual.check(template.text(question, images: images, system: system), images: images)
+  }
+
+  public func prepare(_ question: String, about prepared: [PreparedImage], system: String? = nil) throws -> Prompt {
     let text = try visual.writtenOut(
       template.text(question, images: prepared.count, system: system),
       images: prepared.map { ($0.rows, $0.columns, try model.spans(of: $0)) })
@@ -221,86 +246,5 @@ public struct Generator: Sendable {
       text: text, ids: ids, isComplete: ids.last.map(model.stops.contains) ?? false,
       table: CostTable(run.trace, dense: dense, shape: model.shape),
       firstSeconds: start.duration(to: first!) / .seconds(1), restSeconds: first!.duration(to: last) / .seconds(1))
-  }
-}
-
-// MARK: Many questions about the same pictures
-
-extension Generator {
-  /// Pictures behind tower, connector and packing, from where any number of prompts about them can go on.
-  struct Seen: Sendable {
-    let run: Run
-    let spans: [[TokenSequence]]
-  }
-
-  /// The text of new tokens, without those that end it.
-  func text(of ids: [Int]) -> String { tokenizer.decode(ids.filter { !model.stops.contains($0) }) }
-
-  /// Tokens of the pictures when nothing is reduced.
-  func visualTokens(of images: [PreparedImage]) throws -> Int {
-    try images.reduce(0) { $0 + (try model.spans(of: $1).reduce(0, +)) }
-  }
-
-  /// Whether what becomes of the pictures before the language model depends on the question.
-  var looksAtQuestion: Bool { composition.joint != nil }
-
-  /// - Parameter question: for methods that compare pictures with it.
-  func look(
-    at images: [PreparedImage], question: String, seed: UInt64, shared: [SharedBlocks]? = nil, threads: Int = 1
-  ) throws -> Seen {
-    var run = Run(composition, seed: seed)
-    run.question = companion?.embed(question)
-    let spans = try model.encode(images, run: &run, shared: shared, threads: threads)
-    return Seen(run: run, spans: spans)
-  }
-
-  /// The pass through the language model up to the first token.
-  func read(_ prompt: Prompt, seen: Seen, shared: SharedPrefixes? = nil, threads: Int = 1) throws -> (
-    run: Run, decoding: Decoding
-  ) {
-    var run = seen.run
-    let tokens = try model.prompt(prompt.ids, prompt.images, spans: seen.spans, run: &run)
-    let decoding = try model.language.prefill(tokens, run: &run, shared: shared, threads: threads)
-    let visual = try visualTokens(of: prompt.images)
-    if let budget, !composition.methods.isEmpty, budget.tokens(of: visual) < visual,
-      !run.trace.acts.contains(where: { $0.output < $0.input })
-    {
-      throw CompressionError.unreachable(
-        method: method, asked: "\(budget.tokens(of: visual)) of \(visual) tokens", reachable: "no fewer than all",
-        fix: "Choose another budget or method.")
-    }
-    return (run, decoding)
-  }
-}
-
-/// The CLIP that a tower comes from: patches and questions in one space.
-private struct Companion: Sendable {
-  let space: JointSpace
-  private let clip: CLIP
-  private let tokenizer: CLIPTokenizer
-
-  /// - Parameter width: of the tower whose features it must take.
-  init(_ checkpoint: Checkpoint, width: Int) throws {
-    clip = try CLIP.load(checkpoint)
-    tokenizer = try CLIPTokenizer(checkpoint)
-    let found = clip.vision.tower.shape.width
-    guard let space = JointSpace(clip), found == width else {
-      throw ModelError.input(
-        what: "companion '\(checkpoint.name)'", found: "a tower of width \(found)", expected: "\(width)",
-        fix: "Name the CLIP that the model's tower comes from.")
-    }
-    self.space = space
-  }
-
-  /// The question in pieces of CLIP's context length, the last one filled with zeros, as CDPruner's code cuts it.
-  /// `[pieces, width]`
-  func embed(_ question: String) -> Tensor {
-    let ids = [tokenizer.start] + tokenizer.encode(question) + [tokenizer.end]
-    let length = clip.text.contextLength
-    let rows = stride(from: 0, to: ids.count, by: length).map { start in
-      let piece = Array(ids[start..<min(start + length, ids.count)])
-      return clip.text(piece + [Int](repeating: 0, count: length - piece.count)).projected
-    }
-    return Tensor(rows.flatMap { $0 }, shape: [rows.count, rows[0].count])
   }
 }

@@ -28,13 +28,14 @@ public struct VisualReducer: ImageReducer {
         method: reader, found: "no question", expected: "one, because the tokens it keeps depend on it",
         fix: "Add --prompt TEXT.")
     }
+    if let question { try generator.check(question, images: 1) }
     (self.generator, self.question, dense) = (generator, question, try generator.with(nil))
   }
 
   public func reduce(_ image: Image, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double) {
     let clock = ContinuousClock()
     let start = clock.now
-    let prepared = try generator.processor.tiles(of: image)
+    let prepared = try generator.picture(image)
     let milliseconds = start.duration(to: clock.now) / .milliseconds(1)
     let (tokens, starts, trace) = try spans(of: prepared, seed: seed)
     let model = generator.model
@@ -64,7 +65,7 @@ public struct VisualReducer: ImageReducer {
   }
 
   public func denseTime(_ image: Image) throws -> Double {
-    let prepared = try dense.processor.tiles(of: image)
+    let prepared = try dense.picture(image)
     return try dense.look(at: [prepared], question: "", seed: 0).run.trace.towerSeconds * 1000
   }
 

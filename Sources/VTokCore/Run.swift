@@ -66,7 +66,8 @@ public struct Composition: Sendable {
       }
     }
     return plans.indices.first { index in
-      plans[index].act.contains(where: isInside) || plans[index].record.keys.contains { isInside($0) || $0 == .layer(0) }
+      plans[index].act.contains(where: isInside)
+        || plans[index].record.keys.contains { isInside($0) || $0 == .layer(0) }
     }.map(name)
   }
 

@@ -42,7 +42,8 @@ struct AnswerFlags: ParsableArguments {
       throw UsageError("--max-tokens", found: "\(maxTokens!)", expected: "1 to 1000000", fix: "Leave it out for 16.")
     }
     guard (0...1_000_000).contains(timingSamples ?? 0) else {
-      throw UsageError("--timing-samples", found: "\(timingSamples!)", expected: "0 or more", fix: "Leave it out for 16.")
+      throw UsageError(
+        "--timing-samples", found: "\(timingSamples!)", expected: "0 or more", fix: "Leave it out for 16.")
     }
   }
 }
@@ -65,7 +66,7 @@ extension BenchCommand {
       companion: asking.companion)
     var remarks: [String] = []
     let contenders = try contenders(combinations, model, checkpoint, data, decode, &remarks)
-    let bench = AnswerBench(
+    let bench = try AnswerBench(
       model, data: data, contenders: contenders, limit: asking.maxTokens ?? 16, threads: threads, decode: decode,
       seed: reduction.seed)
     for remark in remarks where !running.quiet { VTokCommand.warn(remark) }
@@ -146,7 +147,8 @@ extension BenchCommand {
           return try TargetSolver.solve(
             target, spec,
             of: ModelOutline(config: checkpoint.config, processor: checkpoint.json("preprocessor_config.json")),
-            prompt: .init(picture: picture, text: max(1, question.utf8.count / 4), newTokens: 1), read: OptionFiles.read)
+            prompt: .init(picture: picture, text: max(1, question.utf8.count / 4), newTokens: 1), read: OptionFiles.read
+          )
         }[0]
         let budget = solved.ruled ? solved.budget : nil
         contenders.append(

@@ -83,7 +83,8 @@ import VTok
     guard let composition = try? Composition(methods, for: model.shape) else { return }
     if composition.joint != nil { model.joint = Self.joint(model) }
     let image = MultimodalTests.noise(
-      for: model, seed: 0, grid: model.shape.layout == .dynamic ? (5, 3) : (2, 2), original: Size(width: 140, height: 100))
+      for: model, seed: 0, grid: model.shape.layout == .dynamic ? (5, 3) : (2, 2),
+      original: Size(width: 140, height: 100))
     let start = try MultimodalTests.prompt(model, [image])
     let shared = (blocks: [SharedBlocks()], prefixes: SharedPrefixes())
     var dense = Run(.dense(model.shape))

@@ -40,10 +40,20 @@ public struct AnswerBench: Sendable {
   public var model: Generator { contenders[0].subject }
 
   /// - Parameter model: without a method.
+  /// - Throws: `DataError` for the first question that the model's template does not fit.
   public init(
     _ model: Generator, data: QuestionFile, contenders: [Contender], limit: Int = 16, threads: Int = 1,
     decode: DecodeOptions = .init(), seed: UInt64 = 0
-  ) {
+  ) throws(DataError) {
+    for scene in data.scenes {
+      for question in scene.questions {
+        do { try model.check(question.text, images: scene.paths.count) } catch {
+          throw .line(
+            file: data.path, number: question.line, found: "question '\(question.text.prefix(60))'",
+            expected: "a text without the token that stands for an image: the template places the pictures")
+        }
+      }
+    }
     (self.data, self.limit, self.threads, self.decode, self.seed) = (data, limit, threads, decode, seed)
     self.contenders = [Contender(method: "dense", asked: .nothing, subject: model)] + contenders
   }
@@ -55,16 +65,17 @@ public struct AnswerBench: Sendable {
   ) throws -> [SceneResult] {
     try sweep(
       data.scenes.count, threads: threads, progress: progress, isCancelled: isCancelled,
-      hasFailed: { $0.failure != nil }
-    ) { try result($0) }
+      hasFailed: { $0.failure != nil },
+      body: { try result($0) })
   }
 
   /// Pictures of a scene as the model takes them; nil with the reason where they cannot be had.
   func pictures(of scene: Int) -> (images: [PreparedImage]?, failure: String?) {
     do {
       return (
-        try data.scenes[scene].paths.map {
-          try model.processor.tiles(of: Image.decode(contentsOf: $0, options: decode).image)
+        try data.scenes[scene].paths.map { path throws(ImageError) in
+          let image = try Image.decode(contentsOf: path, options: decode).image
+          do throws(ImageError) { return try model.picture(image) } catch { throw error.named(path) }
         }, nil
       )
     } catch {

@@ -65,7 +65,8 @@ extension AnswerReport {
       offsets.append(Int32(patches.count))
     }
     return TokenMap(
-      rows: tower.rows, columns: tower.columns, region: processor.visibleRegion(width: image.width, height: image.height),
+      rows: tower.rows, columns: tower.columns,
+      region: processor.visibleRegion(width: image.width, height: image.height),
       origin: Origin(offsets: offsets, patches: patches, weights: weights))
   }
 }

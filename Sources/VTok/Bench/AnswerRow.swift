@@ -97,7 +97,8 @@ public struct AnswerRow: Sendable {
     func percent(_ value: Double, _ digits: Int = 1) -> String { value.isNaN ? "-" : fixed(100 * value, digits) + "%" }
     let isDense = contender.asked == .nothing
     var cells = [
-      contender.label, contender.asked.label, "\(whole(costs.tokensIn))→\(whole(costs.tokensOut))", fixed(costs.gmacs, 3),
+      contender.label, contender.asked.label, "\(whole(costs.tokensIn))→\(whole(costs.tokensOut))",
+      fixed(costs.gmacs, 3),
       percent(share, 0), fixed(costs.towerGmacs, 3), fixed(costs.connectorGmacs, 3), fixed(costs.selectionGmacs, 3),
       fixed(costs.prefillGmacs, 3), fixed(costs.decodeGmacs, 3), fixed(costs.cachePrefill, 2),
       fixed(median(times.first), 2), speedup.isNaN ? "-" : "\(fixed(speedup, 2))x",
@@ -110,7 +111,8 @@ public struct AnswerRow: Sendable {
     }
     cells += groups.map(\.value.percent)
     return cells + [
-      isDense ? "-" : percent(retention), isDense || interval.low.isNaN ? "-" : "\(fixed(100 * interval.low, 1))-\(fixed(100 * interval.high, 1))",
+      isDense ? "-" : percent(retention),
+      isDense || interval.low.isNaN ? "-" : "\(fixed(100 * interval.low, 1))-\(fixed(100 * interval.high, 1))",
       isDense ? "-" : mcNemar.map { $0 < 0.001 ? "<0.001" : fixed($0, 3) } ?? "-", isDense ? "-" : percent(agreement),
     ]
   }

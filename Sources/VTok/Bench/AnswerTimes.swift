@@ -37,8 +37,9 @@ extension AnswerBench {
     let scenes = (0..<count).map { $0 * data.scenes.count / count }
     if let first = scenes.first { _ = try measure(first, contenders.prefix(1)) }  // pages, caches, BLAS
     let found = try sweep(
-      count, threads: threads, progress: progress, isCancelled: isCancelled, hasFailed: { $0 == nil }
-    ) { try measure(scenes[$0], contenders[...]) }.compactMap(\.self)
+      count, threads: threads, progress: progress, isCancelled: isCancelled, hasFailed: { $0 == nil },
+      body: { try measure(scenes[$0], contenders[...]) }
+    ).compactMap(\.self)
     let times = contenders.indices.map { index in
       found.reduce(into: AnswerTimes()) { sum, scene in
         let one = scene.times[index]

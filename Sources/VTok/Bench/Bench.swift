@@ -62,8 +62,8 @@ public struct Bench: Sendable {
     let count = min(limit ?? data.count, data.count)
     if count > 0 { _ = try result(0) }  // warms up: pages, caches, BLAS
     return try sweep(
-      count, threads: threads, progress: progress, isCancelled: isCancelled, hasFailed: { $0.failure != nil }
-    ) { try result($0) }
+      count, threads: threads, progress: progress, isCancelled: isCancelled, hasFailed: { $0.failure != nil },
+      body: { try result($0) })
   }
 
   private func result(_ index: Int) throws -> ImageResult {

@@ -45,7 +45,9 @@ public struct BenchReport: Sendable {
       let y = row.retention ?? row.agreement ?? row.cosine
       return ParetoPlot.Point(
         x: x(row), y: y, low: seeds?.min(), high: seeds?.max(),
-        about: "\(row.contender.method), \(row.contender.asked.label): \(fixed(100 * y, 1))% at \(fixed(x(row), 2)) \(xLabel)")
+        about:
+          "\(row.contender.method), \(row.contender.asked.label): \(fixed(100 * y, 1))% at \(fixed(x(row), 2)) \(xLabel)"
+      )
     }
     let measure =
       isLabelled ? "accuracy retention" : rows[0].agreement == nil ? "pooled cosine" : "agreement with dense"

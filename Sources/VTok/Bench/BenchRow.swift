@@ -92,7 +92,7 @@ public struct BenchRow: Sendable {
 
   public func json(model: LoadedModel, run: JSON, peakMemory: Double) -> JSON {
     return [
-      "schema": "vtok-bench/1", "model": JSON(model.name), "method": JSON(contender.method), 
+      "schema": "vtok-bench/1", "model": JSON(model.name), "method": JSON(contender.method),
       "budget": contender.asked.json(tokensIn: tokensIn, tokensOut: tokensOut, share: share),
       "images": JSON(images),
       "tokens": ["in": number(tokensIn), "out": number(tokensOut), "mean_per_layer": number(meanTokens)],

@@ -5,7 +5,7 @@ import VTokTensor
 func sweep<Result: Sendable>(
   _ count: Int, threads: Int, progress: @escaping @Sendable (_ done: Int, _ count: Int, _ failed: Int) -> Void,
   isCancelled: @escaping @Sendable () -> Bool, hasFailed: @escaping @Sendable (Result) -> Bool,
-  _ body: @escaping @Sendable (Int) throws -> Result
+  body: @escaping @Sendable (Int) throws -> Result
 ) throws -> [Result] {
   let state = Mutex(SweepState<Result>(results: Array(repeating: nil, count: count)))
   parallel(count, threads: threads) { index in

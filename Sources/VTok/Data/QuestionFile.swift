@@ -70,7 +70,8 @@ public struct QuestionFile: Sendable {
         throw wrong("\(answers.count) answers for metric vqa", "those of ten people (at least 4); for one use exact")
       }
       let paths = names.map { $0.hasPrefix("/") || folder.isEmpty ? $0 : folder + "/" + $0 }
-      if let missing = places[names] == nil ? paths.first(where: { !FileManager.default.fileExists(atPath: $0) }) : nil {
+      if let missing = places[names] == nil ? paths.first(where: { !FileManager.default.fileExists(atPath: $0) }) : nil
+      {
         throw wrong("no picture '\(missing)'", "a path from the folder of this file")
       }
       let question = Question(

@@ -200,7 +200,8 @@ public struct PruneJob: Sendable {
     }
     times.tower = result.trace.towerSeconds * 1000
     times.selection = result.trace.selectionSeconds * 1000
-    let speedup = index < Self.timedImages ? try reducer.denseTime(decoded.image) / (times.tower + times.selection) : nil
+    let speedup =
+      index < Self.timedImages ? try reducer.denseTime(decoded.image) / (times.tower + times.selection) : nil
     mark = clock.now
     var tensors: ShardStore.Tensors = [
       ("tokens", settings.halfPrecision ? .f16(result.tokens) : .f32(result.tokens)),

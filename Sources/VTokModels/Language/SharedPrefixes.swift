@@ -89,7 +89,8 @@ final class SharedPrefix {
     _ run: (inout TokenSequence, inout [TokenSequence], Attention.Taps) -> DecoderLayer.Recorded
   ) -> Layer {
     let sums = taps.filter { $0.rows == .all }
-    if index < layers.count, sums.allSatisfy({ layers[index].sums[$0] != nil }), !branches || !layers[index].branches.isEmpty
+    if index < layers.count, sums.allSatisfy({ layers[index].sums[$0] != nil }),
+      !branches || !layers[index].branches.isEmpty
     {
       return layers[index]
     }
