@@ -77,17 +77,13 @@ public struct Composition: Sendable {
           expected: "class-token or all rows of a vision block", fix: "Choose another method.")
       }
     }
-    // Blocks behind the features never run. What a method would do in every block it does in those that run.
-    let actsInTime = plan.act.contains { site in
-      if case .block(let index, _) = site { index <= shape.tower?.featureBlock ?? 0 } else { false }
-    }
     for site in plan.act.union(plan.record.keys) {
       let missing: String?
       switch site {
       case .block(let index, _):
         missing =
           shape.tower.map { tower in
-            if index <= tower.featureBlock || index < tower.blocks && actsInTime { return nil }
+            if index <= tower.featureBlock { return nil }
             return index < tower.blocks
               ? "block \(index), which never runs (features of block \(tower.featureBlock))"
               : "block \(index) of \(tower.blocks)"

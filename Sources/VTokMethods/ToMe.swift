@@ -59,11 +59,9 @@ public struct ToMe: Compressor {
     guard let tower = model.tower else {
       throw .unsupported(method: Self.name, found: "no vision tower", expected: "one", fix: "Choose another method.")
     }
-    // Blocks behind the features never run, so a budget must be met before them.
-    let blocks = tower.featureBlock + 1
-    _ = try amount.schedule(tokens: tower.prefix + tower.patches, prefix: tower.prefix, blocks: blocks)
+    _ = try amount.schedule(tokens: tower.prefix + tower.patches, prefix: tower.prefix, blocks: tower.blocks)
     var plan = Plan(massBias: proportional)
-    for block in 0..<blocks where amount.canMerge(in: block, of: blocks) {
+    for block in 0..<tower.blocks where amount.canMerge(in: block, of: tower.blocks) {
       plan.record[.block(block, .middle)] = Request(keys: true)
       plan.act.insert(.block(block, .middle))
     }
@@ -76,8 +74,7 @@ public struct ToMe: Compressor {
     guard case .block(let block, .middle) = site, let tower = view.shape.tower else { return nil }
     let prefix = view.sequences[0].kind.prefix { $0 != .patch }.count
     if schedule == nil {
-      schedule = try amount.schedule(
-        tokens: view.sequences[0].count, prefix: prefix, blocks: tower.featureBlock + 1)
+      schedule = try amount.schedule(tokens: view.sequences[0].count, prefix: prefix, blocks: tower.blocks)
     }
     let r = schedule![block]
     if r == 0 { return nil }
