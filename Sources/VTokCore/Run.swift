@@ -61,6 +61,17 @@ public struct Composition: Sendable {
 
   public func name(_ index: Int) -> String { type(of: methods[index]).name }
 
+  /// A method may act in blocks behind the features, which never run; but what it reads elsewhere must have been recorded,
+  /// and something of it must happen.
+  private static func checkDepth(_ plan: Plan, of name: String, for tower: Shape.Tower) throws(CompressionError) {
+    func runs(_ site: Site) -> Bool { if case .block(let index, _) = site { index < tower.depth } else { true } }
+    let isBlind = plan.record.keys.contains { !runs($0) && !plan.act.contains($0) }
+    guard isBlind || (!plan.act.isEmpty && !plan.act.contains(where: runs)) else { return }
+    throw .unsupported(
+      method: name, found: "a block that never runs, because features are those of block \(tower.featureBlock)",
+      expected: "blocks 0 to \(tower.featureBlock)", fix: "Choose an earlier block.")
+  }
+
   /// Sites must exist in the model, and connectors that fuse groups of patches need them all.
   private static func check(_ plan: Plan, of method: any Compressor, for shape: Shape) throws(CompressionError) {
     let name = type(of: method).name
@@ -82,12 +93,7 @@ public struct Composition: Sendable {
       switch site {
       case .block(let index, _):
         missing =
-          shape.tower.map { tower in
-            if index <= tower.featureBlock { return nil }
-            return index < tower.blocks
-              ? "block \(index), which never runs (features of block \(tower.featureBlock))"
-              : "block \(index) of \(tower.blocks)"
-          } ?? "no vision tower"
+          shape.tower.map { $0.blocks }.map { index < $0 ? nil : "block \(index) of \($0)" } ?? "no vision tower"
       case .features: missing = shape.tower == nil ? "no vision tower" : nil
       case .pack: missing = shape.layout == .plain ? "no connector" : nil
       case .layer(let index):
@@ -120,6 +126,7 @@ public struct Composition: Sendable {
         }
       }
     }
+    if let tower = shape.tower { try checkDepth(plan, of: name, for: tower) }
   }
 
   /// Why two methods cannot run together; nil when they can.

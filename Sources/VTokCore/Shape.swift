@@ -45,6 +45,9 @@ public struct Shape: Sendable, Equatable {
     /// Patches of one tile.
     public var patches: Int { rows * columns }
 
+    /// Blocks that run: those up to the features.
+    public var depth: Int { featureBlock + 1 }
+
     /// Rows of every group that attends to itself in block `block`, over one tile: its windows, or all rows.
     public func groups(in block: Int) -> [Int] {
       guard let windows, !windows.global.contains(block) else { return [prefix + patches] }

@@ -43,7 +43,7 @@ public struct DiffRate: Compressor {
     }
     try amount.check(tower)
     var plan = Plan(massBias: true)
-    for block in 0..<tower.blocks {
+    for block in 0..<tower.depth {
       plan.record[.block(block, .middle)] = Request(attention: .classifier)
       plan.act.insert(.block(block, .middle))
     }
@@ -54,7 +54,7 @@ public struct DiffRate: Compressor {
     -> [Reduction]?
   {
     guard case .block(let block, .middle) = site, let tower = view.shape.tower else { return nil }
-    if schedule == nil { schedule = try amount.schedule(tokens: view.sequences[0].count, blocks: tower.blocks) }
+    if schedule == nil { schedule = try amount.schedule(tokens: view.sequences[0].count, blocks: tower.depth) }
     let (prune, merge) = (schedule!.prune[block], schedule!.merge[block])
     var reductions: [Reduction] = []
     for (index, tokens) in view.sequences.enumerated() {

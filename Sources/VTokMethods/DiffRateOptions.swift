@@ -59,12 +59,12 @@ extension DiffRate.Amount {
           fix: "Give a budget instead of the preset.")
       }
     case .budget:
-      _ = try self.schedule(tokens: tower.patches + 1, blocks: tower.blocks)
+      _ = try self.schedule(tokens: tower.patches + 1, blocks: tower.depth)
       return
     }
-    guard schedule.prune.count == tower.blocks else {
+    guard schedule.prune.count == tower.depth else {
       throw .unsupported(
-        method: DiffRate.name, found: "\(tower.blocks) blocks",
+        method: DiffRate.name, found: "\(tower.depth) blocks",
         expected: "\(schedule.prune.count), one per listed count",
         fix: "Give a schedule for this depth, or a budget.")
     }

@@ -59,9 +59,9 @@ public struct ToMe: Compressor {
     guard let tower = model.tower else {
       throw .unsupported(method: Self.name, found: "no vision tower", expected: "one", fix: "Choose another method.")
     }
-    _ = try amount.schedule(tokens: tower.prefix + tower.patches, prefix: tower.prefix, blocks: tower.blocks)
+    _ = try amount.schedule(tokens: tower.prefix + tower.patches, prefix: tower.prefix, blocks: tower.depth)
     var plan = Plan(massBias: proportional)
-    for block in 0..<tower.blocks where amount.canMerge(in: block, of: tower.blocks) {
+    for block in 0..<tower.depth where amount.canMerge(in: block, of: tower.depth) {
       plan.record[.block(block, .middle)] = Request(keys: true)
       plan.act.insert(.block(block, .middle))
     }
@@ -74,7 +74,7 @@ public struct ToMe: Compressor {
     guard case .block(let block, .middle) = site, let tower = view.shape.tower else { return nil }
     let prefix = view.sequences[0].kind.prefix { $0 != .patch }.count
     if schedule == nil {
-      schedule = try amount.schedule(tokens: view.sequences[0].count, prefix: prefix, blocks: tower.blocks)
+      schedule = try amount.schedule(tokens: view.sequences[0].count, prefix: prefix, blocks: tower.depth)
     }
     let r = schedule![block]
     if r == 0 { return nil }

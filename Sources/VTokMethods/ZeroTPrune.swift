@@ -53,15 +53,15 @@ public struct ZeroTPrune: Compressor {
     let blocks: [Int]
     switch amount {
     case .cuts(let cuts, let depth):
-      if let depth, depth != tower.blocks {
+      if let depth, depth != tower.depth {
         throw .unsupported(
-          method: Self.name, found: "\(tower.blocks) blocks", expected: "\(depth), for which the schedule was made",
+          method: Self.name, found: "\(tower.depth) blocks", expected: "\(depth), for which the schedule was made",
           fix: "Give a budget instead of the schedule.")
       }
       blocks = cuts.map(\.block)
-    case .budget(_, let given, _): blocks = given ?? Schedule.cutBlocks(of: tower.blocks)
+    case .budget(_, let given, _): blocks = given ?? Schedule.cutBlocks(of: tower.depth)
     }
-    try amount.check(patches: tower.patches, depth: tower.blocks)
+    try amount.check(patches: tower.patches, depth: tower.depth)
     var plan = Plan()
     for block in blocks {
       plan.record[.block(block, .end)] = Request(attention: .all, keys: true)
@@ -75,7 +75,7 @@ public struct ZeroTPrune: Compressor {
   {
     guard case .block(let block, .end) = site, let tower = view.shape.tower else { return nil }
     if schedule == nil {
-      schedule = try amount.cuts(patches: view.sequences[0].rows(.patch).count, depth: tower.blocks)
+      schedule = try amount.cuts(patches: view.sequences[0].rows(.patch).count, depth: tower.depth)
     }
     guard let cut = schedule!.first(where: { $0.block == block }) else { return nil }
     var reductions: [Reduction] = []

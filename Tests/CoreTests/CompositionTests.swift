@@ -11,11 +11,6 @@ import VTokTensor
     layers: 3, width: 8, heads: 2, kvHeads: 2, headDim: 4, ffn: 16, vocabulary: 9, frequencies: [1, 0.1])
   static let vit = Shape(tower: tower)
   static let lvlm = Shape(tower: tower, decoder: decoder, layout: .single)
-  /// Features of a block that is not the last.
-  static let early = Shape(
-    tower: Shape.Tower(
-      blocks: 4, featureBlock: 2, width: 8, heads: 2, ffn: 16, prefix: 1, hasClassifier: true, rows: 4, columns: 4,
-      patch: 4), decoder: decoder, layout: .single)
 
   /// A method that is nothing but its plan.
   struct Planned: Compressor {
@@ -70,12 +65,29 @@ import VTokTensor
     (Plan(act: [.block(4, .end)]), vit), (Plan(act: [.layer(0)]), vit), (Plan(act: [.pack]), vit),
     (Plan(act: [.cache(3)]), lvlm), (Plan(act: [.layer(4)]), lvlm), (Plan(record: [.block(9, .end): Request()]), vit),
     (Plan(record: [.block(0, .end): Request(attention: .text)]), vit),
-    (Plan(record: [.block(0, .end): Request(branches: true)]), vit), (Plan(act: [.block(3, .end)]), early),
+    (Plan(record: [.block(0, .end): Request(branches: true)]), vit),
   ]
 
   @Test(arguments: 0..<misfits.count) func sitesThatAModelLacks(index: Int) {
     let (plan, shape) = Self.misfits[index]
     #expect(throws: CompressionError.self) { try Composition([Planned(plan)], for: shape) }
+  }
+
+  /// Features of block 2 of 4: block 3 never runs.
+  @Test func blocksBehindTheFeatures() throws {
+    let early = Shape(
+      tower: Shape.Tower(
+        blocks: 4, featureBlock: 2, width: 8, heads: 2, ffn: 16, prefix: 1, hasClassifier: true, rows: 4, columns: 4,
+        patch: 4), decoder: Self.decoder, layout: .single)
+    let (last, before) = (Site.block(3, .end), Site.block(2, .end))
+    let request = [last: Request(attention: .classifier)]
+    for (plan, fits) in [
+      (Plan(record: request, act: [before, last]), true), (Plan(act: [last, .pack]), true), (Plan(act: [last]), false),
+      (Plan(record: request, act: [.features]), false),
+    ] {
+      let made = Result { try Composition([Planned(plan)], for: early) }
+      #expect((try? made.get()) != nil ? fits : !fits)
+    }
   }
 
   @Test func theLastLayersEndIsASite() throws {

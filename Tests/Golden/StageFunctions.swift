@@ -77,13 +77,13 @@ let stageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]]
     let entering = model.tower.embed(try pixels(inputs)[0])
     var tiles = try model.tower.forward([entering], run: &run)
     let hidden = probe.box.seen.withLock { $0 }
+    let counts = run.trace.tower.map { $0.rows[0] } + [tiles[0].count]
     tiles[0].apply(.keep(tiles[0].rows(.patch), of: tiles[0].count))
     run.images = [Stage.image(side: tower.rows)]
     run.image = 0
     _ = try run.pack(tiles, standard: [.keep(Array(0..<tiles[0].count), of: tiles[0].count)])
     let features = hidden["hidden.\(feature + 1)"]!
     let keys = run.trace.acts.last!.notes.kept["key_index"]!
-    let counts = [entering.count] + (1...tower.blocks).map { hidden["hidden.\($0)"]!.rows }
     return [
       "image_features": GoldenValue(features.gathered(Array(1..<features.rows))),
       "key_index": GoldenValue(keys, [keys.count]), "hidden_after_merge": GoldenValue(hidden["hidden.1"]!),

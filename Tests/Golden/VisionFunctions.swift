@@ -145,7 +145,7 @@ struct Probe: Compressor {
 
   func plan(for model: Shape) -> Plan {
     var plan = Plan()
-    for block in 0..<model.tower!.blocks {
+    for block in 0..<model.tower!.depth {
       plan.record[.block(block, .end)] = Request(attention: .all)
       plan.act.insert(.block(block, .end))
     }

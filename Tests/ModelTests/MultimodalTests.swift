@@ -289,6 +289,19 @@ import VTok
     }
   }
 
+  /// Budgets in the tower count the blocks that run, not the one behind the features.
+  @Test(arguments: ["tome", "zero-tprune", "cls-attention", "diffrate"])
+  func budgetsInTheTower(name: String) throws {
+    let model = Self.model("llava15-tiny-d")
+    let methods = try MethodSpec(name).make(budget: .ratio(0.5))
+    let result = try Self.logits(model, [Self.noise(for: model, seed: 13)], methods)
+    let left = result.run.images[0].spans[0].count
+    #expect(left == 32)
+    #expect(throws: CompressionError.self) {
+      try Composition(MethodSpec("cls-attention:block=4").make(budget: .ratio(0.5)), for: model.shape)
+    }
+  }
+
   @Test func methodsInTheTowerReachTheLanguageModel() throws {
     let model = Self.model("llava15-tiny-d")
     let image = Self.noise(for: model, seed: 12)

@@ -47,23 +47,7 @@ public struct VisionTower: Sendable {
     let channels = shape.width
     let prefix = embedding.prefix.count
     let table = positions ?? embedding.positions?.table(rows: rows, columns: columns)
-    let area = 3 * patch * patch
-    let flat = Scratch(rows * columns * area)  // patches row-major, each as (channel, row, column)
-    pixels.values.withUnsafeBufferPointer { source in
-      var target = flat.pointer
-      for row in 0..<rows {
-        for column in 0..<columns {
-          for channel in 0..<3 {
-            var from = source.baseAddress! + (channel * height + row * patch) * width + column * patch
-            for _ in 0..<patch {
-              target.update(from: from, count: patch)
-              target += patch
-              from += width
-            }
-          }
-        }
-      }
-    }
+    let flat = pixels.patches(patch)
     var x = Tensor(shape: [prefix + rows * columns, channels]) { out in
       for (index, token) in embedding.prefix.enumerated() {
         (out + index * channels).update(from: token.row, count: channels)
@@ -71,7 +55,7 @@ public struct VisionTower: Sendable {
       let patches = out + prefix * channels
       if let table { patches.update(from: table.values, count: rows * columns * channels) }
       embedding.projection.weight.multiply(
-        flat.pointer, rows * columns, area, accumulate: table != nil, into: patches, channels)
+        flat.values, flat.rows, flat.width, accumulate: table != nil, into: patches, channels)
       if let bias = embedding.projection.bias { vtok_add_bias(patches, rows * columns, channels, bias) }
     }
     if let norm = embedding.norm { x = norm(x) }

@@ -1,0 +1,111 @@
+import CVTokKernels
+import VTokTensor
+import VTokWeights
+
+/// The pixel decoder of MaskGIT's VQGAN, as One-D-Piece and TiTok carry it (`modeling/modules/maskgit_vqgan.py`): from a
+/// map of code vectors to pixels, twice as wide and high after each level but the last.
+package struct MaskGITDecoder: Sendable {
+  /// Two normed convolutions beside a shortcut.
+  private struct ResidualBlock: Sendable {
+    let norm1: GroupNorm, conv1: Convolution
+    let norm2: GroupNorm, conv2: Convolution
+    /// Where the number of channels changes.
+    let shortcut: Convolution?
+
+    init(_ checkpoint: Checkpoint) throws {
+      func kernel(_ name: String, _ side: Int) throws -> Tensor {
+        try checkpoint.tensor("\(name).weight", [nil, nil, side, side])
+      }
+      let first = try kernel("conv1", 3)
+      let (outputs, inputs) = (first.shape[0], first.shape[1])
+      conv1 = Convolution(first, bias: nil)
+      conv2 = Convolution(try checkpoint.tensor("conv2.weight", [outputs, outputs, 3, 3]), bias: nil)
+      norm1 = try checkpoint.groupNorm("norm1", inputs)
+      norm2 = try checkpoint.groupNorm("norm2", outputs)
+      shortcut =
+        inputs == outputs
+        ? nil : Convolution(try checkpoint.tensor("nin_shortcut.weight", [outputs, outputs, 1, 1]), bias: nil)
+    }
+
+    func callAsFunction(_ x: Tensor, _ memory: ConvolutionMemory, _ threads: Int) -> Tensor {
+      let inner = conv1(x, after: norm1, memory, threads: threads)
+      guard let shortcut else {
+        var sum = x
+        conv2.add(inner, after: norm2, to: &sum, memory, threads: threads)
+        return sum
+      }
+      // The shortcut is applied to the branch, and the input is dropped: a slip of the code that the weights learned with.
+      let branch = conv2(inner, after: norm2, memory, threads: threads)
+      var sum = branch
+      shortcut.add(branch, to: &sum, memory, threads: threads)
+      return sum
+    }
+  }
+
+  private struct Level: Sendable {
+    let blocks: [ResidualBlock]
+    let upsample: Convolution?
+  }
+
+  private let input: Convolution
+  private let middle: [ResidualBlock]
+  /// From the smallest map to the largest.
+  private let levels: [Level]
+  private let norm: GroupNorm
+  private let output: Convolution
+
+  /// Pixels across one code.
+  package var scale: Int { 1 << (levels.count - 1) }
+  /// Length of a code vector.
+  package var codeWidth: Int { input.inputs }
+
+  package init(_ checkpoint: Checkpoint) throws {
+    input = try checkpoint.convolution("conv_in", [nil, nil])
+    middle = try (0..<checkpoint.count("mid")).map { try ResidualBlock(checkpoint["mid"][$0]) }
+    levels = try (0..<checkpoint.count("up")).reversed().map { index in
+      let view = checkpoint["up"][index]
+      let blocks = try (0..<view.count("block")).map { try ResidualBlock(view["block"][$0]) }
+      return Level(
+        blocks: blocks, upsample: index == 0 ? nil : try view.convolution("upsample_conv", [nil, nil], size: .double))
+    }
+    output = try checkpoint.convolution("conv_out", [3, nil])
+    norm = try checkpoint.groupNorm("norm_out", output.inputs)
+    guard !levels.isEmpty else {
+      throw ModelError.configuration(
+        file: checkpoint.name, key: "pixel_decoder.up", found: "no levels", expected: "one or more")
+    }
+  }
+
+  /// Codes `[rows, columns, codeWidth]` to RGB `[scale * rows, scale * columns, 3]`, about 0...1.
+  package func callAsFunction(_ codes: Tensor, threads: Int = 1) -> Tensor {
+    let memory = ConvolutionMemory()
+    var x = input(codes, memory, threads: threads)
+    for block in middle { x = block(x, memory, threads) }
+    for level in levels {
+      for block in level.blocks { x = block(x, memory, threads) }
+      if let upsample = level.upsample { x = upsample(x, memory, threads: threads) }
+    }
+    return output(x, after: norm, memory, threads: threads)
+  }
+}
+
+extension Checkpoint {
+  /// A 3x3 convolution with bias, `[outputs, inputs]`.
+  fileprivate func convolution(
+    _ name: String, _ channels: [Int?], size: Convolution.Size = .same
+  ) throws -> Convolution {
+    let kernel = try tensor("\(name).weight", channels + [3, 3])
+    return Convolution(kernel, bias: try vector("\(name).bias", [kernel.shape[0]]), size: size)
+  }
+
+  fileprivate func groupNorm(_ name: String, _ channels: Int) throws -> GroupNorm {
+    guard channels % 32 == 0 else {
+      throw ModelError.configuration(
+        file: self.name, key: name, found: "\(channels) channels", expected: "a multiple of 32, the groups of its norms"
+      )
+    }
+    return GroupNorm(
+      weight: try vector("\(name).weight", [channels]), bias: try vector("\(name).bias", [channels]), groups: 32,
+      epsilon: 1e-6)
+  }
+}
