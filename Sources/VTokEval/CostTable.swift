@@ -108,7 +108,8 @@ public struct CostTable: Sendable {
     public let macs: Int, selection: Int
   }
 
-  /// Tower, connector, packing, language model, in this order, each with the visits of methods that belong to it.
+  /// Tower, connector, packing, prefill, caches, decoding, in this order, each with the visits of methods that belong to
+  /// it. Decoding comes after the first new token, so its share is of all before it.
   public var stages: [Stage] {
     func visits(_ place: String, _ match: (Site) -> Bool) -> [Stage] {
       var names: [String] = []
@@ -146,6 +147,14 @@ public struct CostTable: Sendable {
       return Stage(
         name: visit.name, input: entries, output: language.prefillEntries.reduce(0, +), macs: 0,
         selection: visit.selection)
+    }
+    if !language.decode.isEmpty {
+      let count = language.decode.count
+      stages.append(
+        Stage(
+          name: "decoding, \(count) steps", input: count, output: count, macs: language.decode.reduce(0, +),
+          selection: 0)
+      )
     }
     return stages
   }

@@ -242,7 +242,7 @@ struct Noise {
   /// A tile behind the connector.
   mutating func connect(_ tile: TokenSequence, _ groups: [[Int32]]?, width: Int) -> TokenSequence {
     var tile = tile
-    let rows = groups?.map { $0 } ?? (0..<Int32(tile.count)).map { [$0] }
+    let rows = groups ?? (0..<Int32(tile.count)).map { [$0] }
     tile.apply(
       Reduction(rows: rows, of: tile.count, blend: groups == nil ? .copy : .byCount),
       features: values([rows.count, width]))

@@ -13,6 +13,7 @@ public struct DivPrune: Compressor {
   public static let remarks = [
     "Acts after the tower: it saves nothing inside a ViT, only in what follows.",
     "A token is never chosen twice; the official code may repeat one when all the rest are duplicates.",
+    "In a language model every image keeps its share, newline tokens are candidates, and positions are numbered anew.",
     "A row of zeros has cosine 0 to all others; the official code gives NaN.",
   ]
 

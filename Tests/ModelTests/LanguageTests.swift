@@ -70,14 +70,20 @@ import VTok
     #expect(decoding.caches[0][0].id == (0..<Int32(count + 3)).map { $0 })
   }
 
-  @Test func threadsChangeNoToken() throws {
-    let model = try DoubleLlama().model()
+  @Test(arguments: [false, true]) func threadsChangeNoBit(_ halved: Bool) throws {
+    let model = try DoubleLlama().model(halved: halved)
     let prompt = DoubleLlama().prompt(200)
-    let answers = try [1, 2].map { threads in
+    var logits: [[[Float]]] = [[], [], []]
+    for threads in 1...3 {
       var run = try Self.run(on: model)
-      return try model.generate(prompt, run: &run, limit: 12, threads: threads)
+      var decoding = try model.prefill(prompt, run: &run, threads: threads)
+      logits[threads - 1].append(decoding.logits)
+      for id in [4, 20, 31] {
+        try model.step(id, &decoding, run: &run, threads: threads)
+        logits[threads - 1].append(decoding.logits)
+      }
     }
-    #expect(answers[0].count == 12 && answers[0] == answers[1])
+    #expect(logits[1] == logits[0] && logits[2] == logits[0])
   }
 
   @Test func equalAxesAreOneAxis() throws {
@@ -316,7 +322,7 @@ import VTok
     }
     #expect(
       run.trace.language.map(\.probes) == [
-        [.init(rows: 1, keys: n), .init(rows: 30, keys: n)], [.init(rows: n, keys: n)], [],
+        [.init(rows: 30, keys: n), .init(rows: 1, keys: n)], [.init(rows: n, keys: n)], [],
       ])
   }
 
@@ -347,6 +353,29 @@ import VTok
     #expect(abs(mean - 0.5772) < 0.03)
     #expect(abs(draws.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 40_000 - 1.645) < 0.06)
     #expect(draws.allSatisfy { $0.isFinite })
+  }
+
+  /// A plan may not ask for what no layer forms, or for whole matrices.
+  static let impossible: [(Site, Request)] = [
+    (.layer(0), Request(attention: .last)), (.layer(0), Request(keys: true)), (.layer(0), Request(branches: true)),
+    (.layer(3), Request(probe: .last)), (.layer(1), Request(attention: .all)), (.layer(1), Request(probe: .all)),
+    (.layer(1), Request(attention: .classifier)), (.layer(1), Request(joint: true)),
+    (.cache(1), Request(probe: .last)), (.cache(1), Request(branches: true)), (.cache(1), Request(finalNorm: true)),
+    (.cache(1), Request(attention: .all)),
+  ]
+  @Test func recordingsThatNoLayerMakes() throws {
+    let shape = Shape(tower: nil, decoder: try DoubleLlama().model().shape, layout: .single)
+    let rule = PositionRule(cut: .original, decode: .next)
+    for (site, request) in Self.impossible {
+      #expect(throws: CompressionError.self, "\(site) \(request)") {
+        try Composition([Cutter([:], rule, record: [site: request])], for: shape)
+      }
+    }
+    let possible: [Site: Request] = [
+      .layer(0): Request(probe: .text, finalNorm: true), .layer(3): Request(attention: .all, summed: true),
+      .cache(2): Request(attention: .all, values: .logits, summed: true, keys: true),
+    ]
+    _ = try Composition([Cutter([:], rule, record: possible)], for: shape)
   }
 
   // MARK: What cannot be loaded
@@ -380,7 +409,7 @@ import VTok
   static let misfits: [(String, JSON)] = [
     ("model_type", "gpt2"), ("hidden_act", "gelu"), ("num_key_value_heads", 3), ("head_dim", 7), ("hidden_size", -1),
     ("rope_scaling", ["type": "yarn", "factor": 4]), ("rope_scaling", ["type": "mrope", "mrope_section": [4, 4, 4]]),
-    ("use_sliding_window", true),
+    ("use_sliding_window", true), ("rope_theta", "10000"), ("rope_theta", 0),
   ]
   @Test(arguments: misfits.indices) func configurationsThatMakeNoSense(_ index: Int) {
     let reference = DoubleLlama()

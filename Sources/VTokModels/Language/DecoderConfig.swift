@@ -22,7 +22,7 @@ struct DecoderConfig {
     /// nil: as many as query heads.
     var kvHeads: Int?
     var vocabulary = 32000
-    var epsilon: Float = 1e-6, theta: Double = 1e4
+    var epsilon: Float = 1e-6, theta: Float = 1e4
     var window: Int?
     var hasProjectionBiases = false
 
@@ -61,9 +61,11 @@ struct DecoderConfig {
 
     // New files keep all of it in one section; old ones have theta at the top and scaling apart.
     let rope = json.value(at: "rope_parameters") ?? json.value(at: "rope_scaling")
-    let theta = rope?["rope_theta"]?.double ?? json["rope_theta"]?.double ?? family.theta
+    let section = HuggingFaceConfig(json: rope ?? [:])
+    let theta = try section.float("rope_theta", config.float("rope_theta", family.theta))
+    guard theta > 0 else { throw fail("rope_theta", "a positive number") }
     let kind = (rope?["rope_type"] ?? rope?["type"])?.string ?? "default"
-    let factor = kind == "linear" ? rope?["factor"]?.double ?? 1 : 1
+    let factor = kind == "linear" ? try section.float("factor", 1) : 1
     guard ["default", "mrope", "linear"].contains(kind), rope?["mrope_interleaved"]?.bool != true else {
       throw ModelError.configuration(
         file: config.file, key: "rope_scaling", found: "'\(kind)'", expected: "default, mrope or linear")
@@ -79,7 +81,7 @@ struct DecoderConfig {
       headDim: headDim, ffn: try config.int("intermediate_size", family.ffn),
       vocabulary: try config.int("vocab_size", family.vocabulary),
       frequencies: (0..<headDim / 2).map { pair in  // in float32, as transformers computes them
-        1 / powf(Float(theta), Float(2 * pair) / Float(headDim)) / Float(factor)
+        1 / powf(theta, Float(2 * pair) / Float(headDim)) / factor
       }, sections: sections)
     epsilon = try config.float("rms_norm_eps", family.epsilon)
     guard json["use_sliding_window"]?.bool != true else { throw fail("use_sliding_window", "false") }

@@ -64,7 +64,7 @@ extension LanguageModel {
     for index in 0...layers.count {
       let probes = try visit(index, &tokens, ran, memory, &run)
       // A probe belongs to the layer it follows; before the first layer to that one.
-      if index > 0 { passed[index - 1].layer.probes = probes + passed[index - 1].layer.probes }
+      if index > 0 { passed[index - 1].layer.probes += probes }
       if index == 0 { decoding.position = tokens.nextPosition }
       guard index < layers.count else { break }
       observe?(index, tokens.x)
@@ -85,8 +85,6 @@ extension LanguageModel {
 
   /// What a layer that has just run can tell.
   private struct Ran {
-    /// Of the rows that ran, and of all keys they saw.
-    let ids: [Int32]
     let cache: [TokenSequence]
     let recorded: DecoderLayer.Recorded
   }
@@ -108,7 +106,7 @@ extension LanguageModel {
       &tokens, &cache, shape: shape, attention: attention, taps: taps, branches: all.contains { $0.branches }, memory)
     layer.seconds = start.duration(to: clock.now) / .seconds(1)
     layer.keys = [longest(cache)]
-    let ran = Ran(ids: tokens.id, cache: cache, recorded: recorded)
+    let ran = Ran(cache: cache, recorded: recorded)
     for (method, request) in atCache {
       for sequence in cache.indices {
         run.record(

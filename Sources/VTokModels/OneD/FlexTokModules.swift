@@ -48,9 +48,10 @@ struct FlexTokModule {
     .configuration(file: tensors.name, key: "\(path).\(key)", found: found, expected: expected)
   }
 
-  /// Refuses another value of `key` than the one that is implemented; absent counts as it.
+  /// Refuses another value at `key` (keys joined with dots) than the one that is implemented; absent counts as it.
   func require(_ key: String, _ expected: JSON) throws {
-    guard let found = config.value(at: key), found != expected else { return }
+    let found = key.split(separator: ".").reduce(config as JSON?) { $0?[String($1)] }
+    guard let found, found != expected else { return }
     throw unfit(key, found.text(), expected.text())
   }
 

@@ -115,19 +115,27 @@ package struct FlowDecoder: Sendable {
     try packer.requireInputs(adder.config["write_key"], null.config["read_write_key"])
     try packer.require("mask_mode", "full")
     try line.require("posemb_scaling", "absolute")
+    // The keys by which the official pipeline asks for a prefix and for no condition.
+    if dropout.config["eval_keep_k_read_key"] == .null {
+      throw dropout.unfit("eval_keep_k_read_key", "null", "a key: without one the model has a fixed length")
+    }
+    try null.require("eval_drop_flag_read_key", "eval_dropout_mask")
     try head.require("use_mup_readout", false)
-    try head.require("patch_sizes", embedder.config["patch_sizes"] ?? .null)
     guard head.config.value(at: "adaLN_emb_read_key") != nil else {
       throw head.unfit("adaLN_emb_read_key", "absent", "the key of the time embedding")
     }
     let transformer = try FlexTransformer.load(trunk, mask: .full, isModulated: true)
     let width = transformer.width
     let patches = try LatentPatches.load(embedder, adder, channels: channels, width: width)
-    let positions = try line.tensors.tensor("posembs", [1, 1, width, registers])
+    try head.require("patch_sizes", embedder.config["patch_sizes"] ?? .null)
+    let table = try line.tensors.tensor("posembs", [1, 1, width, nil])
+    guard table.width >= registers else {
+      throw line.unfit("max_sizes", "\(table.width) positions", "as many as registers, \(registers)")
+    }
     return FlowDecoder(
       patches: patches, projection: try linear.tensors.linear("proj", [width, levels]),
       positions: Tensor(
-        (0..<registers * width).map { positions.values[$0 % width * registers + $0 / width] },
+        (0..<registers * width).map { table.values[$0 % width * table.width + $0 / width] },
         shape: [registers, width]), maskToken: try dropout.tensors.vector("dropout_mask_token", [width]),
       nullToken: null.kind == .zeroNull
         ? [Float](repeating: 0, count: width) : try null.tensors.vector("nullcond", [width]),

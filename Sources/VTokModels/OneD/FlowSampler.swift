@@ -54,7 +54,8 @@ struct FlowSampler {
     let length = Float(norm(momentum))
     let cut = min(1, 2.5 / length)
     let difference = momentum.map { $0 * cut }
-    let unit = c.map { Double($0) / max(norm(c), 1e-12) }
+    let reach = max(norm(c), 1e-12)
+    let unit = c.map { Double($0) / reach }
     let along = zip(difference, unit).reduce(0) { $0 + Double($1.0) * $1.1 }
     return c.indices.map { c[$0] + (scale - 1) * Float(Double(difference[$0]) - along * unit[$0]) }
   }

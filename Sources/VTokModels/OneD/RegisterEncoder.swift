@@ -56,14 +56,15 @@ package struct RegisterEncoder: Sendable {
     try registers.require("ordering_mode", "nested")
     let transformer = try FlexTransformer.load(trunk, mask: .causalRegisters, isModulated: false)
     let width = transformer.width
-    let most = try registers.config.int("n_max")
-    let count = try registers.config.int("n_eval", default: most)
-    guard (1...max(most, 1)).contains(count) else { throw registers.unfit("n_eval", "\(count)", "1 to n_max, \(most)") }
+    let count = try registers.config.int("n_max")
+    guard count > 0, try registers.config.int("n_eval", default: count) == count else {
+      throw registers.unfit("n_max", "\(count)", "1 or more, and the same as n_eval")
+    }
     try head.require("use_mup_readout", false)
     try head.require("adaLN_emb_read_key", .null)
     return RegisterEncoder(
       patches: try LatentPatches.load(embedder, adder, channels: channels, width: width),
-      registers: try registers.tensors.tensor("registers", [most, width]).gathered(Array(0..<count)),
+      registers: try registers.tensors.tensor("registers", [count, width]),
       transformer: transformer, head: try head.tensors.linear("proj", [levels, width]),
       headNorm: .plain(width))
   }

@@ -1,0 +1,105 @@
+import Testing
+import VTok
+
+/// Every method on every tiny vision-language model: it is refused before anything runs, or all that must hold does.
+@Suite struct MethodMatrixTests {
+  /// With layers and windows that fit the tiny models.
+  static let specs = [
+    "tome:keep=0.5", "zero-tprune:keep=0.5", "diffrate:keep=0.5", "cls-attention:keep=0.5", "random:keep=0.5",
+    "downsample:keep=0.5", "divprune:keep=0.5", "hired:keep=0.4", "globalcom2:keep=0.4",
+    "globalcom2:keep=0.4,mode=clean",
+    "visionzip:keep=0.4", "cdpruner:keep=0.4", "cdpruner:kernel=openvino,keep=0.4", "token-corr:similarity=0.2",
+    "dart:layer=1,visual-pivots=2,text-pivots=2,keep=0.5", "dart:stage=embeddings,visual-pivots=2,keep=0.5",
+    "fastv:layer=1,keep=0.5", "fastv:layer=1,keep=0.5,mode=in-place", "pyramiddrop:layers=1/2",
+    "transprune:layers=1/2", "mustdrop:layers=1/2,window=2,similarity=0,global=0.04,individual=0.5",
+    "mustdrop:layers=1/2,vision=off,global=0.04,individual=0.5", "sparsevlm:layers=1/2,counts=9/5",
+    "sparsevlm:layers=1/2,counts=9/5,version=2.0", "elastic-cache:keep=0.5", "elastic-cache:policy=local,keep=0.5",
+    "elastic-cache:policy=h2o-elasticrepo,keep=0.5", "h2o:keep=0.5",
+    "visionzip:keep=0.4+fastv:layer=1,keep=0.5+elastic-cache:keep=0.6", "hired:keep=0.4+pyramiddrop:layers=1/2",
+  ]
+
+  @Test func everyMethodIsHere() {
+    #expect(
+      Set(Self.specs.flatMap { $0.split(separator: "+").map { String($0.split(separator: ":")[0]) } })
+        == Set(Methods.names))
+  }
+
+  struct Result {
+    let entering: [Int32], tokens: TokenSequence, logits: [[Float]], caches: [[[Int32]]]
+  }
+
+  /// A prompt with two images, two tokens after it.
+  private func run(_ methods: [any Compressor], _ model: MultimodalModel, threads: Int = 1) throws -> Result {
+    let grids = model.shape.layout == .dynamic ? [(4, 5), (5, 3)] : [(1, 2), (2, 2)]
+    let images = grids.enumerated().map { index, grid in
+      MultimodalTests.noise(
+        for: model, seed: UInt64(index), grid: grid, original: Size(width: 70 * grid.1, height: 50 * grid.0))
+    }
+    var run = Run(try Composition(methods, for: model.shape), seed: 3)
+    run.question = run.composition.joint == nil ? nil : Tensor([1, -2, 0.5, 1], shape: [1, 4])
+    let prompt = try model.prompt(try MultimodalTests.prompt(model, images), images, run: &run, threads: threads)
+    var decoding = try model.language.prefill(prompt, run: &run, threads: threads)
+    let tokens = decoding.tokens
+    var logits = [decoding.logits]
+    for token in [7, 3] {
+      try model.language.step(token, &decoding, run: &run, threads: threads)
+      logits.append(decoding.logits)
+    }
+    let spans = run.images.flatMap(\.spans)
+    let text = prompt.id.filter { id in !spans.contains { $0.contains(id) } }
+    return Result(
+      entering: text, tokens: tokens, logits: logits, caches: decoding.caches.map { $0.map(\.id) })
+  }
+
+  @Test(arguments: specs, MultimodalTests.names) func runsOrIsRefused(_ spec: String, _ name: String) throws {
+    var model = MultimodalTests.model(name)
+    let methods = try MethodSpec(spec).make(budget: nil)
+    guard (try? Composition(methods, for: model.shape)) != nil else { return }
+    if spec.hasPrefix("cdpruner:keep") {
+      let width = model.shape.tower!.width
+      var generator = SeededGenerator(seed: 1)
+      let projection = Tensor((0..<4 * width).map { _ in generator.normal() }, shape: [4, width])
+      model.joint = JointSpace(
+        norm: LayerNorm(
+          weight: [Float](repeating: 1, count: width), bias: [Float](repeating: 0, count: width), epsilon: 1e-5),
+        projection: Linear(weight: Weight(projection), bias: nil))
+    }
+    let dense = try run([], model)
+    let result = try run(methods, model)
+    // Text is as it was, rows are known by one id each, and nothing became infinite.
+    let tokens = result.tokens
+    #expect(tokens.rows(.text).map { tokens.id[$0] }.suffix(result.entering.count) == result.entering[...])
+    #expect(Set(tokens.id).count == tokens.count && tokens.count <= dense.tokens.count)
+    #expect(result.logits.allSatisfy { $0.allSatisfy(\.isFinite) })
+    // What shrinks the image does so in the processor, which has no part here.
+    #expect(result.logits[0] != dense.logits[0] || spec.contains("cache") || spec.hasPrefix("downsample"))
+    for row in tokens.rows(.patch) { #expect(!tokens.origin.range(row).isEmpty) }
+    // The same for any number of threads, and the second time.
+    for threads in [1, 2] {
+      let again = try run(methods, model, threads: threads)
+      #expect(again.tokens.id == tokens.id && again.tokens.x == tokens.x && again.logits == result.logits)
+      #expect(again.caches == result.caches)
+    }
+  }
+
+  /// What a method cannot serve, by the model's kind.
+  @Test func refusals() throws {
+    func serves(_ name: String) throws -> Set<String> {
+      let shape = MultimodalTests.model(name).shape
+      return try Set(
+        Self.specs.filter { spec in
+          (try? Composition(try MethodSpec(spec).make(budget: nil), for: shape)) != nil
+        }.map { String($0.split(separator: ":")[0]) })
+    }
+    let inTower = [
+      "tome", "zero-tprune", "diffrate", "cls-attention", "visionzip", "hired", "globalcom2", "token-corr",
+    ]
+    for name in ["idefics3-tiny-a", "qwen2vl-tiny-a", "qwen25vl-tiny-a"] {
+      #expect(try serves(name).isDisjoint(with: inTower), "\(name)")
+      #expect(try serves(name).isSuperset(of: ["divprune", "dart", "fastv", "pyramiddrop", "transprune", "sparsevlm"]))
+    }
+    #expect(try serves("llavanext-tiny-d").isSuperset(of: inTower + ["cdpruner"]))
+    #expect(try !serves("llava15-tiny-d").contains("globalcom2"))
+    #expect(try !serves("qwen2vl-tiny-a").contains("elastic-cache"))
+  }
+}
