@@ -1,0 +1,113 @@
+"""Writes a trained SmallLlava as transformers publishes LLaVA, and what transformers answers with it."""
+import json
+import os
+
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from transformers import (
+    AutoProcessor, CLIPImageProcessor, CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration,
+    LlavaNextConfig, LlavaNextForConditionalGeneration, LlavaNextImageProcessor, LlavaNextProcessor, LlavaProcessor,
+    PreTrainedTokenizerFast)
+
+from small_llava import END, START
+
+
+def tensors(model):
+    """The model's tensors under the names of transformers' modules, the fused ones apart."""
+    tower, out = model.tower, {}
+    vision = "model.vision_tower."
+    out[vision + "embeddings.class_embedding"] = tower.cls
+    out[vision + "embeddings.patch_embedding.weight"] = tower.embed.weight.view(-1, 3, tower.patch, tower.patch)
+    out[vision + "embeddings.position_embedding.weight"] = tower.position
+    parts = [(vision + "pre_layrnorm", tower.pre), (vision + "post_layernorm", tower.post)]
+    for i, block in enumerate(tower.blocks):
+        name = f"{vision}encoder.layers.{i}."
+        parts += [(name + "layer_norm1", block.norm1), (name + "layer_norm2", block.norm2),
+                  (name + "self_attn.out_proj", block.out), (name + "mlp.fc1", block.fc1), (name + "mlp.fc2", block.fc2)]
+        for kind, weight, bias in zip("qkv", block.qkv.weight.chunk(3), block.qkv.bias.chunk(3)):
+            out[f"{name}self_attn.{kind}_proj.weight"], out[f"{name}self_attn.{kind}_proj.bias"] = weight, bias
+    projector = "model.multi_modal_projector.linear_"
+    parts += [(projector + "1", model.linear1), (projector + "2", model.linear2)]
+    text = "model.language_model."
+    parts += [(text + "embed_tokens", model.embed), (text + "norm", model.norm), ("lm_head", model.head)]
+    for i, layer in enumerate(model.layers):
+        name = f"{text}layers.{i}."
+        parts += [(name + "input_layernorm", layer.norm1), (name + "post_attention_layernorm", layer.norm2),
+                  (name + "self_attn.o_proj", layer.out), (name + "mlp.down_proj", layer.down)]
+        for kind, weight in zip("qkv", layer.qkv.weight.chunk(3)):
+            out[f"{name}self_attn.{kind}_proj.weight"] = weight
+        for kind, weight in zip(("gate", "up"), layer.gate_up.weight.chunk(2)):
+            out[f"{name}mlp.{kind}_proj.weight"] = weight
+    for name, part in parts:
+        out[name + ".weight"] = part.weight
+        if getattr(part, "bias", None) is not None:
+            out[name + ".bias"] = part.bias
+    if model.newline is not None:
+        out["model.image_newline"] = model.newline
+    return {name: tensor.detach().clone() for name, tensor in out.items()}
+
+
+def write(model, folder, mean, deviation, pinpoints=None):
+    """Model, tokenizer and processor, readable with `from_pretrained`. F16."""
+    text, tower = model.text, model.tower
+    shape = {
+        "vision_config": CLIPVisionConfig(
+            hidden_size=tower.cls.numel(), intermediate_size=4 * tower.cls.numel(), num_hidden_layers=len(tower.blocks),
+            num_attention_heads=tower.blocks[0].heads, image_size=tower.side, patch_size=tower.patch,
+            projection_dim=tower.cls.numel()),
+        "text_config": LlamaConfig(
+            hidden_size=model.width, intermediate_size=model.hidden, num_hidden_layers=len(model.layers),
+            num_attention_heads=model.heads, vocab_size=text.size, max_position_embeddings=1024,
+            rms_norm_eps=model.EPSILON, bos_token_id=START, eos_token_id=END, pad_token_id=text.pad),
+        "image_token_index": text.image, "image_seq_length": tower.grid ** 2, "vision_feature_layer": -2,
+        "vision_feature_select_strategy": "default", "projector_hidden_act": "gelu",
+    }
+    processing = {
+        "do_resize": True, "size": {"shortest_edge": tower.side}, "resample": 3, "do_center_crop": True,
+        "crop_size": {"height": tower.side, "width": tower.side}, "do_rescale": True, "rescale_factor": 1 / 255,
+        "do_normalize": True, "image_mean": list(mean), "image_std": list(deviation),
+    }
+    if pinpoints is None:
+        theirs = LlavaForConditionalGeneration(LlavaConfig(**shape))
+        images, processor = CLIPImageProcessor(**processing), LlavaProcessor
+    else:
+        theirs = LlavaNextForConditionalGeneration(LlavaNextConfig(image_grid_pinpoints=pinpoints, **shape))
+        images = LlavaNextImageProcessor(image_grid_pinpoints=pinpoints, **processing)
+        processor = LlavaNextProcessor
+    theirs.load_state_dict(tensors(model))
+    theirs.generation_config.update(bos_token_id=START, eos_token_id=END, pad_token_id=text.pad)
+    theirs.half().save_pretrained(folder)
+    with open(os.path.join(folder, "tokenizer.json"), "w") as out:
+        json.dump(text.json, out, ensure_ascii=False, indent=1)
+        out.write("\n")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=os.path.join(folder, "tokenizer.json"), bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+        pad_token="<pad>", extra_special_tokens={"image_token": "<image>"})
+    processor(image_processor=images, tokenizer=tokenizer, patch_size=tower.patch,
+              vision_feature_select_strategy="default", num_additional_image_tokens=1).save_pretrained(folder)
+
+
+@torch.no_grad()
+def reference(folder, questions):
+    """What transformers makes of questions, written beside the model: prompt ids, logits behind the prompt, the answer.
+
+    `questions`: (name of a picture in FOLDER/reference, question, answer). Returns the logits, [questions, vocabulary].
+    """
+    kind = LlavaNextForConditionalGeneration if "llava_next" in json.load(
+        open(os.path.join(folder, "config.json")))["model_type"] else LlavaForConditionalGeneration
+    processor = AutoProcessor.from_pretrained(folder)
+    model = kind.from_pretrained(folder, dtype=torch.float32)
+    rows, logits = [], []
+    for name, question, answer in questions:
+        with Image.open(os.path.join(folder, "reference", name)) as image:
+            inputs = processor(images=image.convert("RGB"), text=f"USER: <image>\n{question} ASSISTANT:", return_tensors="pt")
+        logits.append(model(**inputs).logits[0, -1])
+        ids = inputs["input_ids"][0]
+        said = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, len(ids):]
+        rows.append({"image": name, "question": question, "answer": answer, "prompt_tokens": len(ids),
+                     "generated": processor.tokenizer.decode(said, skip_special_tokens=True).strip()})
+    save_file({"logits": torch.stack(logits)}, os.path.join(folder, "reference", "logits.safetensors"))
+    with open(os.path.join(folder, "reference", "questions.jsonl"), "w") as out:
+        out.writelines(json.dumps(row) + "\n" for row in rows)
+    return torch.stack(logits)
