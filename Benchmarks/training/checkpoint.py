@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import (
-    AutoProcessor, CLIPImageProcessor, CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration,
-    LlavaNextConfig, LlavaNextForConditionalGeneration, LlavaNextImageProcessor, LlavaNextProcessor, LlavaProcessor,
+    AutoModelForImageTextToText, AutoProcessor, CLIPImageProcessor, CLIPVisionConfig, LlamaConfig, LlavaConfig,
+    LlavaForConditionalGeneration, LlavaNextConfig, LlavaNextForConditionalGeneration, LlavaNextImageProcessor, LlavaNextProcessor, LlavaProcessor,
     PreTrainedTokenizerFast)
 
-from small_llava import END, START
+from small_llava import END, START, TEMPLATES
 
 
 def tensors(model):
@@ -89,25 +89,31 @@ def write(model, folder, mean, deviation, pinpoints=None):
 
 
 @torch.no_grad()
-def reference(folder, questions):
-    """What transformers makes of questions, written beside the model: prompt ids, logits behind the prompt, the answer.
+def reference(folder, questions, ours):
+    """What transformers makes of a few questions, written below the model with the pictures: logits behind the prompt and
+    the answer. Fails if the training saw other prompts or pictures.
 
-    `questions`: (name of a picture in FOLDER/reference, question, answer). Returns the logits, [questions, vocabulary].
+    `questions`: (pixels [3, height, width], question, answer); `ours`: the trained model's logits for one of them.
     """
-    kind = LlavaNextForConditionalGeneration if "llava_next" in json.load(
-        open(os.path.join(folder, "config.json")))["model_type"] else LlavaForConditionalGeneration
+    below = os.path.join(folder, "reference")
+    os.makedirs(below, exist_ok=True)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
     processor = AutoProcessor.from_pretrained(folder)
-    model = kind.from_pretrained(folder, dtype=torch.float32)
     rows, logits = [], []
-    for name, question, answer in questions:
-        with Image.open(os.path.join(folder, "reference", name)) as image:
-            inputs = processor(images=image.convert("RGB"), text=f"USER: <image>\n{question} ASSISTANT:", return_tensors="pt")
+    for number, (pixels, question, answer) in enumerate(questions):
+        image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+        image.save(os.path.join(below, f"{number}.png"))
+        inputs = processor(images=image, text=model_prompt(model, question), return_tensors="pt")
         logits.append(model(**inputs).logits[0, -1])
+        assert (logits[-1] - ours(pixels, question, answer)).abs().max() < 1e-3, "training and transformers differ"
         ids = inputs["input_ids"][0]
         said = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, len(ids):]
-        rows.append({"image": name, "question": question, "answer": answer, "prompt_tokens": len(ids),
+        rows.append({"image": f"{number}.png", "question": question, "answer": answer, "prompt_tokens": len(ids),
                      "generated": processor.tokenizer.decode(said, skip_special_tokens=True).strip()})
-    save_file({"logits": torch.stack(logits)}, os.path.join(folder, "reference", "logits.safetensors"))
-    with open(os.path.join(folder, "reference", "questions.jsonl"), "w") as out:
+    save_file({"logits": torch.stack(logits)}, os.path.join(below, "logits.safetensors"))
+    with open(os.path.join(below, "questions.jsonl"), "w") as out:
         out.writelines(json.dumps(row) + "\n" for row in rows)
-    return torch.stack(logits)
+
+
+def model_prompt(model, question):
+    return TEMPLATES[model.config.model_type].replace("{prompt}", question)

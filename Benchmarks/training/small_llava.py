@@ -16,6 +16,13 @@ import torch.nn.functional as F
 UNKNOWN, START, END = 0, 1, 2
 IGNORED = -100
 
+# What each model type's prompts look like, by its checkpoints' own templates.
+TEMPLATES = {
+    "llava": "USER: <image>\n{prompt} ASSISTANT:",
+    "llava_next": "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
+    "detailed, and polite answers to the user's questions. USER: <image>\n{prompt} ASSISTANT:",
+}
+
 
 # MARK: Tokenizer
 
@@ -64,7 +71,7 @@ def tokenizer_json(words):
 class Text:
     """Prompts as token ids, cut in three: before the image, behind it whatever the question, and the question's own."""
 
-    def __init__(self, words, questions, template="USER: <image>\n{prompt} ASSISTANT:"):
+    def __init__(self, words, questions, template=TEMPLATES["llava"]):
         from tokenizers import Tokenizer
         self.json = tokenizer_json(words)
         self.tokenizer = Tokenizer.from_str(json.dumps(self.json))
