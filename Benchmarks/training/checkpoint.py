@@ -5,6 +5,7 @@ import os
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from transformers import (
     AutoModelForImageTextToText, AutoProcessor, CLIPImageProcessor, CLIPVisionConfig, LlamaConfig, LlavaConfig,
     LlavaForConditionalGeneration, LlavaNextConfig, LlavaNextForConditionalGeneration, LlavaNextImageProcessor, LlavaNextProcessor, LlavaProcessor,
@@ -14,7 +15,7 @@ from small_llava import END, START, TEMPLATES
 
 
 def tensors(model):
-    """The model's tensors under the names of transformers' modules, the fused ones apart."""
+    """The model's tensors under the names of transformers' modules, the fused ones apart; all views of the parameters."""
     tower, out = model.tower, {}
     vision = "model.vision_tower."
     out[vision + "embeddings.class_embedding"] = tower.cls
@@ -45,7 +46,28 @@ def tensors(model):
             out[name + ".bias"] = part.bias
     if model.newline is not None:
         out["model.image_newline"] = model.newline
-    return {name: tensor.detach().clone() for name, tensor in out.items()}
+    return {name: tensor.detach() for name, tensor in out.items()}
+
+
+@torch.no_grad()
+def start_from(model, folder):
+    """Weights of a smaller checkpoint: the middle of its grid of positions, the rows of the words that both know."""
+    theirs = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).state_dict()
+    words = Tokenizer.from_file(os.path.join(folder, "tokenizer.json")).get_vocab()
+    grid = model.tower.grid
+    for name, tensor in tensors(model).items():
+        source = theirs.get(name)
+        if name in ("model.language_model.embed_tokens.weight", "lm_head.weight"):
+            for word, row in model.text.tokenizer.get_vocab().items():
+                if word in words:
+                    tensor[row] = source[words[word]]
+        elif name.endswith("position_embedding.weight"):
+            side = round(len(source[1:]) ** 0.5)
+            at = (side - grid) // 2
+            middle = source[1:].view(side, side, -1)[at:at + grid, at:at + grid]
+            tensor.copy_(torch.cat([source[:1], middle.flatten(0, 1)]))
+        elif source is not None:
+            tensor.copy_(source)
 
 
 def write(model, folder, mean, deviation, pinpoints=None):

@@ -65,7 +65,7 @@ def train(arguments, model, optimisers, total, loss_of, evaluate, warm=100, ever
             o.step()
             o.zero_grad(set_to_none=True)
         for key, value in told.items():
-            sums[key] += float(value)
+            sums[key] += value.item() if torch.is_tensor(value) else value
         sums["n"] += 1
         step += 1
         if step % every == 0 or step == total:

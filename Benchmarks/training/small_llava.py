@@ -228,13 +228,30 @@ class SmallLlava(nn.Module):
 
     @property
     def visual_tokens(self):
-        return self.tower.grid ** 2
+        grid = self.tower.grid
+        return grid ** 2 + (2 * grid * (2 * grid + 1) if self.newline is not None else 0)
 
     def forward(self, pixels, packed, kept=None):
         """Answer logits [batch, rows, vocabulary] and class logits."""
         features, all_ = self.tower(pixels, kept)
         places = torch.arange(self.visual_tokens).expand(len(pixels), -1) if kept is None else kept
         return self.decode(self.project(features), places, packed), self.classes(self.tower.name(all_))
+
+
+    def forward_tiles(self, views, packed, thumbnail_only=False):
+        """LLaVA-NeXT on 2x2 tiles: `views` [batch, 5, 3, side, side], the whole picture first. Answer logits, and class
+        logits of every view. The rows of the tiles' common grid end in a newline token.
+        """
+        b, g = len(views), self.tower.grid
+        features, all_ = self.tower(views.flatten(0, 1))
+        visual = self.project(features).view(b, 5, g, g, -1)
+        tiles = visual[:, 1:].reshape(b, 2, 2, g, g, -1).transpose(2, 3).reshape(b, 2 * g, 2 * g, -1)
+        tiles = torch.cat([tiles, self.newline.to(tiles.dtype).expand(b, 2 * g, 1, -1)], 2)
+        visual = torch.cat([visual[:, 0].flatten(1, 2), tiles.flatten(1, 2)], 1)
+        places = torch.arange(self.visual_tokens).expand(b, -1)
+        if thumbnail_only:
+            visual, places = visual[:, :g * g], places[:, :g * g]
+        return self.decode(visual, places, packed), self.classes(self.tower.name(all_)).view(b, 5, -1)
 
 
 def pack(text, pictures):
