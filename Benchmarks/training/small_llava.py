@@ -125,13 +125,11 @@ class Tower(nn.Module):
         self.pre, self.post = nn.LayerNorm(width), nn.LayerNorm(width)
         self.blocks = nn.ModuleList(TowerBlock(width, heads) for _ in range(blocks))
 
-    def forward(self, pixels, kept=None):
-        """`kept` [batch, tokens]: patches to go on with, their positions added; all where nil. Features and class token."""
+    def forward(self, pixels):
+        """What the last block but one leaves: of the patches, and with the class token in front."""
         b, g, p = len(pixels), self.grid, self.patch
         x = pixels.view(b, 3, g, p, g, p).permute(0, 2, 4, 1, 3, 5).reshape(b, g * g, 3 * p * p)
         x = self.embed(x) + self.position[1:]
-        if kept is not None:
-            x = x.gather(1, kept[..., None].expand(-1, -1, x.shape[-1]))
         x = torch.cat([(self.cls + self.position[0]).expand(b, 1, -1).to(x.dtype), x], 1)
         x = self.pre(x)
         for block in self.blocks[:-1]:
@@ -201,19 +199,15 @@ class SmallLlava(nn.Module):
     def project(self, features):
         return self.linear2(F.gelu(self.linear1(features)))
 
-    def decode(self, visual, places, packed):
-        """Logits at the rows that `packed` asks for. `places` [batch, visual]: the visual tokens' own positions."""
+    def decode(self, visual, packed):
+        """Logits at the rows that `packed` asks for."""
         b, count = visual.shape[:2]
         text, before = self.text, len(self.text.before)
         ids, own, segment, rows = packed
         fixed = self.embed(torch.tensor(text.before + text.after))
         x = torch.cat([fixed[:before].expand(b, -1, -1), visual, fixed[before:].expand(b, -1, -1), self.embed(ids)], 1)
-        full = self.visual_tokens
-        start = before + full + len(text.after)
-        prefix = torch.cat([torch.arange(before).expand(b, -1), before + places,
-                            torch.arange(before + full, start).expand(b, -1)], 1)
-        position = torch.cat([prefix, start + own], 1)
-        seen = prefix.shape[1]
+        seen = before + count + len(text.after)
+        position = torch.cat([torch.arange(seen).expand(b, -1), seen + own], 1)
         inverse = self.THETA ** (-torch.arange(0, self.width // self.heads, 2) / (self.width // self.heads))
         angle = (position[:, None, :, None] * inverse).float()
         rotation = angle.cos(), angle.sin()
@@ -226,16 +220,10 @@ class SmallLlava(nn.Module):
         x = self.layers[-1](x, rotation, mask, rows=seen + rows)
         return self.head(self.norm(x))
 
-    @property
-    def visual_tokens(self):
-        grid = self.tower.grid
-        return grid ** 2 + (2 * grid * (2 * grid + 1) if self.newline is not None else 0)
-
-    def forward(self, pixels, packed, kept=None):
+    def forward(self, pixels, packed):
         """Answer logits [batch, rows, vocabulary] and class logits."""
-        features, all_ = self.tower(pixels, kept)
-        places = torch.arange(self.visual_tokens).expand(len(pixels), -1) if kept is None else kept
-        return self.decode(self.project(features), places, packed), self.classes(self.tower.name(all_))
+        features, all_ = self.tower(pixels)
+        return self.decode(self.project(features), packed), self.classes(self.tower.name(all_))
 
 
     def forward_tiles(self, views, packed, thumbnail_only=False):
@@ -248,10 +236,9 @@ class SmallLlava(nn.Module):
         tiles = visual[:, 1:].reshape(b, 2, 2, g, g, -1).transpose(2, 3).reshape(b, 2 * g, 2 * g, -1)
         tiles = torch.cat([tiles, self.newline.to(tiles.dtype).expand(b, 2 * g, 1, -1)], 2)
         visual = torch.cat([visual[:, 0].flatten(1, 2), tiles.flatten(1, 2)], 1)
-        places = torch.arange(self.visual_tokens).expand(b, -1)
         if thumbnail_only:
-            visual, places = visual[:, :g * g], places[:, :g * g]
-        return self.decode(visual, places, packed), self.classes(self.tower.name(all_)).view(b, 5, -1)
+            visual = visual[:, :g * g]
+        return self.decode(visual, packed), self.classes(self.tower.name(all_)).view(b, 5, -1)
 
 
 def pack(text, pictures):

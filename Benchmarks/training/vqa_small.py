@@ -27,9 +27,7 @@ from small_llava import IGNORED, SmallLlava, Text, optimisers, pack
 MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)  # vtok-tiny's, whose blocks the tower starts from
 SHAPES = ["circle", "rectangle", "triangle"]
 HELD_BACK = 200  # pictures of the training split that only the curve is measured on
-
-# Epochs and visual tokens kept in them. Most steps see some patches of a picture only, as in FLIP (arXiv 2212.00794).
-PLAN = [(4, 96), (5, 256)]
+EPOCHS = 4
 
 
 class EasyVQA:
@@ -130,12 +128,10 @@ def accuracy(model, data, split, images, batch=50, autocast=True):
 
 def train(arguments, data, model):
     batch, most = (8, 6) if arguments.smoke else (16, 12)
-    plan = [(1, 96), (1, 256)] if arguments.smoke else PLAN
     count = 280 if arguments.smoke else len(data.pixels["train"])
     held_back = list(range(count - HELD_BACK, count))
     images = list(range(count - HELD_BACK))
     per_epoch = len(images) // batch
-    keeps = [keep for epochs, keep in plan for _ in range(epochs)]
     names = torch.tensor([data.names(i) for i in range(count)])
 
     @functools.cache
@@ -157,21 +153,19 @@ def train(arguments, data, model):
         pairs = [data.pairs("train", i) for i in part]
         packed, targets = pack(data.text, [draw.sample(p, min(most, len(p))) for p in pairs])
         pixels = normalised(turned(data.pixels["train"][part], draw))
-        keep, full = keeps[epoch], model.visual_tokens
-        kept = torch.rand(batch, full).argsort(1)[:, :keep].sort(1).values if keep < full else None
         with torch.autocast("cpu", torch.bfloat16):
-            logits, named = model(pixels, packed, kept)
+            logits, named = model(pixels, packed)
         loss, right = loop.answer_loss(logits, targets)
         shapes, colours = named.float().split([len(SHAPES), len(data.colours)], 1)
         told = names[part]
         naming = F.cross_entropy(shapes, told[:, 0], ignore_index=IGNORED) + F.cross_entropy(
             colours, told[:, 1], ignore_index=IGNORED)
-        return loss + 0.3 * naming, {"tokens": keep, "loss": loss, "naming_loss": naming, "accuracy": right}
+        return loss + 0.3 * naming, {"loss": loss, "naming_loss": naming, "accuracy": right}
 
     def evaluate():
         return dict(zip(("held_back", "held_back_open"), accuracy(model, data, "train", held_back)))
 
-    return loop.train(arguments, model, optimisers(model), per_epoch * len(keeps), loss_of, evaluate)
+    return loop.train(arguments, model, optimisers(model), per_epoch * (1 if arguments.smoke else EPOCHS), loss_of, evaluate)
 
 
 @torch.no_grad()
