@@ -112,30 +112,36 @@ def write(model, folder, mean, deviation, pinpoints=None):
 
 @torch.no_grad()
 def reference(folder, questions, ours):
-    """What transformers makes of a few questions, written below the model with the pictures: logits behind the prompt and
-    the answer. Fails if the training saw other prompts or pictures.
+    """What transformers makes of a few questions, written below the model. Fails if the training saw other prompts or
+    pictures.
 
     `questions`: (pixels [3, height, width], question, answer); `ours`: the trained model's logits for one of them.
     """
-    below = os.path.join(folder, "reference")
-    os.makedirs(below, exist_ok=True)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
     processor = AutoProcessor.from_pretrained(folder)
     rows, logits = [], []
-    for number, (pixels, question, answer) in enumerate(questions):
-        image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-        image.save(os.path.join(below, f"{number}.png"))
-        inputs = processor(images=image, text=model_prompt(model, question), return_tensors="pt")
+    for pixels, question, answer in questions:
+        prompt = TEMPLATES[model.config.model_type].replace("{prompt}", question)
+        inputs = processor(images=picture(pixels), text=prompt, return_tensors="pt")
         logits.append(model(**inputs).logits[0, -1])
         assert (logits[-1] - ours(pixels, question, answer)).abs().max() < 1e-3, "training and transformers differ"
-        ids = inputs["input_ids"][0]
-        said = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, len(ids):]
-        rows.append({"image": f"{number}.png", "question": question, "answer": answer, "prompt_tokens": len(ids),
-                     "generated": processor.tokenizer.decode(said, skip_special_tokens=True).strip()})
+        said = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, inputs["input_ids"].shape[1]:]
+        rows.append((pixels, question, answer, processor.tokenizer.decode(said, skip_special_tokens=True).strip()))
+    write_reference(folder, rows, logits)
+
+
+def write_reference(folder, rows, logits):
+    """Pictures, questions.jsonl and logits.safetensors (`logits`, behind each prompt [questions, vocabulary]) in
+    FOLDER/reference. `rows`: (pixels, question, answer, what the model says)."""
+    below = os.path.join(folder, "reference")
+    os.makedirs(below, exist_ok=True)
     save_file({"logits": torch.stack(logits)}, os.path.join(below, "logits.safetensors"))
     with open(os.path.join(below, "questions.jsonl"), "w") as out:
-        out.writelines(json.dumps(row) + "\n" for row in rows)
+        for number, (pixels, question, answer, said) in enumerate(rows):
+            picture(pixels).save(os.path.join(below, f"{number}.png"))
+            row = {"image": f"{number}.png", "question": question, "answers": [answer], "metric": "exact", "generated": said}
+            out.write(json.dumps(row) + "\n")
 
 
-def model_prompt(model, question):
-    return TEMPLATES[model.config.model_type].replace("{prompt}", question)
+def picture(pixels):
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())

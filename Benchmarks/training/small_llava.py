@@ -149,8 +149,10 @@ class DecoderLayer(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
         self.gate_up, self.down = nn.Linear(width, 2 * hidden, bias=False), nn.Linear(hidden, width, bias=False)
 
-    def forward(self, x, rotation, mask, rows=None):
-        """`rows` [batch, r]: those that are still needed behind this layer; keys and values are made of all."""
+    def forward(self, x, rotation, mask, rows=None, weights=None):
+        """`rows` [batch, r]: those that are still needed behind this layer; keys and values are made of all. `weights`
+        [batch, n, 1]: of every row's MLP branch.
+        """
         b, n, w = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, w // self.heads).permute(2, 0, 3, 1, 4)
         q, k = rotate(q, rotation), rotate(k, rotation)
@@ -161,7 +163,10 @@ class DecoderLayer(nn.Module):
         a = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = x + self.out(a.transpose(1, 2).reshape(b, -1, w))
         gate, up = self.gate_up(self.norm2(x)).chunk(2, -1)
-        return x + self.down(F.silu(gate) * up)
+        branch = self.down(F.silu(gate) * up)
+        if weights is not None:
+            branch = branch * (weights if rows is None else weights.gather(1, rows[..., None]))
+        return x + branch
 
 
 def rotate(x, rotation):
@@ -215,10 +220,15 @@ class SmallLlava(nn.Module):
         n = kind.shape[1]
         mask = ((kind[:, None, :] == 0) | (kind[:, None, :] == kind[:, :, None])) & torch.ones(n, n).tril().bool()
         mask = mask[:, None]
-        for layer in self.layers[:-1]:
-            x = layer(x, rotation, mask)
-        x = self.layers[-1](x, rotation, mask, rows=seen + rows)
+        image = slice(before, before + count)
+        for index in range(len(self.layers) - 1):
+            x = self.layer(index, x, rotation, mask, image)
+        x = self.layer(len(self.layers) - 1, x, rotation, mask, image, rows=seen + rows)
         return self.head(self.norm(x))
+
+    def layer(self, index, x, rotation, mask, image, rows=None):
+        """One layer, `image` being the visual rows: a subclass may have it compute some of them only."""
+        return self.layers[index](x, rotation, mask, rows)
 
     def forward(self, pixels, packed):
         """Answer logits [batch, rows, vocabulary] and class logits."""

@@ -70,8 +70,8 @@ class EasyVQA:
         return found
 
 
-def build(data):
-    return SmallLlava(data.text, side=64, patch=4, tower=192, blocks=5, tower_heads=3, width=192, layers=4, heads=6, hidden=512,
+def build(data, kind=SmallLlava):
+    return kind(data.text, side=64, patch=4, tower=192, blocks=5, tower_heads=3, width=192, layers=4, heads=6, hidden=512,
                       classes=len(SHAPES) + len(data.colours))
 
 
@@ -126,7 +126,7 @@ def accuracy(model, data, split, images, batch=50, autocast=True):
     return counts["right"] / counts["asked"], counts["open_right"] / max(counts["open"], 1)
 
 
-def train(arguments, data, model):
+def train(arguments, data, model, epochs=EPOCHS, **rates):
     batch, most = (8, 6) if arguments.smoke else (16, 12)
     count = 280 if arguments.smoke else len(data.pixels["train"])
     held_back = list(range(count - HELD_BACK, count))
@@ -165,7 +165,17 @@ def train(arguments, data, model):
     def evaluate():
         return dict(zip(("held_back", "held_back_open"), accuracy(model, data, "train", held_back)))
 
-    return loop.train(arguments, model, optimisers(model), per_epoch * (1 if arguments.smoke else EPOCHS), loss_of, evaluate)
+    total = per_epoch * (1 if arguments.smoke else epochs)
+    return loop.train(arguments, model, optimisers(model, **rates), total, loss_of, evaluate)
+
+
+def reference_questions(data):
+    """Test questions of several forms: (pixels [3, height, width], question, answer)."""
+    asked = []
+    for kind in ("color of the", "what shape", "is there not a", "is no", "what is the red", "does the image contain"):
+        asked.append(next((data.pixels["test"][i], q, a) for i in range(len(asked) * 7, 1000)
+                          for q, a in data.questions["test"][i] if kind in q))
+    return asked
 
 
 @torch.no_grad()
@@ -174,16 +184,11 @@ def finish(arguments, data, model, rows):
     for p in model.parameters():
         p.copy_(p.half())
     checkpoint.write(model, arguments.output, MEAN, DEVIATION)
-    asked = []
-    for kind in ("color of the", "what shape", "is there not a", "is no", "is the red", "does the image contain"):
-        image, question, answer = next(
-            (i, q, a) for i in range(len(asked) * 7, 1000) for q, a in data.questions["test"][i] if kind in q)
-        asked.append((data.pixels["test"][image], question, answer))
 
     def ours(pixels, question, answer):
         return model(normalised(pixels[None]), pack(data.text, [[(question, data.token[answer])]])[0])[0][0, 0]
 
-    checkpoint.reference(arguments.output, asked, ours)
+    checkpoint.reference(arguments.output, reference_questions(data), ours)
     count = 50 if arguments.smoke else len(data.pixels["test"])
     all_, open_ = accuracy(model, data, "test", list(range(count)), autocast=False)
     loop.finish(arguments, rows, {"test_accuracy": all_, "test_accuracy_open": open_, "test_images": count})
