@@ -41,7 +41,7 @@ let package = Package(
     .executableTarget(
       name: "vtok-cli",
       dependencies: [
-        "VTok",
+        "VTok", "CVTokKernels",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),

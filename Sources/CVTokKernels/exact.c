@@ -74,19 +74,19 @@ VTOK_CLONES size_t vtok_exact_normalise(const float *x, size_t rows, size_t colu
   return zero;
 }
 
-// Columns are independent, so vector width changes nothing; four rows at a time keep the running sum in a register.
+// Columns are independent, so vector width changes nothing; eight rows at a time keep the running sum in a register.
 VTOK_CLONES void vtok_exact_votes(const float *a, size_t rows, size_t columns, size_t stride, const float *weights, float *out) {
   for (size_t c = 0; c < columns; c++) out[c] = 0;
   size_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    const float *a0 = a + r * stride, *a1 = a0 + stride, *a2 = a1 + stride, *a3 = a2 + stride;
-    const float w0 = weights[r], w1 = weights[r + 1], w2 = weights[r + 2], w3 = weights[r + 3];
+  for (; r + 8 <= rows; r += 8) {
+    const float *x = a + r * stride, *w = weights + r;
     for (size_t c = 0; c < columns; c++) {
-      float p0 = w0 * a0[c], p1 = w1 * a1[c], p2 = w2 * a2[c], p3 = w3 * a3[c];
-      float s = out[c] + p0;
-      s = s + p1;
-      s = s + p2;
-      out[c] = s + p3;
+      float s = out[c];
+      for (int i = 0; i < 8; i++) {
+        float p = w[i] * x[(size_t)i * stride + c];
+        s = s + p;
+      }
+      out[c] = s;
     }
   }
   for (; r < rows; r++)
@@ -94,6 +94,10 @@ VTOK_CLONES void vtok_exact_votes(const float *a, size_t rows, size_t columns, s
       float p = weights[r] * a[r * stride + c];
       out[c] = out[c] + p;
     }
+}
+
+VTOK_CLONES void vtok_gather(const float *x, const int32_t *columns, size_t n, float *out) {
+  for (size_t c = 0; c < n; c++) out[c] = x[columns[c]];
 }
 
 VTOK_INLINE float power_of(float d, int power) {

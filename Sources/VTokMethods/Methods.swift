@@ -20,6 +20,7 @@ public enum Methods {
     ElasticCache.self,
     H2O.self,
     TokenCorr.self,
+    EViT.self,
     ClsAttention.self,
     RandomPatches.self,
     Downsample.self,

@@ -22,6 +22,7 @@ public struct AttentionGraph: Sendable {
   public func restricted(to rows: [Int], renormalised: Bool) -> AttentionGraph {
     let (n, m) = (count, rows.count)
     let ones = [Float](repeating: 1, count: m)
+    let columns = rows.map(Int32.init)
     return AttentionGraph(
       Tensor(shape: [heads, m, m]) { out in
         votes.values.withUnsafeBufferPointer { source in
@@ -29,7 +30,7 @@ public struct AttentionGraph: Sendable {
           for head in 0..<heads {
             for row in rows {
               let line = source.baseAddress! + (head * n + row) * n
-              for (place, column) in rows.enumerated() { target[place] = line[column] }
+              vtok_gather(line, columns, m, target)
               if renormalised {
                 let sum = vtok_exact_dot(target, ones, m)
                 if sum > 0 { vtok_divide(target, m, sum) }

@@ -11,7 +11,7 @@ struct BenchCommand: ParsableCommand {
       vtok bench --data test.bin --keep-ratio 0.5,0.25 --format json
 
       Data: class folders, a list file (path, tab, label), CIFAR-10 .bin files, or pictures without labels (then only
-      the agreement with the dense model is told). Rows for the dense model, random (five seeds) and downsample are
+      the agreement with the dense model is told). Rows for the dense model, random (--seeds of it) and downsample are
       always there. Times are those of one image on one thread; a speed-up below 0.9 of the multiply-adds' is marked !.
       """)
 
@@ -22,6 +22,9 @@ struct BenchCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Share of the dense model's multiply-adds to spend, in (0, 1].", valueName: "R[,R...]"))
   var macRatio: String?
+
+  @Option(help: ArgumentHelp("Runs of random, each with other tokens; its row is their mean.", valueName: "N"))
+  var seeds = 5
 
   @Option(help: ArgumentHelp("Only the first N images.", valueName: "N"))
   var limit: Int?
@@ -47,6 +50,9 @@ struct BenchCommand: ParsableCommand {
     let threads = try running.threadCount()
     guard limit.map({ $0 > 0 }) ?? true else {
       throw UsageError("--limit", found: "\(limit!)", expected: "a number above 0", fix: "Leave it out for all.")
+    }
+    guard seeds > 0 else {
+      throw UsageError("--seeds", found: "\(seeds)", expected: "a number above 0", fix: "Leave it out for 5.")
     }
     var wanted = reduction
     wanted.methods = (reduction.methods.isEmpty ? ["tome"] : reduction.methods)
@@ -136,7 +142,7 @@ struct BenchCommand: ParsableCommand {
       let pipeline = try Pipeline(model, method: spec, keep: budget, read: OptionFiles.read)
       return Bench.Contender(
         method: spec.description, asked: asked, pipeline: pipeline,
-        seeds: spec.description.hasPrefix("random") ? [0, 1, 2, 3, 4] : [0])
+        seeds: spec.description.hasPrefix("random") ? Array(0..<UInt64(seeds)) : [0])
     }
     guard let shares else {
       return try wantedSolved(combinations, model).map { combination in

@@ -48,6 +48,11 @@ struct CalibrateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Learning rate at the start; it falls to a tenth.", valueName: "X"))
   var learningRate = 0.2
 
+  @Option(
+    help: ArgumentHelp(
+      "Weight of a missed target in the loss. Small targets need more than DiffRate's.", valueName: "X"))
+  var lambda = 5.0
+
   @Flag(help: "Learn to answer as the dense model does, not as the labels say (not part of DiffRate).")
   var distil = false
 
@@ -137,12 +142,16 @@ struct CalibrateCommand: ParsableCommand {
       throw UsageError(
         "--learning-rate", found: "\(learningRate)", expected: "a number above 0", fix: "Leave it out for 0.2.")
     }
+    guard lambda > 0, lambda.isFinite else {
+      throw UsageError("--lambda", found: "\(lambda)", expected: "a number above 0", fix: "Leave it out for 5.")
+    }
     let target = try targetGflops ?? DiffRateCalibration.denseGMACs(of: model.vision) * targetRatio!
     var settings = DiffRateCalibration.Settings(targetGMACs: target)
     settings.steps = steps ?? epochs.map { max(1, $0 * pictures / batch) } ?? settings.steps
     settings.batch = batch
     settings.granularity = granularity
     settings.learningRate = learningRate
+    settings.lambda = lambda
     settings.distils = distil
     settings.seed = seed
     return settings
@@ -171,6 +180,12 @@ struct CalibrateCommand: ParsableCommand {
     print(
       "\(fixed(job.denseGMACs, 3)) → \(fixed(result.gmacs, 3)) GMACs (target \(fixed(job.settings.targetGMACs, 3))), "
         + "loss \(fixed(result.loss, 4)), written to \(output)")
+    let target = job.settings.targetGMACs
+    if result.gmacs > 1.03 * target, !running.quiet {
+      VTokCommand.warn(
+        "the target was missed by \(fixed(100 * (result.gmacs / target - 1), 0))%: every token more was worth its price; "
+          + "--lambda \(fixed(10 * lambda, 0)) makes it dearer")
+    }
   }
 
   private func text(_ counts: [Int]) -> String { counts.map(String.init).joined(separator: " ") }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CVTokKernels
 import Foundation
 import VTok
 
@@ -24,6 +25,7 @@ struct VTokCommand: ParsableCommand {
     ])
 
   static func main() {
+    vtok_keep_freed_memory()
     do {
       let arguments = try JobFile.expand(Array(CommandLine.arguments.dropFirst()))
       var command = try parseAsRoot(arguments)

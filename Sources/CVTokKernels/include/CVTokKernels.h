@@ -37,6 +37,8 @@ void vtok_rotate_halves(float *x, size_t rows, size_t heads, size_t head_dim, co
 // out[c] += weight * x[c]; out[c] /= divisor. Both round every operation, no fused multiply-add.
 void vtok_accumulate(float *out, const float *x, size_t columns, float weight);
 void vtok_divide(float *x, size_t columns, float divisor);
+// out[c] = x[columns[c]] for c in 0 ..< n
+void vtok_gather(const float *x, const int32_t *columns, size_t n, float *out);
 
 // --- maps.c: feature maps [rows, columns], a row a pixel, a column a channel ---
 // Adds the sums over rows of x[r][c] - centre[c] and of its square to sum[c] and square[c].
@@ -94,5 +96,10 @@ void vtok_dots(const float *x, size_t n, size_t ldx, vtok_matrix w, size_t first
 void vtok_widen_f16(const uint16_t *x, size_t n, float *out);
 void vtok_widen_bf16(const uint16_t *x, size_t n, float *out);
 void vtok_narrow_f16(const float *x, size_t n, uint16_t *out);
+
+// --- memory.c: for a program of its own; a library has no say in this ---
+// Tensors of the same sizes come and go with every image: freed memory stays with the process, since pages handed back would be
+// cleared anew each time. Does nothing where the C library has no such setting.
+void vtok_keep_freed_memory(void);
 
 #endif

@@ -46,7 +46,7 @@ public struct BenchReport: Sendable {
     processor time of tower and selection, median. of MAC gain: share of the multiply-adds' speed-up that the clock sees
     (! below 0.9). retention: accuracy over the dense model's, with its 95% paired bootstrap interval; p: exact McNemar
     test against dense. agree, KL, cosine: top-1 agreement, divergence of the class distribution and cosine of the pooled
-    embedding, each against the dense model. random: mean and range over five seeds.</p>
+    embedding, each against the dense model. random: mean and range over its seeds.</p>
     \(try gallery())</body></html>
 
     """
