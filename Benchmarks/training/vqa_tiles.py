@@ -246,7 +246,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--small", default=os.path.join(loop.ROOT, "Benchmarks", "models", "vqa-small"),
                         help="a checkpoint of vqa-small to start from; where it is missing, from nothing")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--questions", metavar="DIR", help="only write the test split")
     parser.add_argument("--count", type=int, default=1000, help="pictures of the test split to write")
     loop.add_options(parser, "vqa-tiles")
