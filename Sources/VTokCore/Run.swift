@@ -61,6 +61,23 @@ public struct Composition: Sendable {
   private var hasAxes: Bool { shape.decoder?.sections.isEmpty == false }
   func renumbers(_ method: Int) -> Bool { !hasAxes && plans[method].positions?.cut == .renumbered }
 
+  /// The first method whose work before the language model depends on the question, if there is one.
+  public var readsQuestion: String? { plans.indices.first { plans[$0].readsQuestion }.map(name) }
+  /// The first method that looks or acts inside the language model or on its caches, if there is one.
+  public var entersLanguageModel: String? {
+    func isInside(_ site: Site) -> Bool {
+      switch site {
+      case .block, .features, .pack: false
+      case .layer(let index): index > 0
+      case .cache: true
+      }
+    }
+    return plans.indices.first { index in
+      plans[index].act.contains(where: isInside)
+        || plans[index].record.keys.contains { isInside($0) || $0 == .layer(0) }
+    }.map(name)
+  }
+
   /// The first method that compares patches and question in the space of a companion CLIP, if there is one.
   public var joint: String? {
     plans.indices.first { plans[$0].record.values.contains(where: \.joint) }.map(name)

@@ -96,8 +96,22 @@ public enum Rehearsal {
     if geometry.seesQuestion {
       run.passQuestion((0..<decoder.layers).map { _ in Trace.Layer(rows: [question]) })
     }
-    let newline = geometry.hasNewline ? noise.values([1, decoder.width]) : nil
-    let spans = try geometry.encode(images, newline: newline, run: &run) {
+    let spans = try look(at: images, shape, geometry, &run, &noise)
+    let plan = try PromptPlan(
+      ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: decoder.vocabulary)
+    let tokens = geometry.assemble(plan, spans, images, run: &run) { noise.values([$0.count, decoder.width]) }
+    var language = LanguageRehearsal(decoder, noise)
+    try language.generate(from: tokens, count: newTokens, run: &run)
+    return run.trace
+  }
+
+  /// Pictures through tower, connector and packing.
+  static func look(
+    at images: [PreparedImage], _ shape: Shape, _ geometry: any VisualGeometry, _ run: inout Run, _ noise: inout Noise
+  ) throws(CompressionError) -> [[TokenSequence]] {
+    let width = shape.decoder!.width
+    let newline = geometry.hasNewline ? noise.values([1, width]) : nil
+    return try geometry.encode(images, newline: newline, run: &run) {
       image, first, run throws(CompressionError) in
       let grid = geometry.grid(of: image)
       let tower = geometry.tower.on(rows: grid.rows, columns: grid.columns)
@@ -107,14 +121,8 @@ public enum Rehearsal {
       }
       return try noise.forward(tiles, tower, run: &run, standard: geometry.features)
     } connector: { tile, groups in
-      noise.connect(tile, groups, width: decoder.width)
+      noise.connect(tile, groups, width: width)
     }
-    let plan = try PromptPlan(
-      ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: decoder.vocabulary)
-    let tokens = geometry.assemble(plan, spans, images, run: &run) { noise.values([$0.count, decoder.width]) }
-    var language = LanguageRehearsal(decoder, noise)
-    try language.generate(from: tokens, count: newTokens, run: &run)
-    return run.trace
   }
 
   /// The ledger of such a run.
@@ -122,6 +130,18 @@ public enum Rehearsal {
     -> Cost
   {
     Cost(of: try trace(methods, on: shape, seed: seed), shape: shape)
+  }
+}
+
+extension ModelOutline {
+  /// The trace of a dense run of pictures as far as the language model.
+  /// - Precondition: this is a vision-language model, and the images are prepared for it.
+  public func look(at images: [PreparedImage]) throws(CompressionError) -> Trace {
+    guard let geometry else { preconditionFailure("a tower alone") }
+    var run = Run(.dense(shape), rehearsing: true)
+    var noise = Noise(seed: 0, isSharp: false)
+    _ = try Rehearsal.look(at: images, shape, geometry, &run, &noise)
+    return run.trace
   }
 }
 

@@ -22,6 +22,7 @@ public enum Methods {
     H2O.self,
     Keyformer.self,
     TokenCorr.self,
+    EViT.self,
     ClsAttention.self,
     RandomPatches.self,
     Downsample.self,

@@ -52,6 +52,18 @@ public struct Tensor: Sendable, Equatable {
     values += other.values
   }
 
+  /// The `[rows, width]` matrix with rows and columns exchanged.
+  package var transposed: Tensor {
+    let (rows, width) = (rows, width)
+    return Tensor(shape: [width, rows]) { out in
+      values.withUnsafeBufferPointer { source in
+        for row in 0..<rows {
+          for column in 0..<width { out[column * rows + row] = source[row * width + column] }
+        }
+      }
+    }
+  }
+
   /// Rows `indices` of the `[rows, width]` matrix, in that order.
   public func gathered(_ indices: [Int]) -> Tensor {
     let width = width

@@ -69,7 +69,11 @@ struct GenerateCommand: ParsableCommand {
     let generator = try Generator(
       checkpoint, method: solved?.spec, keep: solved.flatMap { $0.ruled ? $0.budget : nil },
       template: template.map { $0.replacing("\\n", with: "\n") }, companion: companion, read: OptionFiles.read)
-    let question = try generator.prepare(prompt, about: pictures, system: system)
+    try generator.check(prompt, images: images.count, system: system)
+    let prepared = try zip(pictures, images).map { picture, path in
+      do throws(ImageError) { return try generator.picture(picture) } catch { throw error.named(path) }
+    }
+    let question = try generator.prepare(prompt, about: prepared, system: system)
     if !running.quiet, let limit = generator.contextLength, question.ids.count + maxTokens > limit {
       VTokCommand.warn(
         "\(question.ids.count) prompt tokens and \(maxTokens) new ones are more than the \(limit) the model was trained on"
@@ -106,7 +110,7 @@ struct GenerateCommand: ParsableCommand {
     guard !images.isEmpty else {
       throw UsageError("--image", found: "none", expected: "at least one image", fix: "Add --image FILE.")
     }
-    guard !prompt.isEmpty else {
+    guard !prompt.allSatisfy(\.isWhitespace) else {
       throw UsageError("--prompt", found: "an empty text", expected: "a question", fix: "Add --prompt TEXT.")
     }
     guard (1...1_000_000).contains(maxTokens) else {

@@ -56,15 +56,7 @@ import VTok
     var model = MultimodalTests.model(name)
     let methods = try MethodSpec(spec).make(budget: nil) { _ in relevanceNet }
     guard (try? Composition(methods, for: model.shape)) != nil else { return }
-    if spec.hasPrefix("cdpruner:keep") {
-      let width = model.shape.tower!.width
-      var generator = SeededGenerator(seed: 1)
-      let projection = Tensor((0..<4 * width).map { _ in generator.normal() }, shape: [4, width])
-      model.joint = JointSpace(
-        norm: LayerNorm(
-          weight: [Float](repeating: 1, count: width), bias: [Float](repeating: 0, count: width), epsilon: 1e-5),
-        projection: Linear(weight: Weight(projection), bias: nil))
-    }
+    if spec.hasPrefix("cdpruner:keep") { model.joint = Self.joint(model) }
     let dense = try run([], model)
     let result = try run(methods, model)
     // Text is as it was, rows are known by one id each, and nothing became infinite.
@@ -83,6 +75,63 @@ import VTok
       #expect(again.tokens.id == tokens.id && again.tokens.x == tokens.x && again.logits == result.logits)
       #expect(again.caches == result.caches)
     }
+  }
+
+  /// Prompts about the same pictures that share blocks, spans and the rows before the question: the same to the bit, and
+  /// the same trace, as each alone.
+  @Test(arguments: specs + ["dense"], MultimodalTests.names)
+  func sharingChangesNothing(_ spec: String, _ name: String) throws {
+    var model = MultimodalTests.model(name)
+    let methods = spec == "dense" ? [] : try MethodSpec(spec).make(budget: nil)
+    guard let composition = try? Composition(methods, for: model.shape) else { return }
+    if composition.joint != nil { model.joint = Self.joint(model) }
+    let image = MultimodalTests.noise(
+      for: model, seed: 0, grid: model.shape.layout == .dynamic ? (5, 3) : (2, 2),
+      original: Size(width: 140, height: 100))
+    let start = try MultimodalTests.prompt(model, [image])
+    let shared = (blocks: [SharedBlocks()], prefixes: SharedPrefixes())
+    var dense = Run(.dense(model.shape))
+    _ = try model.encode([image], run: &dense, shared: shared.blocks)
+    var seen = Run(composition, seed: 3)
+    seen.question = composition.joint == nil ? nil : Tensor([1, -2, 0.5, 1], shape: [1, 4])
+    let asked = seen.question
+    let spans = try model.encode([image], run: &seen, shared: shared.blocks)
+    for question in [[5, 9, 4], [3], [8, 8, 2, 6, 11]] {
+      let ids = start + question
+      var alone = Run(composition, seed: 3)
+      alone.question = asked
+      let tokens = try model.prompt(ids, [image], run: &alone)
+      var plain = try model.language.prefill(tokens, run: &alone)
+      var fork = seen
+      let forked = try model.prompt(ids, [image], spans: spans, run: &fork)
+      let isForked = forked.x == tokens.x && forked.id == tokens.id
+      #expect(isForked)
+      var quick = try model.language.prefill(forked, run: &fork, shared: shared.prefixes)
+      for token in [7, 3] {
+        let isSame = (
+          logits: quick.logits == plain.logits, rows: quick.tokens.id == plain.tokens.id,
+          values: quick.tokens.x == plain.tokens.x,
+          caches: quick.caches.map { $0.map(\.x) } == plain.caches.map { $0.map(\.x) },
+          origins: quick.caches.map { $0.map(\.origin) } == plain.caches.map { $0.map(\.origin) }
+        )
+        #expect(isSame == (true, true, true, true, true))
+        try model.language.step(token, &plain, run: &alone)
+        try model.language.step(token, &quick, run: &fork)
+      }
+      #expect(Cost(of: fork.trace, shape: model.shape) == Cost(of: alone.trace, shape: model.shape))
+      #expect(fork.trace.language.map(\.visual) == alone.trace.language.map(\.visual))
+      #expect(fork.trace.margin == alone.trace.margin)
+    }
+  }
+
+  private static func joint(_ model: MultimodalModel) -> JointSpace {
+    let width = model.shape.tower!.width
+    var generator = SeededGenerator(seed: 1)
+    let projection = Tensor((0..<4 * width).map { _ in generator.normal() }, shape: [4, width])
+    return JointSpace(
+      norm: LayerNorm(
+        weight: [Float](repeating: 1, count: width), bias: [Float](repeating: 0, count: width), epsilon: 1e-5),
+      projection: Linear(weight: Weight(projection), bias: nil))
   }
 
   /// What a method cannot serve, by the model's kind.

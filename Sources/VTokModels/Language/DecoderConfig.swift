@@ -19,6 +19,12 @@ struct DecoderConfig {
   /// How layers choose the visual tokens that they compute; nil in most models.
   let depths: MixtureOfDepths?
 
+  /// Whether float32 copies in the order of the kernels are worth their memory: below about 32 million numbers.
+  var isSmall: Bool {
+    let layer = 2 * (shape.heads + shape.kvHeads) * shape.headDim * shape.width + 3 * shape.width * shape.ffn
+    return shape.layers * layer + shape.vocabulary * shape.width < 1 << 25
+  }
+
   private struct Family {
     var width = 4096, ffn = 11008, layers = 32, heads = 32
     /// nil: as many as query heads.

@@ -4,7 +4,7 @@ import VTokTensor
 import VTokWeights
 
 /// A pre-norm decoder layer of the Llama family: `x += Attention(RMS1(x))`, `x += down(silu(gate(h)) * up(h))` with
-/// h = RMS2(x). Matrices stay mapped as stored.
+/// h = RMS2(x). Matrices stay mapped as stored, but for those of small models.
 package struct DecoderLayer: Sendable {
   package let norm1: RMSNorm
   package let query: Linear, key: Linear, value: Linear, output: Linear
@@ -16,8 +16,9 @@ package struct DecoderLayer: Sendable {
     let shape = config.shape
     let (width, inner, kvInner) = (shape.width, shape.heads * shape.headDim, shape.kvHeads * shape.headDim)
     func linear(_ name: String, _ rows: Int, _ columns: Int, _ hasBias: Bool) throws -> Linear {
-      Linear(
-        weight: try view.weight("\(name).weight", [rows, columns]),
+      let stored = try view.weight("\(name).weight", [rows, columns])
+      return Linear(
+        weight: config.isSmall ? stored.packed : stored,
         bias: hasBias ? try view.vector("\(name).bias", [rows]) : nil)
     }
     func norm(_ name: String) throws -> RMSNorm {

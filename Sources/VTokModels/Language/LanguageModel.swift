@@ -24,7 +24,8 @@ public struct LanguageModel: Sendable {
     let config = try DecoderConfig(config)
     shape = config.shape
     tokens = try text.weight("embed_tokens.weight", [shape.vocabulary, shape.width])
-    self.head = head ?? tokens
+    let stored = head ?? tokens
+    self.head = config.isSmall ? stored.packed : stored
     guard (self.head.rows, self.head.columns) == (shape.vocabulary, shape.width) else {
       throw ModelError.input(
         what: "lm_head.weight", found: "shape [\(self.head.rows), \(self.head.columns)]",

@@ -35,6 +35,16 @@ public struct ModelOutline: Sendable {
     return Shape.published(name)?.tower.map { ModelOutline(tower: $0) }
   }
 
+  /// How many tiles the tower sees of a picture, and how many pixels each covers.
+  /// - Throws: `ImageError` if the processor refuses the size.
+  /// - Precondition: this is a vision-language model.
+  public func tiles(of picture: Size) throws -> (count: Int, tile: Size) {
+    let image = try prepared(picture)
+    let grid = geometry!.grid(of: image)
+    let patch = shape.tower!.patch
+    return (image.tiles.count, Size(width: grid.columns * patch, height: grid.rows * patch))
+  }
+
   /// A picture of so many pixels, prepared for the model.
   /// - Throws: `ImageError` if the processor refuses the size.
   /// - Precondition: this is a vision-language model.

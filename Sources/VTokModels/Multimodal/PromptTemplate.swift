@@ -199,13 +199,7 @@ public enum VisualText: Sendable, Equatable {
   /// - Throws: `ModelError.input` if there are more or fewer placeholders than images.
   public func writtenOut(_ text: String, images: [(rows: Int, columns: Int, spans: [Int])]) throws(ModelError) -> String
   {
-    let found = text.count(of: placeholder)
-    guard found == images.count else {
-      throw .input(
-        what: "prompt", found: "'\(placeholder)' \(found) times for \(images.count) images",
-        expected: "one for every image",
-        fix: "Leave it out of the prompt: the template places the images; or check --template and --image.")
-    }
+    try check(text, images: images.count)
     var rest = text
     var out = ""
     for image in images {
@@ -214,6 +208,17 @@ public enum VisualText: Sendable, Equatable {
       rest = after
     }
     return out + rest
+  }
+
+  /// Refuses a text that does not hold as many placeholders as there are images.
+  public func check(_ text: String, images: Int) throws(ModelError) {
+    let found = text.count(of: placeholder)
+    guard found == images else {
+      throw .input(
+        what: "prompt", found: "'\(placeholder)' \(found) times for \(images) images",
+        expected: "one for every image",
+        fix: "Leave it out of the prompt: the template places the images; or check --template and --image.")
+    }
   }
 
   private func writtenOut(_ image: (rows: Int, columns: Int, spans: [Int])) -> String {
