@@ -34,7 +34,7 @@ public struct GenericExplain: Compressor {
     _ = try model.decoder(for: Self.name)
     return Plan(
       record: [.layer(0): Request(probe: .text)], act: [.layer(0)],
-      positions: PositionRule(cut: .renumbered, decode: .next))
+      positions: PositionRule(cut: .renumbered, decode: .next), readsQuestion: true)
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)

@@ -121,8 +121,8 @@ extension LanguageModel {
   ///   - weights: of the MLP branch of every row; nil: all 1.
   private func pass(
     _ index: Int, _ tokens: inout TokenSequence, _ cache: inout [TokenSequence], after prefix: SharedPrefix? = nil,
-    weights: [Float]? = nil,
-    requests: [Request], _ layer: inout Trace.Layer, _ memory: DecoderLayer.Memory, _ run: inout Run
+    weights: [Float]? = nil, requests: [Request], _ layer: inout Trace.Layer, _ memory: DecoderLayer.Memory,
+    _ run: inout Run
   ) -> Ran {
     let atCache = run.requests(.cache(index))
     let all = requests + atCache.map(\.request)
@@ -142,7 +142,8 @@ extension LanguageModel {
       taps.before = before.sums
     }
     var recorded = layers[index](
-      &tokens, &cache, weights: weights, shape: shape, attention: attention, taps: taps, branches: wantsBranches, memory)
+      &tokens, &cache, weights: weights, shape: shape, attention: attention, taps: taps, branches: wantsBranches, memory
+    )
     if let before, wantsBranches {
       recorded.branches = zip(before.branches, recorded.branches).map { $0.followed(by: $1) }
     }
