@@ -5,7 +5,8 @@ import VTok
 @Suite struct MethodMatrixTests {
   /// With layers and windows that fit the tiny models.
   static let specs = [
-    "tome:keep=0.5", "zero-tprune:keep=0.5", "diffrate:keep=0.5", "cls-attention:keep=0.5", "random:keep=0.5",
+    "tome:keep=0.5", "zero-tprune:keep=0.5", "diffrate:keep=0.5", "cls-attention:keep=0.5", "evit:keep=0.5",
+    "random:keep=0.5",
     "downsample:keep=0.5", "divprune:keep=0.5", "hired:keep=0.4", "globalcom2:keep=0.4",
     "globalcom2:keep=0.4,mode=clean",
     "visionzip:keep=0.4", "cdpruner:keep=0.4", "cdpruner:kernel=openvino,keep=0.4", "token-corr:similarity=0.2",
