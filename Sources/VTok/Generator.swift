@@ -21,19 +21,19 @@ public struct Generator: Sendable {
   public let tokenizer: TextTokenizer
   public let template: PromptTemplate
   public let processor: any TiledProcessor
-  public let composition: Composition
+  public private(set) var composition: Composition
   /// As typed: `fastv:layer=2`.
-  public let method: String
-  public let budget: Budget?
+  public private(set) var method: String
+  public private(set) var budget: Budget?
   /// SHA-256 of the weight files' bytes. Reads all of them.
   public var sha256: String { LoadedModel.checksum(checkpoint.files) }
   /// Longest prompt with its answer that the model was trained for, where its files say so.
   public let contextLength: Int?
 
   private let checkpoint: Checkpoint
-  private let outline: ModelOutline
+  let outline: ModelOutline
   private let visual: VisualText
-  private let companion: Companion?
+  let companion: Companion?
 
   /// - Parameters:
   ///   - model: a directory as downloaded.
@@ -68,14 +68,9 @@ public struct Generator: Sendable {
     self.visual = visual
     name = checkpoint.name.split(separator: "/").last.map(String.init) ?? checkpoint.name
     outline = try ModelOutline(config: config, processor: checkpoint.json("preprocessor_config.json"))
-    composition = try Composition(method?.make(budget: keep, read: read) ?? [], for: outline.shape)
+    composition = try Self.compose(method, keep, read, for: outline.shape)
     self.method = method?.description ?? "dense"
     budget = keep
-    if composition.patches != nil {
-      throw CompressionError.unsupported(
-        method: self.method, found: "a picture to be shrunk for a vision-language model",
-        expected: "a method that acts on tokens", fix: "Use another method with this model.")
-    }
     tokenizer = try TextTokenizer(checkpoint)
     self.template =
       try template.map { try PromptTemplate($0, for: visual) }
@@ -83,16 +78,9 @@ public struct Generator: Sendable {
     processor = try ProcessorConfig.load(checkpoint)
     contextLength =
       (config.value(at: "text_config.max_position_embeddings") ?? config["max_position_embeddings"])?.int
-    if let joint = composition.joint {
-      guard let companion else {
-        throw CompressionError.unsupported(
-          method: joint, found: "no companion CLIP", expected: "the CLIP that the model's tower comes from",
-          fix: "Name its folder with --companion DIR, or choose another method.")
-      }
-      self.companion = try Companion(Checkpoint(directory: companion), width: outline.shape.tower!.width)
-    } else {
-      self.companion = nil
-    }
+    let width = outline.shape.tower!.width
+    self.companion = try companion.map { try Companion(Checkpoint(directory: $0), width: width) }
+    try Self.check(composition, self.companion)
     var model = try MultimodalModel.load(checkpoint)
     model.joint = self.companion?.space
     self.model = model
@@ -103,6 +91,39 @@ public struct Generator: Sendable {
         expected: "the id \(model.placeholder) that config.json gives to images",
         fix: "Use tokenizer and configuration of one revision of the checkpoint.")
     }
+  }
+
+  /// The same model with another method.
+  /// - Throws: `MethodError` and `CompressionError` for what is asked.
+  public func with(
+    _ method: MethodSpec?, keep: Budget? = nil,
+    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+  ) throws -> Generator {
+    var other = self
+    other.composition = try Self.compose(method, keep, read, for: outline.shape)
+    try Self.check(other.composition, companion)
+    (other.method, other.budget) = (method?.description ?? "dense", keep)
+    return other
+  }
+
+  private static func compose(
+    _ method: MethodSpec?, _ keep: Budget?, _ read: @escaping @Sendable (String) throws -> OptionFile,
+    for shape: Shape
+  ) throws -> Composition {
+    let composition = try Composition(method?.make(budget: keep, read: read) ?? [], for: shape)
+    if composition.patches != nil {
+      throw CompressionError.unsupported(
+        method: method!.description, found: "a picture to be shrunk for a vision-language model",
+        expected: "a method that acts on tokens", fix: "Use another method with this model.")
+    }
+    return composition
+  }
+
+  private static func check(_ composition: Composition, _ companion: Companion?) throws(CompressionError) {
+    guard let joint = composition.joint, companion == nil else { return }
+    throw .unsupported(
+      method: joint, found: "no companion CLIP", expected: "the CLIP that the model's tower comes from",
+      fix: "Name its folder with --companion DIR, or choose another method.")
   }
 
   // MARK: Answering
@@ -118,11 +139,39 @@ public struct Generator: Sendable {
 
   /// Puts a question and its images into the model's template, cuts the images into tiles and the text into tokens.
   /// - Parameter system: a sentence before the question; nil: the template's own.
-  /// - Throws: `ImageError` for a picture that the model's processor refuses, `ModelError` for a text that does not fit.
+  /// - Throws: `ImageError` as `picture`, `ModelError` for a text that does not fit.
   public func prepare(_ question: String, about images: [Image], system: String? = nil) throws -> Prompt {
-    let prepared = try images.map { try processor.tiles(of: $0) }
+    try prepare(question, about: images.map(picture), system: system)
+  }
+
+  /// Longest side of a picture over its shortest: beyond it a picture shows nothing that a model has seen. Qwen2-VL's
+  /// processor refuses such pictures; others would crop them to a speck or stretch them to stripes.
+  public static let aspectLimit = 200
+
+  /// A picture cut into the tiles that the model takes.
+  /// - Throws: `ImageError` for one that is too long and thin, or that the model's processor refuses.
+  public func picture(_ image: Image) throws(ImageError) -> PreparedImage {
+    let (long, short) = (max(image.width, image.height), min(image.width, image.height))
+    guard long <= Self.aspectLimit * short else {
+      throw ImageError(
+        .tooLarge,
+        "its size is \(image.size), \(long / short) times as long as wide; at most \(Self.aspectLimit) times, crop it first"
+      )
+    }
+    return try processor.tiles(of: image)
+  }
+
+  /// Refuses a question that the template and so many images do not fit, before any image is read.
+  public func check(_ question: String, images: Int, system: String? = nil) throws(ModelError) {
+    guard !question.allSatisfy(\.isWhitespace) else {
+      throw .input(what: "prompt", found: "an empty text", expected: "a question", fix: "Write one.")
+    }
+    try visual.check(template.text(question, images: images, system: system), images: images)
+  }
+
+  public func prepare(_ question: String, about prepared: [PreparedImage], system: String? = nil) throws -> Prompt {
     let text = try visual.writtenOut(
-      template.text(question, images: images.count, system: system),
+      template.text(question, images: prepared.count, system: system),
       images: prepared.map { ($0.rows, $0.columns, try model.spans(of: $0)) })
     // A template may begin with what the tokenizer would put there too.
     let plain = tokenizer.encode(text, special: false)
@@ -151,35 +200,28 @@ public struct Generator: Sendable {
   /// - Parameters:
   ///   - limit: most new tokens, at least 1.
   ///   - seed: of methods that draw lots.
+  ///   - keepingNotes: whether the trace keeps what every stage left, for `stages(of:to:)`.
   ///   - receive: gets the answer piece by piece; false ends it there.
   /// - Throws: what `prepare` throws; `CompressionError` also when a budget below the number of tokens was given and
   ///   nothing was reduced.
   public func callAsFunction(
     _ question: String, about images: [Image], system: String? = nil, sampling: Sampling = .greedy, limit: Int = 256,
-    seed: UInt64 = 0, threads: Int = 1, receive: (String) -> Bool = { _ in true }
+    seed: UInt64 = 0, keepingNotes: Bool = false, threads: Int = 1, receive: (String) -> Bool = { _ in true }
   ) throws -> Answer {
     try self(
-      prepare(question, about: images, system: system), sampling: sampling, limit: limit, seed: seed, threads: threads,
-      receive: receive)
+      prepare(question, about: images, system: system), sampling: sampling, limit: limit, seed: seed,
+      keepingNotes: keepingNotes, threads: threads, receive: receive)
   }
 
   public func callAsFunction(
-    _ prompt: Prompt, sampling: Sampling = .greedy, limit: Int = 256, seed: UInt64 = 0, threads: Int = 1,
-    receive: (String) -> Bool = { _ in true }
+    _ prompt: Prompt, sampling: Sampling = .greedy, limit: Int = 256, seed: UInt64 = 0, keepingNotes: Bool = false,
+    threads: Int = 1, receive: (String) -> Bool = { _ in true }
   ) throws -> Answer {
     let clock = ContinuousClock()
     let start = clock.now
-    var run = Run(composition, seed: seed)
-    run.question = companion?.embed(prompt.question)
-    var decoding = try model.prefill(prompt.ids, prompt.images, run: &run, threads: threads)
-    let visual = try prompt.images.reduce(0) { $0 + (try model.spans(of: $1).reduce(0, +)) }
-    if let budget, !composition.methods.isEmpty, budget.tokens(of: visual) < visual,
-      !run.trace.acts.contains(where: { $0.output < $0.input })
-    {
-      throw CompressionError.unreachable(
-        method: method, asked: "\(budget.tokens(of: visual)) of \(visual) tokens", reachable: "no fewer than all",
-        fix: "Choose another budget or method.")
-    }
+    let seen = try look(
+      at: prompt.images, question: prompt.question, seed: seed, keepingNotes: keepingNotes, threads: threads)
+    var (run, decoding) = try read(prompt, seen: seen, threads: threads)
     var stream = TokenStream(tokenizer)
     var text = ""
     var first: ContinuousClock.Instant?
@@ -201,42 +243,11 @@ public struct Generator: Sendable {
       composition.methods.isEmpty
       ? run.trace
       : try Rehearsal.trace(
-        [], of: outline, ids: prompt.ids, placeholder: model.placeholder, images: prompt.images, newTokens: ids.count)
+        [], of: outline, ids: prompt.ids, placeholder: model.placeholder, images: prompt.images,
+        question: seen.question, newTokens: ids.count)
     return Answer(
       text: text, ids: ids, isComplete: ids.last.map(model.stops.contains) ?? false,
       table: CostTable(run.trace, dense: dense, shape: model.shape),
       firstSeconds: start.duration(to: first!) / .seconds(1), restSeconds: first!.duration(to: last) / .seconds(1))
-  }
-}
-
-/// The CLIP that a tower comes from: patches and questions in one space.
-private struct Companion: Sendable {
-  let space: JointSpace
-  private let clip: CLIP
-  private let tokenizer: CLIPTokenizer
-
-  /// - Parameter width: of the tower whose features it must take.
-  init(_ checkpoint: Checkpoint, width: Int) throws {
-    clip = try CLIP.load(checkpoint)
-    tokenizer = try CLIPTokenizer(checkpoint)
-    let found = clip.vision.tower.shape.width
-    guard let space = JointSpace(clip), found == width else {
-      throw ModelError.input(
-        what: "companion '\(checkpoint.name)'", found: "a tower of width \(found)", expected: "\(width)",
-        fix: "Name the CLIP that the model's tower comes from.")
-    }
-    self.space = space
-  }
-
-  /// The question in pieces of CLIP's context length, the last one filled with zeros, as CDPruner's code cuts it.
-  /// `[pieces, width]`
-  func embed(_ question: String) -> Tensor {
-    let ids = [tokenizer.start] + tokenizer.encode(question) + [tokenizer.end]
-    let length = clip.text.contextLength
-    let rows = stride(from: 0, to: ids.count, by: length).map { start in
-      let piece = Array(ids[start..<min(start + length, ids.count)])
-      return clip.text(piece + [Int](repeating: 0, count: length - piece.count)).projected
-    }
-    return Tensor(rows.flatMap { $0 }, shape: [rows.count, rows[0].count])
   }
 }

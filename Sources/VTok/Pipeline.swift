@@ -106,7 +106,7 @@ public struct Pipeline: Sendable {
     }
     return PrunedImage(
       tokens: kept.x.gathered(patches), pooled: output.pooled, logits: output.logits,
-      keep: (0..<patches.count).map { Int(origin.patches[Int(origin.offsets[$0])]) }, origin: origin,
+      keep: (0..<patches.count).map { Int(origin.patches[Int(origin.offsets[$0])]) }, origin: origin, tokensIn: dense,
       rows: prepared.rows, columns: prepared.columns, region: prepared.region, trace: run.trace,
       cost: Cost(of: run.trace, shape: shape), dense: Cost(denseWith: dense, shape: shape))
   }
@@ -117,19 +117,58 @@ public struct Pipeline: Sendable {
   }
 }
 
+/// What a job runs on every image: a model with a method.
+public protocol ImageReducer: Sendable {
+  /// Of the model.
+  var name: String { get }
+  /// As typed.
+  var method: String { get }
+  /// Of the model's classes, where it has any.
+  var labels: [String]? { get }
+  /// - Returns: what the image became, and the milliseconds it took to prepare it.
+  /// - Throws: `ImageError` for an image that the model's processor refuses, `CompressionError`.
+  func reduce(_ image: Image, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double)
+  /// Milliseconds of the same model without any method on this image.
+  func denseTime(_ image: Image) throws -> Double
+}
+
+extension Pipeline: ImageReducer {
+  public var name: String { model.name }
+  public var labels: [String]? { model.vision.labels }
+
+  public func reduce(_ image: Image, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double) {
+    let clock = ContinuousClock()
+    let start = clock.now
+    let prepared = prepare(image)
+    let milliseconds = start.duration(to: clock.now) / .milliseconds(1)
+    return (try run(prepared, seed: seed), milliseconds)
+  }
+
+  public func denseTime(_ image: Image) throws -> Double {
+    let dense = try Pipeline(model, method: nil)
+    return try dense.run(dense.prepare(image)).trace.towerSeconds * 1000
+  }
+}
+
 /// What one image became.
 public struct PrunedImage: Sendable {
-  /// `[kept, width]`: patch tokens only, in sequence order.
+  /// `[kept, width]`: patch tokens only, in sequence order. Of a vision-language model the visual tokens behind connector
+  /// and packing, rows of the model's own (newlines) among them.
   public let tokens: Tensor
-  /// `[width]`
+  /// `[width]`; of a vision-language model, which pools nothing, the mean of the tokens.
   public let pooled: [Float]
   /// `[classes]`; nil without a classifier.
   public let logits: [Float]?
-  /// Anchor patch of every kept token.
+  /// Anchor patch of every kept token; -1 for one that stands for no patch.
   public let keep: [Int]
   /// The patches every kept token stands for, with weights.
   public let origin: Origin
-  /// Patch grid of the dense model on this image.
+  /// Where the visual spans of a vision-language model begin among the tokens, and the last one ends; nil for a tower.
+  public var spans: [Int]?
+  /// Tokens of the dense model.
+  public let tokensIn: Int
+  /// Tiles of the tower, and the patch grid of the dense model on each.
+  public var tiles = 1
   public let rows: Int, columns: Int
   /// The part of the original image that the grid covers, in pixels.
   public let region: ImageProcessor.Region

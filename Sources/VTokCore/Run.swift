@@ -61,6 +61,23 @@ public struct Composition: Sendable {
   private var hasAxes: Bool { shape.decoder?.sections.isEmpty == false }
   func renumbers(_ method: Int) -> Bool { !hasAxes && plans[method].positions?.cut == .renumbered }
 
+  /// The first method whose work before the language model depends on the question, if there is one.
+  public var readsQuestion: String? { plans.indices.first { plans[$0].readsQuestion }.map(name) }
+  /// The first method that looks or acts inside the language model or on its caches, if there is one.
+  public var entersLanguageModel: String? {
+    func isInside(_ site: Site) -> Bool {
+      switch site {
+      case .block, .features, .pack: false
+      case .layer(let index): index > 0
+      case .cache: true
+      }
+    }
+    return plans.indices.first { index in
+      plans[index].act.contains(where: isInside)
+        || plans[index].record.keys.contains { isInside($0) || $0 == .layer(0) }
+    }.map(name)
+  }
+
   /// The first method that compares patches and question in the space of a companion CLIP, if there is one.
   public var joint: String? {
     plans.indices.first { plans[$0].record.values.contains(where: \.joint) }.map(name)
@@ -179,6 +196,8 @@ public struct Run: Sendable {
   public var images: [ImageLayout] = [], image: Int?
   /// The question in the space of the companion CLIP, for methods that compare it with patches. `[segments, width]`
   public var question: Tensor?
+  /// The question as a connector conditioned on it takes it: `MultimodalModel.read(question:run:)`. `[1, width]`
+  public package(set) var conditioning: Tensor?
   /// 0 = prefill, then one more for every token decoded.
   public package(set) var step = 0
   public private(set) var trace = Trace()
@@ -325,6 +344,8 @@ public struct Run: Sendable {
   }
   /// - Parameter rows: tokens that left the connector.
   public mutating func passConnector(rows: Int) { trace.connected += rows }
+  /// Layers that the question passed on its own, for a connector that is conditioned on it.
+  package mutating func passQuestion(_ layers: [Trace.Layer]) { trace.question += layers }
   /// - Parameter ids: of the rows that enter the layer.
   public mutating func passLayer(_ layer: Trace.Layer, ids: [Int32]) {
     let spans = images.flatMap(\.spans)

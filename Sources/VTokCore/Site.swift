@@ -75,12 +75,15 @@ public struct Plan: Sendable {
   public var patches: Int?
   /// At `.pack` every tile must still have all its patches: no other method may thin the tower.
   public var completeTiles: Bool
+  /// What it does before the first layer of a language model depends on the question.
+  public var readsQuestion: Bool
 
   public init(
     record: [Site: Request] = [:], act: Set<Site> = [], positions: PositionRule? = nil, massBias: Bool? = nil,
-    patches: Int? = nil, completeTiles: Bool = false
+    patches: Int? = nil, completeTiles: Bool = false, readsQuestion: Bool = false
   ) {
     (self.record, self.act, self.positions) = (record, act, positions)
     (self.massBias, self.patches, self.completeTiles) = (massBias, patches, completeTiles)
+    self.readsQuestion = readsQuestion
   }
 }

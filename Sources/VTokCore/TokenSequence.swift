@@ -31,6 +31,10 @@ public struct Origin: Sendable, Equatable {
 
   public func range(_ row: Int) -> Range<Int> { Int(offsets[row])..<Int(offsets[row + 1]) }
 
+  func begins(with other: Origin) -> Bool {
+    offsets.starts(with: other.offsets) && patches.starts(with: other.patches) && weights.starts(with: other.weights)
+  }
+
   /// Adds the rows of `other` behind the last one.
   mutating func append(_ other: Origin) {
     let base = Int32(patches.count)
@@ -126,19 +130,25 @@ public struct TokenSequence: Sendable {
     x.append(rows: entries.x)
   }
 
+  /// The rows of a range, as they are.
+  package func rows(_ range: Range<Int>) -> TokenSequence { reduced(.keep(Array(range), of: count)) }
+
+  /// Whether the first rows are those of `other`, in everything.
+  package func begins(with other: TokenSequence) -> Bool {
+    let rows = other.count
+    return count >= rows && x.width == other.x.width && id.prefix(rows).elementsEqual(other.id)
+      && x.values.prefix(rows * x.width).elementsEqual(other.x.values)
+      && mass.prefix(rows).elementsEqual(other.mass) && kind.prefix(rows).elementsEqual(other.kind)
+      && position.prefix(rows).elementsEqual(other.position) && origin.begins(with: other.origin)
+  }
+
   /// The columns in `parts` equal shares, one sequence each: a cache, by KV head.
   public func split(into parts: Int) -> [TokenSequence] {
     let width = x.width / parts
     precondition(width * parts == x.width, "\(x.width) columns in \(parts) parts")
     return (0..<parts).map { part in
       var share = self
-      share.x = Tensor(shape: [count, width]) { out in
-        x.values.withUnsafeBufferPointer { source in
-          for row in 0..<count {
-            (out + row * width).update(from: source.baseAddress! + row * x.width + part * width, count: width)
-          }
-        }
-      }
+      share.x = x.columns(part * width..<(part + 1) * width)
       return share
     }
   }

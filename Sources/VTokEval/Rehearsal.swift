@@ -65,34 +65,53 @@ public enum Rehearsal {
       (index == 0 ? [] : [-1]) + [Int](repeating: 0, count: count)
     }
     return try trace(
-      methods, of: model.shape, geometry, [image], ids: ids, placeholder: -1, newTokens: prompt.newTokens, seed: seed,
-      isSharp: isSharp)
+      methods, of: model.shape, geometry, [image], ids: ids, placeholder: -1, question: prompt.text,
+      newTokens: prompt.newTokens, seed: seed, isSharp: isSharp)
   }
 
   /// A prompt as `MultimodalModel` takes it, for the same trace without its weights.
-  /// - Parameter newTokens: at least 1.
+  /// - Parameters:
+  ///   - question: tokens of the question alone, for a connector that is conditioned on it.
+  ///   - newTokens: at least 1.
   /// - Throws: `CompressionError`, `ModelError` as a real run would.
   /// - Precondition: the model is a vision-language model, and the images are prepared for it.
   public static func trace(
     _ methods: [any Compressor], of model: ModelOutline, ids: [Int], placeholder: Int, images: [PreparedImage],
-    newTokens: Int, seed: UInt64 = 0
+    question: Int = 1, newTokens: Int, seed: UInt64 = 0
   ) throws -> Trace {
     guard let geometry = model.geometry else { preconditionFailure("a tower has no prompt") }
     return try trace(
-      methods, of: model.shape, geometry, images, ids: ids, placeholder: placeholder, newTokens: newTokens, seed: seed,
-      isSharp: false)
+      methods, of: model.shape, geometry, images, ids: ids, placeholder: placeholder, question: question,
+      newTokens: newTokens, seed: seed, isSharp: false)
   }
 
   private static func trace(
     _ methods: [any Compressor], of shape: Shape, _ geometry: any VisualGeometry, _ images: [PreparedImage],
-    ids: [Int], placeholder: Int, newTokens: Int, seed: UInt64, isSharp: Bool
+    ids: [Int], placeholder: Int, question: Int, newTokens: Int, seed: UInt64, isSharp: Bool
   ) throws -> Trace {
     let decoder = shape.decoder!
     var run = Run(try Composition(methods, for: shape), seed: seed, rehearsing: true)
     var noise = Noise(seed: seed, isSharp: isSharp)
     if run.composition.joint != nil { run.question = noise.values([1, Noise.joint]) }
-    let newline = geometry.hasNewline ? noise.values([1, decoder.width]) : nil
-    let spans = try geometry.encode(images, newline: newline, run: &run) {
+    if geometry.seesQuestion {
+      run.passQuestion((0..<decoder.layers).map { _ in Trace.Layer(rows: [question]) })
+    }
+    let spans = try look(at: images, shape, geometry, &run, &noise)
+    let plan = try PromptPlan(
+      ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: decoder.vocabulary)
+    let tokens = geometry.assemble(plan, spans, images, run: &run) { noise.values([$0.count, decoder.width]) }
+    var language = LanguageRehearsal(decoder, noise)
+    try language.generate(from: tokens, count: newTokens, run: &run)
+    return run.trace
+  }
+
+  /// Pictures through tower, connector and packing.
+  static func look(
+    at images: [PreparedImage], _ shape: Shape, _ geometry: any VisualGeometry, _ run: inout Run, _ noise: inout Noise
+  ) throws(CompressionError) -> [[TokenSequence]] {
+    let width = shape.decoder!.width
+    let newline = geometry.hasNewline ? noise.values([1, width]) : nil
+    return try geometry.encode(images, newline: newline, run: &run) {
       image, first, run throws(CompressionError) in
       let grid = geometry.grid(of: image)
       let tower = geometry.tower.on(rows: grid.rows, columns: grid.columns)
@@ -102,14 +121,8 @@ public enum Rehearsal {
       }
       return try noise.forward(tiles, tower, run: &run, standard: geometry.features)
     } connector: { tile, groups in
-      noise.connect(tile, groups, width: decoder.width)
+      noise.connect(tile, groups, width: width)
     }
-    let plan = try PromptPlan(
-      ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: decoder.vocabulary)
-    let tokens = geometry.assemble(plan, spans, images, run: &run) { noise.values([$0.count, decoder.width]) }
-    var language = LanguageRehearsal(decoder, noise)
-    try language.generate(from: tokens, count: newTokens, run: &run)
-    return run.trace
   }
 
   /// The ledger of such a run.
@@ -117,6 +130,18 @@ public enum Rehearsal {
     -> Cost
   {
     Cost(of: try trace(methods, on: shape, seed: seed), shape: shape)
+  }
+}
+
+extension ModelOutline {
+  /// The trace of a dense run of pictures as far as the language model.
+  /// - Precondition: this is a vision-language model, and the images are prepared for it.
+  public func look(at images: [PreparedImage]) throws(CompressionError) -> Trace {
+    guard let geometry else { preconditionFailure("a tower alone") }
+    var run = Run(.dense(shape), rehearsing: true)
+    var noise = Noise(seed: 0, isSharp: false)
+    _ = try Rehearsal.look(at: images, shape, geometry, &run, &noise)
+    return run.trace
   }
 }
 

@@ -39,7 +39,7 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   /// The same with the file's name before it.
-  func named(_ path: String) -> ImageError { ImageError(kind, "\(printable(path)): \(message)") }
+  public func named(_ path: String) -> ImageError { ImageError(kind, "\(printable(path)): \(message)") }
 }
 
 /// `path` on one line: a name may hold line breaks and terminal codes.

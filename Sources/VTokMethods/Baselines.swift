@@ -43,10 +43,14 @@ public struct ClsAttention: Compressor {
   }
 }
 
-/// Keeps patches at random, cut once at the end of one block; seeded per image, so that a job's order does not matter.
+/// Keeps tokens at random, seeded per image, so that a job's order does not matter: in a tower alone patches, cut once at
+/// the end of one block; of a vision-language model the visual tokens of the prompt, before its first layer.
 public struct RandomPatches: Compressor {
   public static let name = "random"
-  public static let summary = "keep patches at random, the baseline that a method must beat"
+  public static let summary = "keep tokens at random, the baseline that a method must beat"
+  public static let remarks = [
+    "Vision-language models: visual tokens of the prompt before layer 0, numbered anew, unless a block of the tower is named."
+  ]
 
   let cut: BlockCut
 
@@ -54,18 +58,24 @@ public struct RandomPatches: Compressor {
   public init(_ options: inout Options) throws(OptionError) { cut = try BlockCut(&options) }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    Plan(act: [try cut.site(in: model, for: Self.name)])
+    if model.decoder != nil, cut.block == nil {
+      return Plan(act: [.layer(0)], positions: PositionRule(cut: .renumbered, decode: .next))
+    }
+    return Plan(act: [try cut.site(in: model, for: Self.name)])
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
     -> [Reduction]?
   {
     var generator = SeededGenerator(seed: view.seed)
-    return view.sequences.map { tokens in
-      let patches = tokens.rows(.patch)
-      let keep = min(cut.budget.tokens(of: patches.count), patches.count)
-      return cut.reduction(keeping: generator.sample(keep, below: patches.count).map { patches[$0] }, of: tokens)
+    var reductions: [Reduction] = []
+    for tokens in view.sequences {
+      let rows = site == .layer(0) ? view.visual(tokens) : tokens.rows(.patch)
+      let keep = min(cut.budget.tokens(of: rows.count), rows.count)
+      let kept = generator.sample(keep, below: rows.count).map { rows[$0] }
+      reductions.append(.keep(kept, among: rows, of: tokens.count))
     }
+    return reductions
   }
 }
 

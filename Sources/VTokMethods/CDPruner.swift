@@ -60,11 +60,12 @@ public struct CDPruner: Compressor {
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     if kernel == .openvino {
-      return Plan(act: [.layer(0)], positions: PositionRule(cut: .renumbered, decode: .next))
+      return Plan(
+        act: [.layer(0)], positions: PositionRule(cut: .renumbered, decode: .next), readsQuestion: true)
     }
     try model.packs(for: Self.name)
     if let perTile, let tower = model.tower, perTile > tower.patches { throw tooMany(perTile, of: tower.patches) }
-    return Plan(record: [.features: Request(joint: true)], act: [.pack])
+    return Plan(record: [.features: Request(joint: true)], act: [.pack], readsQuestion: true)
   }
 
   private func tooMany(_ asked: Int, of count: Int) -> CompressionError {

@@ -72,7 +72,7 @@ public struct DART: Compressor {
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     let positions = PositionRule(cut: .original, decode: .next)
-    if stage == .embeddings { return Plan(act: [.layer(0)], positions: positions) }
+    if stage == .embeddings { return Plan(act: [.layer(0)], positions: positions, readsQuestion: textPivots > 0) }
     let site = try model.innerLayer(layer, for: Self.name)
     return Plan(record: [site: Request(keys: true, finalNorm: true)], act: [site], positions: positions)
   }

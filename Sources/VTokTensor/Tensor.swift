@@ -76,6 +76,19 @@ public struct Tensor: Sendable, Equatable {
     }
   }
 
+  /// Columns of the `[rows, width]` matrix. `[rows, range]`
+  public func columns(_ range: Range<Int>) -> Tensor {
+    precondition(range.lowerBound >= 0 && range.upperBound <= width, "columns \(range) of \(width)")
+    return Tensor(shape: [rows, range.count]) { out in
+      values.withUnsafeBufferPointer { source in
+        for row in 0..<rows {
+          (out + row * range.count).update(
+            from: source.baseAddress! + row * width + range.lowerBound, count: range.count)
+        }
+      }
+    }
+  }
+
   /// Matrices of equally many rows beside each other. `[rows, sum of widths]`
   public init(sideBySide parts: [Tensor]) {
     let (rows, width) = (parts[0].rows, parts.reduce(0) { $0 + $1.width })

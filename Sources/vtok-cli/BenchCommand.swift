@@ -14,9 +14,18 @@ struct BenchCommand: ParsableCommand {
       Data: class folders, a list file (path, tab, label), CIFAR-10 .bin files, or pictures without labels (then only
       the agreement with the dense model is told). Rows for the dense model, random (--seeds of it) and downsample are
       always there. Times are those of one image on one thread; a speed-up below 0.9 of the multiply-adds' is marked !.
+
+      vtok bench --model llava-1.5-7b-hf --data questions.jsonl --method divprune --method fastv --keep-tokens 192,64
+
+      With a vision-language model the data are questions, an object a line: {"image": path from the file's folder,
+      "question": text, "answers": [text], "metric": exact, vqa, anls or yes-no}, and perhaps "group" for a column of
+      its own. Work that cannot differ between questions and methods is done once; times come from a sample of questions
+      answered with nothing shared (--timing-samples).
       """)
 
-  @Option(help: ArgumentHelp("Class folders, list file, CIFAR-10 .bin, or a folder of pictures.", valueName: "PATH"))
+  @Option(
+    help: ArgumentHelp(
+      "Class folders, list file, CIFAR-10 .bin, a folder of pictures, or questions (.jsonl).", valueName: "PATH"))
   var data: String
 
   @OptionGroup var reduction: ReductionOptions
@@ -27,7 +36,7 @@ struct BenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Runs of random, each with other tokens; its row is their mean.", valueName: "N"))
   var seeds = 5
 
-  @Option(help: ArgumentHelp("Only the first N images.", valueName: "N"))
+  @Option(help: ArgumentHelp("Only the first N images, or questions.", valueName: "N"))
   var limit: Int?
 
   @Option(help: ArgumentHelp("Write one HTML page with table, plots and token maps into DIR.", valueName: "DIR"))
@@ -43,6 +52,7 @@ struct BenchCommand: ParsableCommand {
   var output: String?
 
   @OptionGroup(title: "Tokenizers") var tokenizing: TokenizerBenchOptions
+  @OptionGroup(title: "Questions") var asking: AnswerFlags
   @OptionGroup var decoding: DecodeFlags
   @OptionGroup var running: RunOptions
 
@@ -58,6 +68,8 @@ struct BenchCommand: ParsableCommand {
     guard seeds > 0 else {
       throw UsageError("--seeds", found: "\(seeds)", expected: "a number above 0", fix: "Leave it out for 5.")
     }
+    if QuestionFile.matches(data) { return try runAnswers(threads: threads) }
+    try asking.refuse(with: data)
     var wanted = reduction
     wanted.methods = (reduction.methods.isEmpty ? ["tome"] : reduction.methods)
     wanted.methods += Self.baselines.filter { !wanted.methods.contains($0) }
@@ -84,26 +96,17 @@ struct BenchCommand: ParsableCommand {
     }
     let rows = bench.contenders.indices.map { BenchRow(good, contender: $0, of: bench) }
     let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
-    let about: JSON = [
-      "model_sha256": JSON(model.sha256), "seed": JSON(Int(truncatingIfNeeded: reduction.seed)),
-      "threads": JSON(threads), "cpu": JSON(cpuLevel), "blas": JSON(Machine.blas), "vtok": JSON(vtokVersion),
-    ]
+    let about = about(model.sha256, threads: threads)
     var table = Table(BenchRow.columns)
     for row in rows { table.add(row.cells, row.json(model: model, run: about, peakMemory: Bench.peakMemory)) }
     let title =
       "model \(model.name) · \(good.count) images · \(threads) thread\(threads == 1 ? "" : "s") · "
       + "\(fixed(seconds, 1)) s · peak \(fixed(Bench.peakMemory, 0)) MB"
-    let text = (format == .md ? title + "\n\n" : "") + table.text(format)
-    if let output { try WholeFile.write(text, to: output) } else { print(text, terminator: "") }
-    if let report {
+    try write(table, title) {
       let shown = stride(from: 0, to: good.count, by: max(1, good.count / max(1, gallery))).prefix(max(0, gallery))
-      let page = BenchReport(
-        title: title, table: table, rows: rows, bench: bench, images: shown.map { good[$0].index })
-      try FileManager.default.createDirectory(atPath: report, withIntermediateDirectories: true)
-      try WholeFile.write(page.html(), to: report + "/index.html")
-      try WholeFile.write(table.text(.json), to: report + "/rows.json")
-      try WholeFile.write(title + "\n\n" + table.text(.md), to: report + "/table.md")
-      if format == .md, output == nil { print("report \(report)/index.html") }
+      return try BenchReport(
+        title: title, table: table, rows: rows, bench: bench, images: shown.map { good[$0].index }
+      ).html()
     }
     if running.verbose {
       VTokCommand.say(
@@ -115,6 +118,30 @@ struct BenchCommand: ParsableCommand {
       if !running.quiet { for result in failures { VTokCommand.warn(result.failure!) } }
       throw ExitCode(3)
     }
+  }
+
+  /// The table, and the page with the rows beside it where one is asked for.
+  func write(_ table: Table, _ title: String, remarks: String = "", page: () throws -> String) throws {
+    let text = (format == .md ? title + "\n\n" : "") + table.text(format) + (format == .md ? remarks : "")
+    if let output { try WholeFile.write(text, to: output) } else { print(text, terminator: "") }
+    guard let report else { return }
+    try FileManager.default.createDirectory(atPath: report, withIntermediateDirectories: true)
+    try WholeFile.write(page(), to: report + "/index.html")
+    try WholeFile.write(table.text(.json), to: report + "/rows.json")
+    try WholeFile.write(title + "\n\n" + table.text(.md) + remarks, to: report + "/table.md")
+    if format == .md, output == nil { print("report \(report)/index.html") }
+  }
+
+  /// What every row says about its run.
+  func about(_ sha256: String, threads: Int) -> JSON {
+    [
+      "model_sha256": JSON(sha256), "seed": JSON(Int(truncatingIfNeeded: reduction.seed)),
+      "threads": JSON(threads), "cpu": JSON(cpuLevel), "blas": JSON(Machine.blas), "vtok": JSON(vtokVersion),
+    ]
+  }
+
+  func seeds(of spec: MethodSpec) -> [UInt64] {
+    spec.description.hasPrefix("random") ? Array(0..<UInt64(seeds)) : [0]
   }
 
   private func macShares(excluding wanted: ReductionOptions) throws -> [Double]? {
@@ -142,11 +169,10 @@ struct BenchCommand: ParsableCommand {
   {
     let shape = model.vision.shape
     let dense = Cost(denseWith: model.vision.tower.shape.patches, shape: shape).gmacs
-    func contender(_ spec: MethodSpec, _ budget: Budget?, _ asked: Bench.Contender.Asked) throws -> Bench.Contender {
+    func contender(_ spec: MethodSpec, _ budget: Budget?, _ asked: Asked) throws -> Bench.Contender {
       let pipeline = try Pipeline(model, method: spec, keep: budget, read: OptionFiles.read)
       return Bench.Contender(
-        method: spec.description, asked: asked, pipeline: pipeline,
-        seeds: spec.description.hasPrefix("random") ? Array(0..<UInt64(seeds)) : [0])
+        method: spec.description, asked: asked, subject: pipeline, seeds: seeds(of: spec))
     }
     guard let shares else {
       return try wantedSolved(combinations, model).map { combination in

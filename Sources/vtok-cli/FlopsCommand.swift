@@ -17,7 +17,7 @@ struct FlopsCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Image side in pixels, or width and height (default: the model's own; 672x672 for vision-language models).",
+      "Image side in pixels, or width and height (default: the model's own; 672x672 for models that take any size).",
       valueName: "N|WxH"))
   var imageSize: String?
 
@@ -46,7 +46,7 @@ struct FlopsCommand: ParsableCommand {
     if let size, model.shape.decoder == nil, let tower = model.shape.tower {
       model = ModelOutline(tower: try tower.resized(height: size.height, width: size.width))
     }
-    let prompt = Rehearsal.Prompt(picture: size ?? Size(672), text: textTokens, newTokens: newTokens)
+    let prompt = Rehearsal.Prompt(picture: size ?? usual(model.shape), text: textTokens, newTokens: newTokens)
     let combinations = try reduction.solved(asked, quiet: running.quiet) { target, spec in
       try TargetSolver.solve(target, spec, of: model, prompt: prompt, read: OptionFiles.read)
     }
@@ -69,6 +69,12 @@ struct FlopsCommand: ParsableCommand {
     }
   }
 
+  /// One tile where a picture is always one, four where it may be more.
+  private func usual(_ shape: Shape) -> Size {
+    guard shape.layout == .single, let tower = shape.tower else { return Size(672) }
+    return Size(width: tower.columns * tower.patch, height: tower.rows * tower.patch)
+  }
+
   private func size() throws -> Size? {
     guard let imageSize else { return nil }
     let sides = imageSize.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
@@ -87,7 +93,7 @@ struct FlopsCommand: ParsableCommand {
       cost.language == nil
       ? "\(tower.patches) patches + \(tower.prefix) prefix tokens"
       : "\(table.trace.patches) patches, \(textTokens) text tokens, \(newTokens) new"
-    print("\(reduction.model) · \(run.size) pixels · \(prompt) · \(run.name)\(budget)\n")
+    print("\(reduction.model) · \(run.size) pixels\(run.tiles) · \(prompt) · \(run.name)\(budget)\n")
     func show(_ columns: [String], _ rows: [[String]]) {
       var shown = Table(columns)
       for row in rows { shown.add(row, .null) }
@@ -120,6 +126,12 @@ private struct Rehearsed {
   let table: CostTable
   /// Of the picture.
   let size: Size
+  /// What the tower sees of it, where that is something else.
+  var tiles: String {
+    guard let seen, seen.count > 1 || seen.tile != size else { return "" }
+    return " seen as \(seen.count == 1 ? "" : "\(seen.count) tiles of ")\(seen.tile)"
+  }
+  private let seen: (count: Int, tile: Size)?
   /// Whether another image gives other counts.
   let varies: Bool
 
@@ -132,6 +144,7 @@ private struct Rehearsed {
     size =
       model.shape.decoder == nil
       ? Size(width: tower.columns * tower.patch, height: tower.rows * tower.patch) : prompt.picture
+    seen = try model.shape.decoder == nil ? nil : model.tiles(of: prompt.picture)
     let tables = try [(seed, false), (seed &+ 1, false), (seed &+ 2, true)].map { seed, isSharp in
       let trace = try Rehearsal.trace(methods, of: model, prompt: prompt, seed: seed, isSharp: isSharp)
       return CostTable(trace, dense: dense, shape: model.shape)
@@ -148,7 +161,13 @@ private struct Rehearsed {
         [
           ("schema", "vtok-flops/1"), ("model", JSON(model)), ("method", JSON(name)),
           ("budget", budget.map { JSON($0.text) } ?? .null),
-          ("image", ["height": JSON(size.height), "width": JSON(size.width)]),
+          (
+            "image",
+            [
+              "height": JSON(size.height), "width": JSON(size.width), "tiles": JSON(seen?.count ?? 1),
+              "tile_height": JSON(seen?.tile.height ?? size.height), "tile_width": JSON(seen?.tile.width ?? size.width),
+            ]
+          ),
           (
             "tokens",
             [

@@ -10,6 +10,8 @@ struct PruneCommand: ParsableCommand {
       Writes tokens-NNNNN.safetensors, manifest.jsonl and job.yaml into the output folder, and with --overlay one
       picture per image. A job that was interrupted goes on where it stopped when it is started again.
       Several methods or budgets make one folder each, named <method>@<budget>.
+      With a vision-language model the tokens are those of its pictures behind projector and packing, for engines that
+      run the language model: methods that act inside it are refused, methods that read the question need --prompt.
       """)
 
   @Argument(help: ArgumentHelp("Folders (recursive, sorted) and image files.", valueName: "INPUT"))
@@ -48,6 +50,15 @@ struct PruneCommand: ParsableCommand {
   @Flag(help: "Throw away what an earlier job left in the output folder.")
   var force = false
 
+  @Option(help: ArgumentHelp("The question, for methods of a vision-language model that read it.", valueName: "TEXT"))
+  var prompt: String?
+
+  @Option(help: ArgumentHelp("Prompt template, as for 'vtok generate'.", valueName: "NAME|TEXT"))
+  var template: String?
+
+  @Option(help: ArgumentHelp("The CLIP that the model's tower comes from, for methods that need it.", valueName: "DIR"))
+  var companion: String?
+
   @OptionGroup var running: RunOptions
 
   enum Precision: String, ExpressibleByArgument, CaseIterable { case f32, f16 }
@@ -77,23 +88,22 @@ struct PruneCommand: ParsableCommand {
     settings.decode = try decoding.options()
     let asked = try reduction.combinations()
     let files = try listInputs()
-    let model = try LoadedModel.load(reduction.model)
+    let model = try PruneModel(self)
     let combinations = try reduction.solved(asked, quiet: running.quiet) { target, spec in
       // An interrupted job goes on with what it solved: a time would not come out the same twice.
       if asked.count == 1, !force, let earlier = JobFile.solution(in: output + "/job.yaml", for: target) {
         return earlier
       }
-      return try model.solve(target, spec, read: OptionFiles.read)
+      return try model.solve(target, spec)
     }
     // Everything that can be refused is refused before the first image is opened.
     let jobs = try combinations.map { combination in
-      let pipeline = try Pipeline(
-        model, method: combination.spec, keep: combination.ruled ? combination.budget : nil, read: OptionFiles.read)
+      let reducer = try model.reducer(combination)
       let folder = combinations.count > 1 ? output + "/" + combination.label : output
       return (
         combination,
         PruneJob(
-          pipeline, budget: combination.ruled ? combination.budget : nil, inputs: files, output: folder,
+          reducer, budget: combination.ruled ? combination.budget : nil, inputs: files, output: folder,
           settings: settings)
       )
     }
@@ -166,7 +176,7 @@ struct PruneCommand: ParsableCommand {
   }
 
   /// Takes the folder for this job: a new one, an interrupted one of the same configuration, or by force.
-  private func claim(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: LoadedModel) throws {
+  private func claim(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: PruneModel) throws {
     let path = job.folder + "/job.yaml"
     let text = configuration(job, combination, model)
     if force { try job.clear() }
@@ -185,7 +195,7 @@ struct PruneCommand: ParsableCommand {
   }
 
   /// Everything results depend on. The number of threads is left out: they do not depend on it.
-  private func configuration(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: LoadedModel)
+  private func configuration(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: PruneModel)
     -> String
   {
     var flags: [(String, JSON)] = [
@@ -201,6 +211,8 @@ struct PruneCommand: ParsableCommand {
     flags += [
       ("seed", JSON(Int(truncatingIfNeeded: reduction.seed))), ("dtype", JSON(dtype.rawValue)),
       ("overlay", JSON(overlay)), ("shard-size", JSON(shardSize)), ("shard", shard.map { JSON($0) } ?? .null),
+      ("prompt", prompt.map { JSON($0) } ?? .null), ("template", template.map { JSON($0) } ?? .null),
+      ("companion", companion.map { JSON($0) } ?? .null),
       ("timings", JSON(timings)), ("max-pixels", JSON(decoding.maxPixels)), ("apply-exif", JSON(decoding.applyEXIF)),
     ]
     var run: [(String, JSON)] = [

@@ -15,7 +15,8 @@ import VTok
     "transprune:layers=1/2", "mustdrop:layers=1/2,window=2,similarity=0,global=0.04,individual=0.5",
     "mustdrop:layers=1/2,vision=off,global=0.04,individual=0.5", "sparsevlm:layers=1/2,counts=9/5",
     "sparsevlm:layers=1/2,counts=9/5,version=2.0", "elastic-cache:keep=0.5", "elastic-cache:policy=local,keep=0.5",
-    "elastic-cache:policy=h2o-elasticrepo,keep=0.5", "h2o:keep=0.5",
+    "elastic-cache:policy=h2o-elasticrepo,keep=0.5", "h2o:keep=0.5", "keyformer:keep=0.5,interval=2",
+    "generic-explain:weights=net,keep=0.4",
     "visionzip:keep=0.4+fastv:layer=1,keep=0.5+elastic-cache:keep=0.6", "hired:keep=0.4+pyramiddrop:layers=1/2",
   ]
 
@@ -54,17 +55,9 @@ import VTok
 
   @Test(arguments: specs, MultimodalTests.names) func runsOrIsRefused(_ spec: String, _ name: String) throws {
     var model = MultimodalTests.model(name)
-    let methods = try MethodSpec(spec).make(budget: nil)
+    let methods = try MethodSpec(spec).make(budget: nil) { _ in relevanceNet }
     guard (try? Composition(methods, for: model.shape)) != nil else { return }
-    if spec.hasPrefix("cdpruner:keep") {
-      let width = model.shape.tower!.width
-      var generator = SeededGenerator(seed: 1)
-      let projection = Tensor((0..<4 * width).map { _ in generator.normal() }, shape: [4, width])
-      model.joint = JointSpace(
-        norm: LayerNorm(
-          weight: [Float](repeating: 1, count: width), bias: [Float](repeating: 0, count: width), epsilon: 1e-5),
-        projection: Linear(weight: Weight(projection), bias: nil))
-    }
+    if spec.hasPrefix("cdpruner:keep") { model.joint = Self.joint(model) }
     let dense = try run([], model)
     let result = try run(methods, model)
     // Text is as it was, rows are known by one id each, and nothing became infinite.
@@ -73,7 +66,9 @@ import VTok
     #expect(Set(tokens.id).count == tokens.count && tokens.count <= dense.tokens.count)
     #expect(result.logits.allSatisfy { $0.allSatisfy(\.isFinite) })
     // What shrinks the image does so in the processor, which has no part here.
-    #expect(result.logits[0] != dense.logits[0] || spec.contains("cache") || spec.hasPrefix("downsample"))
+    #expect(
+      result.logits[0] != dense.logits[0] || spec.contains("cache") || spec.hasPrefix("downsample")
+        || spec.hasPrefix("keyformer"))
     for row in tokens.rows(.patch) { #expect(!tokens.origin.range(row).isEmpty) }
     // The same for any number of threads, and the second time.
     for threads in [1, 2] {
@@ -83,13 +78,70 @@ import VTok
     }
   }
 
+  /// Prompts about the same pictures that share blocks, spans and the rows before the question: the same to the bit, and
+  /// the same trace, as each alone.
+  @Test(arguments: specs + ["dense"], MultimodalTests.names)
+  func sharingChangesNothing(_ spec: String, _ name: String) throws {
+    var model = MultimodalTests.model(name)
+    let methods = spec == "dense" ? [] : try MethodSpec(spec).make(budget: nil)
+    guard let composition = try? Composition(methods, for: model.shape) else { return }
+    if composition.joint != nil { model.joint = Self.joint(model) }
+    let image = MultimodalTests.noise(
+      for: model, seed: 0, grid: model.shape.layout == .dynamic ? (5, 3) : (2, 2),
+      original: Size(width: 140, height: 100))
+    let start = try MultimodalTests.prompt(model, [image])
+    let shared = (blocks: [SharedBlocks()], prefixes: SharedPrefixes())
+    var dense = Run(.dense(model.shape))
+    _ = try model.encode([image], run: &dense, shared: shared.blocks)
+    var seen = Run(composition, seed: 3)
+    seen.question = composition.joint == nil ? nil : Tensor([1, -2, 0.5, 1], shape: [1, 4])
+    let asked = seen.question
+    let spans = try model.encode([image], run: &seen, shared: shared.blocks)
+    for question in [[5, 9, 4], [3], [8, 8, 2, 6, 11]] {
+      let ids = start + question
+      var alone = Run(composition, seed: 3)
+      alone.question = asked
+      let tokens = try model.prompt(ids, [image], run: &alone)
+      var plain = try model.language.prefill(tokens, run: &alone)
+      var fork = seen
+      let forked = try model.prompt(ids, [image], spans: spans, run: &fork)
+      let isForked = forked.x == tokens.x && forked.id == tokens.id
+      #expect(isForked)
+      var quick = try model.language.prefill(forked, run: &fork, shared: shared.prefixes)
+      for token in [7, 3] {
+        let isSame = (
+          logits: quick.logits == plain.logits, rows: quick.tokens.id == plain.tokens.id,
+          values: quick.tokens.x == plain.tokens.x,
+          caches: quick.caches.map { $0.map(\.x) } == plain.caches.map { $0.map(\.x) },
+          origins: quick.caches.map { $0.map(\.origin) } == plain.caches.map { $0.map(\.origin) }
+        )
+        #expect(isSame == (true, true, true, true, true))
+        try model.language.step(token, &plain, run: &alone)
+        try model.language.step(token, &quick, run: &fork)
+      }
+      #expect(Cost(of: fork.trace, shape: model.shape) == Cost(of: alone.trace, shape: model.shape))
+      #expect(fork.trace.language.map(\.visual) == alone.trace.language.map(\.visual))
+      #expect(fork.trace.margin == alone.trace.margin)
+    }
+  }
+
+  private static func joint(_ model: MultimodalModel) -> JointSpace {
+    let width = model.shape.tower!.width
+    var generator = SeededGenerator(seed: 1)
+    let projection = Tensor((0..<4 * width).map { _ in generator.normal() }, shape: [4, width])
+    return JointSpace(
+      norm: LayerNorm(
+        weight: [Float](repeating: 1, count: width), bias: [Float](repeating: 0, count: width), epsilon: 1e-5),
+      projection: Linear(weight: Weight(projection), bias: nil))
+  }
+
   /// What a method cannot serve, by the model's kind.
   @Test func refusals() throws {
     func serves(_ name: String) throws -> Set<String> {
       let shape = MultimodalTests.model(name).shape
       return try Set(
         Self.specs.filter { spec in
-          (try? Composition(try MethodSpec(spec).make(budget: nil), for: shape)) != nil
+          (try? Composition(try MethodSpec(spec).make(budget: nil) { _ in relevanceNet }, for: shape)) != nil
         }.map { String($0.split(separator: ":")[0]) })
     }
     let inTower = [

@@ -11,26 +11,7 @@ import VTokTensor
 /// times of one row and another come from the same seconds of the machine. Blocks before a method's first look are those of
 /// the dense run: they are not computed again, and count in every row with the time they took.
 public struct Bench: Sendable {
-  /// One row of the table: a method with a budget. `random` comes with several seeds, everything else with one.
-  public struct Contender: Sendable {
-    public let method: String
-    public let asked: Asked
-    public let pipelines: [Pipeline]
-    public let seeds: [UInt64]
-
-    /// What was asked for: nothing (dense), the method's own amount, a budget, or a share of the dense multiply-adds.
-    public enum Asked: Sendable, Equatable {
-      case nothing
-      case own
-      case budget(Budget)
-      case macShare(Double)
-    }
-
-    public init(method: String, asked: Asked, pipeline: Pipeline, seeds: [UInt64] = [0]) {
-      (self.method, self.asked, self.seeds) = (method, asked, seeds)
-      pipelines = seeds.map { _ in pipeline }
-    }
-  }
+  public typealias Contender = VTok.Contender<Pipeline>
 
   /// What one run on one image gave.
   public struct Outcome: Sendable {
@@ -69,7 +50,7 @@ public struct Bench: Sendable {
     decode: DecodeOptions = .init(), seed: UInt64 = 0
   ) throws {
     (self.model, self.data, self.threads, self.decode, self.seed) = (model, data, threads, decode, seed)
-    let dense = Contender(method: "dense", asked: .nothing, pipeline: try Pipeline(model, method: nil))
+    let dense = Contender(method: "dense", asked: .nothing, subject: try Pipeline(model, method: nil))
     self.contenders = [dense] + contenders
   }
 
@@ -99,14 +80,15 @@ public struct Bench: Sendable {
     }
     result.decode = mark.duration(to: clock.now) / .milliseconds(1)
     mark = clock.now
-    let usual = contenders[0].pipelines[0].prepare(image)
+    let usual = contenders[0].subject.prepare(image)
     result.preprocess = mark.duration(to: clock.now) / .milliseconds(1)
     let label = data.items[index].label
     var dense: PrunedImage?
     let shared = SharedBlocks()
     for contender in contenders {
       var outcomes: [Outcome] = []
-      for (pipeline, own) in zip(contender.pipelines, contender.seeds) {
+      let pipeline = contender.subject
+      for own in contender.seeds {
         let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
         let keeping = shared.keeping
         let start = threadSeconds()

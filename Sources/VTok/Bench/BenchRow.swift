@@ -4,20 +4,6 @@ import VTokWeights
 
 /// A row of a bench table (schema `vtok-bench/1`): one contender over all images.
 public struct BenchRow: Sendable {
-  /// A number, or its range over seeds.
-  public struct Ranged: Sendable {
-    public let values: [Double]
-    public var mean: Double { values.isEmpty ? .nan : values.reduce(0, +) / Double(values.count) }
-    var json: JSON {
-      values.count == 1
-        ? number(values[0])
-        : [
-          "mean": number(mean), "min": number(values.min() ?? .nan), "max": number(values.max() ?? .nan),
-          "n": JSON(values.count),
-        ]
-    }
-  }
-
   public let contender: Bench.Contender
   public let images: Int
   public let tokensIn: Double, tokensOut: Double, meanTokens: Double
@@ -83,17 +69,6 @@ public struct BenchRow: Sendable {
     cosine = mean(\.cosine)
   }
 
-  /// As tables say what was asked.
-  public var budget: String {
-    switch contender.asked {
-    case .nothing: "-"
-    case .own: "own"
-    case .budget(.ratio(let ratio)): "\(fixed(100 * ratio, 0))% tokens"
-    case .budget(.tokens(let tokens)): "\(tokens) tokens"
-    case .macShare(let share): "\(fixed(100 * share, 0))% MACs"
-    }
-  }
-
   public static let columns = [
     "method", "budget", "tokens", "GMACs", "of dense", "select", "ms", "speed-up", "of MAC gain", "top-1", "retention",
     "95%", "p", "agree", "KL", "cosine",
@@ -102,16 +77,12 @@ public struct BenchRow: Sendable {
   public var cells: [String] {
     func percent(_ value: Double?, _ digits: Int = 1) -> String { value.map { fixed(100 * $0, digits) + "%" } ?? "-" }
     let isDense = contender.asked == .nothing
-    let range = top1.map { top1 in
-      top1.values.count == 1
-        ? "" : " (\(fixed(100 * top1.values.min()!, 1))-\(fixed(100 * top1.values.max()!, 1)))"
-    }
     return [
-      contender.method + (contender.seeds.count > 1 ? " x\(contender.seeds.count)" : ""), budget,
+      contender.label, contender.asked.label,
       "\(fixed(tokensIn, 0))→\(fixed(tokensOut, 0))", fixed(gmacs, 2), percent(share, 0), fixed(selectionGmacs, 3),
       fixed(median(towerCPU) + median(selectionCPU), 2), "\(fixed(speedup, 2))x",
       isDense ? "-" : fixed(perMACGain, 2) + (perMACGain < 0.9 ? " !" : ""),
-      percent(top1?.mean, 2) + (range ?? ""), isDense ? "-" : percent(retention),
+      top1?.percent ?? "-", isDense ? "-" : percent(retention),
       isDense ? "-" : interval.map { "\(fixed(100 * $0.low, 1))-\(fixed(100 * $0.high, 1))" } ?? "-",
       isDense ? "-" : mcNemar.map { $0 < 0.001 ? "<0.001" : fixed($0, 3) } ?? "-",
       isDense ? "-" : percent(agreement), isDense ? "-" : divergence.map { fixed($0, 3) } ?? "-",
@@ -120,17 +91,9 @@ public struct BenchRow: Sendable {
   }
 
   public func json(model: LoadedModel, run: JSON, peakMemory: Double) -> JSON {
-    let asked: JSON =
-      switch contender.asked {
-      case .nothing: ["kind": "dense"]
-      case .own: ["kind": "method", "asked": .null, "reached": number(tokensOut / tokensIn)]
-      case .budget(.ratio(let ratio)):
-        ["kind": "keep-ratio", "asked": JSON(ratio), "reached": number(tokensOut / tokensIn)]
-      case .budget(.tokens(let tokens)): ["kind": "keep-tokens", "asked": JSON(tokens), "reached": number(tokensOut)]
-      case .macShare(let share): ["kind": "mac-ratio", "asked": JSON(share), "reached": number(self.share)]
-      }
     return [
-      "schema": "vtok-bench/1", "model": JSON(model.name), "method": JSON(contender.method), "budget": asked,
+      "schema": "vtok-bench/1", "model": JSON(model.name), "method": JSON(contender.method),
+      "budget": contender.asked.json(tokensIn: tokensIn, tokensOut: tokensOut, share: share),
       "images": JSON(images),
       "tokens": ["in": number(tokensIn), "out": number(tokensOut), "mean_per_layer": number(meanTokens)],
       "gmacs": [
@@ -157,6 +120,3 @@ public struct BenchRow: Sendable {
     ]
   }
 }
-
-/// Six decimals; null for what is no number.
-private func number(_ value: Double) -> JSON { value.isFinite ? rounded(value, 6) : .null }

@@ -27,11 +27,11 @@ public struct ManifestRow: Sendable {
   }
 
   init(
-    _ file: String, index: Int, shard: Int, image: DecodedImage, result: PrunedImage, pipeline: Pipeline,
+    _ file: String, index: Int, shard: Int, image: DecodedImage, result: PrunedImage, reducer: any ImageReducer,
     budget: Budget?, times: Times?
   ) {
     (self.index, self.shard, self.file, failure) = (index, shard, file, nil)
-    let dense = result.rows * result.columns
+    let dense = result.tokensIn
     var fields: [(String, JSON)] = [
       (
         "image",
@@ -39,8 +39,8 @@ public struct ManifestRow: Sendable {
           "width": JSON(image.image.width), "height": JSON(image.image.height),
           "format": JSON(image.format.rawValue),
         ]
-      ), ("grid", ["tiles": 1, "rows": JSON(result.rows), "columns": JSON(result.columns)]),
-      ("model", JSON(pipeline.model.name)), ("method", JSON(pipeline.method)),
+      ), ("grid", ["tiles": JSON(result.tiles), "rows": JSON(result.rows), "columns": JSON(result.columns)]),
+      ("model", JSON(reducer.name)), ("method", JSON(reducer.method)),
       ("budget", ManifestRow.budget(budget, reached: result.keep.count, of: dense)),
       (
         "tokens",
@@ -72,7 +72,7 @@ public struct ManifestRow: Sendable {
     if let logits = result.logits {
       let shares = VTok.softmax(logits)
       let top = topK(shares, min(5, shares.count)).map { index -> JSON in
-        let label = pipeline.model.vision.labels.flatMap { index < $0.count ? $0[index] : nil }
+        let label = reducer.labels.flatMap { index < $0.count ? $0[index] : nil }
         return ["label": JSON(label ?? "\(index)"), "probability": JSON(shares[index])]
       }
       fields.append(("top", .array(top)))

@@ -6,7 +6,7 @@ import VTokImage
 import VTokTensor
 import VTokWeights
 
-/// A folder of images through one pipeline into token shards and a manifest: sorted, resumable, with the same bytes for
+/// A folder of images through one model and method into token shards and a manifest: sorted, resumable, with the same bytes for
 /// any number of threads and any interruption.
 public struct PruneJob: Sendable {
   public struct Settings: Sendable {
@@ -26,7 +26,7 @@ public struct PruneJob: Sendable {
     public init() {}
   }
 
-  public let pipeline: Pipeline
+  public let reducer: any ImageReducer
   /// What is recorded as asked; nil for a method with an amount of its own.
   public let budget: Budget?
   public let inputs: [InputFile]
@@ -37,9 +37,9 @@ public struct PruneJob: Sendable {
   ///   - inputs: all inputs in sorted order; the part is taken from them here.
   ///   - output: folder of this job; a part gets its own folder below it.
   public init(
-    _ pipeline: Pipeline, budget: Budget?, inputs: [InputFile], output: String, settings: Settings
+    _ reducer: any ImageReducer, budget: Budget?, inputs: [InputFile], output: String, settings: Settings
   ) {
-    (self.pipeline, self.budget, self.settings) = (pipeline, budget, settings)
+    (self.reducer, self.budget, self.settings) = (reducer, budget, settings)
     if let part = settings.part {
       self.inputs = inputs.enumerated().filter { $0.offset % part.count == part.index }.map(\.element)
       store = ShardStore(folder: "\(output)/shard-\(part.index)-of-\(part.count)")
@@ -190,17 +190,18 @@ public struct PruneJob: Sendable {
       return failed(error.kind.rawValue, error.message)
     }
     times.decode = lap()
-    let prepared = pipeline.prepare(decoded.image)
-    times.preprocess = lap()
     let result: PrunedImage
     do {
-      result = try pipeline.run(prepared, seed: mixedSeed(settings.seed, input.name))
+      (result, times.preprocess) = try reducer.reduce(decoded.image, seed: mixedSeed(settings.seed, input.name))
     } catch let error as CompressionError {
       return failed("internal", error.description)
+    } catch let error as ImageError {
+      return failed(error.kind.rawValue, error.message)
     }
     times.tower = result.trace.towerSeconds * 1000
     times.selection = result.trace.selectionSeconds * 1000
-    let speedup = index < Self.timedImages ? try denseTime(decoded.image) / (times.tower + times.selection) : nil
+    let speedup =
+      index < Self.timedImages ? try reducer.denseTime(decoded.image) / (times.tower + times.selection) : nil
     mark = clock.now
     var tensors: ShardStore.Tensors = [
       ("tokens", settings.halfPrecision ? .f16(result.tokens) : .f32(result.tokens)),
@@ -211,22 +212,17 @@ public struct PruneJob: Sendable {
     tensors.append(("origin.offsets", .i64(origin.offsets.map(Int64.init), shape: [origin.offsets.count])))
     tensors.append(("origin.patches", .i64(origin.patches.map(Int64.init), shape: [origin.patches.count])))
     tensors.append(("origin.weights", .f32(Tensor(origin.weights, shape: [origin.weights.count]))))
+    if let spans = result.spans { tensors.append(("spans", .i64(spans.map(Int64.init), shape: [spans.count]))) }
     if settings.overlays { try draw(result, on: decoded.image, name: input.name) }
     times.write = lap()
     let row = ManifestRow(
-      input.name, index: index, shard: shard, image: decoded, result: result, pipeline: pipeline, budget: budget,
+      input.name, index: index, shard: shard, image: decoded, result: result, reducer: reducer, budget: budget,
       times: settings.timings ? times : nil)
     return Done(record: .init(row: row, tensors: tensors), times: times, speedup: speedup)
   }
 
   /// So many images at the head of a job also run dense, for the speed-up column. Their results are not used.
   private static let timedImages = 6
-
-  /// Milliseconds of the dense tower on this image.
-  private func denseTime(_ image: Image) throws -> Double {
-    let dense = try Pipeline(pipeline.model, method: nil)
-    return try dense.run(dense.prepare(image)).trace.towerSeconds * 1000
-  }
 
   /// `overlays/<name>.png`, written whole or not at all.
   private func draw(_ result: PrunedImage, on image: Image, name: String) throws {

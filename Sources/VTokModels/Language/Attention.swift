@@ -6,7 +6,8 @@ import VTokTensor
 ///
 /// Order in the sequence decides what a row sees, never its position: after a cut positions may have gaps or start anew.
 /// Rows go in blocks, and a block forms the products with those keys alone that its rows can see, so no n x n matrix is
-/// held. Query head h reads KV head h / (heads / kvHeads).
+/// held. Query head h reads KV head h / (heads / kvHeads). Products are chains over the depth in order: a row comes out the
+/// same to the bit whether its prompt goes in one pass or in two. A single row, as in decoding, is summed in another order.
 struct Attention {
   let heads: Int, kvHeads: Int, headDim: Int
   /// A row sees so many keys, its own included; nil: all before it.
@@ -32,17 +33,21 @@ struct Attention {
   struct Taps {
     /// Forms with the rows they want, as indexes into the query rows, ascending.
     var wanted: [(tap: Tap, rows: [Int])] = []
+    /// Sums of rows that were formed before these, `[heads, keys]`.
+    var before: [Tap: Tensor] = [:]
     var seed: UInt64 = 0, step = 0, layer = 0
   }
 
-  /// Scratch of every thread: a block of scores, and a row for transformed scores.
+  /// Scratch of every thread: a block of scores with a row for transformed ones, and panels of keys or values.
   final class Memory {
     let keys: Int, threads: Int
-    let scores: Scratch
+    let scores: Scratch, panels: Scratch
+    static let panel = 1024 * vtok_panel()
 
     init(rows: Int, keys: Int, threads: Int) {
       (self.keys, self.threads) = (keys, threads)
       scores = Scratch(threads * (min(rows, Attention.blockRows) + 1) * keys)
+      panels = Scratch(threads * Self.panel)
     }
   }
 
@@ -58,14 +63,19 @@ struct Attention {
     taps: Taps = Taps(), _ memory: Memory, threads: Int
   ) -> [Tap: [Tensor]] {
     let stores = taps.wanted.map { wanted in
-      (0..<groups).map { Store(wanted.tap, wanted.rows, heads: heads / groups, keys: keys[$0].count) }
+      (0..<groups).map {
+        Store(wanted.tap, wanted.rows, heads: heads / groups, keys: keys[$0].count, before: taps.before[wanted.tap])
+      }
     }
     let width = heads * headDim
     let slots = threadCount(rows.count, keys, memory.threads, threads)
     let (scratch, block, length) = (Shared(memory.scores.pointer), min(rows.count, Self.blockRows), memory.keys)
+    let panels = Shared(memory.panels.pointer)
+    let isStep = rows.count == 1
     parallel(slots, threads: slots) { slot in
       let scores = scratch.pointer + slot * (block + 1) * length
       let transformed = scores + block * length
+      let panel = panels.pointer + slot * Memory.panel
       for head in stride(from: slot, to: heads, by: slots) {
         let source = keys[head * kvHeads / heads]
         let past = source.count - total
@@ -75,7 +85,12 @@ struct Attention {
           let seen = past + rows[first + count - 1] + 1 - start
           let queries = q.pointer + first * width + head * headDim
           let visible = source.pointer.pointer + start * source.stride
-          multiply(queries, count, width, visible, seen, source.stride, into: scores)
+          if isStep {
+            vtok_exact_products(queries, 1, width, visible, seen, source.stride, headDim, scores)
+          } else {
+            let keys = vtok_matrix(rows: visible, depth: headDim, stride: source.stride)
+            vtok_product(queries, count, width, keys, 0, seen, 0, scores, seen, panel)
+          }
           for row in 0..<count {
             let line = scores + row * seen
             let end = past + rows[first + row] + 1 - start
@@ -103,7 +118,13 @@ struct Attention {
               store[head * groups / heads].put(first + row, head, line, start, end)
             }
           }
-          if mixing { mix(scores, count, seen, visible + headDim, source.stride, into: queries, width) }
+          guard mixing else { continue }
+          if isStep {
+            vtok_exact_votes(visible + headDim, seen, headDim, source.stride, scores, queries)
+          } else {
+            let values = vtok_matrix(columns: visible + headDim, depth: seen, stride: source.stride)
+            vtok_product(scores, count, seen, values, 0, headDim, 0, queries, width, panel)
+          }
         }
       }
     }
@@ -115,28 +136,15 @@ struct Attention {
     let work = rows * keys[0].count * heads * headDim
     return max(1, min(threads, slots, heads, work >> 18))
   }
+}
 
-  /// One row is a dot product per key; sgemm would pack all keys first.
-  private func multiply(
-    _ q: UnsafePointer<Float>, _ rows: Int, _ width: Int, _ keys: UnsafePointer<Float>, _ count: Int, _ stride: Int,
-    into scores: UnsafeMutablePointer<Float>
-  ) {
-    if rows == 1 {
-      vtok_exact_products(q, 1, width, keys, count, stride, headDim, scores)
-    } else {
-      sgemm(rows, count, headDim, q, width, keys, stride, transposeB: true, scores, count)
-    }
+extension vtok_matrix {
+  /// Of rows, or of columns, in memory: neighbours lie `stride` apart.
+  fileprivate init(rows: UnsafePointer<Float>, depth: Int, stride: Int) {
+    self.init(base: rows, type: VTOK_F32, depth: depth, stride: stride, transposed: 0, packed: 0)
   }
-
-  private func mix(
-    _ scores: UnsafePointer<Float>, _ rows: Int, _ count: Int, _ values: UnsafePointer<Float>, _ stride: Int,
-    into out: UnsafeMutablePointer<Float>, _ width: Int
-  ) {
-    if rows == 1 {
-      vtok_exact_votes(values, count, headDim, stride, scores, out)
-    } else {
-      sgemm(rows, headDim, count, scores, count, values, stride, transposeB: false, out, width)
-    }
+  fileprivate init(columns: UnsafePointer<Float>, depth: Int, stride: Int) {
+    self.init(base: columns, type: VTOK_F32, depth: depth, stride: stride, transposed: 1, packed: 0)
   }
 }
 
@@ -146,12 +154,19 @@ private final class Store: @unchecked Sendable {  // every head is written by on
   private let heads: Int, keys: Int, summed: Bool
   private let slots: [Int: Int], count: Int
 
-  init(_ tap: Attention.Tap, _ rows: [Int], heads: Int, keys: Int) {
+  init(_ tap: Attention.Tap, _ rows: [Int], heads: Int, keys: Int, before: Tensor?) {
     (self.heads, self.keys, summed, count) = (heads, keys, tap.summed, rows.count)
     slots = Dictionary(uniqueKeysWithValues: zip(rows, rows.indices))
     memory = Scratch(heads * keys * (summed ? 1 : rows.count))
     // What a row cannot see.
     memory.pointer.update(repeating: tap.values == .logits && !summed ? -.infinity : 0, count: memory.count)
+    if let before {
+      for head in 0..<heads {
+        before.values.withUnsafeBufferPointer {
+          (memory.pointer + head * keys).update(from: $0.baseAddress! + head * before.width, count: before.width)
+        }
+      }
+    }
   }
 
   func wants(_ row: Int) -> Bool { slots[row] != nil }

@@ -6,14 +6,15 @@ extension LanguageModel {
   /// - Parameters:
   ///   - prompt: x `[n, width]`; its positions are the rotary ones, its ids row numbers of the whole prompt. `run.images`
   ///     says which of them are visual.
+  ///   - shared: what earlier prompts have left of the rows that this one begins with; not used where `observe` is given.
   ///   - observe: the rows entering every layer, then those after the last one and the final norm.
   /// - Precondition: the prompt is not empty and has the model's width.
   public func prefill(
-    _ prompt: TokenSequence, run: inout Run, threads: Int = 1,
+    _ prompt: TokenSequence, run: inout Run, shared: SharedPrefixes? = nil, threads: Int = 1,
     observe: ((_ layer: Int, _ hidden: Tensor) -> Void)? = nil
   ) throws(CompressionError) -> Decoding {
     run.step = 0
-    return try start(prompt, &run, threads, observe)
+    return try start(prompt, &run, observe == nil ? shared : nil, threads, observe)
   }
 
   /// Feeds one more token.
@@ -28,7 +29,7 @@ extension LanguageModel {
     run.step += 1
     if var whole = decoding.whole {
       whole.append(entry(x, at: whole.nextPosition))
-      decoding = try start(whole, &run, threads, nil)
+      decoding = try start(whole, &run, nil, threads, nil)
       return
     }
     let ownLength = run.composition.positions?.decode == .cacheLength
@@ -50,7 +51,8 @@ extension LanguageModel {
   }
 
   private func start(
-    _ prompt: TokenSequence, _ run: inout Run, _ threads: Int, _ observe: ((Int, Tensor) -> Void)?
+    _ prompt: TokenSequence, _ run: inout Run, _ shared: SharedPrefixes?, _ threads: Int,
+    _ observe: ((Int, Tensor) -> Void)?
   ) throws(CompressionError) -> Decoding {
     precondition(prompt.count > 0 && prompt.x.width == shape.width, "a prompt of \(prompt.x.shape)")
     let afresh = run.composition.positions?.decode == .afresh
@@ -61,26 +63,50 @@ extension LanguageModel {
     let memory = DecoderLayer.Memory(rows: prompt.count, keys: prompt.count, shape: shape, threads: threads)
     var passed: [(layer: Trace.Layer, ids: [Int32])] = []
     var ran: Ran?
+    var prefix: SharedPrefix?  // rows in front of `tokens` that need not run again
     for index in 0...layers.count {
-      let probes = try visit(index, &tokens, ran, memory, &run)
+      var probes: [Trace.Probe] = []
+      if isVisited(index, run) {
+        var whole = prefix?.joined(with: tokens, entering: index) ?? tokens
+        probes = try visit(index, &whole, ran, memory, &run)
+        if let rest = prefix?.rest(of: whole, entering: index) {
+          tokens = rest
+        } else {
+          (tokens, prefix) = (whole, nil)
+        }
+      }
       // A probe belongs to the layer it follows; before the first layer to that one.
       if index > 0 { passed[index - 1].layer.probes += probes }
-      if index == 0 { decoding.position = tokens.nextPosition }
+      if index == 0 {
+        decoding.position = tokens.nextPosition
+        // Routers see all rows of a layer at once.
+        if routers.isEmpty, let found = shared?.prefix(of: tokens, run) { (prefix, tokens) = found }
+      }
       guard index < layers.count else { break }
       observe?(index, tokens.x)
-      var layer = Trace.Layer(rows: [tokens.count])
+      let routing = routers[index]?.enter(&tokens, run.images) { shape.computed(of: $0, in: index) }
+      var layer = Trace.Layer(rows: [(prefix?.count ?? 0) + tokens.count])
       if index == 0 { layer.probes = probes }
       var cache: [TokenSequence] = []
-      let ids = tokens.id
-      ran = pass(index, &tokens, &cache, requests: run.requests(.layer(index + 1)).map(\.request), &layer, memory, &run)
+      let ids = (prefix?.ids ?? []) + tokens.id
+      ran = pass(
+        index, &tokens, &cache, after: prefix, weights: routing?.weights,
+        requests: run.requests(.layer(index + 1)).map(\.request), &layer, memory, &run)
       decoding.received[index] = cache[0].count
       if !afresh { decoding.caches.append(cache) }
+      layer.bypassing = routing?.bypassing ?? 0
+      routing?.leave(&tokens)
       passed.append((layer, ids))
     }
     try finish(&decoding, passed, &run)
     if let observe { observe(layers.count, norm(tokens.x)) }
     leave(tokens, &decoding, threads)
+    if let prefix { decoding.tokens = prefix.joined(with: tokens, entering: layers.count) }
     return decoding
+  }
+
+  private func isVisited(_ layer: Int, _ run: Run) -> Bool {
+    run.acts(at: .layer(layer)) || !run.requests(.layer(layer)).isEmpty
   }
 
   /// What a layer that has just run can tell.
@@ -90,9 +116,13 @@ extension LanguageModel {
   }
 
   /// Runs one layer and hands out what was asked for at its cache.
+  /// - Parameters:
+  ///   - prefix: the rows before `tokens`, whose part of the layer is taken from there.
+  ///   - weights: of the MLP branch of every row; nil: all 1.
   private func pass(
-    _ index: Int, _ tokens: inout TokenSequence, _ cache: inout [TokenSequence], requests: [Request],
-    _ layer: inout Trace.Layer, _ memory: DecoderLayer.Memory, _ run: inout Run
+    _ index: Int, _ tokens: inout TokenSequence, _ cache: inout [TokenSequence], after prefix: SharedPrefix? = nil,
+    weights: [Float]? = nil,
+    requests: [Request], _ layer: inout Trace.Layer, _ memory: DecoderLayer.Memory, _ run: inout Run
   ) -> Ran {
     let atCache = run.requests(.cache(index))
     let all = requests + atCache.map(\.request)
@@ -100,13 +130,27 @@ extension LanguageModel {
     for tap in Set(all.compactMap(\.attentionTap)) {
       taps.wanted.append((tap, rows(tap.rows, of: tokens, run)))
     }
+    let wantsBranches = all.contains { $0.branches }
     let clock = ContinuousClock()
     let start = clock.now
-    let recorded = layers[index](
-      &tokens, &cache, shape: shape, attention: attention, taps: taps, branches: all.contains { $0.branches }, memory)
+    let before = prefix?.layer(index, taps.wanted.map(\.tap), branches: wantsBranches) { rows, cache, taps in
+      layers[index](
+        &rows, &cache, shape: shape, attention: attention, taps: taps, branches: wantsBranches, memory)
+    }
+    if let before {
+      cache = [before.cache]
+      taps.before = before.sums
+    }
+    var recorded = layers[index](
+      &tokens, &cache, weights: weights, shape: shape, attention: attention, taps: taps, branches: wantsBranches, memory)
+    if let before, wantsBranches {
+      recorded.branches = zip(before.branches, recorded.branches).map { $0.followed(by: $1) }
+    }
     layer.seconds = start.duration(to: clock.now) / .seconds(1)
     layer.keys = [longest(cache)]
     let ran = Ran(cache: cache, recorded: recorded)
+    if atCache.isEmpty { return ran }
+    let tokens = prefix?.joined(with: tokens, entering: index + 1) ?? tokens
     for (method, request) in atCache {
       for sequence in cache.indices {
         run.record(
@@ -207,6 +251,13 @@ extension LanguageModel {
         }
       }
     }
+  }
+}
+
+extension Branch {
+  /// The rows of two sequences, one behind the other.
+  fileprivate func followed(by next: Branch) -> Branch {
+    Branch(input: input + next.input, output: output + next.output, dot: dot + next.dot)
   }
 }
 

@@ -17,7 +17,7 @@ public struct ModelOutline: Sendable {
     shape = try Shape(config: config, processor: json)
     switch shape.layout {
     case .plain: geometry = nil
-    case .single, .anyres: geometry = LLaVAGeometry(shape, config: config)
+    case .single, .anyres: geometry = try LLaVAGeometry(shape, config: config)
     case .split: geometry = Idefics3Geometry(tower: shape.tower!)
     case .dynamic: geometry = QwenVLGeometry(tower: shape.tower!)
     }
@@ -33,6 +33,16 @@ public struct ModelOutline: Sendable {
       return try? ModelOutline(config: config, processor: PublishedConfigs.processor(name))
     }
     return Shape.published(name)?.tower.map { ModelOutline(tower: $0) }
+  }
+
+  /// How many tiles the tower sees of a picture, and how many pixels each covers.
+  /// - Throws: `ImageError` if the processor refuses the size.
+  /// - Precondition: this is a vision-language model.
+  public func tiles(of picture: Size) throws -> (count: Int, tile: Size) {
+    let image = try prepared(picture)
+    let grid = geometry!.grid(of: image)
+    let patch = shape.tower!.patch
+    return (image.tiles.count, Size(width: grid.columns * patch, height: grid.rows * patch))
   }
 
   /// A picture of so many pixels, prepared for the model.

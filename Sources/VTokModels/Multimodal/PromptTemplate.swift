@@ -105,7 +105,7 @@ public struct PromptTemplate: Sendable, Equatable {
     let isMistral = text.contains("mistral")
     let known: PromptTemplate?
     switch type {
-    case "llava", "llava_llama", "llava_mistral", "llava_next":
+    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama":
       if knows("<|start_header_id|>") {
         known = llama3
       } else if knows("<|im_start|>") || isMistral && type != "llava_next" {
@@ -182,7 +182,7 @@ public enum VisualText: Sendable, Equatable {
   /// By `model_type`; nil for a model that is none of these.
   public init?(modelType: String) {
     switch modelType {
-    case "llava", "llava_llama", "llava_mistral", "llava_next": self = .llava
+    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama": self = .llava
     case "idefics3", "smolvlm": self = .idefics3
     case "qwen2_vl", "qwen2_5_vl": self = .qwen
     default: return nil
@@ -199,13 +199,7 @@ public enum VisualText: Sendable, Equatable {
   /// - Throws: `ModelError.input` if there are more or fewer placeholders than images.
   public func writtenOut(_ text: String, images: [(rows: Int, columns: Int, spans: [Int])]) throws(ModelError) -> String
   {
-    let found = text.count(of: placeholder)
-    guard found == images.count else {
-      throw .input(
-        what: "prompt", found: "'\(placeholder)' \(found) times for \(images.count) images",
-        expected: "one for every image",
-        fix: "Leave it out of the prompt: the template places the images; or check --template and --image.")
-    }
+    try check(text, images: images.count)
     var rest = text
     var out = ""
     for image in images {
@@ -214,6 +208,17 @@ public enum VisualText: Sendable, Equatable {
       rest = after
     }
     return out + rest
+  }
+
+  /// Refuses a text that does not hold as many placeholders as there are images.
+  public func check(_ text: String, images: Int) throws(ModelError) {
+    let found = text.count(of: placeholder)
+    guard found == images else {
+      throw .input(
+        what: "prompt", found: "'\(placeholder)' \(found) times for \(images) images",
+        expected: "one for every image",
+        fix: "Leave it out of the prompt: the template places the images; or check --template and --image.")
+    }
   }
 
   private func writtenOut(_ image: (rows: Int, columns: Int, spans: [Int])) -> String {

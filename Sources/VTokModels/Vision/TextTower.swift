@@ -20,6 +20,8 @@ public struct TextTower: Sendable {
   let end: End
   let head: Linear
 
+  /// Number of ids it has embeddings for.
+  public var vocabulary: Int { tokens.rows }
   /// Longest text in tokens.
   public var contextLength: Int { positions.rows }
 

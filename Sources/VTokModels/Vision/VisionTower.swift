@@ -129,6 +129,8 @@ public struct VisionTower: Sendable {
     _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: (TokenSequence) -> Reduction?,
     joint: JointSpace?, shared: SharedBlocks? = nil, threads: Int
   ) throws(CompressionError) -> [TokenSequence] {
+    let joined = featureStates.map { $0.count > 1 ? $0 : [] } ?? []
+    let shared = joined.isEmpty ? shared : nil  // states on the way are not among what is kept
     let before = shared?.start(for: run.composition)
     var tiles = before?.tiles ?? tiles
     let clock = ContinuousClock()
@@ -143,7 +145,6 @@ public struct VisionTower: Sendable {
     }
     run.enterTower(patches: tiles.reduce(0) { $0 + $1.rows(.patch).count })
     let end = featureStates?.max() ?? blocks.count
-    let joined = featureStates.map { $0.count > 1 ? $0 : [] } ?? []
     var states: [Int: [Tensor]] = [:]
     if joined.contains(0) { states[0] = tiles.map(\.x) }
     if let first = blocks.first {

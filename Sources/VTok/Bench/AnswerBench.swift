@@ -1,0 +1,194 @@
+import VTokCore
+import VTokEval
+import VTokImage
+import VTokModels
+import VTokTensor
+
+/// Many ways to reduce one vision-language model's tokens on the same questions.
+///
+/// All of them run on a scene before the next one is opened, the dense model first. What cannot differ is computed once:
+/// blocks of the tower before a method's first look, the packed pictures of a method for all questions about them, and the
+/// rows of the prompt before the question. Answers and counts are those of every question alone, to the bit. Times are not:
+/// they are measured on a sample of the questions with nothing shared, see `AnswerTimes`.
+public struct AnswerBench: Sendable {
+  public typealias Contender = VTok.Contender<Generator>
+
+  /// What one contender with one seed said to the questions of a scene.
+  public struct Outcome: Sendable {
+    /// Per question: what was said, and how right it is.
+    public var answers: [String] = [], scores: [Double] = []
+    /// Over the questions.
+    public var costs = AnswerCosts()
+  }
+
+  /// One scene with the outcomes of all contenders and seeds.
+  public struct SceneResult: Sendable {
+    public let index: Int
+    /// `[contender][seed]`
+    public var outcomes: [[Outcome]] = []
+    public var failure: String?
+  }
+
+  public let data: QuestionFile
+  /// The dense model first.
+  public let contenders: [Contender]
+  /// New tokens at most.
+  public let limit: Int
+  public let threads: Int
+  public let decode: DecodeOptions
+  public let seed: UInt64
+  public var model: Generator { contenders[0].subject }
+
+  /// - Parameter model: without a method.
+  /// - Throws: `DataError` for the first question that the model's template does not fit.
+  public init(
+    _ model: Generator, data: QuestionFile, contenders: [Contender], limit: Int = 16, threads: Int = 1,
+    decode: DecodeOptions = .init(), seed: UInt64 = 0
+  ) throws(DataError) {
+    for scene in data.scenes {
+      for question in scene.questions {
+        do { try model.check(question.text, images: scene.paths.count) } catch {
+          throw .line(
+            file: data.path, number: question.line, found: "question '\(question.text.prefix(60))'",
+            expected: "a text without the token that stands for an image: the template places the pictures")
+        }
+      }
+    }
+    (self.data, self.limit, self.threads, self.decode, self.seed) = (data, limit, threads, decode, seed)
+    self.contenders = [Contender(method: "dense", asked: .nothing, subject: model)] + contenders
+  }
+
+  /// Runs everything; results by scene, in the data's order. Cancelled scenes are left out.
+  public func run(
+    progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
+    isCancelled: @escaping @Sendable () -> Bool = { false }
+  ) throws -> [SceneResult] {
+    try inOrder(data.scenes.count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
+      let result = try result(index)
+      return (result, result.failure == nil)
+    }
+  }
+
+  /// Pictures of a scene as the model takes them; nil with the reason where they cannot be had.
+  func pictures(of scene: Int) -> (images: [PreparedImage]?, failure: String?) {
+    do {
+      return (
+        try data.scenes[scene].paths.map { path throws(ImageError) in
+          let image = try Image.decode(contentsOf: path, options: decode).image
+          do throws(ImageError) { return try model.picture(image) } catch { throw error.named(path) }
+        }, nil
+      )
+    } catch {
+      return (nil, "\(error)")
+    }
+  }
+
+  func seed(_ own: UInt64, of scene: Int) -> UInt64 { mixedSeed(seed &+ own, data.scenes[scene].names.joined()) }
+
+  private func result(_ index: Int) throws -> SceneResult {
+    var result = SceneResult(index: index)
+    let scene = data.scenes[index]
+    let (pictures, failure) = pictures(of: index)
+    guard let pictures else {
+      result.failure = failure
+      return result
+    }
+    let prompts = try scene.questions.map { try model.prepare($0.text, about: pictures) }
+    let blocks = pictures.map { _ in SharedBlocks() }
+    let prefixes = SharedPrefixes(megabytes: 256)
+    for contender in contenders {
+      result.outcomes.append(
+        try contender.seeds.map {
+          try answer(prompts, scene.questions, contender.subject, seed($0, of: index), blocks, prefixes)
+        })
+    }
+    return result
+  }
+
+  private func answer(
+    _ prompts: [Generator.Prompt], _ questions: [QuestionFile.Question], _ generator: Generator, _ seed: UInt64,
+    _ blocks: [SharedBlocks], _ prefixes: SharedPrefixes
+  ) throws -> Outcome {
+    var outcome = Outcome()
+    var seen: Generator.Seen?
+    let visual = try generator.visualTokens(of: prompts[0].images)
+    for (prompt, question) in zip(prompts, questions) {
+      if seen == nil || generator.looksAtQuestion {
+        seen = try generator.look(at: prompt.images, question: question.text, seed: seed, shared: blocks)
+      }
+      var (run, decoding) = try generator.read(prompt, seen: seen!, shared: prefixes)
+      let ids = try generator.model.language.generate(
+        from: &decoding, run: &run, limit: limit, stops: generator.model.stops)
+      let text = generator.text(of: ids)
+      outcome.answers.append(text)
+      outcome.scores.append(question.metric.score(text, question.answers))
+      outcome.costs.add(
+        run.trace, shape: generator.model.shape, visual: visual, prompt: prompt.ids.count, new: ids.count)
+    }
+    return outcome
+  }
+}
+
+/// What answers cost, added up.
+public struct AnswerCosts: Sendable {
+  public private(set) var answers = 0.0
+  /// Visual tokens that the pictures have, that leave the tower, that enter the language model, that leave it; the mean
+  /// over its layers; those that enter every layer.
+  public private(set) var tokensIn = 0.0, tower = 0.0, packed = 0.0, tokensOut = 0.0, meanTokens = 0.0
+  public private(set) var perLayer: [Double] = []
+  public private(set) var prompt = 0.0, new = 0.0
+  /// Giga multiply-adds. Prefill: layers and head up to the first new token; decode: all after it.
+  public private(set) var towerGmacs = 0.0, connectorGmacs = 0.0, selectionGmacs = 0.0, prefillGmacs = 0.0
+  public private(set) var decodeGmacs = 0.0
+  /// MB (10^6 bytes) of 16-bit numbers.
+  public private(set) var cachePrefill = 0.0, cachePeak = 0.0
+
+  /// Up to the first new token, selection excluded.
+  public var gmacs: Double { towerGmacs + connectorGmacs + prefillGmacs }
+
+  public init() {}
+
+  mutating func add(_ trace: Trace, shape: Shape, visual: Int, prompt: Int, new: Int) {
+    let table = CostTable(trace, dense: trace, shape: shape)
+    let (cost, language) = (table.cost, table.cost.language!)
+    let layers = shape.decoder!.layers
+    answers += 1
+    tower += Double(trace.towerOutput.reduce(0, +))
+    tokensOut += Double(table.tokensOut)
+    meanTokens += table.meanTokens
+    tokensIn += Double(visual)
+    let entering = trace.language.prefix(layers).map { Double($0.visual) }
+    packed += entering[0]
+    perLayer = perLayer.isEmpty ? entering : zip(perLayer, entering).map(+)
+    self.prompt += Double(prompt)
+    self.new += Double(new)
+    towerGmacs += 1e-9 * Double(cost.tower)
+    connectorGmacs += 1e-9 * Double(cost.connector)
+    selectionGmacs += 1e-9 * Double(cost.selection)
+    prefillGmacs += 1e-9 * Double(language.first)
+    decodeGmacs += 1e-9 * Double(language.decode.reduce(0, +))
+    cachePrefill += 1e-6 * Double(language.bytes(language.prefillEntries.reduce(0, +)))
+    cachePeak += 1e-6 * Double(language.bytes(language.peakEntries))
+  }
+
+  /// The mean over answers.
+  static func mean(_ all: [AnswerCosts]) -> AnswerCosts {
+    var sum = AnswerCosts()
+    let count = all.reduce(0) { $0 + $1.answers }
+    func mean(_ path: KeyPath<AnswerCosts, Double>) -> Double { all.reduce(0) { $0 + $1[keyPath: path] } / count }
+    sum.answers = count
+    (sum.tokensIn, sum.tower, sum.packed, sum.tokensOut) = (
+      mean(\.tokensIn), mean(\.tower), mean(\.packed), mean(\.tokensOut)
+    )
+    (sum.meanTokens, sum.prompt, sum.new) = (mean(\.meanTokens), mean(\.prompt), mean(\.new))
+    (sum.towerGmacs, sum.connectorGmacs, sum.selectionGmacs) = (
+      mean(\.towerGmacs), mean(\.connectorGmacs), mean(\.selectionGmacs)
+    )
+    (sum.prefillGmacs, sum.decodeGmacs) = (mean(\.prefillGmacs), mean(\.decodeGmacs))
+    (sum.cachePrefill, sum.cachePeak) = (mean(\.cachePrefill), mean(\.cachePeak))
+    sum.perLayer = (all.first?.perLayer ?? []).indices.map { layer in
+      all.reduce(0) { $0 + $1.perLayer[layer] } / count
+    }
+    return sum
+  }
+}

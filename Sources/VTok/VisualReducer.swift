@@ -1,0 +1,108 @@
+import VTokCore
+import VTokEval
+import VTokImage
+import VTokModels
+import VTokTensor
+
+/// A vision-language model as far as its language model: the visual tokens of a picture behind tower, connector and
+/// packing, reduced, for engines that run the rest.
+public struct VisualReducer: ImageReducer {
+  private let generator: Generator, dense: Generator
+  private let question: String?
+
+  public var name: String { generator.name }
+  public var method: String { generator.method }
+  public var labels: [String]? { nil }
+
+  /// - Parameter question: for methods that choose with regard to it.
+  /// - Throws: `CompressionError` for a method that acts inside the language model, and for one that needs a question where
+  ///   there is none.
+  public init(_ generator: Generator, question: String? = nil) throws {
+    if let inside = generator.composition.entersLanguageModel {
+      throw CompressionError.unsupported(
+        method: inside, found: "a cut inside the language model, which runs elsewhere",
+        expected: "a method that acts before it", fix: "Use 'vtok generate' for this method, or another one here.")
+    }
+    if let reader = generator.composition.readsQuestion, question == nil {
+      throw CompressionError.unsupported(
+        method: reader, found: "no question", expected: "one, because the tokens it keeps depend on it",
+        fix: "Add --prompt TEXT.")
+    }
+    if generator.model.seesQuestion, question == nil {
+      throw CompressionError.unsupported(
+        method: "a connector conditioned on the question", found: "no question", expected: "one",
+        fix: "Add --prompt TEXT.")
+    }
+    if let question { try generator.check(question, images: 1) }
+    (self.generator, self.question, dense) = (generator, question, try generator.with(nil))
+  }
+
+  public func reduce(_ image: Image, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double) {
+    let clock = ContinuousClock()
+    let start = clock.now
+    let prepared = try generator.picture(image)
+    let milliseconds = start.duration(to: clock.now) / .milliseconds(1)
+    let (tokens, starts, trace) = try spans(of: prepared, seed: seed)
+    let model = generator.model
+    let visual = try generator.visualTokens(of: [prepared])
+    if let budget = generator.budget, !generator.composition.methods.isEmpty, budget.tokens(of: visual) < visual,
+      tokens.count >= visual
+    {
+      throw CompressionError.unreachable(
+        method: method, asked: "\(budget.tokens(of: visual)) of \(visual) tokens", reachable: "no fewer than all",
+        fix: "Choose another budget or method.")
+    }
+    let grid = model.grid(of: prepared)
+    let denseTrace = try generator.outline.look(at: [prepared])
+    let mean = (0..<tokens.x.width).map { column in
+      (0..<tokens.count).reduce(Float(0)) { $0 + tokens.x.values[$1 * tokens.x.width + column] } / Float(tokens.count)
+    }
+    let origin = tokens.origin
+    let result = PrunedImage(
+      tokens: tokens.x, pooled: mean, logits: nil,
+      keep: (0..<tokens.count).map { row in
+        let range = origin.range(row)
+        return range.isEmpty ? -1 : Int(origin.patches[range.lowerBound])
+      }, origin: origin, spans: starts, tokensIn: visual, tiles: prepared.tiles.count, rows: grid.rows,
+      columns: grid.columns, region: region(of: image), trace: trace, cost: Cost(of: trace, shape: model.shape),
+      dense: Cost(of: denseTrace, shape: model.shape))
+    return (result, milliseconds)
+  }
+
+  public func denseTime(_ image: Image) throws -> Double {
+    let prepared = try dense.picture(image)
+    return try dense.look(at: [prepared], question: question ?? "", seed: 0).run.trace.towerSeconds * 1000
+  }
+
+  /// Whether token maps can be drawn: where a picture is one tile.
+  public var drawsMaps: Bool { generator.model.shape.layout == .single && generator.processor is ImageProcessor }
+
+  private func region(of image: Image) -> ImageProcessor.Region {
+    (generator.processor as? ImageProcessor)?.visibleRegion(width: image.width, height: image.height)
+      ?? ImageProcessor.Region(x: 0, y: 0, width: Double(image.width), height: Double(image.height))
+  }
+
+  /// The tokens of all spans, where each begins and the last one ends, and what it took.
+  private func spans(of image: PreparedImage, seed: UInt64) throws -> (TokenSequence, [Int], Trace) {
+    let seen = try generator.look(at: [image], question: question ?? "", seed: seed)
+    var run = seen.run
+    guard run.acts(at: .layer(0)) else {
+      var tokens = seen.spans[0][0]
+      var starts = [0, tokens.count]
+      for span in seen.spans[0].dropFirst() {
+        tokens.append(span)
+        starts.append(tokens.count)
+      }
+      return (tokens, starts, run.trace)
+    }
+    // What acts on the whole prompt sees one, with a question of a word where it reads none.
+    let prompt = try generator.prepare(question ?? "?", about: [image])
+    var sequences = [try generator.model.prompt(prompt.ids, [image], spans: seen.spans, run: &run)]
+    try run.act(at: .layer(0), on: &sequences)
+    let rows = run.images[0].spans.map { span in
+      sequences[0].id.indices.filter { span.contains(sequences[0].id[$0]) }
+    }
+    let starts = rows.reduce(into: [0]) { $0.append($0.last! + $1.count) }
+    return (sequences[0].reduced(.keep(rows.flatMap { $0 }, of: sequences[0].count)), starts, run.trace)
+  }
+}

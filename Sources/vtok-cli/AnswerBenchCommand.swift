@@ -1,0 +1,191 @@
+import ArgumentParser
+import Foundation
+import VTok
+
+/// Flags of `vtok bench` that only questions have.
+struct AnswerFlags: ParsableArguments {
+  @Option(help: ArgumentHelp("New tokens at most (default: 16).", valueName: "N"))
+  var maxTokens: Int?
+
+  @Option(help: ArgumentHelp("Pictures whose first question is timed, nothing shared (default: 16).", valueName: "N"))
+  var timingSamples: Int?
+
+  @Flag(help: "A subset: 100 pictures with all their questions, 4 timing samples.")
+  var quick = false
+
+  @Flag(help: "Leave out methods that the model cannot serve, and say why, instead of stopping.")
+  var skipRefused = false
+
+  @Option(help: ArgumentHelp("Write every answer, a JSON object a line.", valueName: "FILE"))
+  var answers: String?
+
+  @Option(help: ArgumentHelp("Prompt template, as for 'vtok generate'.", valueName: "NAME|TEXT"))
+  var template: String?
+
+  @Option(help: ArgumentHelp("The CLIP that the model's tower comes from, for methods that need it.", valueName: "DIR"))
+  var companion: String?
+
+  /// For data that is no question file.
+  func refuse(with data: String) throws {
+    let given = [
+      ("--max-tokens", maxTokens != nil), ("--timing-samples", timingSamples != nil), ("--quick", quick),
+      ("--skip-refused", skipRefused), ("--answers", answers != nil), ("--template", template != nil),
+      ("--companion", companion != nil),
+    ]
+    if let flag = given.first(where: \.1)?.0 {
+      throw UsageError(flag, found: "data '\(data)'", expected: "questions (.jsonl)", fix: "Remove the flag.")
+    }
+  }
+
+  func check() throws {
+    guard (1...1_000_000).contains(maxTokens ?? 1) else {
+      throw UsageError("--max-tokens", found: "\(maxTokens!)", expected: "1 to 1000000", fix: "Leave it out for 16.")
+    }
+    guard (0...1_000_000).contains(timingSamples ?? 0) else {
+      throw UsageError(
+        "--timing-samples", found: "\(timingSamples!)", expected: "0 or more", fix: "Leave it out for 16.")
+    }
+  }
+}
+
+extension BenchCommand {
+  /// The table of a vision-language model.
+  func runAnswers(threads: Int) throws {
+    try asking.check()
+    if macRatio != nil {
+      throw UsageError(
+        "--mac-ratio", found: "questions", expected: "--keep-ratio, --keep-tokens or --target-gmacs", fix: "Use one.")
+    }
+    var data = try QuestionFile(self.data, limit: limit)
+    if asking.quick { data = data.thinned(to: 100) }
+    let combinations = try wantedAnswers()
+    let checkpoint = try LoadedModel.checkpoint(reduction.model)
+    let decode = try decoding.options()
+    let model = try Generator(
+      checkpoint, method: nil, template: asking.template.map { $0.replacing("\\n", with: "\n") },
+      companion: asking.companion)
+    var remarks: [String] = []
+    let contenders = try contenders(combinations, model, checkpoint, data, decode, &remarks)
+    let bench = try AnswerBench(
+      model, data: data, contenders: contenders, limit: asking.maxTokens ?? 16, threads: threads, decode: decode,
+      seed: reduction.seed)
+    for remark in remarks where !running.quiet { VTokCommand.warn(remark) }
+
+    let interruption = Interruption()
+    let start = ContinuousClock().now
+    func stage<Result>(_ label: String, _ body: (Progress) throws -> Result) rethrows -> Result {
+      let progress = Progress(label, quiet: running.quiet)
+      defer { progress.finish() }
+      return try body(progress)
+    }
+    let sample = try stage("bench: times") {
+      try bench.sample(
+        asking.timingSamples ?? (asking.quick ? 4 : 16), progress: $0.update, isCancelled: { interruption.happened })
+    }
+    let results = try stage("bench: answers") {
+      try bench.run(progress: $0.update, isCancelled: { interruption.happened })
+    }
+    if interruption.happened {
+      VTokCommand.warn("interrupted after \(results.count) pictures; nothing was written")
+      throw ExitCode(130)
+    }
+    let good = results.filter { $0.failure == nil }
+    guard !good.isEmpty else {
+      throw UsageError(
+        "data '\(self.data)'", found: "no picture that can be read: \(results[0].failure ?? "")", expected: "pictures",
+        fix: "Check them.")
+    }
+    let rows = bench.contenders.indices.map { AnswerRow(good, sample, contender: $0, of: bench) }
+    let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
+    let run = about(model.sha256, threads: threads)
+    var table = Table(AnswerRow.columns(data))
+    for row in rows { table.add(row.cells, row.json(model: model.name, run: run, peakMemory: Bench.peakMemory)) }
+    let title =
+      "model \(model.name) · \(rows[0].questions) questions about \(good.count) pictures · \(threads) "
+      + "thread\(threads == 1 ? "" : "s") · \(fixed(seconds, 1)) s · peak \(fixed(Bench.peakMemory, 0)) MB"
+    let count = sample.prepare.count
+    remarks.insert(
+      count == 0
+        ? "Nothing was timed."
+        : "Times: the first question of \(count) picture\(count == 1 ? "" : "s"), each answered from prepared picture to "
+          + "last token with nothing shared, on one thread; median. Reading and preparing a picture comes before: "
+          + "\(fixed(median(sample.prepare), 2)) ms. Answers and counts are of all questions.", at: 0)
+    if let path = asking.answers { try WholeFile.write(lines(good, bench), to: path) }
+    try write(table, title, remarks: "\n" + remarks.map { $0 + "\n" }.joined()) {
+      let step = max(1, good.count / max(1, gallery))
+      let shown = stride(from: 0, to: good.count, by: step).prefix(max(0, gallery))
+      return try AnswerReport(
+        title: title, table: table, rows: rows, bench: bench, remarks: remarks, scenes: shown.map { good[$0].index }
+      ).html()
+    }
+    let failures = results.compactMap(\.failure)
+    if !failures.isEmpty {
+      if !running.quiet { for failure in failures { VTokCommand.warn(failure) } }
+      throw ExitCode(3)
+    }
+  }
+
+  /// The methods asked for and the rows that are always there, with all budgets.
+  private func wantedAnswers() throws -> [ReductionOptions.Combination] {
+    var wanted = reduction
+    wanted.methods += Self.baselines.filter { !wanted.methods.contains($0) }
+    return try wanted.combinations()
+  }
+
+  /// Budgets solved, methods made; what the model cannot serve stops the bench, or is left out with its reason: always a
+  /// row that nobody asked for, others with `--skip-refused`.
+  private func contenders(
+    _ combinations: [ReductionOptions.Combination], _ model: Generator, _ checkpoint: Checkpoint,
+    _ data: QuestionFile, _ decode: DecodeOptions, _ remarks: inout [String]
+  ) throws -> [AnswerBench.Contender] {
+    var contenders: [AnswerBench.Contender] = []
+    for combination in combinations {
+      do {
+        let solved = try reduction.solved([combination], quiet: running.quiet) { target, spec in
+          let question = data.scenes[0].questions[0].text
+          let picture = try Image.decode(contentsOf: data.scenes[0].paths[0], options: decode).image.size
+          return try TargetSolver.solve(
+            target, spec,
+            of: ModelOutline(config: checkpoint.config, processor: checkpoint.json("preprocessor_config.json")),
+            prompt: .init(picture: picture, text: max(1, question.utf8.count / 4), newTokens: 1), read: OptionFiles.read
+          )
+        }[0]
+        let budget = solved.ruled ? solved.budget : nil
+        contenders.append(
+          AnswerBench.Contender(
+            method: solved.spec.description, asked: budget.map { .budget($0) } ?? .own,
+            subject: try model.with(solved.spec, keep: budget, read: OptionFiles.read),
+            seeds: seeds(of: solved.spec)))
+      } catch let error as CompressionError {
+        let isAsked = reduction.methods.contains(combination.spec.description)
+        guard !isAsked || asking.skipRefused else { throw error }
+        let remark = "Left out: \(error)"
+        if !remarks.contains(remark) { remarks.append(remark) }
+      }
+    }
+    return contenders
+  }
+
+  /// Every answer of every row, in the order of the table.
+  private func lines(_ results: [AnswerBench.SceneResult], _ bench: AnswerBench) -> String {
+    var text = ""
+    for (index, contender) in bench.contenders.enumerated() {
+      for (place, seed) in contender.seeds.enumerated() {
+        for result in results {
+          let outcome = result.outcomes[index][place]
+          for (question, (answer, score)) in zip(
+            bench.data.scenes[result.index].questions, zip(outcome.answers, outcome.scores))
+          {
+            let line: JSON = [
+              "schema": "vtok-answer/1", "line": JSON(question.line), "method": JSON(contender.method),
+              "budget": JSON(contender.asked.label), "seed": JSON(Int(seed)), "answer": JSON(answer),
+              "score": JSON(score),
+            ]
+            text += line.text() + "\n"
+          }
+        }
+      }
+    }
+    return text
+  }
+}

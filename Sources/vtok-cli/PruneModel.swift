@@ -1,0 +1,70 @@
+import VTok
+
+/// The model of a job: a tower, or a vision-language model as far as its language model.
+enum PruneModel {
+  case tower(LoadedModel)
+  case visual(Generator, question: String?)
+
+  init(_ command: PruneCommand) throws {
+    let name = command.reduction.model
+    let checkpoint = try LoadedModel.checkpoint(name)
+    let given = [
+      ("--prompt", command.prompt), ("--template", command.template), ("--companion", command.companion),
+    ]
+    guard MultimodalModel.matches(checkpoint.config) else {
+      if let flag = given.first(where: { $0.1 != nil })?.0 {
+        throw UsageError(
+          flag, found: "a model without text", expected: "a vision-language model", fix: "Remove the flag.")
+      }
+      self = .tower(try LoadedModel.load(name))
+      return
+    }
+    if command.prompt?.allSatisfy(\.isWhitespace) == true {
+      throw UsageError("--prompt", found: "an empty text", expected: "a question", fix: "Leave it out, or fill it.")
+    }
+    let generator = try Generator(
+      checkpoint, method: nil, template: command.template.map { $0.replacing("\\n", with: "\n") },
+      companion: command.companion)
+    self = .visual(generator, question: command.prompt)
+    if command.overlay, try !VisualReducer(generator).drawsMaps {
+      throw UsageError(
+        "--overlay", found: "a model that cuts pictures into tiles", expected: "one tile a picture (LLaVA-1.5)",
+        fix: "Remove the flag: keep lists and origins are in the token files.")
+    }
+  }
+
+  var name: String {
+    switch self {
+    case .tower(let model): model.name
+    case .visual(let generator, _): generator.name
+    }
+  }
+
+  var sha256: String {
+    switch self {
+    case .tower(let model): model.sha256
+    case .visual(let generator, _): generator.sha256
+    }
+  }
+
+  func solve(_ target: Target, _ spec: MethodSpec) throws -> TargetSolver.Solution {
+    guard case .tower(let model) = self else {
+      throw UsageError(
+        "target", found: "a vision-language model, whose cost depends on the text",
+        expected: "--keep-ratio or --keep-tokens",
+        fix: "Use 'vtok flops' to find one.")
+    }
+    return try model.solve(target, spec, read: OptionFiles.read)
+  }
+
+  func reducer(_ combination: ReductionOptions.Combination) throws -> any ImageReducer {
+    let budget = combination.ruled ? combination.budget : nil
+    switch self {
+    case .tower(let model):
+      return try Pipeline(model, method: combination.spec, keep: budget, read: OptionFiles.read)
+    case .visual(let generator, let question):
+      return try VisualReducer(
+        generator.with(combination.spec, keep: budget, read: OptionFiles.read), question: question)
+    }
+  }
+}
