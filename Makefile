@@ -3,7 +3,7 @@
 SWIFT ?= swift
 PACKAGES = libpng-dev libjpeg-dev libopenblas-dev pkg-config
 
-.PHONY: demo test build setup examples format
+.PHONY: demo test build setup examples format training-smoke
 
 demo: build
 	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay --apply-exif -o .build/demo
@@ -34,3 +34,14 @@ examples: setup
 
 format:
 	@$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Examples Benchmarks
+
+# The training recipes from start to files, on a few pictures: a minute each. They need what requirements.txt pins, some
+# gigabytes that nothing else here needs, so they are skipped where PYTHON has not got it.
+PYTHON ?= python3
+RECIPES = vqa_small vqa_tiles
+
+training-smoke:
+	@if ! $(PYTHON) -c 'import torch, transformers, tokenizers, safetensors, PIL' 2>/dev/null; then \
+	  echo "training-smoke skipped: $(PYTHON) lacks packages of Benchmarks/training/requirements.txt"; \
+	elif [ ! -e ../shared/data/easy-vqa ]; then echo "training-smoke skipped: no ../shared/data/easy-vqa"; \
+	else for recipe in $(RECIPES); do $(PYTHON) Benchmarks/training/$$recipe.py --smoke || exit 1; done; fi

@@ -21,6 +21,7 @@ let package = Package(
     .target(name: "CVTokImage", dependencies: ["CPNG", "CJPEG"]),
     .target(name: "CVTokKernels"),
     .target(name: "CVTokTiny", exclude: ["config.json", "model.safetensors"]),
+    .target(name: "CVTokKLT", exclude: ["klt.safetensors"]),
 
     // Library, bottom to top.
     .target(name: "VTokTensor", dependencies: ["CVTokKernels", "COpenBLAS"]),
@@ -36,6 +37,7 @@ let package = Package(
       name: "VTok",
       dependencies: [
         "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels", "VTokEval", "CVTokTiny",
+        "CVTokKLT",
         .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .executableTarget(

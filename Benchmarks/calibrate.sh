@@ -1,7 +1,7 @@
 #!/bin/sh
 # DiffRate's token counts for dinov2s-focus, learned from the 500 training photographs of the clothing set, for some shares
 # of its dense multiply-adds. An interrupted run goes on where it stopped; what is there is not learned again.
-# usage: Benchmarks/calibrate.sh [PERCENT...]    (default: 75 60 50; MODEL, DATA and VTOK name others; else vtok is built)
+# usage: Benchmarks/calibrate.sh [PERCENT...]    (default: 75 60 50 35 25; MODEL, DATA and VTOK name others; else vtok is built)
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,9 +13,12 @@ if [ -z "${VTOK:-}" ]; then
   swift build -c release --package-path "$root" --product vtok >&2
   VTOK=$root/.build/release/vtok
 fi
-[ $# -gt 0 ] || set -- 75 60 50
+[ $# -gt 0 ] || set -- 75 60 50 35 25
 for percent in "$@"; do
+  # Below half, DiffRate's own price of multiply-adds is too low to reach the target.
+  price=
+  [ "$percent" -ge 50 ] || price="--lambda 50 --steps 300"
   output=$here/results/rates-$(basename "$model")-$percent.json
   [ -e "$output" ] || "$VTOK" calibrate --method diffrate --model "$model" --data "$list" \
-    --target-ratio "$(echo "$percent" | awk '{ print $1 / 100 }')" --verbose -o "$output"
+    --target-ratio "$(echo "$percent" | awk '{ print $1 / 100 }')" $price --verbose -o "$output"
 done

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every method inside or behind the tower on the clothing test photographs with dinov2s-focus, at 75, 50, 35 and 25 % of
-# the dense multiply-adds, and 60 %; DiffRate also with the counts that calibrate.sh learned for 75, 60 and 50 %.
+# the dense multiply-adds, and 60 %; DiffRate also with the counts that calibrate.sh learned for each.
 # The page has no token maps, since photographs are no part of this repository. Writes results/clothing-dinov2s-focus/ (index.html, rows.json, table.md).
 # usage: Benchmarks/clothing.sh [MODEL-DIR [TEST-LIST]]    (VTOK=path of a built vtok; else it is built)
 set -eu
@@ -18,5 +18,7 @@ cd "$here"  # so that the table names the rates by a path of this folder
 exec "$VTOK" bench --model "$model" --data "$list" --method tome --method divprune --method zero-tprune \
   --method diffrate --method diffrate:rates=results/rates-dinov2s-focus-75.json \
   --method diffrate:rates=results/rates-dinov2s-focus-60.json \
-  --method diffrate:rates=results/rates-dinov2s-focus-50.json --method cls-attention \
+  --method diffrate:rates=results/rates-dinov2s-focus-50.json \
+  --method diffrate:rates=results/rates-dinov2s-focus-35.json \
+  --method diffrate:rates=results/rates-dinov2s-focus-25.json --method evit --method cls-attention \
   --mac-ratio 0.75,0.6,0.5,0.35,0.25 --gallery 0 --report results/clothing-dinov2s-focus

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes a checkpoint of LLaVA-1.5's shape with random float16 weights, in the published layout.
 
-    python3 Benchmarks/make-llava.py DIR [--size 7b|tiny]    (needs numpy; 7b takes 14 GB of disk)
+    python3 Benchmarks/make-llava.py DIR [--size 7b|small|tiny]    (needs numpy; 7b takes 14 GB of disk)
 
 It answers nonsense, at the cost of the real one: what it is for is time, memory and bytes. The seed is fixed.
 """
@@ -14,6 +14,7 @@ import numpy as np
 
 SIZES = {  # layers, width, heads, ffn; tower blocks, width, heads, ffn; image side
     "7b": ((32, 4096, 32, 11008), (24, 1024, 16, 4096), 336),
+    "small": ((4, 256, 8, 688), (4, 128, 4, 512), 336),
     "tiny": ((4, 128, 4, 344), (4, 64, 4, 256), 56),
 }
 VOCABULARY, IMAGE, PATCH, SHARD = 32064, 32000, 14, 4 << 30

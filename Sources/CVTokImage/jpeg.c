@@ -176,3 +176,60 @@ void vtok_jpeg_decode(const uint8_t *bytes, size_t count, uint8_t *rgb, vtok_ima
   struct jpeg_job job = {.status = status, .bytes = bytes, .count = count, .rgb = rgb};
   read_job(&job, read_pixels);
 }
+
+struct jpeg_write_job {
+  struct jpeg_error_mgr errors;
+  struct jpeg_compress_struct jpeg;
+  jmp_buf escape;
+  vtok_image_status *status;
+  const uint8_t *rgb;
+  uint32_t width, height;
+  int32_t quality;
+  uint8_t *out;
+  unsigned long count;
+};
+
+static void fail_writing(j_common_ptr jpeg) {
+  struct jpeg_write_job *job = jpeg->client_data;
+  char text[JMSG_LENGTH_MAX];
+  jpeg->err->format_message(jpeg, text);
+  vtok_fail(job->status, jpeg->err->msg_code == JERR_OUT_OF_MEMORY ? VTOK_IMAGE_NO_MEMORY : VTOK_IMAGE_CORRUPT, text);
+  longjmp(job->escape, 1);
+}
+
+static bool write_pixels(struct jpeg_write_job *job) {
+  if (setjmp(job->escape)) return false;
+  j_compress_ptr jpeg = &job->jpeg;
+  jpeg_create_compress(jpeg);
+  jpeg_mem_dest(jpeg, &job->out, &job->count);
+  jpeg->image_width = job->width;
+  jpeg->image_height = job->height;
+  jpeg->input_components = 3;
+  jpeg->in_color_space = JCS_RGB;
+  jpeg_set_defaults(jpeg);
+  jpeg_set_quality(jpeg, job->quality, TRUE);
+  jpeg->optimize_coding = TRUE;
+  jpeg_start_compress(jpeg, TRUE);
+  while (jpeg->next_scanline < jpeg->image_height) {
+    JSAMPROW row = (JSAMPROW)(job->rgb + (size_t)jpeg->next_scanline * job->width * 3);
+    jpeg_write_scanlines(jpeg, &row, 1);
+  }
+  jpeg_finish_compress(jpeg);
+  return true;
+}
+
+void vtok_jpeg_encode(
+    const uint8_t *rgb, uint32_t width, uint32_t height, int32_t quality, uint8_t **out, size_t *out_count,
+    vtok_image_status *status) {
+  struct jpeg_write_job job = {.status = status, .rgb = rgb, .width = width, .height = height, .quality = quality};
+  *status = (vtok_image_status){0};
+  job.jpeg.err = jpeg_std_error(&job.errors);
+  job.errors.error_exit = fail_writing;
+  job.errors.output_message = on_output;
+  job.jpeg.client_data = &job;
+  bool done = write_pixels(&job);
+  jpeg_destroy_compress(&job.jpeg);
+  if (!done) free(job.out);
+  *out = done ? job.out : NULL;
+  *out_count = done ? job.count : 0;
+}

@@ -1,3 +1,4 @@
+import Foundation
 import VTokCore
 import VTokImage
 import VTokModels
@@ -9,6 +10,8 @@ extension Generator {
   struct Seen: Sendable {
     let run: Run
     let spans: [[TokenSequence]]
+    /// Tokens of the question alone, where the connector is conditioned on it.
+    let question: Int
   }
 
   /// The text of new tokens, without those that end it.
@@ -20,16 +23,19 @@ extension Generator {
   }
 
   /// Whether what becomes of the pictures before the language model depends on the question.
-  var looksAtQuestion: Bool { composition.joint != nil }
+  var looksAtQuestion: Bool { composition.joint != nil || model.seesQuestion }
 
-  /// - Parameter question: for methods that compare pictures with it.
+  /// - Parameter question: for methods that compare pictures with it, and for connectors conditioned on it.
   func look(
-    at images: [PreparedImage], question: String, seed: UInt64, shared: [SharedBlocks]? = nil, threads: Int = 1
+    at images: [PreparedImage], question: String, seed: UInt64, keepingNotes: Bool = false,
+    shared: [SharedBlocks]? = nil, threads: Int = 1
   ) throws -> Seen {
-    var run = Run(composition, seed: seed)
+    var run = Run(composition, seed: seed, keepingNotes: keepingNotes)
     run.question = companion?.embed(question)
+    let alone = model.seesQuestion ? tokenizer.encode(question.trimmingCharacters(in: .whitespacesAndNewlines)) : []
+    if model.seesQuestion { try model.read(question: alone, run: &run, threads: threads) }
     let spans = try model.encode(images, run: &run, shared: shared, threads: threads)
-    return Seen(run: run, spans: spans)
+    return Seen(run: run, spans: spans, question: alone.count)
   }
 
   /// The pass through the language model up to the first token.

@@ -26,7 +26,7 @@ public struct Generator: Sendable {
   public private(set) var method: String
   public private(set) var budget: Budget?
   /// SHA-256 of the weight files' bytes. Reads all of them.
-  public var sha256: String { LoadedModel.checksum(checkpoint) }
+  public var sha256: String { LoadedModel.checksum(checkpoint.files) }
   /// Longest prompt with its answer that the model was trained for, where its files say so.
   public let contextLength: Int?
 
@@ -200,25 +200,27 @@ public struct Generator: Sendable {
   /// - Parameters:
   ///   - limit: most new tokens, at least 1.
   ///   - seed: of methods that draw lots.
+  ///   - keepingNotes: whether the trace keeps what every stage left, for `stages(of:to:)`.
   ///   - receive: gets the answer piece by piece; false ends it there.
   /// - Throws: what `prepare` throws; `CompressionError` also when a budget below the number of tokens was given and
   ///   nothing was reduced.
   public func callAsFunction(
     _ question: String, about images: [Image], system: String? = nil, sampling: Sampling = .greedy, limit: Int = 256,
-    seed: UInt64 = 0, threads: Int = 1, receive: (String) -> Bool = { _ in true }
+    seed: UInt64 = 0, keepingNotes: Bool = false, threads: Int = 1, receive: (String) -> Bool = { _ in true }
   ) throws -> Answer {
     try self(
-      prepare(question, about: images, system: system), sampling: sampling, limit: limit, seed: seed, threads: threads,
-      receive: receive)
+      prepare(question, about: images, system: system), sampling: sampling, limit: limit, seed: seed,
+      keepingNotes: keepingNotes, threads: threads, receive: receive)
   }
 
   public func callAsFunction(
-    _ prompt: Prompt, sampling: Sampling = .greedy, limit: Int = 256, seed: UInt64 = 0, threads: Int = 1,
-    receive: (String) -> Bool = { _ in true }
+    _ prompt: Prompt, sampling: Sampling = .greedy, limit: Int = 256, seed: UInt64 = 0, keepingNotes: Bool = false,
+    threads: Int = 1, receive: (String) -> Bool = { _ in true }
   ) throws -> Answer {
     let clock = ContinuousClock()
     let start = clock.now
-    let seen = try look(at: prompt.images, question: prompt.question, seed: seed, threads: threads)
+    let seen = try look(
+      at: prompt.images, question: prompt.question, seed: seed, keepingNotes: keepingNotes, threads: threads)
     var (run, decoding) = try read(prompt, seen: seen, threads: threads)
     var stream = TokenStream(tokenizer)
     var text = ""
@@ -241,7 +243,8 @@ public struct Generator: Sendable {
       composition.methods.isEmpty
       ? run.trace
       : try Rehearsal.trace(
-        [], of: outline, ids: prompt.ids, placeholder: model.placeholder, images: prompt.images, newTokens: ids.count)
+        [], of: outline, ids: prompt.ids, placeholder: model.placeholder, images: prompt.images,
+        question: seen.question, newTokens: ids.count)
     return Answer(
       text: text, ids: ids, isComplete: ids.last.map(model.stops.contains) ?? false,
       table: CostTable(run.trace, dense: dense, shape: model.shape),

@@ -24,7 +24,7 @@ public struct LoadedModel: Sendable {
     let vision = try VisionModel.load(checkpoint)
     let path = nameOrDirectory.split(separator: "/")
     return LoadedModel(
-      name: path.last.map(String.init) ?? nameOrDirectory, vision: vision, sha256: checksum(checkpoint),
+      name: path.last.map(String.init) ?? nameOrDirectory, vision: vision, sha256: checksum(checkpoint.files),
       unusedTensors: checkpoint.unusedNames())
   }
 
@@ -46,9 +46,9 @@ public struct LoadedModel: Sendable {
     return try Checkpoint(directory: nameOrDirectory)
   }
 
-  static func checksum(_ checkpoint: Checkpoint) -> String {
+  static func checksum(_ files: [MappedFile]) -> String {
     var hash = SHA256()
-    for file in checkpoint.files { hash.update(bufferPointer: file.bytes) }
+    for file in files { hash.update(bufferPointer: file.bytes) }
     return hash.finalize().map { byte in
       let digits = String(byte, radix: 16)
       return digits.count == 1 ? "0" + digits : digits

@@ -28,6 +28,11 @@ public struct VisualReducer: ImageReducer {
         method: reader, found: "no question", expected: "one, because the tokens it keeps depend on it",
         fix: "Add --prompt TEXT.")
     }
+    if generator.model.seesQuestion, question == nil {
+      throw CompressionError.unsupported(
+        method: "a connector conditioned on the question", found: "no question", expected: "one",
+        fix: "Add --prompt TEXT.")
+    }
     if let question { try generator.check(question, images: 1) }
     (self.generator, self.question, dense) = (generator, question, try generator.with(nil))
   }
@@ -66,7 +71,7 @@ public struct VisualReducer: ImageReducer {
 
   public func denseTime(_ image: Image) throws -> Double {
     let prepared = try dense.picture(image)
-    return try dense.look(at: [prepared], question: "", seed: 0).run.trace.towerSeconds * 1000
+    return try dense.look(at: [prepared], question: question ?? "", seed: 0).run.trace.towerSeconds * 1000
   }
 
   /// Whether token maps can be drawn: where a picture is one tile.

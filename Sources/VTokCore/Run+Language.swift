@@ -12,7 +12,15 @@ extension Composition {
     case .layer(let index):
       let ranNothing = index == 0 && (request.attention != .none || request.keys || request.branches)
       let hasNoNext = request.probe != .none && index == shape.decoder?.layers
-      found = ranNothing ? "a layer before the first" : hasNoNext ? "a probe of a layer after the last" : nil
+      let isPassedBy =
+        index > 0 && (request.attention != .none || request.keys || request.branches)
+        && shape.decoder?.computed(of: 1, in: index - 1) != nil
+      found =
+        ranNothing
+        ? "a layer before the first"
+        : hasNoNext
+          ? "a probe of a layer after the last"
+          : isPassedBy ? "a layer that some visual tokens pass by (mixture of depths)" : nil
     case .cache:
       let isLayers = request.probe != .none || request.branches || request.finalNorm
       found = isLayers ? "a probe, branches or a norm at a cache" : nil
@@ -20,7 +28,7 @@ extension Composition {
     let rows = [request.attention, request.probe]
     if let found {
       throw .unsupported(
-        method: name, found: "a recording of \(found) (\(site))", expected: "one of a layer that runs",
+        method: name, found: "a recording of \(found) (\(site))", expected: "one of a layer that runs on all tokens",
         fix: "Choose another layer.")
     }
     if rows.contains(.classifier) || request.joint || (rows.contains(.all) && !request.summed) {

@@ -29,10 +29,17 @@ public struct Composition: Sendable {
 
   /// Tower attention adds log(mass) per key.
   public var massBias: Bool { plans.contains { $0.massBias == true } }
-  /// The first vision block at which a method looks or acts; nil when none does in the tower.
-  public var firstBlock: Int? {
-    plans.flatMap { Array($0.record.keys) + Array($0.act) }.compactMap { site in
-      if case .block(let index, _) = site { index } else { nil }
+  /// Vision blocks that run as in the dense model: those before a method first looks or acts, and one whose end only is acted
+  /// on; nil when no method does either in the tower.
+  public var untouchedBlocks: Int? {
+    func first(_ sites: some Sequence<Site>, _ blocks: (Int, Site.Half) -> Int) -> Int? {
+      sites.compactMap { if case .block(let index, let place) = $0 { blocks(index, place) } else { nil } }.min()
+    }
+    return plans.flatMap { plan in
+      [
+        first(plan.record.keys) { index, _ in index },
+        first(plan.act) { index, place in place == .end ? index + 1 : index },
+      ].compactMap { $0 }
     }.min()
   }
   /// The image is shrunk to at most so many patches.
@@ -189,6 +196,8 @@ public struct Run: Sendable {
   public var images: [ImageLayout] = [], image: Int?
   /// The question in the space of the companion CLIP, for methods that compare it with patches. `[segments, width]`
   public var question: Tensor?
+  /// The question as a connector conditioned on it takes it: `MultimodalModel.read(question:run:)`. `[1, width]`
+  public package(set) var conditioning: Tensor?
   /// 0 = prefill, then one more for every token decoded.
   public package(set) var step = 0
   public private(set) var trace = Trace()
@@ -338,6 +347,8 @@ public struct Run: Sendable {
   }
   /// - Parameter rows: tokens that left the connector.
   public mutating func passConnector(rows: Int) { trace.connected += rows }
+  /// Layers that the question passed on its own, for a connector that is conditioned on it.
+  package mutating func passQuestion(_ layers: [Trace.Layer]) { trace.question += layers }
   /// - Parameter ids: of the rows that enter the layer.
   public mutating func passLayer(_ layer: Trace.Layer, ids: [Int32]) {
     let spans = images.flatMap(\.spans)

@@ -14,7 +14,7 @@ public struct Shape: Sendable, Equatable {
     public let rows: Int, columns: Int
     /// Patch edge in pixels, and frames that one patch spans (2 in Qwen, where a still image counts twice).
     public let patch: Int, frames: Int
-    /// Patches a connector fuses into one token per side squared (Idefics3, Qwen); 1 otherwise.
+    /// Patches a connector fuses into one token per side squared (Idefics3, Qwen, QueCC); 1 otherwise.
     public let fuse: Int
     /// Attention inside windows; nil: every patch of a tile attends to all of them.
     public let windows: Windows?
@@ -56,6 +56,15 @@ public struct Shape: Sendable, Equatable {
       return heights.flatMap { height in widths.map { height * $0 } }
     }
 
+    /// The same tower before a connector that fuses so many patches into one token.
+    public func fusing(_ patches: Int) -> Tower {
+      Tower(
+        blocks: blocks, featureBlock: featureBlock, width: width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices,
+        prefix: prefix, hasClassifier: hasClassifier, rows: rows, columns: columns, patch: patch,
+        frames: frames, fuse: patches, windows: windows, anySize: anySize, headMACs: headMACs,
+        headMACsPerToken: headMACsPerToken)
+    }
+
     /// The same tower on images of another grid.
     public func on(rows: Int, columns: Int) -> Tower {
       Tower(
@@ -84,14 +93,23 @@ public struct Shape: Sendable, Equatable {
     public let layers: Int, width: Int, heads: Int, kvHeads: Int, headDim: Int, ffn: Int, vocabulary: Int
     /// Rotary frequencies `[headDim / 2]`, and how M-RoPE deals them to its three axes (empty without it).
     public let frequencies: [Float], sections: [Int]
+    /// Share of the visual tokens that every layer computes while the others pass it by (mixture of depths), nil: all.
+    /// Empty where no layer has a router.
+    public let shares: [Double?]
 
     public init(
       layers: Int, width: Int, heads: Int, kvHeads: Int, headDim: Int, ffn: Int, vocabulary: Int, frequencies: [Float],
-      sections: [Int] = []
+      sections: [Int] = [], shares: [Double?] = []
     ) {
       (self.layers, self.width, self.heads, self.kvHeads) = (layers, width, heads, kvHeads)
       (self.headDim, self.ffn, self.vocabulary) = (headDim, ffn, vocabulary)
-      (self.frequencies, self.sections) = (frequencies, sections)
+      (self.frequencies, self.sections, self.shares) = (frequencies, sections, shares)
+    }
+
+    /// How many of so many visual tokens a layer computes, in float32 as official code counts; nil: all, without a router.
+    public func computed(of visual: Int, in layer: Int) -> Int? {
+      guard visual > 0, shares.indices.contains(layer), let share = shares[layer] else { return nil }
+      return Int(Float(visual) * Float(share))
     }
   }
 

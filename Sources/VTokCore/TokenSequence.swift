@@ -148,13 +148,7 @@ public struct TokenSequence: Sendable {
     precondition(width * parts == x.width, "\(x.width) columns in \(parts) parts")
     return (0..<parts).map { part in
       var share = self
-      share.x = Tensor(shape: [count, width]) { out in
-        x.values.withUnsafeBufferPointer { source in
-          for row in 0..<count {
-            (out + row * width).update(from: source.baseAddress! + row * x.width + part * width, count: width)
-          }
-        }
-      }
+      share.x = x.columns(part * width..<(part + 1) * width)
       return share
     }
   }

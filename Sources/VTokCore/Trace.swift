@@ -8,6 +8,8 @@ public struct Trace: Sendable {
     public var keys: [Int]
     /// Rows entering that lie in visual spans; 0 in a tower.
     public var visual = 0
+    /// Rows that pass a layer by and are not among `rows` (mixture of depths).
+    public var bypassing = 0
     /// Attention rows formed of the next layer without running it.
     public var probes: [Probe] = []
     /// Cache entries per KV head after the step, methods included; 0 where no cache is kept.
@@ -41,6 +43,8 @@ public struct Trace: Sendable {
   public internal(set) var tower: [Layer] = []
   /// Rows that left the connector, all tiles together; 0 without one.
   public internal(set) var connected = 0
+  /// Layers of the language model over the question alone, where a connector is conditioned on it; the head does not run.
+  public internal(set) var question: [Layer] = []
   /// Layers of the language model, of the prefill and then of every decoding step.
   public internal(set) var language: [Layer] = []
   public internal(set) var acts: [Act] = []

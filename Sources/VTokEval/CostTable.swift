@@ -20,7 +20,8 @@ public struct CostTable: Sendable {
   /// and leave a language model.
   public var tokensIn: Int { prefill(denseTrace)?.first?.visual ?? denseTrace.patches }
   public var tokensOut: Int {
-    prefill(trace)?.last?.visual ?? trace.towerOutput.reduce(0) { $0 + $1 - shape.tower!.prefix }
+    prefill(trace)?.last.map { $0.visual + $0.bypassing }
+      ?? trace.towerOutput.reduce(0) { $0 + $1 - shape.tower!.prefix }
   }
   /// Mean number of tokens entering a block, prefix rows included, or of image tokens entering a language layer.
   public var meanTokens: Double {
@@ -46,12 +47,13 @@ public struct CostTable: Sendable {
     rows += layers("block", cost.layers, folding: folding)
     rows.append(row("head", other: cost.head))
     if let language = cost.language {
+      if cost.question > 0 { rows.append(row("question", other: cost.question)) }
       rows.append(row("connector", other: cost.connector))
       rows += layers("layer", language.prefill, prefill(trace), folding: folding)
       rows.append(row("LM head", other: language.head))
     }
     let all = cost.layers + (cost.language?.prefill ?? [])
-    let other = cost.patchEmbedding + cost.head + cost.connector + (cost.language?.head ?? 0)
+    let other = cost.patchEmbedding + cost.head + cost.question + cost.connector + (cost.language?.head ?? 0)
     rows.append(
       row(
         "total", attention: all.reduce(0) { $0 + $1.attention }, mlp: all.reduce(0) { $0 + $1.mlp },
@@ -129,6 +131,11 @@ public struct CostTable: Sendable {
     stages += visits("in the tower") { if case .block = $0 { true } else { false } }
     stages += visits("behind the tower") { $0 == .features }
     guard let language = cost.language, let prefill = prefill(trace) else { return stages }
+    if let rows = trace.question.first?.rows[0] {
+      stages.append(
+        Stage(
+          name: "question, \(trace.question.count) layers", input: rows, output: 1, macs: cost.question, selection: 0))
+    }
     stages.append(
       Stage(
         name: "connector", input: trace.towerOutput.reduce(0, +), output: trace.connected, macs: cost.connector,
@@ -237,7 +244,8 @@ public struct CostTable: Sendable {
             layer(cost) + [("image_tokens", JSON(passed.visual)), ("cache_entries", JSON(passed.cached))]))
       }
       members += [
-        ("connector_macs", JSON(cost.connector)), ("language_layers", .array(layers)),
+        ("question_macs", JSON(cost.question)), ("connector_macs", JSON(cost.connector)),
+        ("language_layers", .array(layers)),
         ("lm_head_macs", JSON(language.head)), ("decode_macs", JSON(language.decode)),
         ("cache_bytes_per_entry", JSON(language.bytes(1))), ("peak_cache_entries", JSON(language.peakEntries)),
         (

@@ -6,7 +6,7 @@ import VTokCore
 /// attention in full; norms, softmax, activations and additions are not. True FLOPs are twice the MACs. Selection stands
 /// apart, since papers leave it out. How papers count language models is a `Convention`.
 public struct Cost: Sendable, Equatable {
-  /// One block or layer: attention with its projections, MLP, probes of rows.
+  /// One block or layer: attention with its projections, MLP, probes of rows and routers.
   public struct Layer: Sendable, Equatable {
     public let tokens: Int, mlpTokens: Int
     public let attention: Int, mlp: Int, probes: Int
@@ -19,6 +19,8 @@ public struct Cost: Sendable, Equatable {
   public let head: Int
   /// Between tower and language model.
   public let connector: Int
+  /// The question through the language model on its own, where the connector is conditioned on it.
+  public let question: Int
   /// nil in a run without a language model.
   public let language: LanguageCost?
   /// Multiply-adds spent on choosing tokens, not part of `macs`.
@@ -27,7 +29,7 @@ public struct Cost: Sendable, Equatable {
   /// Multiply-adds of the tower.
   public var tower: Int { patchEmbedding + layers.reduce(0) { $0 + $1.macs } + head }
   /// Multiply-adds of the model up to its first answer (logits, or the first new token), selection excluded.
-  public var macs: Int { tower + connector + (language?.first ?? 0) }
+  public var macs: Int { tower + question + connector + (language?.first ?? 0) }
   public var gmacs: Double { Double(macs) * 1e-9 }
   /// Mean number of tokens entering a block of the tower, prefix rows included.
   public var meanTokens: Double {
@@ -44,6 +46,10 @@ public struct Cost: Sendable, Equatable {
     }
     head = tower.headMACs + tower.headMACsPerToken * trace.towerOutput.reduce(0, +)
     connector = shape.connectorMACs * trace.connected
+    question =
+      shape.decoder.map { decoder in
+        trace.question.reduce(0) { $0 + Layer($1, of: decoder).macs }
+      } ?? 0
     language = trace.language.isEmpty ? nil : shape.decoder.map { LanguageCost(of: trace, decoder: $0) }
     selection = trace.selectionMACs
   }
@@ -61,16 +67,24 @@ public struct Cost: Sendable, Equatable {
 }
 
 extension Cost.Layer {
+  /// Of a language model.
+  init(_ layer: Trace.Layer, of decoder: Shape.Decoder, routed: Int = 0) {
+    self.init(
+      layer, width: decoder.width, inner: decoder.heads * decoder.headDim, kvInner: decoder.kvHeads * decoder.headDim,
+      ffn: 3 * decoder.ffn, routed: routed)
+  }
+
   /// - Parameters:
   ///   - inner, kvInner: width of all query heads, and of all key heads.
   ///   - ffn: hidden width of the MLP times its matrices.
-  init(_ layer: Trace.Layer, width: Int, inner: Int, kvInner: Int, ffn: Int) {
+  ///   - routed: rows for which a router has formed its weight.
+  init(_ layer: Trace.Layer, width: Int, inner: Int, kvInner: Int, ffn: Int, routed: Int = 0) {
     tokens = layer.rows.reduce(0, +)
     mlpTokens = layer.mlpRows.reduce(0, +)
     let products = zip(layer.rows, layer.keys).reduce(0) { $0 + 2 * $1.0 * $1.1 * inner }
     attention = 2 * tokens * width * (inner + kvInner) + products
     mlp = mlpTokens * width * ffn
-    probes = layer.probes.reduce(0) { sum, probe in
+    probes = layer.probes.reduce(routed * width) { sum, probe in
       sum + (probe.rows * inner + probe.keys * kvInner) * width + probe.rows * probe.keys * inner
     }
   }
@@ -98,11 +112,12 @@ public struct LanguageCost: Sendable, Equatable {
   public func bytes(_ entries: Int, precision: Int = 2) -> Int { entries * entryWidth * precision }
 
   init(of trace: Trace, decoder: Shape.Decoder) {
-    let inner = decoder.heads * decoder.headDim
-    let kvInner = decoder.kvHeads * decoder.headDim
     let steps = trace.steps(of: decoder.layers)
     let costs = steps.map { step in
-      step.map { Cost.Layer($0, width: decoder.width, inner: inner, kvInner: kvInner, ffn: 3 * decoder.ffn) }
+      step.enumerated().map { index, layer in
+        let isRouted = decoder.computed(of: layer.visual + layer.bypassing, in: index) != nil
+        return Cost.Layer(layer, of: decoder, routed: isRouted ? layer.visual + layer.bypassing : 0)
+      }
     }
     let head = decoder.width * decoder.vocabulary
     self.head = head
@@ -111,7 +126,7 @@ public struct LanguageCost: Sendable, Equatable {
     prefillEntries = steps[0].map(\.cached)
     finalEntries = steps.last!.map(\.cached)
     peakEntries = steps.map { $0.reduce(0) { $0 + ($1.cached == 0 ? 0 : $1.keys.reduce(0, +)) } }.max()!
-    entryWidth = 2 * kvInner
+    entryWidth = 2 * decoder.kvHeads * decoder.headDim
   }
 }
 

@@ -43,14 +43,25 @@ struct LanguageRehearsal {
       let probes = try visit(index, &tokens, run: &run)
       if index > 0 { passed[index - 1].layer.probes += probes }
       guard index < shape.layers else { break }
-      var layer = Trace.Layer(rows: [tokens.count])
+      let inside = entering(index, tokens, run)
+      var layer = Trace.Layer(rows: [inside.count])
+      layer.bypassing = tokens.count - inside.count
       if index == 0 { layer.probes = probes }
-      if keepingCaches { caches.append([entries(of: tokens)]) }
-      recordCache(index, rows: tokens, run: &run)
-      passed.append((layer, tokens.id))
+      if keepingCaches { caches.append([entries(of: inside)]) }
+      recordCache(index, rows: inside, run: &run)
+      passed.append((layer, inside.id))
     }
     received = passed.map(\.ids.count)
     try finish(passed, run: &run)
+  }
+
+  /// The tokens that a layer computes: where it has a router, some visual ones drawn by lot pass it by.
+  private mutating func entering(_ index: Int, _ tokens: TokenSequence, _ run: Run) -> TokenSequence {
+    let spans = run.images.flatMap(\.spans)
+    let visual = tokens.id.indices.filter { row in spans.contains { $0.contains(tokens.id[row]) } }
+    guard let count = shape.computed(of: visual.count, in: index) else { return tokens }
+    let skipped = Set(topK(noise.values([1, visual.count]).values, visual.count - count).map { visual[$0] })
+    return tokens.reduced(.keep((0..<tokens.count).filter { !skipped.contains($0) }, of: tokens.count))
   }
 
   /// One more token.

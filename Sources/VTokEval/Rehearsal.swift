@@ -65,32 +65,37 @@ public enum Rehearsal {
       (index == 0 ? [] : [-1]) + [Int](repeating: 0, count: count)
     }
     return try trace(
-      methods, of: model.shape, geometry, [image], ids: ids, placeholder: -1, newTokens: prompt.newTokens, seed: seed,
-      isSharp: isSharp)
+      methods, of: model.shape, geometry, [image], ids: ids, placeholder: -1, question: prompt.text,
+      newTokens: prompt.newTokens, seed: seed, isSharp: isSharp)
   }
 
   /// A prompt as `MultimodalModel` takes it, for the same trace without its weights.
-  /// - Parameter newTokens: at least 1.
+  /// - Parameters:
+  ///   - question: tokens of the question alone, for a connector that is conditioned on it.
+  ///   - newTokens: at least 1.
   /// - Throws: `CompressionError`, `ModelError` as a real run would.
   /// - Precondition: the model is a vision-language model, and the images are prepared for it.
   public static func trace(
     _ methods: [any Compressor], of model: ModelOutline, ids: [Int], placeholder: Int, images: [PreparedImage],
-    newTokens: Int, seed: UInt64 = 0
+    question: Int = 1, newTokens: Int, seed: UInt64 = 0
   ) throws -> Trace {
     guard let geometry = model.geometry else { preconditionFailure("a tower has no prompt") }
     return try trace(
-      methods, of: model.shape, geometry, images, ids: ids, placeholder: placeholder, newTokens: newTokens, seed: seed,
-      isSharp: false)
+      methods, of: model.shape, geometry, images, ids: ids, placeholder: placeholder, question: question,
+      newTokens: newTokens, seed: seed, isSharp: false)
   }
 
   private static func trace(
     _ methods: [any Compressor], of shape: Shape, _ geometry: any VisualGeometry, _ images: [PreparedImage],
-    ids: [Int], placeholder: Int, newTokens: Int, seed: UInt64, isSharp: Bool
+    ids: [Int], placeholder: Int, question: Int, newTokens: Int, seed: UInt64, isSharp: Bool
   ) throws -> Trace {
     let decoder = shape.decoder!
     var run = Run(try Composition(methods, for: shape), seed: seed, rehearsing: true)
     var noise = Noise(seed: seed, isSharp: isSharp)
     if run.composition.joint != nil { run.question = noise.values([1, Noise.joint]) }
+    if geometry.seesQuestion {
+      run.passQuestion((0..<decoder.layers).map { _ in Trace.Layer(rows: [question]) })
+    }
     let spans = try look(at: images, shape, geometry, &run, &noise)
     let plan = try PromptPlan(
       ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: decoder.vocabulary)

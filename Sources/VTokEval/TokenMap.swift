@@ -98,20 +98,21 @@ public struct TokenMap: Sendable {
     return rgb.map { $0 * 255 }
   }
 
-  /// Pictures of equal height side by side with a thin gap, stages of one image from left to right.
-  public static func strip(_ images: [Image], gap: Int = 6) -> Image {
+  /// Pictures side by side with a thin gap, stages of one image from left to right; or under each other.
+  public static func strip(_ images: [Image], gap: Int = 6, downwards: Bool = false) -> Image {
     precondition(!images.isEmpty)
-    let height = images.map(\.height).max()!
-    let width = images.reduce(0) { $0 + $1.width } + gap * (images.count - 1)
+    let gaps = gap * (images.count - 1)
+    let (widths, heights) = (images.map(\.width), images.map(\.height))
+    let width = downwards ? widths.max()! : widths.reduce(gaps, +)
+    let height = downwards ? heights.reduce(gaps, +) : heights.max()!
     var rgb = [UInt8](repeating: 255, count: width * height * 3)
-    var left = 0
+    var (left, top) = (0, 0)
     for image in images {
       for y in 0..<image.height {
-        let from = y * image.width * 3
-        rgb.replaceSubrange(
-          (y * width + left) * 3..<(y * width + left + image.width) * 3, with: image.rgb[from..<from + image.width * 3])
+        let (from, to) = (y * image.width * 3, ((top + y) * width + left) * 3)
+        rgb.replaceSubrange(to..<to + image.width * 3, with: image.rgb[from..<from + image.width * 3])
       }
-      left += image.width + gap
+      if downwards { top += image.height + gap } else { left += image.width + gap }
     }
     return Image(width: width, height: height, rgb: rgb)
   }

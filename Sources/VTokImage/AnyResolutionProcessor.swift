@@ -53,6 +53,17 @@ public struct AnyResolutionProcessor: TiledProcessor, Equatable {
     ((resolution.width - fitted.width) / 2, (resolution.height - fitted.height) / 2)
   }
 
+  public func region(of size: Size) -> ImageProcessor.Region {
+    let resolution = resolution(for: size)
+    let fitted = fitted(size, in: resolution)
+    let (left, top) = margins(of: fitted, in: resolution)
+    let across = Double(size.width) / Double(fitted.width)
+    let down = Double(size.height) / Double(fitted.height)
+    return ImageProcessor.Region(
+      x: -Double(left) * across, y: -Double(top) * down, width: Double(resolution.width) * across,
+      height: Double(resolution.height) * down)
+  }
+
   public func tiles(of image: Image) -> PreparedImage {
     let resolution = resolution(for: image.size)
     let fitted = fitted(image.size, in: resolution)

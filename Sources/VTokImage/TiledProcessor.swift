@@ -4,6 +4,16 @@ public protocol TiledProcessor: Sendable {
   /// The tiles of a picture of any size.
   /// - Throws: ``ImageError`` `tooLarge` for a picture that the official processor refuses.
   func tiles(of image: Image) throws(ImageError) -> PreparedImage
+  /// The part of a picture of this size that the tiles together show (without thumbnail or whole image), in its pixels. It
+  /// reaches beyond the picture where the processor pads.
+  func region(of size: Size) -> ImageProcessor.Region
+}
+
+extension TiledProcessor {
+  /// All of it.
+  public func region(of size: Size) -> ImageProcessor.Region {
+    ImageProcessor.Region(x: 0, y: 0, width: Double(size.width), height: Double(size.height))
+  }
 }
 
 /// LLaVA-1.5: the picture is the only tile.
@@ -11,6 +21,8 @@ extension ImageProcessor: TiledProcessor {
   public func tiles(of image: Image) -> PreparedImage {
     PreparedImage(tiles: [self(image)], original: image.size)
   }
+
+  public func region(of size: Size) -> Region { visibleRegion(width: size.width, height: size.height) }
 
   /// The colour of LLaVA's square: `int(255 * mean)`.
   public static func padding(mean: [Float]) -> [UInt8] {

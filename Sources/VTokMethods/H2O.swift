@@ -21,8 +21,7 @@ public struct H2O: Compressor {
   }
 
   let amount: Amount
-  /// Attention gathered by every entry, by layer and head, in slot order.
-  private var scores: [Int: [[Float]]] = [:]
+  private var hitters: [Int: HeavyHitters] = [:]
   private var sizes: [Int: (heavy: Int, recent: Int)] = [:]
 
   public init(heavy: Int, recent: Int) { amount = .sizes(heavy: heavy, recent: recent) }
@@ -43,46 +42,21 @@ public struct H2O: Compressor {
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    let decoder = try model.decoder(for: Self.name)
-    guard decoder.heads == decoder.kvHeads else {
-      throw .unsupported(
-        method: Self.name, found: "\(decoder.heads) heads on \(decoder.kvHeads) cached ones",
-        expected: "a cached head for every head", fix: "Use elastic-cache with this model.")
-    }
-    let sites = (0..<decoder.layers).map { Site.cache($0) }
-    let request = Request(attention: .all, summed: true)
-    return Plan(
-      record: Dictionary(uniqueKeysWithValues: sites.map { ($0, request) }), act: Set(sites),
-      positions: PositionRule(cut: .original, decode: .next))
+    try HeavyHitters.plan(for: model, Self.name)
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
     -> [Reduction]?
   {
     guard case .cache(let layer) = site else { return nil }
-    let heads = try view.shape.decoder(for: Self.name).kvHeads
-    var gathered = scores[layer] ?? [[Float]](repeating: [], count: heads)
+    try hitters[layer, default: HeavyHitters()].add(view, site)
     let count = view.sequences[0].count
     let size = sizes[layer] ?? self.sizes(of: count)
     sizes[layer] = size
-    for head in 0..<heads {
-      // One recording for all heads until the cache has split.
-      let isSplit = view.sequences.count > 1
-      let attention = view.recording(site, isSplit ? head : 0).attention!  // [heads, keys]
-      let line = Array(attention.row(isSplit ? 0 : head))
-      gathered[head] = line.indices.map { $0 < gathered[head].count ? line[$0] + gathered[head][$0] : line[$0] }
-    }
-    var reductions: [Reduction]?
-    if count > size.heavy + size.recent {
-      reductions = (0..<heads).map { head in
-        let latest = count - size.recent
-        let kept = notes.top(Array(gathered[head][..<latest]), size.heavy).sorted() + Array(latest..<count)
-        gathered[head] = kept.map { gathered[head][$0] }
-        return .keep(kept, of: count)
-      }
-    }
-    notes.keep("score", gathered.flatMap { $0 })
-    scores[layer] = gathered
+    let reductions =
+      count > size.heavy + size.recent
+      ? hitters[layer]!.cut(heavy: size.heavy, recent: size.recent, notes: &notes) : nil
+    notes.keep("score", hitters[layer]!.gathered.flatMap { $0 })
     return reductions
   }
 

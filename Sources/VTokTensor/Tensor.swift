@@ -52,6 +52,18 @@ public struct Tensor: Sendable, Equatable {
     values += other.values
   }
 
+  /// The `[rows, width]` matrix with rows and columns exchanged.
+  package var transposed: Tensor {
+    let (rows, width) = (rows, width)
+    return Tensor(shape: [width, rows]) { out in
+      values.withUnsafeBufferPointer { source in
+        for row in 0..<rows {
+          for column in 0..<width { out[column * rows + row] = source[row * width + column] }
+        }
+      }
+    }
+  }
+
   /// Rows `indices` of the `[rows, width]` matrix, in that order.
   public func gathered(_ indices: [Int]) -> Tensor {
     let width = width
@@ -59,6 +71,19 @@ public struct Tensor: Sendable, Equatable {
       values.withUnsafeBufferPointer { source in
         for (row, index) in indices.enumerated() {
           (out + row * width).update(from: source.baseAddress! + index * width, count: width)
+        }
+      }
+    }
+  }
+
+  /// Columns of the `[rows, width]` matrix. `[rows, range]`
+  public func columns(_ range: Range<Int>) -> Tensor {
+    precondition(range.lowerBound >= 0 && range.upperBound <= width, "columns \(range) of \(width)")
+    return Tensor(shape: [rows, range.count]) { out in
+      values.withUnsafeBufferPointer { source in
+        for row in 0..<rows {
+          (out + row * range.count).update(
+            from: source.baseAddress! + row * width + range.lowerBound, count: range.count)
         }
       }
     }

@@ -126,7 +126,7 @@ public struct Checkpoint: Sendable {
   private func entry(_ name: String) -> TensorEntry? { names.index(of: full(name)).map { store.entries[$0] } }
 
   /// A matrix as stored, in its own precision; `shape` may have more axes, then the result is `[shape[0], rest]`.
-  /// nil in `shape` stands for any size.
+  /// nil in `shape` stands for any size but 0.
   public func weight(_ name: String, _ shape: [Int?]) throws(WeightError) -> Weight {
     let (shard, entry) = try find(name, shape)
     return try shard.weight(entry.name)
@@ -195,7 +195,9 @@ public struct Checkpoint: Sendable {
     }
     let name = entry.name
     store.asked.withLock { _ = $0.insert(ExactString(name)) }
-    let fits = entry.shape.count == expected.count && zip(entry.shape, expected).allSatisfy { $1 == nil || $0 == $1 }
+    let fits =
+      entry.shape.count == expected.count
+      && zip(entry.shape, expected).allSatisfy { size, wanted in wanted.map { $0 == size } ?? (size > 0) }
     guard fits else {
       throw WeightError(
         .shape, entry.file, tensor: name, found: "shape \(text(entry.shape))", expected: text(expected),

@@ -9,6 +9,7 @@ struct BenchCommand: ParsableCommand {
     discussion: """
       vtok bench --model DIR --data photos.txt --method tome --method divprune --mac-ratio 0.75,0.5 --report out/
       vtok bench --data test.bin --keep-ratio 0.5,0.25 --format json
+      vtok bench --data photos/ --tokenizers klt,path/to/One-D-Piece-S-256 --report out/
 
       Data: class folders, a list file (path, tab, label), CIFAR-10 .bin files, or pictures without labels (then only
       the agreement with the dense model is told). Rows for the dense model, random (--seeds of it) and downsample are
@@ -50,6 +51,7 @@ struct BenchCommand: ParsableCommand {
   @Option(name: .shortAndLong, help: ArgumentHelp("Write the table there instead of to stdout.", valueName: "FILE"))
   var output: String?
 
+  @OptionGroup(title: "Tokenizers") var tokenizing: TokenizerBenchOptions
   @OptionGroup(title: "Questions") var asking: AnswerFlags
   @OptionGroup var decoding: DecodeFlags
   @OptionGroup var running: RunOptions
@@ -61,6 +63,8 @@ struct BenchCommand: ParsableCommand {
     guard limit.map({ $0 > 0 }) ?? true else {
       throw UsageError("--limit", found: "\(limit!)", expected: "a number above 0", fix: "Leave it out for all.")
     }
+    if let names = tokenizing.tokenizers { return try bench(tokenizers: names, threads: threads) }
+    try tokenizing.refuseAlone()
     guard seeds > 0 else {
       throw UsageError("--seeds", found: "\(seeds)", expected: "a number above 0", fix: "Leave it out for 5.")
     }

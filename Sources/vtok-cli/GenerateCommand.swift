@@ -47,6 +47,12 @@ struct GenerateCommand: ParsableCommand {
 
   @OptionGroup var decoding: DecodeFlags
 
+  @Option(
+    help: ArgumentHelp(
+      "A picture to write: which patches of every image are left behind each stage, first to last.",
+      valueName: "FILE.png"))
+  var overlay: String?
+
   @Option(help: ArgumentHelp("md streams the answer; csv, json and jsonl print one row with all.", valueName: "FORMAT"))
   var format = Table.Format.md
 
@@ -76,10 +82,14 @@ struct GenerateCommand: ParsableCommand {
     let interruption = Interruption()
     let answer = try generator(
       question, sampling: Sampling(temperature: temperature, topP: topP, seed: reduction.seed), limit: maxTokens,
-      seed: reduction.seed, threads: threads
+      seed: reduction.seed, keepingNotes: overlay != nil, threads: threads
     ) { piece in
       if format == .md { FileHandle.standardOutput.write(Data(piece.utf8)) }
       return !interruption.happened
+    }
+    if let overlay {
+      let strips = generator.strips(of: answer, to: question, images: pictures, stages: 6).map(\.picture)
+      try WholeFile.write(TokenMap.strip(strips, downwards: true).pngData(), to: overlay)
     }
     let result = Result(
       answer: answer, question: question, generator: generator, command: self, threads: threads,
@@ -142,6 +152,24 @@ struct GenerateCommand: ParsableCommand {
   }
 }
 
+extension Generator {
+  /// Of every image a strip of overlays, at most so many, and the stages that they show.
+  func strips(of answer: Answer, to question: Prompt, images: [Image], stages limit: Int) -> [(
+    picture: Image, stages: [VisualStage]
+  )] {
+    zip(images, zip(stages(of: answer, to: question), undisturbed(question))).map { image, found in
+      let stages = chosen(found.0.isEmpty ? [found.1] : found.0, limit)
+      return (TokenMap.strip(stages.map { $0.drawn(on: image) }), stages)
+    }
+  }
+}
+
+/// At most `limit` of them, evenly chosen; the last is always there.
+func chosen<Stage>(_ stages: [Stage], _ limit: Int) -> [Stage] {
+  let count = min(limit, stages.count)
+  return (1...max(count, 1)).map { stages[$0 * stages.count / count - 1] }
+}
+
 /// What one answer amounts to, for people and for programs.
 private struct Result {
   let answer: Generator.Answer, question: Generator.Prompt, generator: Generator
@@ -183,6 +211,8 @@ private struct Result {
       "\(fixed(cost.gmacs, 3)) of dense \(fixed(answer.table.dense.gmacs, 3)) GMACs to the first token, selection "
       + "\(fixed(giga(cost.selection), 4)) GMACs apart · \(answer.table.tokensOut) of \(answer.table.tokensIn) image "
       + "tokens left\n"
+    let printed = answer.table.figures[0]
+    text += "\(printed.label): \(fixed(printed.value, 3)) of dense \(fixed(printed.dense, 3))\n"
     text +=
       "KV cache \(fixed(megabytes(language.prefillEntries.reduce(0, +)), 2)) MB after the prompt (dense "
       + "\(fixed(megabytes(dense.prefillEntries.reduce(0, +)), 2))), \(fixed(megabytes(language.peakEntries), 2)) at most, "

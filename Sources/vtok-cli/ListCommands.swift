@@ -72,6 +72,8 @@ struct ModelsCommand: ParsableCommand {
     if format == .md {
       print("\nAny directory as downloaded from the Hub of one of these families (see 'vtok inspect DIR'):")
       for (name, what) in VisionModel.familyDescriptions { print("- \(name): \(what)") }
+      print("\nImage tokenizers ('vtok tokenize'): klt, inside the program, and directories of these families:")
+      for (name, what) in ImageTokenizers.familyDescriptions { print("- \(name): \(what)") }
       print("\nWithout any file, 'vtok flops' knows the shapes of:")
       print(Shape.published.map(\.name).joined(separator: ", "))
     }
@@ -80,9 +82,10 @@ struct ModelsCommand: ParsableCommand {
 
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "inspect", abstract: "Say what a model directory holds and whether it can be run.")
+    commandName: "inspect",
+    abstract: "Say what the directory of a model or image tokenizer holds and whether it can be run.")
 
-  @Argument(help: ArgumentHelp("A model directory, or an embedded name.", valueName: "DIR"))
+  @Argument(help: ArgumentHelp("A directory, or an embedded name.", valueName: "DIR"))
   var model: String
 
   @Flag(help: "List every tensor.")
@@ -92,10 +95,11 @@ struct InspectCommand: ParsableCommand {
   var format = Table.Format.md
 
   func run() throws {
-    let checkpoint = try LoadedModel.checkpoint(model)
+    let tokenizer = LoadedTokenizer.exists(model) ? try LoadedTokenizer.load(model) : nil
+    let entries = try tokenizer?.tensors ?? LoadedModel.checkpoint(model).tensors
     if tensors {
       var table = Table(["tensor", "type", "shape", "bytes", "file"])
-      for entry in checkpoint.tensors {
+      for entry in entries {
         let shape = entry.shape.map(String.init).joined(separator: "x")
         table.add(
           [entry.name, entry.type.rawValue, shape, "\(entry.range.count)", (entry.file as NSString).lastPathComponent],
@@ -106,13 +110,12 @@ struct InspectCommand: ParsableCommand {
       }
       return print(table.text(format), terminator: "")
     }
+    if let tokenizer { return describe(tokenizer) }
     let loaded = try LoadedModel.load(model)
     let tower = loaded.vision.tower.shape
     let processor = loaded.vision.processor
-    let bytes = checkpoint.tensors.reduce(0) { $0 + $1.range.count }
-    let types = Set(checkpoint.tensors.map(\.type.rawValue)).sorted().joined(separator: ", ")
     print("family      \(loaded.vision.family)")
-    print("weights     \(checkpoint.tensors.count) tensors, \(types), \(fixed(Double(bytes) * 1e-6, 1)) MB")
+    print("weights     \(weights(entries))")
     print("sha256      \(loaded.sha256)")
     print("tower       \(tower.blocks) blocks, width \(tower.width), \(tower.heads) heads, MLP \(tower.ffn)")
     print("patches     \(tower.patch) px, grid \(tower.rows)x\(tower.columns), \(tower.prefix) prefix tokens")
@@ -121,6 +124,29 @@ struct InspectCommand: ParsableCommand {
     print(
       "labels      \(loaded.vision.labels.map { "\($0.count): " + $0.prefix(8).joined(separator: ", ") } ?? "none")")
     print("unused      \(loaded.unusedTensors.isEmpty ? "none" : loaded.unusedTensors.joined(separator: ", "))")
+  }
+
+  private func weights(_ entries: [TensorEntry]) -> String {
+    let bytes = entries.reduce(0) { $0 + $1.range.count }
+    let types = Set(entries.map(\.type.rawValue)).sorted().joined(separator: ", ")
+    return "\(entries.count) tensors, \(types), \(fixed(Double(bytes) * 1e-6, 1)) MB"
+  }
+
+  private func describe(_ loaded: LoadedTokenizer) {
+    let tokenizer = loaded.tokenizer
+    let photo = Size(width: 640, height: 480)
+    let size = tokenizer.prepare(Image(width: photo.width, height: photo.height, colour: [0, 0, 0])).size
+    let lengths =
+      switch tokenizer.lengths(for: size) {
+      case .fixed(let count): "\(count), no fewer"
+      case .prefixes(let most): "1 to \(most), coarse to fine"
+      }
+    print("family      \(tokenizer.name), an image tokenizer")
+    print("weights     \(weights(loaded.tensors))")
+    print("sha256      \(loaded.sha256)")
+    print("tokens      \(lengths)")
+    print("codebook    \(tokenizer.codebookSize) codes, \(fixed(tokenizer.bitsPerToken, 2)) bits a token")
+    print("image       \(size == photo ? "any size" : "\(size)")")
   }
 
   private func describe(_ processor: ImageProcessor) -> String {

@@ -9,6 +9,9 @@ struct ShowCommand: ParsableCommand {
     discussion: """
       Pruned patches are dimmed, patches merged into one token have one tint, what the model never saw is dark.
       Methods that cut in several places are drawn as a strip, first stage to last.
+
+      With a vision-language model, methods that go by the question see --prompt; the thumbnail of a picture that is cut
+      into tiles is drawn below them.
       """)
 
   @Argument(help: ArgumentHelp("An image.", valueName: "INPUT"))
@@ -23,6 +26,12 @@ struct ShowCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Stages in the strip at most.", valueName: "N"))
   var stages = 4
 
+  @Option(help: ArgumentHelp("The question, of a vision-language model.", valueName: "TEXT"))
+  var prompt = "What is in this picture?"
+
+  @Option(help: ArgumentHelp("The CLIP that its tower comes from, for methods that need it.", valueName: "DIR"))
+  var companion: String?
+
   @OptionGroup var running: RunOptions
 
   func run() throws {
@@ -35,6 +44,8 @@ struct ShowCommand: ParsableCommand {
         "--method and budgets", found: "\(combinations.count) combinations", expected: "one",
         fix: "Run 'vtok prune --overlay' for a sweep.")
     }
+    let checkpoint = try LoadedModel.checkpoint(reduction.model)
+    if MultimodalModel.matches(checkpoint.config) { return try show(checkpoint, combinations[0]) }
     let model = try LoadedModel.load(reduction.model)
     let combination = try reduction.solved(combinations, quiet: running.quiet) { target, spec in
       try model.solve(target, spec, read: OptionFiles.read)
@@ -63,17 +74,35 @@ struct ShowCommand: ParsableCommand {
     print("picture \(output)")
   }
 
-  /// One map per stage that changed something, evenly chosen when there are many; the last is always the result.
+  /// The image in a vision-language model, up to the first token of its answer.
+  private func show(_ checkpoint: Checkpoint, _ combination: ReductionOptions.Combination) throws {
+    guard try reduction.target() == nil else {
+      throw UsageError(
+        "a target", found: "one with a vision-language model", expected: "--keep-ratio or --keep-tokens",
+        fix: "'vtok flops' solves targets.")
+    }
+    let generator = try Generator(
+      checkpoint, method: combination.spec, keep: combination.ruled ? combination.budget : nil, companion: companion,
+      read: OptionFiles.read)
+    let image = try Image.decode(contentsOf: input, options: decoding.options()).image
+    let question = try generator.prepare(prompt, about: [image])
+    let answer = try generator(
+      question, limit: 1, seed: reduction.seed, keepingNotes: true, threads: running.threadCount())
+    let strip = generator.strips(of: answer, to: question, images: [image], stages: stages)[0]
+    try WholeFile.write(strip.picture.pngData(), to: output)
+    print(
+      "\(combination.spec): \(answer.table.tokensIn) → \(answer.table.tokensOut) image tokens, "
+        + "\(fixed(answer.table.dense.gmacs, 2)) → \(fixed(answer.table.cost.gmacs, 2)) GMACs")
+    for (index, stage) in strip.stages.enumerated() { print("\(index + 1): \(stage.name), \(stage.tokens) left") }
+    print("picture \(output)")
+  }
+
+  /// One map per stage that changed something; the last is always the result.
   private func maps(_ result: PrunedImage) -> [TokenMap] {
     let acts = result.trace.acts.filter { $0.input != $0.output && !$0.origins.isEmpty }
     guard acts.count > 1 else { return [result.map] }
-    let count = min(stages, acts.count)
-    return (1...count).map { step in
-      step == count
-        ? result.map
-        : TokenMap(
-          rows: result.rows, columns: result.columns, region: result.region,
-          origin: acts[step * acts.count / count - 1].origins[0])
-    }
+    return chosen(acts, stages).dropLast().map { act in
+      TokenMap(rows: result.rows, columns: result.columns, region: result.region, origin: act.origins[0])
+    } + [result.map]
   }
 }

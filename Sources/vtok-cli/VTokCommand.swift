@@ -14,6 +14,7 @@ struct VTokCommand: ParsableCommand {
       vtok generate --model llava-1.5-7b-hf --image photo.jpg --prompt "What is this?" --method visionzip
       vtok show photo.jpg --method tome:r=16 -o map.png  look at what stayed
       vtok flops --model deit-s --method tome            what it would cost, without weights
+      vtok tokenize photos/ --tokens 64 -o p.vtokens    80 bytes a picture; vtok detokenize turns them back
       vtok methods                                       what can be asked for
 
       A model is a directory as downloaded from the Hub, or 'vtok-tiny', which is inside the program.
@@ -21,7 +22,8 @@ struct VTokCommand: ParsableCommand {
     version: vtokVersion,
     subcommands: [
       PruneCommand.self, GenerateCommand.self, ShowCommand.self, BenchCommand.self, FlopsCommand.self,
-      CalibrateCommand.self, MethodsCommand.self, ModelsCommand.self, InspectCommand.self, DoctorCommand.self,
+      CalibrateCommand.self, TokenizeCommand.self, DetokenizeCommand.self, MethodsCommand.self, ModelsCommand.self,
+      InspectCommand.self, DoctorCommand.self,
     ])
 
   static func main() {
@@ -43,7 +45,7 @@ struct VTokCommand: ParsableCommand {
       is DataError, is CalibrationError:
       complain("\(error)")
       Foundation.exit(2)
-    case is ModelError, is WeightError, is JSONError, is ImageError, is TokenizerError:
+    case is ModelError, is WeightError, is TokenFileError, is JSONError, is ImageError, is TokenizerError:
       complain("\(error)")
       Foundation.exit(1)
     default: break

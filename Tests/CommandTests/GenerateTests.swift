@@ -149,6 +149,28 @@ func write(_ text: String, _ path: String) throws {
     }
   }
 
+  /// Methods of three places in one pass, in their order, with one ledger.
+  @Test func methodsTogether() throws {
+    try inTemporaryFolder { folder in
+      let model = try TinyModel.make("llava15-tiny-d", in: folder)
+      let spec = "visionzip:keep=24+fastv:layer=1,keep=0.5+elastic-cache:keep=0.6"
+      let done = try vtok(
+        "generate", "--model", model, "--image", pictures + "/cat.jpg", "--prompt", Self.question, "--max-tokens", "6",
+        "--method", spec, "--format", "json")
+      #expect(done.status == 0, "\(done.error)")
+      let row = try #require(JSON(parsing: done.out)[0])
+      #expect(row.value(at: "tokens.out")?.int == 12)
+      let stages = row["stages"]!.array!.map { ($0["name"]!.string!, $0["tokens_in"]?.int, $0["tokens_out"]?.int) }
+      let names = ["visionzip", "connector", "fastv", "prefill", "elastic-cache", "decoding"]
+      let places = names.map { name in stages.firstIndex { $0.0.hasPrefix(name) } }
+      #expect(places.compactMap { $0 } == places.compactMap { $0 }.sorted() && !places.contains(nil), "\(stages)")
+      let cut = stages[places[2]!]
+      #expect(cut.1! - cut.2! == 12, "half of what visionzip left")
+      let layers = row["language_layers"]!.array!
+      #expect(layers.map { $0["image_tokens"]!.int! } == [24] + layers.dropFirst().map { _ in 12 })
+    }
+  }
+
   /// Drawn answers repeat with their seed, whatever the number of threads.
   @Test func repeatsWithItsSeed() throws {
     try inTemporaryFolder { folder in
@@ -181,6 +203,10 @@ func write(_ text: String, _ path: String) throws {
     (["--method", "fastv", "--keep-ratio", "0.5,0.25"], "", 2, "expected one"),
     (["--method", "globalcom2"], "", 2, "laid out as 'single'"),
     (["--method", "fastvv"], "", 2, "did you mean 'fastv'?"),
+    (["--method", "elastic-cache+elastic-cache:policy=local"], "", 2, "both manage the KV cache"),
+    (["--method", "fastv:layer=1+pyramiddrop:layers=2,keep=0.5"], "", 2, "number positions differently"),
+    (["--method", "generic-explain"], "", 2, "weights"),
+    (["--method", "generic-explain:weights=/no/such.safetensors"], "", 2, "/no/such.safetensors"),
     (["--method", "cdpruner"], "", 2, "--companion"), (["--model", "/no/such"], "", 1, "/no/such"),
     (["--model", "vtok-tiny"], "", 1, "a vision-language model"), (["--threads", "0"], "", 2, "--threads"),
     ([], "tokenizer.json", 1, "no text tokenizer"), ([], "model.safetensors", 1, "safetensors"),

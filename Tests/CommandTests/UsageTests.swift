@@ -72,7 +72,7 @@ import VTok
   @Test func everyCommandExplainsItself() throws {
     let help = try vtok("--help")
     #expect(help.status == 0)
-    for name in ["prune", "show", "methods", "models", "inspect", "doctor"] {
+    for name in ["prune", "show", "tokenize", "detokenize", "methods", "models", "inspect", "doctor"] {
       #expect(help.out.contains(name))
       let own = try vtok(name, "--help")
       #expect(own.status == 0 && own.out.contains("USAGE: vtok \(name)"), "\(own.error)")
@@ -93,6 +93,8 @@ import VTok
   @Test func modelsAndInspect() throws {
     #expect(try vtok("models").out.contains("| vtok-tiny"))
     #expect(try vtok("inspect", "vtok-tiny").status == 0)
+    let tokenizer = try vtok("inspect", "klt")
+    #expect(tokenizer.status == 0 && tokenizer.out.contains("1 to 4096") && tokenizer.out.contains("any size"))
     let tensors = try vtok("inspect", "vtok-tiny", "--tensors", "--format", "jsonl")
     #expect(tensors.out.contains("\"patch_embed.proj.weight\""))
   }

@@ -51,6 +51,77 @@ import VTokTensor
     ),
   ]
 
+  /// The last rule in the list governs decoding.
+  @Test func theLastRuleDecodes() throws {
+    let cut = Plan(act: [.layer(1)], positions: Self.late)
+    let cache = Plan(act: [.cache(1)], positions: PositionRule(cut: .original, decode: .cacheLength))
+    func rule(_ plans: [Plan]) throws -> PositionRule? {
+      try Composition(plans.map { Planned($0) }, for: Self.lvlm).positions
+    }
+    #expect(try rule([cut, cache]) == cache.positions && rule([cache, cut]) == cut.positions)
+    #expect(try rule([cut, Plan(act: [.features])]) == cut.positions && rule([Plan(act: [.pack])]) == nil)
+  }
+
+  /// Real methods whose rules, sites or needs do not go together; the reason is in the message.
+  static let together: [(String, String?)] = [
+    ("visionzip:keep=0.5+fastv:layer=1+elastic-cache", nil), ("hired+fastv:layer=1", nil),
+    ("divprune+dart:layer=1", nil),
+    ("hired+globalcom2", "both act at"), ("visionzip+token-corr", "both act at"), ("hired+visionzip", "both act at"),
+    ("hired+tome:keep=0.5", "thins them before"), ("token-corr+hired", "thins them before"),
+    ("fastv:layer=1+pyramiddrop:layers=2,keep=0.5", "number positions differently"),
+    ("fastv:layer=1+fastv:layer=2,mode=in-place", "number positions differently"),
+    ("elastic-cache+h2o", "both manage the KV cache"), ("keyformer+elastic-cache", "both manage the KV cache"),
+    ("fastv:layer=1,mode=in-place+elastic-cache", "without the cache"),
+    ("downsample+downsample", "both"),
+    ("tome:keep=0.5+mustdrop:layers=1/2,window=2", "weighted by token mass"),
+  ]
+
+  @Test(arguments: 0..<together.count) func methodsThatCannotBeRightTogether(_ index: Int) throws {
+    let (spec, reason) = Self.together[index]
+    let methods = try MethodSpec(spec).make(budget: .ratio(0.5))
+    let tower = Shape.Tower(
+      blocks: 4, featureBlock: 2, width: 8, heads: 2, ffn: 16, prefix: 1, hasClassifier: true, rows: 4, columns: 4,
+      patch: 4)
+    let names = spec.split(separator: "+").map { String($0.split(separator: ":")[0]) }
+    // globalcom2 wants tiles.
+    let shape = Shape(tower: tower, decoder: Self.decoder, layout: spec.contains("globalcom2") ? .anyres : .single)
+    for methods in [methods, methods.reversed()] {
+      do {
+        _ = try Composition(methods, for: shape)
+        #expect(reason == nil, "\(spec)")
+      } catch {
+        let text = "\(error)"
+        #expect(reason.map { text.contains($0) } == true, "\(spec): \(text)")
+        for name in names { #expect(text.contains(name)) }
+      }
+    }
+  }
+
+  /// Text may leave caches, never the sequence.
+  @Test func textStaysInTheSequence() throws {
+    let tokens = TokenSequence(
+      x: Tensor(zeros: [5, 8]), kind: [.text, .patch, .patch, .patch, .text],
+      origin: Origin([nil, 0, 1, 2, nil]))
+    for (site, kept, fits) in [
+      (Site.layer(1), [0, 2, 4], true), (.layer(1), [1, 2, 3, 4], false), (.layer(0), [0, 1, 2], false),
+      (.cache(1), [2], true),
+    ] {
+      var run = Run(
+        try Composition(
+          [Planned(Plan(act: [site], positions: Self.late), answer: [.keep(kept, of: 5)])], for: Self.lvlm))
+      run.images = [
+        ImageLayout(tileRows: 1, tileColumns: 1, side: 1, thumbnail: nil, width: 1, height: 1, spans: [1..<4])
+      ]
+      var sequences = [tokens]
+      do {
+        try run.act(at: site, on: &sequences)
+        #expect(fits && sequences[0].count == kept.count)
+      } catch {
+        #expect(!fits && "\(error)".contains("drops text"))
+      }
+    }
+  }
+
   @Test(arguments: 0..<pairs.count) func pairsThatFit(index: Int) {
     let (a, b, fits) = Self.pairs[index]
     for pair in [[a, b], [b, a]] {

@@ -116,6 +116,8 @@ import VTokTensor
     "mustdrop:vision=off,layers=2/4,global=0.03,individual=0.5", "sparsevlm:layers=2/4,counts=20/9",
     "sparsevlm:layers=2/4,counts=20/9,version=2.0", "elastic-cache:keep=0.5", "elastic-cache:policy=local,keep=0.5",
     "elastic-cache:policy=h2o-elasticrepo,keep=0.5", "h2o:keep=0.5", "fastv:keep=0.3+elastic-cache:keep=0.5",
+    "divprune:keep=0.5", "dart:stage=embeddings,keep=0.5", "cdpruner:kernel=openvino,keep=0.5",
+    "generic-explain:weights=net,keep=0.5", "keyformer:keep=0.5,interval=2", "fastv:keep=0.3,mode=in-place",
     "fastv:keep=0.3+h2o:keep=0.5", "divprune:keep=0.5+pyramiddrop:layers=1/2/4+elastic-cache:policy=local,keep=0.7",
   ]
 
@@ -132,11 +134,86 @@ import VTokTensor
         #expect(Int(tokens.origin.patches[tokens.origin.range(row).lowerBound]) == anchor)
       }
     }
-    if run.isRenumbered {
-      #expect(run.entering.last!.position.map(\.t) == (0..<Int32(run.entering.last!.count)).map { $0 })
-    } else {
-      #expect(run.entering.last!.position.map(\.t) == run.entering.last!.id)
+    for tokens in run.entering {
+      let numbered = (0..<Int32(tokens.count)).map { $0 }
+      #expect(tokens.position.map(\.t) == (run.isRenumbered ? numbered : tokens.id))
     }
+  }
+
+  /// Every patch of the image is kept, merged into one that is, or gone for good, and only one of these.
+  @Test(arguments: specs, seeds) func originsPartitionThePatches(_ spec: String, seed: UInt64) throws {
+    let stage = LanguageStage(seed: seed)
+    let run = try stage.run(spec)
+    var left = Set(0..<stage.visual)
+    for tokens in run.entering {
+      let kept = tokens.rows(.patch).map { stage.patch(ofID: tokens.id[$0]) }
+      let standing = tokens.origin.patches.map(Int.init)
+      #expect(Set(standing).count == standing.count && Set(standing).isSuperset(of: kept))
+      #expect(Set(standing).isSubset(of: left), "nothing comes back")
+      left = Set(standing)
+      for row in tokens.rows(.text) { #expect(tokens.origin.range(row).isEmpty) }
+    }
+    // A cache holds no patch that did not enter its layer, and all of them where nothing acts on caches.
+    let acts = run.acts.contains { if case .cache = $0 { true } else { false } }
+    for (layer, parts) in run.caches.last!.enumerated() {
+      let entered = Set(run.entering[layer].origin.patches)
+      for part in parts {
+        #expect(acts ? Set(part.origin.patches).isSubset(of: entered) : Set(part.origin.patches) == entered)
+      }
+    }
+  }
+
+  /// Methods that cut once leave what was asked; DART where one pivot takes all (several share evenly, and drop the rest).
+  @Test(arguments: seeds) func cutsLeaveWhatWasAsked(seed: UInt64) throws {
+    let stage = LanguageStage(seed: seed)
+    let n = stage.visual
+    for (spec, layer) in [
+      ("divprune:", 0), ("cdpruner:kernel=openvino,split=off,", 0), ("generic-explain:weights=net,", 0),
+      ("fastv:layer=1,mode=in-place,", 1), ("dart:stage=embeddings,visual-pivots=1,text-pivots=0,", 0),
+      ("dart:layer=3,visual-pivots=1,text-pivots=0,", 3),
+    ] {
+      for (keep, count) in [("0.5", Budget.ratio(0.5).tokens(of: n)), ("11", 11), ("1.0", n)] {
+        let visual = try stage.run(spec + "keep=\(keep)").visual
+        #expect(visual == (0..<LanguageStage.layers).map { $0 < layer ? n : count }, "\(spec) \(keep)")
+      }
+    }
+  }
+
+  @Test(arguments: seeds) func keyformerCutsNowAndThen(seed: UInt64) throws {
+    let stage = LanguageStage(seed: seed)
+    let n = stage.tokens.count
+    let (total, run) = (Int(0.5 * Double(n)), try stage.run("keyformer:keep=0.5,interval=3", steps: 7))
+    let counts = [n, n + 1, n + 2, total, total + 1, total + 2, total, total + 1]
+    for (step, caches) in run.caches.enumerated() {
+      for cache in caches {
+        #expect(cache.allSatisfy { $0.count == counts[step] })
+        #expect(cache.allSatisfy { $0.id == $0.id.sorted() && $0.id.last == Int32(n + step - 1) })
+      }
+    }
+    let latest = max(1, Int(Double(total) * 0.3))
+    #expect(run.caches[3][2].allSatisfy { Array($0.id.suffix(latest)) == (n + 3 - latest..<n + 3).map { Int32($0) } })
+    // As published: 60% of the prompt, every eighth token.
+    let published = try stage.run("keyformer", steps: 8).caches
+    #expect(published[7][0][0].count == n + 7 && published[8][0][0].count == Int(0.6 * Double(n)))
+  }
+
+  /// Indices and ratios are of what a method receives from the one before it.
+  @Test(arguments: seeds) func methodsActInTheirOrder(seed: UInt64) throws {
+    let stage = LanguageStage(seed: seed)
+    let n = stage.visual
+    #expect(try stage.run("divprune:keep=20+fastv:layer=2,keep=0.5").visual == [20, 20, 10, 10, 10, 10])
+    #expect(try stage.run("fastv:layer=2,keep=20+fastv:layer=4,keep=0.5").visual == [n, n, 20, 20, 10, 10])
+    #expect(try stage.run("fastv:layer=4,keep=0.5+fastv:layer=2,keep=20").visual == [n, n, 20, 20, 10, 10])
+    #expect(try stage.run("fastv:layer=2,keep=20+fastv:layer=2,keep=0.5").visual.last == 10)
+    #expect(try stage.run("divprune:keep=16+pyramiddrop:layers=2/4,ratios=0.5/0.25").visual == [16, 16, 8, 8, 4, 4])
+    // The cache method's share is of what each layer received.
+    let run = try stage.run("fastv:layer=2,keep=10+elastic-cache:policy=local,keep=0.5")
+    let text = stage.tokens.count - n
+    let expected = [n, n, 10, 10, 10, 10].map { visual in
+      let all = Double(visual + text)
+      return visual + text - Int(all - all * 0.5)
+    }
+    #expect(run.caches[0].map { $0[0].count } == expected)
   }
 
   /// A prompt without an image passes through.
@@ -185,6 +262,8 @@ import VTokTensor
     ("h2o+elastic-cache", shape()), ("fastv+transprune:layers=2,keep=0.5", shape()),
     ("fastv:mode=in-place+h2o", shape()), ("tome+mustdrop:layers=2/4", window),
     ("mustdrop:layers=2/4+elastic-cache", window), ("h2o", CompositionTests.vit), ("transprune", CompositionTests.vit),
+    ("keyformer", shape(kvHeads: 2)), ("keyformer+h2o", shape()), ("fastv:mode=in-place+keyformer", shape()),
+    ("keyformer", CompositionTests.vit),
   ]
 
   @Test(arguments: 0..<misfits.count) func misfitsAreRefusedBeforeWeightsLoad(_ index: Int) throws {
@@ -201,9 +280,30 @@ import VTokTensor
     "transprune:layers=3/2", "transprune:ratios=0.5", "transprune:ratios=0.5/0.6/0.1", "transprune:accumulate=9",
     "pyramiddrop:layers=0/3", "mustdrop:target=100", "mustdrop:global=2", "mustdrop:layers=1.5", "sparsevlm:target=1",
     "sparsevlm:counts=3", "sparsevlm:counts=3/4/5", "sparsevlm:layers=2/4", "elastic-cache:policy=lru",
-    "elastic-cache:start=-1", "h2o:heavy=3", "h2o:recent=3", "h2o:heavy=3,recent=3,keep=9",
+    "elastic-cache:start=-1", "generic-explain", "generic-explain:keep=0.5", "keyformer:interval=0",
+    "keyformer:recent=2", "h2o:heavy=3", "h2o:recent=3", "h2o:heavy=3,recent=3,keep=9",
   ]) func optionsAreChecked(_ spec: String) {
     #expect(throws: MethodError.self) { try MethodSpec(spec).make(budget: nil) }
+  }
+
+  /// Damaged nets: what is wrong is said by name.
+  @Test func netsAreChecked() throws {
+    func message(_ change: (inout [String: Tensor]) -> Void) -> String {
+      var tensors = LanguageStage.net.tensors
+      change(&tensors)
+      let file = OptionFile(tensors: tensors)
+      do {
+        _ = try MethodSpec("generic-explain:weights=net").make(budget: nil) { _ in file }
+        return "fine"
+      } catch { return "\(error)" }
+    }
+    #expect(message { _ in } == "fine")
+    #expect(message { $0["output.weight"] = nil }.contains("no tensor 'output.weight'"))
+    #expect(message { $0["layers.0.depthwise.weight"] = nil }.contains("layers.0.depthwise.weight"))
+    #expect(message { $0["layers.0.depthwise.weight"] = Tensor([1, 1], shape: [1, 1, 2]) }.contains("[1, 1, 3]"))
+    #expect(message { $0["layers.0.pointwise.weight"] = Tensor([1, 1], shape: [1, 2, 1]) }.contains("[1, 1, 1]"))
+    #expect(message { $0["layers.0.pointwise.bias"] = Tensor([1], shape: [1]) }.contains("expected [4]"))
+    #expect(message { $0["output.weight"] = Tensor([1], shape: [1]) }.contains("3 axes"))
   }
 
   @Test func lengthsMustAgreeForOneDecision() throws {
@@ -216,6 +316,13 @@ import VTokTensor
 /// A prompt with one image passing a language model of six layers that forms nothing but noise.
 struct LanguageStage {
   static let layers = 6, headDim = 4
+  /// For `generic-explain:weights=net`: a window of three tokens, then four channels.
+  static let net = OptionFile(tensors: [
+    "layers.0.depthwise.weight": Tensor([0.5, 1, 0.25], shape: [1, 1, 3]),
+    "layers.0.pointwise.weight": Tensor([1, -1, 2, 0.5], shape: [4, 1, 1]),
+    "layers.0.pointwise.bias": Tensor([0, 0.1, -0.1, 0.2], shape: [4]),
+    "output.weight": Tensor([1, 2, -0.5, 0.25], shape: [1, 4, 1]),
+  ])
   let tokens: TokenSequence, span: Range<Int>
   private let heads = 16, kvHeads: Int, seed: UInt64, isConstant: Bool
   var visual: Int { span.count }
@@ -239,6 +346,8 @@ struct LanguageStage {
     /// `[step][layer][head or one]`, after the methods.
     var caches: [[[TokenSequence]]]
     let isRenumbered: Bool
+    /// Where methods acted.
+    let acts: Set<Site>
   }
 
   func run(_ spec: String, steps: Int = 2) throws -> Result {
@@ -246,7 +355,7 @@ struct LanguageStage {
     let isMany = spec.contains("2.0")
     let (heads, kvHeads) = (isMany ? heads : 4, isMany ? heads : kvHeads)
     let shape = LanguageMethodTests.shape(heads: heads, kvHeads: kvHeads, layers: Self.layers)
-    let composition = try Composition(try MethodSpec(spec).make(budget: nil), for: shape)
+    let composition = try Composition(try MethodSpec(spec).make(budget: nil) { _ in Self.net }, for: shape)
     var run = Run(composition, seed: seed)
     run.images = [
       ImageLayout(
@@ -293,7 +402,8 @@ struct LanguageStage {
     }
     var result = Result(
       entering: entering, visual: entering.map { $0.rows(.patch).count }, caches: [],
-      isRenumbered: composition.plans.contains { $0.positions?.cut == .renumbered })
+      isRenumbered: composition.plans.contains { $0.positions?.cut == .renumbered },
+      acts: composition.plans.reduce(into: []) { $0.formUnion($1.act) })
     var received = caches.map { $0[0].count }
     for step in 0...steps {
       run.step = step

@@ -110,7 +110,55 @@ import VTokTensor
     }
   }
 
+  // MARK: EViT
+
+  /// The published procedure written down a second time, in double precision and in the authors' order of tokens: sorted by
+  /// attention, the fused one last.
+  @Test(arguments: [(0.7, true), (0.31, true), (0.5, false)]) func evitIsThePublishedProcedure(rate: Double, fuse: Bool)
+    throws
+  {
+    let run = try Stage().run("evit:rate=\(rate),fuse=\(fuse ? "on" : "off")")
+    var rows = (0..<run.input.count).map { run.input.x.row($0).map(Double.init) }
+    var order = Array(rows.indices)  // the stage's place of every row of the reference
+    for (block, attention) in run.first.enumerated() where [3, 6, 9].contains(block) {
+      let heads = attention.shape[0]
+      let n = attention.shape[2]
+      #expect(n == rows.count)
+      let scores = order.map { place in
+        (0..<heads).reduce(0) { $0 + Double(attention.values[$1 * n + place]) } / Double(heads)
+      }
+      let sorted = (1..<n).sorted { scores[$0] > scores[$1] }
+      let kept = Int((rate * Double(n - 1)).rounded(.up))
+      let (top, rest) = (sorted[..<kept], sorted[kept...])
+      let fused = rest.reduce([Double](repeating: 0, count: rows[0].count)) { sum, index in
+        zip(sum, rows[index]).map { $0 + scores[index] * $1 }
+      }
+      // The stage keeps its rows in order, the fused one last.
+      let places = top.map { order[$0] }.sorted()
+      let next = [0] + top.map { 1 + places.firstIndex(of: order[$0])! } + (fuse ? [1 + kept] : [])
+      rows = [rows[0]] + top.map { rows[$0] } + (fuse ? [fused] : [])
+      order = next
+    }
+    #expect(run.tokens.count == rows.count)
+    for (index, place) in order.enumerated() {
+      #expect(zip(rows[index], run.tokens.x.row(place)).allSatisfy { abs($0 - Double($1)) < 1e-5 })
+    }
+  }
+
+  @Test(arguments: [2, 3, 20, 97, 150, 195, 196]) func evitReachesBudgets(keep: Int) throws {
+    let run = try Stage().run("evit", budget: .tokens(keep))
+    #expect(run.patches.last == keep)
+    #expect(Set(run.tokens.id).count == run.tokens.count)
+    #expect(Set(run.tokens.origin.patches).count == 196, "what is fused is not lost")
+  }
+
   // MARK: Refusals
+
+  @Test func evitRefusesWhatItCannotServe() {
+    #expect(throws: CompressionError.self) { try Stage(prefix: 0).run("evit") }
+    #expect(throws: CompressionError.self) { try Stage().run("evit:keep=1") }
+    #expect(throws: CompressionError.self) { try Stage().run("evit:blocks=12") }
+  }
 
   @Test func diffRateRefusesWhatItCannotServe() {
     #expect(throws: CompressionError.self) { try Stage(prefix: 2).run("diffrate") }
@@ -130,7 +178,8 @@ import VTokTensor
     "diffrate:preset=vit-s-deit-2.9,keep=3", "zero-tprune:schedule=vtok", "zero-tprune:similar=3",
     "zero-tprune:schedule=vtok-deit-s-3.08,rate=0.5", "zero-tprune:blocks=3/2,similar=4",
     "zero-tprune:blocks=1/2,similar=4/5/6", "zero-tprune:vmin=2,vmax=1", "zero-tprune:blocks=1,rate=0",
-    "zero-tprune:metric=cosin", "zero-tprune:blocks=1,rate=0.5,tokens=9",
+    "evit:blocks=6/3", "evit:blocks=1.5", "evit:rate=0.5,keep=9", "zero-tprune:metric=cosin",
+    "zero-tprune:blocks=1,rate=0.5,tokens=9",
   ]) func optionsAreChecked(_ spec: String) {
     #expect(throws: MethodError.self) { try MethodSpec(spec).make(budget: nil) }
   }
@@ -161,6 +210,8 @@ struct Stage {
     let input: TokenSequence, tokens: TokenSequence
     /// Patch tokens after every block.
     let patches: [Int]
+    /// Attention of the first token in every block. `[heads, 1, n]`
+    let first: [Tensor]
   }
 
   func run(_ spec: String, budget: Budget? = nil) throws -> Result {
@@ -186,10 +237,12 @@ struct Stage {
     var run = Run(try Composition(methods, for: shape), seed: 9)
     var tiles = [input]
     var counts: [Int] = []
+    var first: [Tensor] = []
     for block in 0..<blocks {
       let (n, ids) = (tiles[0].count, tiles[0].id)
       let attention = Tensor(
         (0..<heads * n).flatMap { _ in softmax((0..<n).map { _ in generator.normal() }) }, shape: [heads, n, n])
+      first.append(attention.first(1))
       let keys = noise([heads, n, width / heads])
       for half in [Site.Half.middle, .end] {
         let site = Site.block(block, half)
@@ -204,7 +257,7 @@ struct Stage {
       }
       counts.append(tiles[0].rows(.patch).count)
     }
-    return Result(input: input, tokens: tiles[0], patches: counts)
+    return Result(input: input, tokens: tiles[0], patches: counts, first: first)
   }
 }
 

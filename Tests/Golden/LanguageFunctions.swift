@@ -50,8 +50,9 @@ struct LanguageCase {
   /// Tokens decoded after the prefill.
   let steps: Int
 
-  init(_ inputs: Inputs) throws {
-    let checkpoint = try inputs.checkpoint()
+  /// - Parameter checkpoint: nil: the case's own.
+  init(_ inputs: Inputs, _ checkpoint: Checkpoint? = nil) throws {
+    let checkpoint = try checkpoint ?? inputs.checkpoint()
     model = try LanguageModel(
       checkpoint["model"], head: try checkpoint.weightIfPresent("lm_head.weight", [nil, nil]),
       config: checkpoint.config)

@@ -17,11 +17,11 @@ let tokenizerFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVal
       var codes: [Tensor] = []
       var error = 0.0
       for index in 0..<shape[0] {
-        let z = transposed(batch[plane: index].reshaped([shape[1], shape[3]]))
+        let z = batch[plane: index].reshaped([shape[1], shape[3]]).transposed
         let found = quantizer(z)
         let nearest = quantizer.codes.gathered(found)
         ids += found
-        codes.append(transposed(nearest).reshaped([shape[1], 1, shape[3]]))
+        codes.append(nearest.transposed.reshaped([shape[1], 1, shape[3]]))
         error += zip(nearest.values, quantizer.prepared(z).values).reduce(0) {
           $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1))
         }
@@ -70,7 +70,7 @@ private func oneDPiece(_ inputs: Inputs) throws -> [String: GoldenValue] {
       let encoded = (0..<batch.shape[0]).map { model.encoded(batch[plane: $0]) }
       let vectors = encoded.map { model.latents($0) }
       let ids = vectors.map { model.quantizer($0) }
-      func planes(_ rows: Tensor) -> Tensor { transposed(rows).reshaped([rows.width, 1, rows.rows]) }
+      func planes(_ rows: Tensor) -> Tensor { rows.transposed.reshaped([rows.width, 1, rows.rows]) }
       output("ln_post", encoded)
       output("z", vectors.map(planes))
       output("z_quantized", ids.map { planes(model.quantizer.codes.gathered($0)) })
@@ -107,13 +107,7 @@ private func oneDPiece(_ inputs: Inputs) throws -> [String: GoldenValue] {
   return outputs
 }
 
-/// `[columns, rows]`
-private func transposed(_ x: Tensor) -> Tensor {
-  let (rows, columns) = (x.rows, x.width)
-  return Tensor((0..<rows * columns).map { x.values[$0 % rows * columns + $0 / rows] }, shape: [columns, rows])
-}
-
 /// A map with its channels first, `[channels, height, width]`.
 private func planes(_ map: Tensor) -> Tensor {
-  transposed(map.reshaped([map.rows, map.width])).reshaped([map.width, map.shape[0], map.shape[1]])
+  map.transposed.reshaped([map.width, map.shape[0], map.shape[1]])
 }

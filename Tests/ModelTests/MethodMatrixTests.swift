@@ -14,7 +14,8 @@ import VTok
     "transprune:layers=1/2", "mustdrop:layers=1/2,window=2,similarity=0,global=0.04,individual=0.5",
     "mustdrop:layers=1/2,vision=off,global=0.04,individual=0.5", "sparsevlm:layers=1/2,counts=9/5",
     "sparsevlm:layers=1/2,counts=9/5,version=2.0", "elastic-cache:keep=0.5", "elastic-cache:policy=local,keep=0.5",
-    "elastic-cache:policy=h2o-elasticrepo,keep=0.5", "h2o:keep=0.5",
+    "elastic-cache:policy=h2o-elasticrepo,keep=0.5", "h2o:keep=0.5", "keyformer:keep=0.5,interval=2",
+    "generic-explain:weights=net,keep=0.4",
     "visionzip:keep=0.4+fastv:layer=1,keep=0.5+elastic-cache:keep=0.6", "hired:keep=0.4+pyramiddrop:layers=1/2",
   ]
 
@@ -53,7 +54,7 @@ import VTok
 
   @Test(arguments: specs, MultimodalTests.names) func runsOrIsRefused(_ spec: String, _ name: String) throws {
     var model = MultimodalTests.model(name)
-    let methods = try MethodSpec(spec).make(budget: nil)
+    let methods = try MethodSpec(spec).make(budget: nil) { _ in relevanceNet }
     guard (try? Composition(methods, for: model.shape)) != nil else { return }
     if spec.hasPrefix("cdpruner:keep") { model.joint = Self.joint(model) }
     let dense = try run([], model)
@@ -64,7 +65,9 @@ import VTok
     #expect(Set(tokens.id).count == tokens.count && tokens.count <= dense.tokens.count)
     #expect(result.logits.allSatisfy { $0.allSatisfy(\.isFinite) })
     // What shrinks the image does so in the processor, which has no part here.
-    #expect(result.logits[0] != dense.logits[0] || spec.contains("cache") || spec.hasPrefix("downsample"))
+    #expect(
+      result.logits[0] != dense.logits[0] || spec.contains("cache") || spec.hasPrefix("downsample")
+        || spec.hasPrefix("keyformer"))
     for row in tokens.rows(.patch) { #expect(!tokens.origin.range(row).isEmpty) }
     // The same for any number of threads, and the second time.
     for threads in [1, 2] {
@@ -137,7 +140,7 @@ import VTok
       let shape = MultimodalTests.model(name).shape
       return try Set(
         Self.specs.filter { spec in
-          (try? Composition(try MethodSpec(spec).make(budget: nil), for: shape)) != nil
+          (try? Composition(try MethodSpec(spec).make(budget: nil) { _ in relevanceNet }, for: shape)) != nil
         }.map { String($0.split(separator: ":")[0]) })
     }
     let inTower = [

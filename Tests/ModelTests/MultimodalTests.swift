@@ -290,7 +290,7 @@ import VTok
   }
 
   /// Budgets in the tower count the blocks that run, not the one behind the features.
-  @Test(arguments: ["tome", "zero-tprune", "cls-attention", "diffrate"])
+  @Test(arguments: ["tome", "zero-tprune", "cls-attention", "evit", "diffrate"])
   func budgetsInTheTower(name: String) throws {
     let model = Self.model("llava15-tiny-d")
     let methods = try MethodSpec(name).make(budget: .ratio(0.5))

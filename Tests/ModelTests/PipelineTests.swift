@@ -126,9 +126,18 @@ import VTok
       let other = try pipeline.run(pipeline.prepare(Self.photo), seed: 7, shared: shared)
       #expect(other.tokens == own.tokens && other.logits == own.logits && other.origin == own.origin)
       #expect(other.cost == own.cost)
-      let begins = pipeline.composition.firstBlock ?? Self.model.vision.shape.tower!.blocks
+      let begins = pipeline.composition.untouchedBlocks ?? Self.model.vision.shape.tower!.blocks
       #expect(other.trace.sharedSeconds > 0 || begins == 0 || pipeline.composition.patches != nil)
     }
+  }
+
+  /// A method that only cuts behind a block has that block in common with the dense model, one that looks into it has not.
+  @Test func blocksInCommon() throws {
+    func common(_ method: String) throws -> Int? {
+      try Pipeline(Self.model, method: try MethodSpec(method)).composition.untouchedBlocks
+    }
+    #expect(try common("random:block=2") == 3 && common("cls-attention:block=2") == 2 && common("tome") == 0)
+    #expect(try common("divprune") == nil && common("random:block=2+cls-attention:block=1") == 1)
   }
 
   @Test func twoMethodsRunOneAfterTheOther() throws {

@@ -9,7 +9,7 @@ import VTok
   @Test(
     arguments: [
       "tome", "tome:r=13", "zero-tprune", "zero-tprune:blocks=1/3,similar=30,rate=0.8", "diffrate", "divprune",
-      "cls-attention", "random", "downsample", "tome:r=9+divprune", "zero-tprune:blocks=1,rate=0.5+tome:r=4",
+      "cls-attention", "evit", "random", "downsample", "tome:r=9+divprune", "zero-tprune:blocks=1,rate=0.5+tome:r=4",
     ], [Budget.ratio(0.25), .tokens(200)])
   func likeARealRun(_ text: String, budget: Budget) throws {
     let spec = try MethodSpec(text)

@@ -5,7 +5,8 @@ import VTok
 @Suite struct TargetTests {
   let shape = Shape.published("deit-s")!
 
-  @Test(arguments: ["tome", "zero-tprune", "diffrate", "cls-attention", "random", "downsample"], [2.5, 3.08, 3.97])
+  @Test(
+    arguments: ["tome", "zero-tprune", "diffrate", "cls-attention", "evit", "random", "downsample"], [2.5, 3.08, 3.97])
   func gmacs(_ name: String, target: Double) throws {
     let spec = try MethodSpec(name)
     let range = try [Budget.tokens(name == "downsample" ? 1 : 2), .tokens(196)].map {

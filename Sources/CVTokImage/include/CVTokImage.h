@@ -46,6 +46,10 @@ void vtok_jpeg_decode(const uint8_t *bytes, size_t count, uint8_t *rgb, vtok_ima
 // rgb[height][width][3] as a PNG file in *out, which vtok_release frees. NULL after an error.
 void vtok_png_encode(
     const uint8_t *rgb, uint32_t width, uint32_t height, uint8_t **out, size_t *out_count, vtok_image_status *status);
+// The same as a JPEG file: 4:2:0, optimal Huffman tables, quality 1...100 on libjpeg's scale.
+void vtok_jpeg_encode(
+    const uint8_t *rgb, uint32_t width, uint32_t height, int32_t quality, uint8_t **out, size_t *out_count,
+    vtok_image_status *status);
 void vtok_release(uint8_t *bytes);
 
 // Whether `count` bytes can be had now. Memory the Swift runtime cannot get ends the process, so ask first.

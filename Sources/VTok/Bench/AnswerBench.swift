@@ -68,10 +68,10 @@ public struct AnswerBench: Sendable {
     progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
     isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws -> [SceneResult] {
-    try sweep(
-      data.scenes.count, threads: threads, progress: progress, isCancelled: isCancelled,
-      hasFailed: { $0.failure != nil },
-      body: { try result($0) })
+    try inOrder(data.scenes.count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
+      let result = try result(index)
+      return (result, result.failure == nil)
+    }
   }
 
   /// Pictures of a scene as the model takes them; nil with the reason where they cannot be had.

@@ -36,10 +36,10 @@ extension AnswerBench {
     let count = min(samples, data.scenes.count)
     let scenes = (0..<count).map { $0 * data.scenes.count / count }
     if let first = scenes.first { _ = try measure(first, contenders.prefix(1)) }  // pages, caches, BLAS
-    let found = try sweep(
-      count, threads: threads, progress: progress, isCancelled: isCancelled, hasFailed: { $0 == nil },
-      body: { try measure(scenes[$0], contenders[...]) }
-    ).compactMap(\.self)
+    let found = try inOrder(count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
+      let times = try measure(scenes[index], contenders[...])
+      return (times, times != nil)
+    }.compactMap(\.self)
     let times = contenders.indices.map { index in
       found.reduce(into: AnswerTimes()) { sum, scene in
         let one = scene.times[index]

@@ -61,9 +61,10 @@ public struct Bench: Sendable {
   ) throws -> [ImageResult] {
     let count = min(limit ?? data.count, data.count)
     if count > 0 { _ = try result(0) }  // warms up: pages, caches, BLAS
-    return try sweep(
-      count, threads: threads, progress: progress, isCancelled: isCancelled, hasFailed: { $0.failure != nil },
-      body: { try result($0) })
+    return try inOrder(count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
+      let result = try result(index)
+      return (result, result.failure == nil)
+    }
   }
 
   private func result(_ index: Int) throws -> ImageResult {

@@ -1,3 +1,4 @@
+import Foundation
 import VTokEval
 
 /// What is kept against what it costs, as inline SVG: one line per method, from the dearest budget to the cheapest.
@@ -11,6 +12,10 @@ struct ParetoPlot {
   let title: String, xLabel: String, yLabel: String
   /// In the order of their colours.
   let lines: [(name: String, points: [Point])]
+  /// Whether x goes by powers of two.
+  var isLogarithmic = false
+  /// Whether y is a share, which ends at 100%.
+  var isShare = true
 
   static let colours = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#555555", "#9467bd", "#bcbd22",
@@ -22,11 +27,17 @@ struct ParetoPlot {
   func svg() -> String {
     let points = lines.flatMap(\.points)
     guard !points.isEmpty else { return "" }
-    let xs = Self.ticks(0, points.map(\.x).max()!)
-    let ys = Self.ticks(
-      points.map { min($0.y, $0.low ?? $0.y) }.min()!, max(1, points.map { max($0.y, $0.high ?? $0.y) }.max()!))
+    let scale: (Double) -> Double = isLogarithmic ? { log2($0) } : { $0 }
+    let widest = points.map(\.x).max()!
+    let xs =
+      isLogarithmic
+      ? Array(stride(from: scale(points.map(\.x).min()!).rounded(.down), through: scale(widest).rounded(.up), by: 1))
+        .map { exp2($0) } : Self.ticks(0, widest)
+    let top = points.map { max($0.y, $0.high ?? $0.y) }.max()!
+    let ys = Self.ticks(points.map { min($0.y, $0.low ?? $0.y) }.min()!, isShare ? max(1, top) : top)
     func x(_ value: Double) -> Double {
-      Self.left + (value - xs.first!) / (xs.last! - xs.first!) * (Self.width - Self.left - Self.right)
+      let (first, last) = (scale(xs.first!), scale(xs.last!))
+      return Self.left + (scale(value) - first) / (last - first) * (Self.width - Self.left - Self.right)
     }
     func y(_ value: Double) -> Double {
       Self.height - Self.bottom - (value - ys.first!) / (ys.last! - ys.first!)
@@ -41,14 +52,14 @@ struct ParetoPlot {
     for tick in xs {
       out += """
         <line x1="\(at(x(tick)))" x2="\(at(x(tick)))" y1="\(at(Self.top))" y2="\(at(Self.height - Self.bottom))" class="grid"/>
-        <text x="\(at(x(tick)))" y="\(at(Self.height - Self.bottom + 18))" text-anchor="middle">\(Self.label(tick, xs))</text>
+        <text x="\(at(x(tick)))" y="\(at(Self.height - Self.bottom + 18))" text-anchor="middle">\(isLogarithmic ? Self.power(tick) : Self.label(tick, xs))</text>
 
         """
     }
     for tick in ys {
       out += """
         <line x1="\(at(Self.left))" x2="\(at(Self.width - Self.right))" y1="\(at(y(tick)))" y2="\(at(y(tick)))" class="grid"/>
-        <text x="\(at(Self.left - 8))" y="\(at(y(tick) + 4))" text-anchor="end">\(fixed(100 * tick, 0))%</text>
+        <text x="\(at(Self.left - 8))" y="\(at(y(tick) + 4))" text-anchor="end">\(isShare ? fixed(100 * tick, 0) + "%" : Self.label(tick, ys))</text>
 
         """
     }
@@ -74,6 +85,22 @@ struct ParetoPlot {
     return out + "</svg>\n"
   }
 
+  /// The plot as a file of its own, with the legend inside.
+  func file() -> String {
+    let names = lines.enumerated().map { index, line in
+      let y = Self.height - Self.bottom - 12 - 16 * Double(lines.count - 1 - index)
+      return """
+        <text x="\(fixed(Self.width - Self.right - 8, 0))" y="\(fixed(y, 0))" text-anchor="end"
+          style="fill: \(Self.colours[index % Self.colours.count])">\(escaped(line.name))</text>
+
+        """
+    }
+    let style = "<style>text { font: 12px sans-serif } .title { font-size: 14px } .grid { stroke: #e4e4e4 }</style>"
+    let body = svg().replacing("<svg ", with: "<svg xmlns=\"http://www.w3.org/2000/svg\" ", maxReplacements: 1)
+    return body.replacing("<text ", with: style + "\n<text ", maxReplacements: 1)
+      .replacing("</svg>", with: names.joined() + "</svg>")
+  }
+
   /// The legend that goes with every plot of these lines.
   static func legend(_ names: [String]) -> String {
     names.enumerated().map { index, name in
@@ -94,6 +121,11 @@ struct ParetoPlot {
     let first = (low / step).rounded(.down)
     let last = (high / step - 1e-9).rounded(.up)
     return stride(from: first, through: max(last, first + 1), by: 1).map { $0 * step }
+  }
+
+  /// A power of two: `0.5`, `64`, `16k` for 16 · 1024.
+  private static func power(_ tick: Double) -> String {
+    tick < 1024 ? fixed(tick, tick < 1 ? 1 : 0) : "\(fixed(tick / 1024, 0))k"
   }
 
   private static func label(_ tick: Double, _ ticks: [Double]) -> String {

@@ -8,6 +8,8 @@ public enum DataError: Error, Sendable, Equatable, CustomStringConvertible {
   case unknownClass(data: String, found: String, known: [String])
   /// A file that is no CIFAR-10 binary.
   case binary(file: String, found: String, expected: String, fix: String)
+  /// Reconstructions of another program that are not as they should be.
+  case coders(file: String, found: String, expected: String)
 
   public var description: String {
     switch self {
@@ -22,6 +24,8 @@ public enum DataError: Error, Sendable, Equatable, CustomStringConvertible {
         + "(\(known.prefix(12).joined(separator: ", "))\(known.count > 12 ? ", ..." : "")). "
         + "Rename the class, or use the model that was trained on this data."
     case .binary(let file, let found, let expected, let fix): "data '\(file)': \(found), expected \(expected). \(fix)"
+    case .coders(let file, let found, let expected):
+      "coders '\(file)': \(found), expected \(expected). Make them anew, from the same pictures at the same side."
     }
   }
 }

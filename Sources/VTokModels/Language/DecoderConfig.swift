@@ -16,6 +16,8 @@ struct DecoderConfig {
   let window: Int?
   /// Whether q, k and v have biases, whether the output projection has one, whether the MLP has them.
   let biases: (projections: Bool, output: Bool, mlp: Bool)
+  /// How layers choose the visual tokens that they compute; nil in most models.
+  let depths: MixtureOfDepths?
 
   /// Whether float32 copies in the order of the kernels are worth their memory: below about 32 million numbers.
   var isSmall: Bool {
@@ -41,7 +43,7 @@ struct DecoderConfig {
 
   /// By `model_type`; the old LLaVA files keep the text keys at the top, under their own type.
   private static let families: [(types: [String], family: Family)] = [
-    (["llama", "llava", "llava_llama", "llava_next", "vicuna"], Family()),
+    (["llama", "llava", "llava_llama", "llava_next", "pmod_llava_llama", "vicuna"], Family()),
     (["mistral", "llava_mistral"], .mistral),
     (["qwen2", "llava_qwen"], .qwen2),
     (["qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"], .qwenVL),
@@ -82,13 +84,15 @@ struct DecoderConfig {
         file: config.file, key: "mrope_section", found: "\(sections)",
         expected: "three numbers with the sum \(headDim / 2)")
     }
+    let layers = try config.int("num_hidden_layers", family.layers)
+    depths = try MixtureOfDepths(config, layers: layers)
     shape = Shape.Decoder(
-      layers: try config.int("num_hidden_layers", family.layers), width: width, heads: heads, kvHeads: kvHeads,
+      layers: layers, width: width, heads: heads, kvHeads: kvHeads,
       headDim: headDim, ffn: try config.int("intermediate_size", family.ffn),
       vocabulary: try config.int("vocab_size", family.vocabulary),
       frequencies: (0..<headDim / 2).map { pair in  // in float32, as transformers computes them
         1 / powf(theta, Float(2 * pair) / Float(headDim)) / factor
-      }, sections: sections)
+      }, sections: sections, shares: depths?.shares ?? [])
     epsilon = try config.float("rms_norm_eps", family.epsilon)
     guard json["use_sliding_window"]?.bool != true else { throw fail("use_sliding_window", "false") }
     switch json["sliding_window"] {

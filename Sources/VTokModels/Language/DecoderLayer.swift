@@ -5,11 +5,11 @@ import VTokWeights
 
 /// A pre-norm decoder layer of the Llama family: `x += Attention(RMS1(x))`, `x += down(silu(gate(h)) * up(h))` with
 /// h = RMS2(x). Matrices stay mapped as stored, but for those of small models.
-struct DecoderLayer: Sendable {
-  let norm1: RMSNorm
-  let query: Linear, key: Linear, value: Linear, output: Linear
-  let norm2: RMSNorm
-  let gate: Linear, up: Linear, down: Linear
+package struct DecoderLayer: Sendable {
+  package let norm1: RMSNorm
+  package let query: Linear, key: Linear, value: Linear, output: Linear
+  package let norm2: RMSNorm
+  package let gate: Linear, up: Linear, down: Linear
 
   /// A view `layers.i`.
   init(_ view: Checkpoint, _ config: DecoderConfig) throws {
@@ -67,10 +67,12 @@ struct DecoderLayer: Sendable {
   }
 
   /// Runs the layer on rows that come after those in `cache`, and adds their keys and values to it.
-  /// - Parameter cache: empty, one sequence for all KV heads, or one per head.
+  /// - Parameters:
+  ///   - cache: empty, one sequence for all KV heads, or one per head.
+  ///   - weights: of the MLP branch of every row; nil: all 1.
   func callAsFunction(
-    _ tokens: inout TokenSequence, _ cache: inout [TokenSequence], shape: Shape.Decoder, attention: Attention,
-    taps: Attention.Taps, branches: Bool, _ memory: Memory
+    _ tokens: inout TokenSequence, _ cache: inout [TokenSequence], weights: [Float]? = nil, shape: Shape.Decoder,
+    attention: Attention, taps: Attention.Taps, branches: Bool, _ memory: Memory
   ) -> Recorded {
     var recorded = Recorded()
     let (count, threads) = (tokens.count, memory.threads)
@@ -102,6 +104,7 @@ struct DecoderLayer: Sendable {
     }
     down.apply(a, count, into: branch, threads)
     if branches { recorded.branches.append(compare(normed, branch, count, shape.width)) }
+    for (row, weight) in (weights ?? []).enumerated() { scale(branch + row * shape.width, shape.width, weight) }
     add(branch, to: &tokens.x, threads)
     return recorded
   }
@@ -199,6 +202,11 @@ extension Linear {
     weight.multiply(x, rows, weight.columns, into: out, weight.rows, threads: threads)
     if let bias { vtok_add_bias(out, rows, weight.rows, bias) }
   }
+}
+
+/// Multiplies a row.
+func scale(_ row: UnsafeMutablePointer<Float>, _ width: Int, _ weight: Float) {
+  for column in 0..<width { row[column] *= weight }
 }
 
 private func normalise(_ norm: RMSNorm, _ x: Tensor, into out: UnsafeMutablePointer<Float>, _ threads: Int) {

@@ -79,19 +79,23 @@ extension LanguageModel {
       if index > 0 { passed[index - 1].layer.probes += probes }
       if index == 0 {
         decoding.position = tokens.nextPosition
-        if let found = shared?.prefix(of: tokens, run) { (prefix, tokens) = found }
+        // Routers see all rows of a layer at once.
+        if routers.isEmpty, let found = shared?.prefix(of: tokens, run) { (prefix, tokens) = found }
       }
       guard index < layers.count else { break }
       observe?(index, tokens.x)
+      let routing = routers[index]?.enter(&tokens, run.images) { shape.computed(of: $0, in: index) }
       var layer = Trace.Layer(rows: [(prefix?.count ?? 0) + tokens.count])
       if index == 0 { layer.probes = probes }
       var cache: [TokenSequence] = []
       let ids = (prefix?.ids ?? []) + tokens.id
       ran = pass(
-        index, &tokens, &cache, after: prefix, requests: run.requests(.layer(index + 1)).map(\.request), &layer, memory,
-        &run)
+        index, &tokens, &cache, after: prefix, weights: routing?.weights,
+        requests: run.requests(.layer(index + 1)).map(\.request), &layer, memory, &run)
       decoding.received[index] = cache[0].count
       if !afresh { decoding.caches.append(cache) }
+      layer.bypassing = routing?.bypassing ?? 0
+      routing?.leave(&tokens)
       passed.append((layer, ids))
     }
     try finish(&decoding, passed, &run)
@@ -112,9 +116,12 @@ extension LanguageModel {
   }
 
   /// Runs one layer and hands out what was asked for at its cache.
-  /// - Parameter prefix: the rows before `tokens`, whose part of the layer is taken from there.
+  /// - Parameters:
+  ///   - prefix: the rows before `tokens`, whose part of the layer is taken from there.
+  ///   - weights: of the MLP branch of every row; nil: all 1.
   private func pass(
     _ index: Int, _ tokens: inout TokenSequence, _ cache: inout [TokenSequence], after prefix: SharedPrefix? = nil,
+    weights: [Float]? = nil,
     requests: [Request], _ layer: inout Trace.Layer, _ memory: DecoderLayer.Memory, _ run: inout Run
   ) -> Ran {
     let atCache = run.requests(.cache(index))
@@ -135,7 +142,7 @@ extension LanguageModel {
       taps.before = before.sums
     }
     var recorded = layers[index](
-      &tokens, &cache, shape: shape, attention: attention, taps: taps, branches: wantsBranches, memory)
+      &tokens, &cache, weights: weights, shape: shape, attention: attention, taps: taps, branches: wantsBranches, memory)
     if let before, wantsBranches {
       recorded.branches = zip(before.branches, recorded.branches).map { $0.followed(by: $1) }
     }

@@ -7,8 +7,10 @@ import VTokWeights
 /// axes.
 public struct LanguageModel: Sendable {
   public let shape: Shape.Decoder
-  let layers: [DecoderLayer]
-  let norm: RMSNorm
+  package let layers: [DecoderLayer]
+  /// Of every layer that some visual tokens pass by; empty in most models.
+  let routers: [Int: DepthRouter]
+  package let norm: RMSNorm
   let attention: Attention
   /// `[vocabulary, width]`
   private let tokens: Weight, head: Weight
@@ -30,11 +32,21 @@ public struct LanguageModel: Sendable {
         expected: "[\(shape.vocabulary), \(shape.width)]",
         fix: "The weights are not those of the model in config.json: fetch both from one revision.")
     }
-    layers = try (0..<shape.layers).map { try DecoderLayer(text["layers"][$0], config) }
+    routers = try config.depths?.routers(text["layers"], width: shape.width) ?? [:]
+    layers = try (0..<shape.layers).map { [routers] index in
+      let layer = text["layers"][index]
+      return try DecoderLayer(routers[index] == nil ? layer : layer["decoder_layer"], config)
+    }
     norm = RMSNorm(weight: try text.vector("norm.weight", [shape.width]), epsilon: config.epsilon)
     attention = Attention(
       heads: shape.heads, kvHeads: shape.kvHeads, headDim: shape.headDim, window: config.window)
   }
+
+  /// The head's row of a token: its logit is the product with a normed row. `[width]`
+  package func headRow(_ token: Int) -> [Float] { head.row(token) }
+
+  /// A row attends to so many, its own included; nil: to all before it.
+  package var window: Int? { attention.window }
 
   /// Rows of the embedding table. `[n, width]`
   public func embeddings(of ids: [Int]) throws(ModelError) -> Tensor {

@@ -12,12 +12,12 @@ import VTokTensor
 ///
 /// The halves of a head are rotated against each other, as Hugging Face orders the weights. With M-RoPE (Qwen2-VL, arXiv
 /// 2409.12191) the frequencies are dealt to the axes t, h, w in runs of `sections`.
-struct Rotary {
+package struct Rotary {
   let positions: [Position]
   /// `[positions, headDim / 2]`
   private let cosine: [Float], sine: [Float]
 
-  init(_ positions: [Position], of shape: Shape.Decoder) {
+  package init(_ positions: [Position], of shape: Shape.Decoder) {
     self.init(positions, frequencies: shape.frequencies, sections: shape.sections)
   }
 
@@ -39,7 +39,7 @@ struct Rotary {
   }
 
   /// Rotates every head of x `[count, heads * headDim]`, row r by position `first + r`, and multiplies by `scale`.
-  func rotate(
+  package func rotate(
     _ x: UnsafeMutablePointer<Float>, _ count: Int, from first: Int = 0, heads: Int, headDim: Int, scale: Float = 1
   ) {
     let half = headDim / 2

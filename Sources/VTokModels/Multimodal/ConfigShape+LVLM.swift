@@ -12,7 +12,7 @@ extension Shape {
   /// - Throws: `ModelError`.
   public init(config: JSON, processor: JSON? = nil) throws {
     switch config["model_type"]?.string {
-    case "llava", "llava_llama", "llava_mistral", "llava_next": try self.init(llava: config)
+    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama": try self.init(llava: config)
     case "idefics3", "smolvlm": try self.init(idefics3: config)
     case "qwen2_vl", "qwen2_5_vl": try self.init(qwen: config)
     default: self.init(tower: try Tower(config: config, processor: processor))
@@ -23,11 +23,24 @@ extension Shape {
   private init(llava config: JSON) throws {
     let vision = HuggingFaceConfig.llavaVision(config)
     let states = try vision.featureStates(config)
-    let tower = try Tower.clip(vision, featureBlock: states.max()! - 1, anySize: false)
+    let compressor = try QueCC.Settings(
+      HuggingFaceConfig(json: config), grid: vision.int("image_size", 224) / vision.int("patch_size", 32))
+    let deepest = ((compressor == nil ? [] : QueCC.Settings.states) + states).max()!
+    guard deepest <= (try vision.int("num_hidden_layers", 12)) else {
+      throw ModelError.configuration(
+        file: "config.json", key: "num_hidden_layers", found: "fewer than \(deepest)",
+        expected: "the states \(QueCC.Settings.states) that quecc takes")
+    }
+    let tower = try Tower.clip(vision, featureBlock: deepest - 1, anySize: false)
     let decoder = try Decoder(config: config)
-    let isNext = config["model_type"]?.string == "llava_next" || config.value(at: "image_grid_pinpoints") != nil
+    if let compressor {
+      self.init(
+        tower: tower.fusing(compressor.cell * compressor.cell), decoder: decoder, layout: .single,
+        connectorMACs: compressor.macs(width: tower.width) + (tower.width + decoder.width) * decoder.width)
+      return
+    }
     self.init(
-      tower: tower, decoder: decoder, layout: isNext ? .anyres : .single,
+      tower: tower, decoder: decoder, layout: HuggingFaceConfig.isNext(config) ? .anyres : .single,
       connectorMACs: (tower.width * states.count + decoder.width) * decoder.width)
   }
 
@@ -100,6 +113,11 @@ extension HuggingFaceConfig {
         "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
         "image_size": 336, "patch_size": 14,
       ])
+  }
+
+  /// Whether a LLaVA cuts images into tiles, as LLaVA-NeXT does.
+  static func isNext(_ config: JSON) -> Bool {
+    config["model_type"]?.string == "llava_next" || config.value(at: "image_grid_pinpoints") != nil
   }
 
   /// Hidden states of the tower (this) that LLaVA's features are made of: 0 enters block 0, i + 1 leaves block i.

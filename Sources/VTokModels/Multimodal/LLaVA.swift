@@ -8,6 +8,8 @@ import VTokWeights
 struct LLaVA: VisualFamily {
   let tower: VisionTower
   let connector: Connector
+  /// Before the connector, in checkpoints trained with it.
+  let compressor: QueCC?
   /// Behind every row of the grid in LLaVA-NeXT; nil in LLaVA-1.5. `[1, width]`
   let newline: Tensor?
   let geometry: any VisualGeometry
@@ -23,9 +25,15 @@ struct LLaVA: VisualFamily {
     }
     let states = try vision.featureStates(config)
     var tower = try CLIP.tower(checkpoint["vision"], vision, shape: shape.tower!)
-    tower.featureStates = states
+    let settings = try QueCC.Settings(HuggingFaceConfig(json: config), grid: shape.tower!.rows)
+    tower.featureStates = settings == nil ? states : QueCC.Settings.states + states
     self.tower = tower
-    let (width, inner) = (shape.decoder!.width, tower.shape.width * states.count)
+    compressor = try settings.map {
+      try QueCC(
+        checkpoint["projector.compressor"], $0, width: tower.shape.width,
+        states: tower.shape.width * QueCC.Settings.states.count)
+    }
+    let (width, inner) = (shape.decoder!.width, tower.shape.width * (settings == nil ? states.count : 1))
     connector = Connector(
       first: try checkpoint["projector"].linear("linear_1", [width, inner]),
       activation: try HuggingFaceConfig(json: config).activation(.gelu, key: "projector_hidden_act"),
@@ -39,7 +47,20 @@ struct LLaVA: VisualFamily {
         file: "config.json", key: "vision_feature_select_strategy", found: "'\(strategy)'",
         expected: expected.joined(separator: " or "))
     }
-    geometry = LLaVAGeometry(shape, config: config)
+    geometry = try LLaVAGeometry(shape, config: config)
+  }
+
+  func connect(_ tile: TokenSequence, joining groups: [[Int32]]?, question: Tensor?, threads: Int) -> TokenSequence {
+    guard let compressor else { return connector(tile, joining: groups, threads: threads) }
+    guard let groups, let question else { preconditionFailure("QueCC joins squares and sees the question") }
+    // All states beside each other, the features last.
+    var tile = tile
+    let width = tower.shape.width
+    let squares = compressor(
+      tile.x.columns(tile.x.width - width..<tile.x.width), states: tile.x.columns(0..<tile.x.width - width),
+      question: question, threads: threads)
+    tile.apply(Reduction(rows: groups, of: tile.count, blend: .byCount), features: squares.tokens)
+    return connector(tile, threads: threads)
   }
 
   func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
@@ -54,9 +75,11 @@ struct LLaVAGeometry: VisualGeometry {
   package let tower: Shape.Tower, hasNewline: Bool
   /// Whether the class token goes on to the language model ("full").
   let keepsClassifier: Bool
+  private let compressor: QueCC.Settings?
 
-  init(_ shape: Shape, config: JSON) {
+  init(_ shape: Shape, config: JSON) throws {
     (tower, hasNewline) = (shape.tower!, shape.layout == .anyres)
+    compressor = try QueCC.Settings(HuggingFaceConfig(json: config), grid: tower.rows)
     keepsClassifier = config["vision_feature_select_strategy"]?.string == "full"
   }
 
@@ -77,7 +100,12 @@ struct LLaVAGeometry: VisualGeometry {
       thumbnail: hasNewline ? 0 : nil, width: image.original.width, height: image.original.height, spans: [])
   }
 
+  package var seesQuestion: Bool { compressor != nil }
+
+  package func groups(of image: PreparedImage) -> [[Int32]]? { compressor?.groups }
+
   package func spans(of image: PreparedImage) -> [Int] {
+    if let compressor { return [compressor.groups.count] }
     let patches = tower.patches
     if !hasNewline { return [patches + (keepsClassifier ? 1 : 0)] }
     guard let grid = anyresGrid(of: image) else { return [patches + 1] }

@@ -75,6 +75,11 @@ public struct MultimodalModel: Sendable {
   public func encode(
     _ images: [PreparedImage], run: inout Run, shared: [SharedBlocks]? = nil, threads: Int = 1
   ) throws(CompressionError) -> [[TokenSequence]] {
+    let question = run.conditioning
+    if seesQuestion, question == nil {
+      throw .unsupported(
+        method: "a connector conditioned on the question", found: "no question", expected: "one", fix: "Ask something.")
+    }
     if let method = run.composition.joint, joint == nil || run.question == nil {
       throw .unsupported(
         method: method, found: "no companion CLIP", expected: "the CLIP that the tower comes from, and a question",
@@ -87,8 +92,23 @@ public struct MultimodalModel: Sendable {
         tiles.map(\.tokens), tiles.map(\.surroundings), run: &run, standard: geometry.features,
         joint: joint, shared: shared?[run.image!], threads: threads)
     } connector: { tile, groups in
-      visual.connector(tile, joining: groups, threads: threads)
+      visual.connect(tile, joining: groups, question: question, threads: threads)
     }
+  }
+
+  /// Whether the connector is conditioned on the question (QueCC): `read(question:run:threads:)` then comes first.
+  public var seesQuestion: Bool { geometry.seesQuestion }
+
+  /// Reads the user's question alone: the row of its last token behind the final norm is what the connector sees of it.
+  /// - Parameter ids: the question with the tokenizer's own start.
+  /// - Throws: `ModelError` for ids outside the vocabulary.
+  public func read(question ids: [Int], run: inout Run, threads: Int = 1) throws {
+    let x = try language.embeddings(of: ids)
+    let tokens = TokenSequence(x: x, kind: ids.map { _ in .text }, origin: Origin(ids.map { _ in nil }))
+    var own = Run(.dense(shape))
+    let last = try language.prefill(tokens, run: &own, threads: threads).tokens.x.gathered([ids.count - 1])
+    run.passQuestion(own.trace.language)
+    run.conditioning = language.normed(last)
   }
 
   /// Rows of every tile that enter the first block of the tower, and its features before the connector, class token
@@ -127,6 +147,7 @@ public struct MultimodalModel: Sendable {
       try LLaVA($0, shape: $1)
     },
     Family(name: "llava-next", types: ["llava_next"], placeholder: 32000) { try LLaVA($0, shape: $1) },
+    Family(name: "p-mod", types: ["pmod_llava_llama"], placeholder: 32000) { try LLaVA($0, shape: $1) },
     Family(name: "idefics3", types: ["idefics3"], placeholder: 128_257) { try Idefics3($0, shape: $1) },
     Family(name: "smolvlm", types: ["smolvlm"], placeholder: 128_257) { try Idefics3($0, shape: $1) },
     Family(name: "qwen2-vl", types: ["qwen2_vl"], placeholder: 151_655) { try QwenVL($0, shape: $1) },
@@ -136,6 +157,7 @@ public struct MultimodalModel: Sendable {
   public static let familyDescriptions: [(name: String, what: String)] = [
     ("llava", "LLaVA-1.5, as llava-hf and the research code publish it"),
     ("llava-next", "LLaVA-NeXT (1.6) with Vicuna, Mistral or Llama"),
+    ("p-mod", "p-MoD on LLaVA-1.5 and LLaVA-NeXT: visual tokens pass deep layers by"),
     ("idefics3", "Idefics3"),
     ("smolvlm", "SmolVLM of all sizes"),
     ("qwen2-vl", "Qwen2-VL"),

@@ -18,7 +18,7 @@ public enum ProcessorConfig {
     let section = Section(json: json ?? [:], config: config)
     let type = (json?["image_processor_type"] ?? json?["feature_extractor_type"])?.string
     let family = config["model_type"]?.string ?? ""
-    switch type.map(plainName) ?? processors[family] ?? family {
+    switch type.map(plainName) ?? processor(family, config) ?? family {
     case "LlavaImageProcessor":
       var processor = try section.clip()
       // Research checkpoints have no file of their own for this, and say it in config.json.
@@ -37,11 +37,16 @@ public enum ProcessorConfig {
   }
 
   /// By `model_type`, where the file does not name its processor.
-  private static let processors = [
-    "llava": "LlavaImageProcessor", "llava_llama": "LlavaImageProcessor", "llava_mistral": "LlavaImageProcessor",
-    "llava_next": "LlavaNextImageProcessor", "idefics3": "Idefics3ImageProcessor", "smolvlm": "SmolVLMImageProcessor",
-    "qwen2_vl": "Qwen2VLImageProcessor", "qwen2_5_vl": "Qwen2VLImageProcessor",
-  ]
+  private static func processor(_ family: String, _ config: JSON) -> String? {
+    switch family {
+    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama":
+      HuggingFaceConfig.isNext(config) ? "LlavaNextImageProcessor" : "LlavaImageProcessor"
+    case "idefics3": "Idefics3ImageProcessor"
+    case "smolvlm": "SmolVLMImageProcessor"
+    case "qwen2_vl", "qwen2_5_vl": "Qwen2VLImageProcessor"
+    default: nil
+    }
+  }
 
   /// Without the name of the backend, which changes nothing but rounding.
   private static func plainName(_ type: String) -> String {

@@ -105,7 +105,7 @@ public struct PromptTemplate: Sendable, Equatable {
     let isMistral = text.contains("mistral")
     let known: PromptTemplate?
     switch type {
-    case "llava", "llava_llama", "llava_mistral", "llava_next":
+    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama":
       if knows("<|start_header_id|>") {
         known = llama3
       } else if knows("<|im_start|>") || isMistral && type != "llava_next" {
@@ -182,7 +182,7 @@ public enum VisualText: Sendable, Equatable {
   /// By `model_type`; nil for a model that is none of these.
   public init?(modelType: String) {
     switch modelType {
-    case "llava", "llava_llama", "llava_mistral", "llava_next": self = .llava
+    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama": self = .llava
     case "idefics3", "smolvlm": self = .idefics3
     case "qwen2_vl", "qwen2_5_vl": self = .qwen
     default: return nil

@@ -11,6 +11,7 @@ enum PublishedConfigs {
 
   static let all: [(name: String, config: JSON)] = [
     ("llava-1.5-7b", llava(vicuna7B)), ("llava-1.5-13b", llava(vicuna13B)),
+    ("p-mod-llava-1.5-7b", pMoD(llava(vicuna7B))), ("p-mod-llava-next-7b", pMoD(next(vicuna7B))),
     ("llava-next-7b", next(vicuna7B)), ("llava-next-13b", next(vicuna13B)),
     ("llava-next-mistral-7b", next(["model_type": "mistral", "vocab_size": 32064, "rope_theta": 1e6])),
     (
@@ -73,6 +74,15 @@ enum PublishedConfigs {
 
   private static func llava(_ text: JSON) -> JSON { ["model_type": "llava", "text_config": text] }
   private static func next(_ text: JSON) -> JSON { ["model_type": "llava_next", "text_config": text] }
+
+  /// Progressive ratio decay around a half, on the same model.
+  private static func pMoD(_ model: JSON) -> JSON {
+    var config = model.object!
+    var text = config["text_config"]!.object!
+    text["mod_target_layers"] = "shiftedcos_decay_0.85_0.15"
+    config["text_config"] = .object(text)
+    return .object(config)
+  }
 
   private static func idefics3(_ vision: JSON, scale: Int, _ text: JSON) -> JSON {
     ["model_type": "idefics3", "scale_factor": JSON(scale), "vision_config": vision, "text_config": text]

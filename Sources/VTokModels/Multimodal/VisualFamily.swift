@@ -8,6 +8,8 @@ package protocol VisualGeometry: Sendable {
   var tower: Shape.Tower { get }
   /// Whether the model places a row of its own into its packing.
   var hasNewline: Bool { get }
+  /// Whether the connector is conditioned on the question, which then passes the language model on its own before.
+  var seesQuestion: Bool { get }
 
   /// Refuses what the tower cannot take.
   func check(_ image: PreparedImage) throws(ModelError)
@@ -40,6 +42,11 @@ protocol VisualFamily: Sendable {
   /// `[1, width]`
   var newline: Tensor? { get }
 
+  /// Features of a tile as embeddings of the language model.
+  /// - Parameters:
+  ///   - groups: rows that become one; nil: every row alone.
+  ///   - question: where the connector is conditioned on it. `[1, width]`
+  func connect(_ tile: TokenSequence, joining groups: [[Int32]]?, question: Tensor?, threads: Int) -> TokenSequence
   /// Every tile as it enters the tower.
   /// - Parameter first: number of the image's first patch, counted through the prompt.
   func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)]
@@ -60,10 +67,14 @@ package struct PositionCells: Sendable {
 
 extension VisualFamily {
   var newline: Tensor? { nil }
+  func connect(_ tile: TokenSequence, joining groups: [[Int32]]?, question: Tensor?, threads: Int) -> TokenSequence {
+    connector(tile, joining: groups, threads: threads)
+  }
 }
 
 extension VisualGeometry {
   package var hasNewline: Bool { false }
+  package var seesQuestion: Bool { false }
   package func grid(of image: PreparedImage) -> (rows: Int, columns: Int) { (tower.rows, tower.columns) }
   package func order(of image: PreparedImage) -> [Int]? { nil }
   package func features(of tile: TokenSequence) -> Reduction? { nil }

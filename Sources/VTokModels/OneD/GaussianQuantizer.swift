@@ -11,7 +11,8 @@ public struct GaussianQuantizer: Sendable {
   /// What the levels span; values outside are clipped.
   public let range: ClosedRange<Float>
   /// The levels, in standard deviations: the mean of the normal distribution within each of 2^bits equally likely cells,
-  /// the outer two of which are cut at `deviations`.
+  /// the outer two of which are cut at `deviations`. (With more than 9 bits outer cells lie beyond 3 deviations and are
+  /// empty: the official code gives them the level 0.)
   public let levels: [Float]
   private let deviations: Float
 

@@ -16,6 +16,11 @@ struct LatentTransformer: Sendable {
 
   var width: Int { classToken.width }
   var cells: Int { positions.rows - 1 }
+  /// Of a square grid of the cells; nil if they make none.
+  var gridSide: Int? {
+    let side = Int(Double(cells).squareRoot().rounded())
+    return side > 0 && side * side == cells ? side : nil
+  }
 
   /// - Parameter heads: nil: one for every 64 channels, as in all published sizes.
   init(_ checkpoint: Checkpoint, latents: Int, heads: Int? = nil) throws {

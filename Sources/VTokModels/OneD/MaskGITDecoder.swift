@@ -12,12 +12,11 @@ package struct MaskGITDecoder: Sendable {
     /// Where the number of channels changes.
     let shortcut: Convolution?
 
-    init(_ checkpoint: Checkpoint) throws {
-      func kernel(_ name: String, _ side: Int) throws -> Tensor {
-        try checkpoint.tensor("\(name).weight", [nil, nil, side, side])
-      }
-      let first = try kernel("conv1", 3)
-      let (outputs, inputs) = (first.shape[0], first.shape[1])
+    var outputs: Int { conv2.outputs }
+
+    init(_ checkpoint: Checkpoint, inputs: Int) throws {
+      let first = try checkpoint.tensor("conv1.weight", [nil, inputs, 3, 3])
+      let outputs = first.shape[0]
       conv1 = Convolution(first, bias: nil)
       conv2 = Convolution(try checkpoint.tensor("conv2.weight", [outputs, outputs, 3, 3]), bias: nil)
       norm1 = try checkpoint.groupNorm("norm1", inputs)
@@ -61,14 +60,21 @@ package struct MaskGITDecoder: Sendable {
 
   package init(_ checkpoint: Checkpoint) throws {
     input = try checkpoint.convolution("conv_in", [nil, nil])
-    middle = try (0..<checkpoint.count("mid")).map { try ResidualBlock(checkpoint["mid"][$0]) }
+    var channels = input.outputs
+    func block(_ view: Checkpoint) throws -> ResidualBlock {
+      let block = try ResidualBlock(view, inputs: channels)
+      channels = block.outputs
+      return block
+    }
+    middle = try (0..<checkpoint.count("mid")).map { try block(checkpoint["mid"][$0]) }
     levels = try (0..<checkpoint.count("up")).reversed().map { index in
       let view = checkpoint["up"][index]
-      let blocks = try (0..<view.count("block")).map { try ResidualBlock(view["block"][$0]) }
-      return Level(
-        blocks: blocks, upsample: index == 0 ? nil : try view.convolution("upsample_conv", [nil, nil], size: .double))
+      let blocks = try (0..<view.count("block")).map { try block(view["block"][$0]) }
+      let upsample = index == 0 ? nil : try view.convolution("upsample_conv", [nil, channels], size: .double)
+      channels = upsample?.outputs ?? channels
+      return Level(blocks: blocks, upsample: upsample)
     }
-    output = try checkpoint.convolution("conv_out", [3, nil])
+    output = try checkpoint.convolution("conv_out", [3, channels])
     norm = try checkpoint.groupNorm("norm_out", output.inputs)
     guard !levels.isEmpty else {
       throw ModelError.configuration(

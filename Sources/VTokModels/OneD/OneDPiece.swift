@@ -20,7 +20,9 @@ public struct OneDPiece: ImageTokenizer {
   /// bicubic interpolation, the demonstration script by bilinear.
   public var processor: ImageProcessor
   let encoder: LatentTransformer, decoder: LatentTransformer
-  private let side: Int, patch: Int
+  private let patch: Int
+  /// Of the picture that is painted; the model may see it at another size.
+  private let side: Int
   private let hasPrefixes: Bool
   private let isLegacy: Bool
   private let embedding: Linear  // of patches
@@ -36,6 +38,14 @@ public struct OneDPiece: ImageTokenizer {
     case codes(hidden: Linear, logits: Linear, codebook: Tensor, decoder: MaskGITDecoder)
     /// Pixels, one patch a cell, and a 3x3 convolution over them.
     case pixels(Linear, Convolution)
+
+    /// Pixels across one cell.
+    var patch: Int {
+      switch self {
+      case .codes(_, _, _, let decoder): decoder.scale
+      case .pixels(let linear, _): Int(Double(linear.weight.rows / 3).squareRoot().rounded())
+      }
+    }
   }
 
   static func matches(_ checkpoint: Checkpoint) -> Bool {
@@ -58,17 +68,15 @@ public struct OneDPiece: ImageTokenizer {
     let kernel = try checkpoint["encoder"].shape("patch_embed.weight", rank: 4)
     patch = kernel[3]
     embedding = try checkpoint["encoder"].patchProjection("patch_embed", width: encoder.width, patch: patch)
-    let grid = Int(Double(encoder.cells).squareRoot().rounded())
-    guard grid * grid == encoder.cells, decoder.cells == encoder.cells, grid > 0 else {
+    guard let rows = encoder.gridSide, let painted = decoder.gridSide, patch > 0 else {
       throw ModelError.configuration(
         file: checkpoint.name, key: "positional_embedding",
-        found: "\(encoder.cells) cells in the encoder, \(decoder.cells) in the decoder",
-        expected: "the same square grid")
+        found: "\(encoder.cells) cells in the encoder, \(decoder.cells) in the decoder, patches of \(patch)",
+        expected: "square grids")
     }
-    side = grid * patch
     processor = ImageProcessor(
-      resize: .shortestEdge(side), filter: .bicubic, crop: Size(side), cropRounding: .halfEven, mean: [0, 0, 0],
-      std: [1, 1, 1])
+      resize: .shortestEdge(rows * patch), filter: .bicubic, crop: Size(rows * patch), cropRounding: .halfEven,
+      mean: [0, 0, 0], std: [1, 1, 1])
 
     isLegacy = checkpoint.has("decoder.ffn.2.weight")
     // Without a configuration: legacy models normalise, and the only one of them with 256 tokens is One-D-Piece.
@@ -86,10 +94,11 @@ public struct OneDPiece: ImageTokenizer {
       bias: try checkpoint.vector("encoder.conv_out.bias", [width]))
     fromCode = try checkpoint["decoder"].linear("decoder_embed", [decoder.width, width])
     maskToken = try checkpoint.tensor("decoder.mask_token", [1, 1, decoder.width]).values
-    head = try Self.head(checkpoint, width: decoder.width, patch: patch, isLegacy: isLegacy)
+    head = try Self.head(checkpoint, width: decoder.width, isLegacy: isLegacy)
+    side = painted * head.patch
   }
 
-  private static func head(_ checkpoint: Checkpoint, width: Int, patch: Int, isLegacy: Bool) throws -> Head {
+  private static func head(_ checkpoint: Checkpoint, width: Int, isLegacy: Bool) throws -> Head {
     func pointwise(_ name: String, inputs: Int, outputs: Int? = nil) throws -> Linear {
       let kernel = try checkpoint.tensor("decoder.\(name).weight", [outputs, inputs, 1, 1])
       return Linear(
@@ -99,18 +108,21 @@ public struct OneDPiece: ImageTokenizer {
     if isLegacy {
       let hidden = try pointwise("ffn.0", inputs: width)
       let decoder = try MaskGITDecoder(checkpoint["pixel_decoder"])
-      guard decoder.scale == patch else {
-        throw ModelError.configuration(
-          file: checkpoint.name, key: "pixel_decoder.up", found: "\(decoder.scale) pixels a cell", expected: "\(patch)")
-      }
       let codebook = try checkpoint.tensor("pixel_quantize.embedding.weight", [nil, decoder.codeWidth])
       return .codes(
         hidden: hidden, logits: try pointwise("ffn.2", inputs: hidden.weight.rows, outputs: codebook.rows),
         codebook: codebook, decoder: decoder)
     }
+    let pixels = try pointwise("ffn.0", inputs: width)
+    let patch = Int(Double(pixels.weight.rows / 3).squareRoot().rounded())
+    guard patch > 0, pixels.weight.rows == 3 * patch * patch else {
+      throw ModelError.configuration(
+        file: checkpoint.name, key: "decoder.ffn.0", found: "\(pixels.weight.rows) numbers a cell",
+        expected: "those of the pixels of a square patch")
+    }
     let kernel = try checkpoint.tensor("decoder.conv_out.weight", [3, 3, 3, 3])
     return .pixels(
-      try pointwise("ffn.0", inputs: width, outputs: 3 * patch * patch),
+      pixels,
       Convolution(kernel, bias: try checkpoint.vector("decoder.conv_out.bias", [3])))
   }
 
@@ -122,7 +134,11 @@ public struct OneDPiece: ImageTokenizer {
     hasPrefixes ? .prefixes(latentTokens.rows) : .fixed(latentTokens.rows)
   }
 
-  public func prepare(_ image: Image) -> Image { processor.prepare(image) }
+  public func prepare(_ image: Image) -> Image {
+    var processor = processor
+    (processor.resize, processor.crop) = (.shortestEdge(side), Size(side))
+    return processor.prepare(image)
+  }
 
   public func encode(_ image: Image, tokens: Int?, threads: Int) throws -> ImageTokens {
     let count = try length(tokens, for: Size(side))
@@ -138,8 +154,8 @@ public struct OneDPiece: ImageTokenizer {
         what: "tokens of \(name)", found: "a picture of \(tokens.size)", expected: "\(Size(side))",
         fix: "Decode with the tokenizer that wrote them.")
     }
-    let pixels = painted(cells(tokens.ids, threads: threads), threads: threads)
-    return Image(width: side, height: side, rgb: pixels.values.map { UInt8(sample: $0) })
+    let map = painted(cells(tokens.ids, threads: threads), threads: threads)
+    return Image(pixels: map.transposed.reshaped([3, side, side]))
   }
 
   // MARK: Steps
@@ -156,17 +172,11 @@ public struct OneDPiece: ImageTokenizer {
     guard isLegacy else { return toCode(encoded) }
     // The first TiTok code reinterpreted [latents, width] as [width, latents] where it meant to transpose; its weights,
     // and One-D-Piece's, learned with it. Token j is element j of every such row.
-    let (rows, width) = (encoded.rows, encoded.width)
-    return toCode(
-      Tensor(shape: [rows, width]) { out in
-        for row in 0..<rows {
-          for column in 0..<width { out[row * width + column] = encoded.values[column * rows + row] }
-        }
-      })
+    return toCode(encoded.reshaped([encoded.width, encoded.rows]).transposed)
   }
 
   /// Cells of the grid after the last norm, painted from the first tokens. `[cells, width]`
-  package func cells(_ ids: [Int], threads: Int = 1) -> Tensor {
+  public func cells(_ ids: [Int], threads: Int = 1) -> Tensor {
     let latents = fromCode(quantizer.codes.gathered(ids), threads: threads)
     let grid = Tensor(
       [[Float]](repeating: maskToken, count: decoder.cells).flatMap { $0 }, shape: [decoder.cells, decoder.width])
@@ -187,7 +197,8 @@ public struct OneDPiece: ImageTokenizer {
     guard case .codes(_, _, let codebook, _) = head else { return nil }
     var shares = logits
     vtok_softmax_rows(&shares.values, shares.rows, shares.width, shares.width, nil)
-    return Tensor(shape: [side / patch, side / patch, codebook.width]) { out in
+    let grid = side / head.patch
+    return Tensor(shape: [grid, grid, codebook.width]) { out in
       sgemm(
         shares.rows, codebook.width, codebook.rows, shares.values, shares.width, codebook.values, codebook.width,
         transposeB: false, out, codebook.width)
@@ -195,11 +206,11 @@ public struct OneDPiece: ImageTokenizer {
   }
 
   /// RGB `[side, side, 3]`, about 0...1.
-  package func painted(_ cells: Tensor, threads: Int = 1) -> Tensor {
+  public func painted(_ cells: Tensor, threads: Int = 1) -> Tensor {
     switch head {
     case .codes(_, _, _, let decoder): return decoder(mixture(logits(cells, threads: threads)!)!, threads: threads)
     case .pixels(let linear, let output):
-      let (patch, side) = (patch, side)
+      let (patch, side) = (head.patch, side)
       let flat = linear(cells, threads: threads)  // a cell is its pixels, row by row, three channels each
       let map = Tensor(shape: [side, side, 3]) { out in
         for row in 0..<side {
@@ -211,12 +222,5 @@ public struct OneDPiece: ImageTokenizer {
       }
       return output(map, ConvolutionMemory(), threads: threads)
     }
-  }
-}
-
-extension UInt8 {
-  /// A sample of 0...1 as a byte, halves to even; values outside are clipped, NaN is 0.
-  init(sample value: Float) {
-    self = value > 0 ? UInt8((Swift.min(value, 1) * 255).rounded(.toNearestOrEven)) : 0
   }
 }

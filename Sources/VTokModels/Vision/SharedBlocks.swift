@@ -28,7 +28,7 @@ public final class SharedBlocks {
   /// nil before a dense run has filled it, and for methods that see other pixels.
   func start(for composition: Composition) -> Start? {
     guard composition.patches == nil, !tiles.isEmpty else { return nil }
-    let block = min(composition.firstBlock ?? tiles.count - 1, tiles.count - 1)
+    let block = min(composition.untouchedBlocks ?? tiles.count - 1, tiles.count - 1)
     return Start(
       block: block, tiles: tiles[block], layers: layers[..<block], processor: processor[block], clock: clock[block])
   }

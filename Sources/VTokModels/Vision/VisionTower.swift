@@ -150,6 +150,7 @@ public struct VisionTower: Sendable {
     if let first = blocks.first {
       let memory = TransformerBlock.Memory(rows: tiles.map(\.count).max() ?? 0, block: first, threads: threads)
       for layer in before?.layers ?? [] { run.passBlock(layer) }
+      if let before, before.block > 0 { try run.act(at: .block(before.block - 1, .end), on: &tiles) }
       keep(tiles, after: nil)
       for index in (before?.block ?? 0)..<end {
         let layer = try pass(index, &tiles, surroundings, memory, &run, threads)

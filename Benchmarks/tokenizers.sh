@@ -1,0 +1,27 @@
+#!/bin/sh
+# Rate and distortion of image tokenizers on photographs, every picture's centre at 256x256, beside JPEG and, where python3
+# has Pillow with WebP, beside WebP. Writes results/tokenizers-TAG/ (table.md, rows.json, rows.csv, plots, and sheet.png of
+# a picture of this repository).
+# usage: Benchmarks/tokenizers.sh DATA MODEL TAG [NAME-or-DIR,...]
+#   DATA   a folder or a list file; MODEL judges the reconstructions; the last argument names the tokenizers (klt)
+#   VTOK=path of a built vtok, else it is built; PYTHON=python3; LIMIT=only so many pictures
+set -eu
+unset OPENBLAS_CORETYPE
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+if [ -z "${VTOK:-}" ]; then
+  swift build -c release --package-path "$root" --product vtok >&2
+  VTOK=$root/.build/release/vtok
+fi
+report=$here/results/tokenizers-$3
+webp=$(mktemp -d)
+trap 'rm -rf "$webp"' EXIT
+set -- --data "$1" --model "$2" --tokenizers "${4:-klt}" --sheet "$root/Images/ship.jpg" --report "$report" \
+  ${LIMIT:+--limit "$LIMIT"}
+if "${PYTHON:-python3}" -c "from PIL import features; assert features.check('webp')" 2>/dev/null; then
+  "${PYTHON:-python3}" "$here/webp.py" "$2" "$webp" 256 ${LIMIT:+"$LIMIT"}
+  set -- "$@" --also "$webp"
+else
+  echo "no WebP rows: ${PYTHON:-python3} has no Pillow with WebP" >&2
+fi
+"$VTOK" bench "$@"

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Gives vqa-small routers and trains on: p-MoD, where ever fewer visual tokens enter deeper layers.
+
+    python3 Benchmarks/training/pmod.py [--data DIR] [--model DIR] [--output DIR] [--smoke]
+
+arXiv 2412.04449; MCG-NJU/p-MoD. Four layers compute all, 3/4, 1/4 and 15% of the visual tokens. All weights are trained on.
+"""
+import argparse
+import json
+import math
+import os
+import shutil
+
+import torch
+import torch.nn as nn
+from safetensors.torch import save_file
+
+import checkpoint
+import loop
+import vqa_small
+from small_llava import SmallLlava, pack
+
+TARGETS, MOST, LEAST, SCALE = "shiftedcos_decay_0.85_0.15", 0.85, 0.15, 0.2
+EPOCHS = 1
+
+
+def shares(layers):
+    """Progressive ratio decay; nil: all."""
+    raw = [math.cos(math.pi * i / (layers - 1)) / 2 + 0.5 for i in range(layers)]
+    return [max(r, LEAST) if r <= MOST else None for r in raw]
+
+
+class RoutedLlava(SmallLlava):
+    """Layers with a router compute the visual rows of the largest weights; the weight scales the MLP branch of those, and the
+    whole row of the others."""
+
+    def route(self):
+        self.shares = shares(len(self.layers))
+        self.routers = nn.ModuleList(nn.Linear(self.width, 1) for _ in self.layers)
+        for router in self.routers:
+            nn.init.zeros_(router.weight), nn.init.zeros_(router.bias)
+
+    def layer(self, index, x, rotation, mask, image, rows=None):
+        share = self.shares[index]
+        if share is None:
+            return super().layer(index, x, rotation, mask, image, rows)
+        b, n, w = x.shape
+        weights = torch.ones(b, n, 1)
+        visual = SCALE * torch.tanh(self.routers[index](x[:, image])).float() + 1
+        weights = torch.cat([weights[:, :image.start], visual, weights[:, image.stop:]], 1)
+        count = image.stop - image.start
+        chosen = visual[..., 0].topk(int(count * share)).indices.sort().values + image.start
+        inside = torch.cat([torch.arange(image.start).expand(b, -1), chosen, torch.arange(image.stop, n).expand(b, -1)], 1)
+        column = inside[..., None]
+        own = x.gather(1, column.expand(-1, -1, w))
+        cos, sin = (part.gather(2, column[:, None].expand(-1, -1, -1, part.shape[-1])) for part in (
+            part.expand(b, -1, -1, -1) for part in rotation))
+        own_mask = mask.gather(2, column[:, None].expand(-1, -1, -1, n)).gather(
+            3, inside[:, None, None].expand(-1, -1, inside.shape[1], -1))
+        if rows is not None:  # text only: rows behind the image move up by what passes the layer by
+            passed = n - inside.shape[1]
+            return self.layers[index](own, (cos, sin), own_mask, rows - passed, weights.gather(1, column))
+        out = self.layers[index](own, (cos, sin), own_mask, None, weights.gather(1, column))
+        return (x * weights).scatter(1, column.expand(-1, -1, w), out.to(x.dtype))
+
+
+def write(model, source, folder):
+    """The layout of the official code: a routed layer's own weights under `decoder_layer`, F16."""
+    with open(os.path.join(source, "config.json")) as file:
+        config = json.load(file)
+    settings = {"mod_target_layers": TARGETS, "mod_target_token_type": "vision_all", "mod_router_factor": 0.5,
+                "mod_weight_norm": f"tanh_{SCALE}_1", "mod_bias_enabled": True, "mod_special_init": True}
+    config |= {"model_type": "pmod_llava_llama", "architectures": ["PModLlavaLlamaForCausalLM"]} | settings
+    config["text_config"] |= settings
+    with open(os.path.join(folder, "config.json"), "w") as out:
+        json.dump(config, out, indent=1)
+        out.write("\n")
+    tensors = {}
+    for name, tensor in checkpoint.tensors(model).items():
+        # From the names of modules to those that transformers publishes.
+        name = name.replace("model.language_model.", "language_model.model.").replace("lm_head", "language_model.lm_head")
+        name = name.removeprefix("model.")
+        for index, share in enumerate(model.shares):
+            if share is not None:
+                name = name.replace(f"model.layers.{index}.", f"model.layers.{index}.decoder_layer.")
+        tensors[name] = tensor
+    for index, share in enumerate(model.shares):
+        if share is not None:
+            router = f"language_model.model.layers.{index}.router.router."
+            tensors |= {router + "weight": model.routers[index].weight, router + "bias": model.routers[index].bias}
+    save_file({name: t.detach().half().contiguous() for name, t in tensors.items()},
+              os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+    for name in ("tokenizer.json", "tokenizer_config.json", "processor_config.json", "generation_config.json"):
+        shutil.copy(os.path.join(source, name), folder)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default=os.path.join(loop.SHARED, "easy-vqa"), help="folder with easy-vqa.tar.gz")
+    parser.add_argument("--model", default=os.path.join(loop.ROOT, "Benchmarks", "models", "vqa-small"))
+    loop.add_options(parser, "vqa-small-pmod")
+    arguments = parser.parse_args()
+    loop.start(arguments, "vqa-small-pmod")
+    data = vqa_small.EasyVQA(arguments.data)
+    model = vqa_small.build(data, RoutedLlava)
+    checkpoint.start_from(model, arguments.model)
+    model.route()
+    rows = vqa_small.train(arguments, data, model, EPOCHS, muon=0.002)
+    if rows is None:
+        return
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(p.half())
+        write(model, arguments.model, arguments.output)
+        count = 50 if arguments.smoke else len(data.pixels["test"])
+        all_, open_ = vqa_small.accuracy(model, data, "test", list(range(count)), autocast=False)
+        asked, logits = [], []
+        for pixels, question, answer in vqa_small.reference_questions(data):
+            packed, _ = pack(data.text, [[(question, data.token[answer])]])
+            logits.append(model(vqa_small.normalised(pixels[None]), packed)[0][0, 0])
+            said = data.text.tokenizer.decode([logits[-1].argmax().item()])
+            asked.append((pixels, question, answer, said))
+    checkpoint.write_reference(arguments.output, asked, logits)
+    loop.finish(arguments, rows, {"test_accuracy": all_, "test_accuracy_open": open_, "test_images": count})
+
+
+if __name__ == "__main__":
+    main()

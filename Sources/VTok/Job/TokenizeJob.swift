@@ -1,0 +1,162 @@
+import Foundation
+import Synchronization
+import VTokEval
+import VTokImage
+import VTokModels
+import VTokTensor
+import VTokWeights
+
+/// Pictures to tokens, side by side on the cores.
+public struct TokenizeJob: Sendable {
+  /// What the decoded picture has to be like.
+  public enum Target: Sendable {
+    /// At least so many dB of PSNR.
+    case psnr(Double)
+    /// At most so far from the picture in a model's eyes: 1 less the cosine of the pooled embeddings.
+    case featureDistance(Double, Pipeline)
+
+    func isReached(by value: Double) -> Bool {
+      switch self {
+      case .psnr(let least): value >= least
+      case .featureDistance(let most, _): value <= most
+      }
+    }
+  }
+
+  /// How many tokens a picture gets.
+  public enum Length: Sendable {
+    /// So many; nil for all.
+    case tokens(Int?)
+    /// The fewest that reach a target, at most so many. Found by doubling and halving: the fewest if more tokens always
+    /// bring it nearer, which they do but for ripples.
+    case reaching(Target, most: Int?)
+  }
+
+  /// What became of a picture.
+  public struct Row: Sendable {
+    public let name: String
+    public let outcome: Result<Done, ImageError>
+  }
+  public struct Done: Sendable {
+    public let tokens: ImageTokens
+    /// PSNR (infinite when nothing is lost) or distance of the decoded tokens, where there is a target.
+    public let reached: Double?
+    /// Whether the target is out of reach of all tokens it may have.
+    public let isShort: Bool
+  }
+
+  public let tokenizer: LoadedTokenizer
+  public let inputs: [InputFile]
+  public let length: Length
+  public let threads: Int
+  public let decode: DecodeOptions
+
+  public init(
+    _ tokenizer: LoadedTokenizer, inputs: [InputFile], length: Length, threads: Int = 1, decode: DecodeOptions = .init()
+  ) {
+    (self.tokenizer, self.inputs, self.length) = (tokenizer, inputs, length)
+    (self.threads, self.decode) = (threads, decode)
+  }
+
+  /// Rows in input order. A picture that cannot be read is a row of its own.
+  /// - Throws: `ModelError` for a length that the tokenizer does not have.
+  public func run(
+    progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
+    isCancelled: @escaping @Sendable () -> Bool = { false }
+  ) throws -> [Row] {
+    try inOrder(inputs.count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
+      let name = inputs[index].name
+      let decoded = Result { () throws(ImageError) in
+        try Image.decode(contentsOf: inputs[index].path, options: decode).image
+      }
+      switch decoded {
+      case .success(let image): return (Row(name: name, outcome: .success(try tokens(of: image))), true)
+      case .failure(let error): return (Row(name: name, outcome: .failure(error)), false)
+      }
+    }
+  }
+
+  /// The token file of the pictures that could be read.
+  public func file(_ rows: [Row]) -> TokenFile {
+    TokenFile(
+      tokenizer,
+      pictures: rows.compactMap { row in
+        guard case .success(let done) = row.outcome else { return nil }
+        return TokenFile.Picture(name: row.name, tokens: done.tokens)
+      })
+  }
+
+  private func tokens(of image: Image) throws -> Done {
+    let tokenizer = tokenizer.tokenizer
+    switch length {
+    case .tokens(let count):
+      return Done(tokens: try tokenizer.encode(image, tokens: count), reached: nil, isShort: false)
+    case .reaching(let target, let most):
+      let original = tokenizer.prepare(image)
+      let all = try tokenizer.encode(image, tokens: most)
+      let measure = try measure(target, original)
+      func done(_ count: Int) throws -> Done {
+        let tokens = all.prefix(count)
+        let value = try measure(tokenizer.decode(tokens))
+        return Done(tokens: tokens, reached: value, isShort: !target.isReached(by: value))
+      }
+      guard case .prefixes = tokenizer.lengths(for: original.size) else { return try done(all.ids.count) }
+      var short = 0  // too few
+      var found = try done(1)
+      while found.isShort, found.tokens.ids.count < all.ids.count {
+        short = found.tokens.ids.count
+        found = try done(min(2 * short, all.ids.count))
+      }
+      guard !found.isShort else { return found }
+      while short + 1 < found.tokens.ids.count {
+        let middle = try done((short + found.tokens.ids.count) / 2)
+        if middle.isShort { short = middle.tokens.ids.count } else { found = middle }
+      }
+      return found
+    }
+  }
+
+  private func measure(_ target: Target, _ original: Image) throws -> (Image) throws -> Double {
+    switch target {
+    case .psnr: return { PictureQuality.psnr(PictureQuality.meanSquaredError(original, $0)) }
+    case .featureDistance(_, let judge):
+      let expected = try judge(original).pooled
+      return { 1 - Statistics.cosine(try judge($0).pooled, expected) }
+    }
+  }
+}
+
+/// Tokens to pictures, side by side on the cores.
+public struct DetokenizeJob: Sendable {
+  public let tokenizer: LoadedTokenizer
+  public let file: TokenFile
+  public let threads: Int
+
+  /// - Parameter path: of the token file, for messages.
+  /// - Throws: `TokenFileError` if another tokenizer wrote the file.
+  public init(_ tokenizer: LoadedTokenizer, _ file: TokenFile, path: String, threads: Int = 1) throws(TokenFileError) {
+    guard tokenizer.sha256 == file.sha256, tokenizer.tokenizer.codebookSize == file.codebookSize else {
+      func text(_ name: String, _ sha256: String) -> String { "'\(name)' with weights \(sha256.prefix(12))..." }
+      throw .otherTokenizer(
+        path, found: text(file.tokenizer, file.sha256), expected: text(tokenizer.name, tokenizer.sha256))
+    }
+    (self.tokenizer, self.file, self.threads) = (tokenizer, file, threads)
+  }
+
+  /// Writes `<folder>/<name>.png` for every picture, each whole or not at all. Names stay below the folder.
+  /// - Returns: how many were written.
+  public func run(
+    into folder: String, seed: UInt64 = 0, progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
+    isCancelled: @escaping @Sendable () -> Bool = { false }
+  ) throws -> Int {
+    try inOrder(file.pictures.count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
+      let picture = file.pictures[index]
+      let image = try tokenizer.tokenizer.decode(picture.tokens, seed: mixedSeed(seed, picture.name))
+      let path = folder + "/" + InputList.cleaned(picture.name) + ".png"
+      try FileManager.default.createDirectory(
+        atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+      try WholeFile.write(image.pngData(), to: path, synced: false)
+      return ((), true)
+    }.count
+  }
+}

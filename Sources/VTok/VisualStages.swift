@@ -1,0 +1,134 @@
+import VTokCore
+import VTokEval
+import VTokImage
+import VTokModels
+
+/// What is left of one picture behind a stage of an answer.
+public struct VisualStage: Sendable {
+  /// Method and place, for example `fastv entering layer 2`.
+  public let name: String
+  /// Tokens that stand for patches of the picture.
+  public let tokens: Int
+  /// The tiles as one grid, then the thumbnail; one of them where the picture is a single tile.
+  public let maps: [TokenMap]
+
+  /// The maps drawn on the picture, under each other.
+  public func drawn(on image: Image) -> Image { TokenMap.strip(maps.map { $0.drawn(on: image) }, downwards: true) }
+}
+
+extension Generator {
+  /// The stages at which methods changed what stands for a picture, first to last: in the tower, behind it, packing, entering
+  /// a layer, and the cache of the last layer once the prompt is read. Later steps are left out.
+  /// - Parameters:
+  ///   - answer: of this generator, with its notes kept.
+  ///   - prompt: what it answers.
+  /// - Returns: of every picture its stages.
+  public func stages(of answer: Answer, to prompt: Prompt) -> [[VisualStage]] {
+    var first = 0
+    return prompt.images.map { image in
+      let grid = PatchGrid(image, outline.geometry!, processor, first: first)
+      first += grid.patches
+      return stages(answer.table.trace, grid)
+    }
+  }
+
+  private func stages(_ trace: Trace, _ grid: PatchGrid) -> [VisualStage] {
+    var stages: [VisualStage] = []
+    var seen: Set<String> = []
+    var last = grid.dense
+    for act in trace.acts {
+      if case .cache(let layer) = act.site, layer < outline.shape.decoder!.layers - 1 { continue }
+      let left = grid.own(act.origins)
+      let name = "\(act.method) \(act.site.place)"
+      // Tower and packing pass picture by picture; a picture that is passing has patches of its own there.
+      guard left.offsets.count > 1, seen.insert(name).inserted else { continue }
+      // Another order of the same tokens is no change.
+      if left.offsets.count == last.offsets.count, Set(left.patches) == Set(last.patches) { continue }
+      last = left
+      stages.append(VisualStage(name: name, tokens: left.offsets.count - 1, maps: grid.maps(left)))
+    }
+    return stages
+  }
+
+  /// A picture before any method: every patch a token.
+  public func undisturbed(_ prompt: Prompt) -> [VisualStage] {
+    prompt.images.map { image in
+      let grid = PatchGrid(image, outline.geometry!, processor, first: 0)
+      return VisualStage(name: "dense", tokens: grid.patches, maps: grid.maps(grid.dense))
+    }
+  }
+}
+
+extension Site {
+  /// For people.
+  fileprivate var place: String {
+    switch self {
+    case .block(let index, .middle): "inside block \(index)"
+    case .block(let index, .end): "behind block \(index)"
+    case .features: "behind the tower"
+    case .pack: "packing"
+    case .layer(let index): "entering layer \(index)"
+    case .cache: "on the KV cache"
+    }
+  }
+}
+
+/// The patches of one picture among those of a prompt, and where they lie on it.
+private struct PatchGrid {
+  let patches: Int
+  private let first: Int
+  /// Patches of a tile, and tiles, each down and across; the tile that shows all of the picture.
+  private let tile: (rows: Int, columns: Int), tiles: (rows: Int, columns: Int), thumbnail: Int?
+  private let region: ImageProcessor.Region, whole: ImageProcessor.Region
+
+  init(_ image: PreparedImage, _ geometry: any VisualGeometry, _ processor: any TiledProcessor, first: Int) {
+    (patches, self.first, tile) = (geometry.patches(of: image), first, geometry.grid(of: image))
+    let isCut = image.tiles.count > 1
+    tiles = isCut ? (image.rows, image.columns) : (1, 1)
+    thumbnail = isCut ? geometry.layout(image).thumbnail : nil
+    whole = ImageProcessor.Region(
+      x: 0, y: 0, width: Double(image.original.width), height: Double(image.original.height))
+    // A picture that was not cut although the processor cuts is its own thumbnail.
+    region = isCut || processor is ImageProcessor ? processor.region(of: image.original) : whole
+  }
+
+  /// Every patch a token.
+  var dense: Origin { Origin((0..<patches).map { $0 }) }
+
+  /// The rows that stand for patches of the picture, numbered within it.
+  func own(_ origins: [Origin]) -> Origin { selected(origins) { ($0 - first, first..<first + patches ~= $0) } }
+
+  /// One map for the tiles, one for the thumbnail.
+  func maps(_ origin: Origin) -> [TokenMap] {
+    let size = tile.rows * tile.columns
+    let tiled = selected([origin]) { patch in
+      let number = patch / size
+      let place = thumbnail.map { number > $0 ? number - 1 : number } ?? number
+      let row = place / tiles.columns * tile.rows + patch % size / tile.columns
+      let column = place % tiles.columns * tile.columns + patch % tile.columns
+      return (row * tiles.columns * tile.columns + column, number != thumbnail)
+    }
+    let map = TokenMap(
+      rows: tiles.rows * tile.rows, columns: tiles.columns * tile.columns, region: region, origin: tiled)
+    guard let thumbnail else { return [map] }
+    let small = selected([origin]) { ($0 - thumbnail * size, $0 / size == thumbnail) }
+    return [map, TokenMap(rows: tile.rows, columns: tile.columns, region: whole, origin: small)]
+  }
+
+  /// The rows with patches that count, under other numbers.
+  private func selected(_ origins: [Origin], _ place: (Int) -> (patch: Int, counts: Bool)) -> Origin {
+    var (offsets, patches, weights): ([Int32], [Int32], [Float]) = ([0], [], [])
+    for origin in origins {
+      for row in 0..<origin.offsets.count - 1 {
+        for entry in origin.range(row) {
+          let (patch, counts) = place(Int(origin.patches[entry]))
+          guard counts else { continue }
+          patches.append(Int32(patch))
+          weights.append(origin.weights[entry])
+        }
+        if patches.count > Int(offsets.last!) { offsets.append(Int32(patches.count)) }
+      }
+    }
+    return Origin(offsets: offsets, patches: patches, weights: weights)
+  }
+}

@@ -1,0 +1,70 @@
+import VTokCore
+
+/// Keyformer: like H2O, but the score of an entry is a softmax of noisy logits, so that entries which attention overlooked
+/// early have a chance; evicts now and then.
+///
+/// Adnan et al., "Keyformer: KV Cache Reduction through Key Tokens Selection for Efficient Generative Inference", MLSys 2024
+/// (arXiv 2403.09054); d-matrix-ai/keyformer-llm.
+public struct Keyformer: Compressor {
+  public static let name = "keyformer"
+  public static let summary =
+    "every head keeps entries scored by a Gumbel softmax, and the latest (Keyformer, MLSys 2024, arXiv 2403.09054)"
+  public static let remarks = [
+    "The official repository serves MPT, GPT-J and Cerebras-GPT; here the same rule runs on the Llama family.",
+    "Grouped query attention is refused: the official code keeps one score per cached head.",
+    "Nothing leaves in the prefill, and later only at every interval-th new token, so a cache exceeds its budget meanwhile.",
+    "A budget is a share of the prompt (or a number of entries); at least the newest entry always stays.",
+    "Noise comes from the seed and the place in the model, not from a generator's state.",
+  ]
+
+  let budget: Budget
+  let recent: Double, interval: Int
+  let values: Values
+  private var hitters: [Int: HeavyHitters] = [:]
+  private var sizes: [Int: (heavy: Int, recent: Int)] = [:]
+
+  /// - Parameters:
+  ///   - keep: cache entries of the prompt.
+  ///   - recent: share of them that are the latest ones.
+  ///   - interval: new tokens from one eviction to the next.
+  ///   - tau, perStep: temperature of the softmax in the prefill, and what every new token adds to it.
+  public init(
+    keep: Budget = .ratio(0.6), recent: Double = 0.3, interval: Int = 8, tau: Float = 1, perStep: Float = 0.01
+  ) {
+    (budget, self.recent, self.interval) = (keep, recent, interval)
+    values = .gumbel(tau: tau, perStep: perStep)
+  }
+
+  public init(_ options: inout Options) throws(OptionError) {
+    let recent = try options.take("recent", default: 0.3, in: 0...1, "share of the kept entries that are the latest")
+    let interval = try options.take("interval", default: 8, in: 1...100_000, "new tokens between evictions")!
+    let tau = try options.take("tau", default: 1, in: 0.01...100, "temperature in the prefill")
+    let perStep = try options.take("tau-step", default: 0.01, in: 0...100, "what a new token adds to the temperature")
+    let budget = try options.budget("cache entries kept, of the prompt", published: true)
+    self.init(
+      keep: budget ?? .ratio(0.6), recent: recent, interval: interval, tau: Float(tau), perStep: Float(perStep))
+  }
+
+  public func plan(for model: Shape) throws(CompressionError) -> Plan {
+    try HeavyHitters.plan(for: model, Self.name, values)
+  }
+
+  public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
+    -> [Reduction]?
+  {
+    guard case .cache(let layer) = site else { return nil }
+    try hitters[layer, default: HeavyHitters()].add(view, site)
+    let count = view.sequences[0].count
+    let size = sizes[layer] ?? self.sizes(of: count)
+    sizes[layer] = size
+    guard view.step > 0, view.step % interval == 0, count > size.heavy + size.recent else { return nil }
+    return hitters[layer]!.cut(heavy: size.heavy, recent: size.recent, notes: &notes)
+  }
+
+  /// Entries of a prompt of `count` that stay.
+  private func sizes(of count: Int) -> (heavy: Int, recent: Int) {
+    let total = max(1, budget.tokens(of: count, .towardZero))
+    let latest = max(1, Int(Double(total) * recent))
+    return (total - latest, latest)
+  }
+}

@@ -1,0 +1,117 @@
+import ArgumentParser
+import Foundation
+import VTok
+
+/// Flags of `vtok bench --tokenizers`.
+struct TokenizerBenchOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Compare image tokenizers with JPEG, instead of methods: directories, or klt.", valueName: "NAME|DIR[,...]"))
+  var tokenizers: String?
+
+  @Option(help: ArgumentHelp("Lengths to try (default: powers of two up to all).", valueName: "K[,K...]"))
+  var tokenCounts: String?
+
+  @Option(help: ArgumentHelp("Side of the square that every picture is cut to (default: 256).", valueName: "N"))
+  var side: Int?
+
+  @Option(help: ArgumentHelp("A picture to draw at every length: sheet.png of the report.", valueName: "IMAGE"))
+  var sheet: String?
+
+  @Option(
+    help: ArgumentHelp("What another program made of the same squares (see Benchmarks/webp.py).", valueName: "DIR"))
+  var also: String?
+
+  /// These flags say nothing without --tokenizers.
+  func refuseAlone() throws {
+    let given = [
+      ("--token-counts", tokenCounts), ("--side", side.map { "\($0)" }), ("--sheet", sheet), ("--also", also),
+    ].first { $0.1 != nil }
+    if let given {
+      throw UsageError(given.0, found: given.1!, expected: "--tokenizers beside it", fix: "Add --tokenizers klt.")
+    }
+  }
+
+  func counts() throws -> [Int]? {
+    let counts = try tokenCounts?.split(separator: ",", omittingEmptySubsequences: false).map { text in
+      guard let count = Int(text), count > 0 else {
+        throw UsageError("--token-counts", found: "'\(text)'", expected: "numbers above 0", fix: "For example 1,16,64.")
+      }
+      return count
+    }
+    return counts.map { Set($0).sorted() }
+  }
+}
+
+extension BenchCommand {
+  /// Rate and distortion of image tokenizers.
+  func bench(tokenizers names: String, threads: Int) throws {
+    if reduction.isGiven || macRatio != nil {
+      throw UsageError(
+        "--tokenizers", found: "methods or budgets beside it", expected: "either tokenizers or methods",
+        fix: "Run the command twice.")
+    }
+    let side = tokenizing.side ?? 256
+    guard (8...4096).contains(side) else {
+      throw UsageError("--side", found: "\(side)", expected: "8 to 4096", fix: "Leave it out for 256.")
+    }
+    if tokenizing.sheet != nil, report == nil {
+      throw UsageError("--sheet", found: "no --report", expected: "a folder for it", fix: "Add --report DIR.")
+    }
+    let counts = try tokenizing.counts()
+    let others = try tokenizing.also.map { try OtherCoder.load($0) } ?? []
+    let loaded = try names.split(separator: ",").map { try LoadedTokenizer.load(String($0)) }
+    let model = try LoadedModel.load(reduction.model)
+    let bench = try TokenizerBench(
+      loaded, data: LabelledImages(data, classes: nil), model: model, counts: counts, others: others, side: side,
+      threads: threads, decode: decoding.options())
+
+    let interruption = Interruption()
+    let progress = Progress("bench", quiet: running.quiet)
+    let start = ContinuousClock().now
+    let results = try bench.run(limit: limit, progress: progress.update, isCancelled: { interruption.happened })
+    progress.finish()
+    if interruption.happened {
+      VTokCommand.warn("interrupted after \(results.count) pictures; nothing was written")
+      throw ExitCode(130)
+    }
+    let good = results.filter { $0.failure == nil }
+    guard !good.isEmpty else {
+      throw UsageError("data '\(data)'", found: "no picture that can be read", expected: "some", fix: "Check them.")
+    }
+    let rows = bench.coders.indices.map { TokenizerRow(good, coder: $0, of: bench) }
+    let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
+    let about: JSON = [
+      "tokenizers": JSON.object(JSONObject(loaded.map { ($0.name, JSON($0.sha256)) })), "model": JSON(model.name),
+      "model_sha256": JSON(model.sha256), "side": JSON(side), "threads": JSON(threads), "cpu": JSON(cpuLevel),
+      "blas": JSON(Machine.blas), "vtok": JSON(vtokVersion),
+    ]
+    let table = TokenizerRow.table(rows, run: about)
+    let title =
+      "\(good.count) pictures of \(side)x\(side) · judged by \(model.name) · "
+      + "\(threads) thread\(threads == 1 ? "" : "s") · \(fixed(seconds, 1)) s · peak \(fixed(Bench.peakMemory, 0)) MB"
+    let text = (format == .md ? title + "\n\n" : "") + table.text(format)
+    if let output { try WholeFile.write(text, to: output) } else { print(text, terminator: "") }
+    if let report { try write(report, rows, table, title, bench) }
+    let failures = results.compactMap(\.failure)
+    if !failures.isEmpty {
+      if !running.quiet { for failure in failures { VTokCommand.warn(failure) } }
+      throw ExitCode(3)
+    }
+  }
+
+  private func write(
+    _ folder: String, _ rows: [TokenizerRow], _ table: Table, _ title: String, _ bench: TokenizerBench
+  ) throws {
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    try WholeFile.write(table.text(.json), to: folder + "/rows.json")
+    try WholeFile.write(table.text(.csv), to: folder + "/rows.csv")
+    try WholeFile.write(title + "\n\n" + table.text(.md), to: folder + "/table.md")
+    for (name, svg) in TokenizerRow.plots(rows) { try WholeFile.write(svg, to: folder + "/" + name) }
+    if let sheet = tokenizing.sheet {
+      let image = try Image.decode(contentsOf: sheet, options: decoding.options()).image
+      try WholeFile.write(bench.sheet(image).pngData(), to: folder + "/sheet.png")
+    }
+    if format == .md, output == nil { print("report \(folder)/table.md") }
+  }
+}
