@@ -142,7 +142,8 @@ extension LanguageModel {
       taps.before = before.sums
     }
     var recorded = layers[index](
-      &tokens, &cache, weights: weights, shape: shape, attention: attention, taps: taps, branches: wantsBranches, memory)
+      &tokens, &cache, weights: weights, shape: shape, attention: attention, taps: taps, branches: wantsBranches, memory
+    )
     if let before, wantsBranches {
       recorded.branches = zip(before.branches, recorded.branches).map { $0.followed(by: $1) }
     }
