@@ -44,7 +44,9 @@ import VTok
       let shape = try ModelOutline(config: .object(config)).shape.decoder!
       tensors = tensors.map { name, tensor in
         let parts = name.split(separator: ".")
-        guard parts.count > 3, parts[2] == "layers", shape.shares[Int(parts[3])!] != nil else { return (name, tensor) }
+        guard name.hasPrefix("language_model.model.layers."), shape.shares[Int(parts[3])!] != nil else {
+          return (name, tensor)
+        }
         return (name.replacing("layers.\(parts[3]).", with: "layers.\(parts[3]).decoder_layer."), tensor)
       }
       for layer in shape.shares.indices where shape.shares[layer] != nil {
