@@ -83,7 +83,7 @@ import VTok
   @Test(arguments: specs + ["dense"], MultimodalTests.names)
   func sharingChangesNothing(_ spec: String, _ name: String) throws {
     var model = MultimodalTests.model(name)
-    let methods = spec == "dense" ? [] : try MethodSpec(spec).make(budget: nil)
+    let methods = spec == "dense" ? [] : try MethodSpec(spec).make(budget: nil) { _ in relevanceNet }
     guard let composition = try? Composition(methods, for: model.shape) else { return }
     if composition.joint != nil { model.joint = Self.joint(model) }
     let image = MultimodalTests.noise(
