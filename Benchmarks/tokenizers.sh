@@ -1,10 +1,10 @@
 #!/bin/sh
 # Rate and distortion of image tokenizers on photographs, every picture's centre at 256x256, beside JPEG and, where python3
-# has Pillow with WebP, beside WebP. Writes results/tokenizers-TAG/ (table.md, rows.json, rows.csv, plots, and sheet.png of
-# a picture of this repository).
+# has Pillow with WebP, beside WebP. Writes results/tokenizers-TAG/ (table.md, rows.json, rows.csv and plots).
 # usage: Benchmarks/tokenizers.sh DATA MODEL TAG [NAME-or-DIR,...]
 #   DATA   a folder or a list file; MODEL judges the reconstructions; the last argument names the tokenizers (klt)
-#   VTOK=path of a built vtok, else it is built; PYTHON=python3; LIMIT=only so many pictures
+#   VTOK=path of a built vtok, else it is built; PYTHON=python3; LIMIT=only so many pictures;
+#   SHEET=a picture to draw at every length (sheet.png)
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,8 +16,8 @@ fi
 report=$here/results/tokenizers-$3
 webp=$(mktemp -d)
 trap 'rm -rf "$webp"' EXIT
-set -- --data "$1" --model "$2" --tokenizers "${4:-klt}" --sheet "$root/Images/ship.jpg" --report "$report" \
-  ${LIMIT:+--limit "$LIMIT"}
+set -- --data "$1" --model "$2" --tokenizers "${4:-klt}" --report "$report" ${LIMIT:+--limit "$LIMIT"} \
+  ${SHEET:+--sheet "$SHEET"}
 if "${PYTHON:-python3}" -c "from PIL import features; assert features.check('webp')" 2>/dev/null; then
   "${PYTHON:-python3}" "$here/webp.py" "$2" "$webp" 256 ${LIMIT:+"$LIMIT"}
   set -- "$@" --also "$webp"

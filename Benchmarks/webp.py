@@ -60,7 +60,8 @@ def main():
                 end = time.thread_time()
                 known[name] = {"bytes": len(file.getvalue()), "encode_ms": 1e3 * (middle - start),
                                "decode_ms": 1e3 * (end - middle)}
-                path = os.path.join(out, folder, name + ".png")
+                parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+                path = os.path.join(out, folder, *parts) + ".png"
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 made.save(path, compress_level=1)
             coders.append({"coder": "webp", "setting": f"q{quality}", "scale": scale, "folder": folder, "pictures": known})

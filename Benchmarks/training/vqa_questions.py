@@ -3,7 +3,8 @@
 
     python3 Benchmarks/training/vqa_questions.py DIR [--data DIR] [--split test] [--every N]
 
-DIR/SPLIT.jsonl, a question a line: {"image": path below DIR, "question": text, "answers": [text], "metric": "exact"}.
+DIR/SPLIT.jsonl, a question a line: {"image": path below DIR, "question": text, "answers": [text], "metric": "exact",
+"group": "yes/no" or "open"}.
 """
 import argparse
 import json
@@ -31,7 +32,8 @@ def main():
                 out.write(archive.extractfile(files[f"{split}/images/{image}.png"]).read())
     with open(os.path.join(arguments.directory, f"{split}.jsonl"), "w") as out:
         for question, answer, image in questions:
-            row = {"image": f"{split}/{image}.png", "question": question, "answers": [answer], "metric": "exact"}
+            row = {"image": f"{split}/{image}.png", "question": question, "answers": [answer], "metric": "exact",
+                   "group": "yes/no" if answer in ("yes", "no") else "open"}
             out.write(json.dumps(row) + "\n")
 
 

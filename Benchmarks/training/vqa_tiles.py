@@ -224,7 +224,7 @@ def finish(arguments, model, scenes, rows):
 
     checkpoint.reference(
         arguments.output, [(torch.from_numpy(rgb.copy()).permute(2, 0, 1), q, a) for rgb, q, a in asked], ours)
-    count = 20 if arguments.smoke else 1000
+    count = 20 if arguments.smoke else 500
     loop.finish(arguments, rows, {
         "test_images": count, "test": accuracy(model, scenes, "test", count, autocast=False),
         "test_thumbnail_only": accuracy(model, scenes, "test", count, thumbnail_only=True, autocast=False)})
@@ -238,7 +238,7 @@ def write_questions(folder, scenes, count):
             Image.fromarray(rgb).save(os.path.join(folder, "test", f"{number}.png"))
             for kind, question, answer in asked:
                 row = {"image": f"test/{number}.png", "question": question, "answers": [answer], "metric": "exact",
-                       "kind": kind}
+                       "group": kind}
                 out.write(json.dumps(row) + "\n")
 
 
@@ -246,9 +246,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--small", default=os.path.join(loop.ROOT, "Benchmarks", "models", "vqa-small"),
                         help="a checkpoint of vqa-small to start from; where it is missing, from nothing")
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--questions", metavar="DIR", help="only write the test split")
-    parser.add_argument("--count", type=int, default=1000, help="pictures of the test split to write")
+    parser.add_argument("--count", type=int, default=500, help="pictures of the test split to write")
     loop.add_options(parser, "vqa-tiles")
     arguments = parser.parse_args()
     scenes = Scenes(arguments.seed)

@@ -318,10 +318,13 @@ public struct Run: Sendable {
     }
     let reduced = apply(reductions)
     let seconds = start.duration(to: clock.now) / .seconds(1)
+    // A cache counts by its longest head: it may split into one sequence per head on the way.
+    let isCache = if case .cache = site { true } else { false }
+    func rows(_ all: [TokenSequence]) -> Int { all.reduce(0) { isCache ? max($0, $1.count) : $0 + $1.count } }
     trace.acts.append(
       Trace.Act(
-        method: notes.variant.map { "\(name):\($0)" } ?? name, site: site, input: sequences.reduce(0) { $0 + $1.count },
-        output: reduced.reduce(0) { $0 + $1.count }, seconds: seconds, notes: notes,
+        method: notes.variant.map { "\(name):\($0)" } ?? name, site: site, input: rows(sequences),
+        output: rows(reduced), seconds: seconds, notes: notes,
         origins: keepsNotes ? reduced.map(\.origin) : []))
     return reduced
   }

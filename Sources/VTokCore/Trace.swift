@@ -30,7 +30,7 @@ public struct Trace: Sendable {
   /// One visit of one method.
   public struct Act: Sendable {
     public let method: String, site: Site
-    /// Rows before and after, all sequences together.
+    /// Rows before and after, all sequences together; of a cache the entries of its longest head.
     public let input: Int, output: Int
     public let seconds: Double
     public let notes: Notes

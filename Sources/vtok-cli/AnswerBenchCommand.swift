@@ -68,7 +68,7 @@ extension BenchCommand {
     let contenders = try contenders(combinations, model, checkpoint, data, decode, &remarks)
     let bench = try AnswerBench(
       model, data: data, contenders: contenders, limit: asking.maxTokens ?? 16, threads: threads, decode: decode,
-      seed: reduction.seed)
+      seed: reduction.seed, keepsGoing: asking.skipRefused)
     for remark in remarks where !running.quiet { VTokCommand.warn(remark) }
 
     let interruption = Interruption()
@@ -95,7 +95,16 @@ extension BenchCommand {
         "data '\(self.data)'", found: "no picture that can be read: \(results[0].failure ?? "")", expected: "pictures",
         fix: "Check them.")
     }
-    let rows = bench.contenders.indices.map { AnswerRow(good, sample, contender: $0, of: bench) }
+    let failed = bench.contenders.indices.map { index in
+      good.lazy.flatMap { $0.outcomes[index] }.compactMap(\.failure).first
+    }
+    for failure in Set(failed.compactMap(\.self)).sorted() {
+      remarks.append("Left out: \(failure)")
+      if !running.quiet { VTokCommand.warn(remarks.last!) }
+    }
+    let rows = bench.contenders.indices.filter { failed[$0] == nil }.map {
+      AnswerRow(good, sample, contender: $0, of: bench)
+    }
     let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
     let run = about(model.sha256, threads: threads)
     var table = Table(AnswerRow.columns(data))
@@ -110,7 +119,7 @@ extension BenchCommand {
         : "Times: the first question of \(count) picture\(count == 1 ? "" : "s"), each answered from prepared picture to "
           + "last token with nothing shared, on one thread; median. Reading and preparing a picture comes before: "
           + "\(fixed(median(sample.prepare), 2)) ms. Answers and counts are of all questions.", at: 0)
-    if let path = asking.answers { try WholeFile.write(lines(good, bench), to: path) }
+    if let path = asking.answers { try WholeFile.write(lines(good, bench, failed), to: path) }
     try write(table, title, remarks: "\n" + remarks.map { $0 + "\n" }.joined()) {
       let step = max(1, good.count / max(1, gallery))
       let shown = stride(from: 0, to: good.count, by: step).prefix(max(0, gallery))
@@ -167,9 +176,9 @@ extension BenchCommand {
   }
 
   /// Every answer of every row, in the order of the table.
-  private func lines(_ results: [AnswerBench.SceneResult], _ bench: AnswerBench) -> String {
+  private func lines(_ results: [AnswerBench.SceneResult], _ bench: AnswerBench, _ failed: [String?]) -> String {
     var text = ""
-    for (index, contender) in bench.contenders.enumerated() {
+    for (index, contender) in bench.contenders.enumerated() where failed[index] == nil {
       for (place, seed) in contender.seeds.enumerated() {
         for result in results {
           let outcome = result.outcomes[index][place]

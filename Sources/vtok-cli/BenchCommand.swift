@@ -75,6 +75,11 @@ struct BenchCommand: ParsableCommand {
     wanted.methods += Self.baselines.filter { !wanted.methods.contains($0) }
     let shares = try macShares(excluding: wanted)
     let combinations = try wanted.combinations()
+    guard try !MultimodalModel.matches(LoadedModel.checkpoint(reduction.model).config) else {
+      throw UsageError(
+        "--data '\(data)'", found: "no questions for a vision-language model", expected: "a question file (.jsonl)",
+        fix: "See 'vtok bench --help' for its lines.")
+    }
     let model = try LoadedModel.load(reduction.model)
     let images = try LabelledImages(data, classes: model.vision.labels)
     let contenders = try contenders(combinations, shares, model)

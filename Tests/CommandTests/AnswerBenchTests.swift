@@ -49,16 +49,16 @@ import VTok
         #expect(
           row["accuracy"]?.object?.map(\.key) == ["exact", "vqa", "anls", "yes-no"]
             && row.value(at: "f1.yes-no") != nil)
-        #expect(row["groups"]?.object?.map(\.key) == ["short", "long"])
+        #expect(row["groups"]?.object?.map(\.key) == ["long", "short"])
         let parts = try ["tower", "connector", "prefill"].reduce(0) { $0 + (try row.double("gmacs.\($1)")) }
         #expect(try abs(parts - row.double("gmacs.reduced")) < 1e-5)
         #expect(row.value(at: "tokens.per_layer")?.array?.count == 4)
-        #expect(row.value(at: "ms.samples") == 2 && (try row.double("ms.first_token.cpu_median")) > 0)
+        #expect(try row.value(at: "ms.samples") == 2 && row.double("ms.first_token.cpu_median") > 0)
         #expect(try row.double("ttft_ms") > 0 && row.double("kv_mb.prefill") <= row.double("kv_mb.dense_prefill"))
       }
-      #expect(rows[0].value(at: "budget.kind") == "dense" && rows[0].value(at: "loyalty.answer_agreement") == 1)
-      #expect(rows[5].value(at: "score.n") == 5)
-      // Cut before the language model, and behind its first layer. Two of the questions see... one of six two pictures.
+      #expect(rows[0].value(at: "budget.kind") == "dense" && rows[0].value(at: "loyalty.answer_agreement")?.double == 1)
+      #expect(rows[5].value(at: "score.n")?.int == 5)
+      // Cut before the language model, and behind its first layer. One of six questions is about two pictures.
       let visual = try rows[0].double("tokens.in")
       #expect(abs(visual - 64 * 7 / 6.0) < 1e-5)
       #expect(try abs(rows[2].double("tokens.packed") - visual / 4) < 1e-5)
@@ -77,7 +77,7 @@ import VTok
       let specs = [
         "tome:keep=0.5", "random:keep=0.3", "downsample:keep=0.5", "visionzip:keep=0.4+fastv:layer=1,keep=0.5",
         "hired:keep=0.4", "sparsevlm:layers=1/2,counts=9/5", "elastic-cache:keep=0.5",
-        "h2o:keep=0.5", "dart:stage=embeddings,keep=0.5",
+        "dart:stage=embeddings,keep=0.5",
       ]
       let contenders = try specs.map { spec in
         AnswerBench.Contender(
@@ -100,9 +100,6 @@ import VTok
           }
         }
       }
-      // Two seeds of random differ somewhere, else they say nothing.
-      let random = results.map { $0.outcomes[2].map { $0.costs.prefillGmacs } }
-      #expect(random.allSatisfy { $0[0] == $0[1] || $0.count == 2 })
     }
   }
 
@@ -161,6 +158,25 @@ import VTok
       let done = try vtok("bench", "--model", model, "--data", data)
       #expect(done.status == 2 && done.error.contains(Self.broken[index].says), "\(done.error)")
       #expect(done.error.contains("line 7") && done.error.split(separator: "\n").count == 1 && done.out.isEmpty)
+    }
+  }
+
+  /// A budget that a prompt of this length cannot reach shows only while it runs: the row goes, or the bench ends.
+  @Test func whatFailsOnTheWayIsARowLess() throws {
+    try inTemporaryFolder { folder in
+      let (data, model) = (try Self.questions(in: folder), try TinyModel.make("llava15-tiny-d", in: folder))
+      let base = [
+        "bench", "--model", model, "--data", data, "--method", "divprune+elastic-cache", "--keep-ratio", "0.01,0.5",
+        "--max-tokens", "2", "--format", "jsonl",
+      ]
+      let ended = try vtok(base)
+      #expect(ended.status == 2 && ended.out.isEmpty && ended.error.contains("elastic-cache"), "\(ended.error)")
+      let done = try vtok(base + ["--skip-refused"])
+      #expect(done.status == 0 && done.error.contains("Left out: "), "\(done.error)")
+      let budgets = try rows(done.out).filter { $0["method"] == "divprune+elastic-cache" }
+      #expect(budgets.count == 1 && budgets[0].value(at: "budget.asked") == 0.5)
+      let pictures = try vtok("bench", "--model", model, "--data", folder)
+      #expect(pictures.status == 2 && pictures.error.contains("question file"))
     }
   }
 

@@ -79,7 +79,7 @@ import VTok
         }
         let generator = try Generator(model: model)
         var joined = generator.model
-        joined.joint = try #require(JointSpace(whole))
+        joined.joint = JointSpace(whole)
         let method = try MethodSpec("cdpruner").make(budget: .tokens(16))
         var run = Run(try Composition(method, for: joined.shape), seed: mixedSeed(0, "cat.jpg"))
         run.question = Tensor(pieces.flatMap { $0 }, shape: [pieces.count, 8])

@@ -18,6 +18,18 @@ import VTok
     "cls-attention:keep=0.5", "random:keep=0.5", "visionzip:keep=0.6+fastv:layer=2,keep=0.5+elastic-cache:keep=0.7",
   ]
 
+  /// A cache that splits by head counts its entries once.
+  @Test func headsThatPartAreCountedOnce() throws {
+    let text = try String(contentsOfFile: Self.folder + "llava15-tiny-d/config.json", encoding: .utf8)
+      .replacingOccurrences(of: #""num_key_value_heads": 2"#, with: #""num_key_value_heads": 4"#)
+    let outline = try ModelOutline(config: JSON(parsing: Array(text.utf8)))
+    let prompt = Rehearsal.Prompt(picture: Size(60), text: 16, newTokens: 3)
+    let acts = try Rehearsal.trace(MethodSpec("h2o").make(budget: .ratio(0.5)), of: outline, prompt: prompt).acts
+    let layers = outline.shape.decoder!.layers
+    #expect(acts.count == 3 * layers && acts.prefix(layers).allSatisfy { $0.output == $0.input / 2 })
+    #expect(acts.dropFirst(layers).allSatisfy { $0.output == $0.input - 1 && $0.output == acts[0].output })
+  }
+
   @Test(arguments: checkpoints) func likeARealRun(_ name: String) throws {
     let checkpoint = try Checkpoint(directory: Self.folder + name)
     let model = try MultimodalModel.load(checkpoint)

@@ -5,7 +5,8 @@ import VTok
 @Suite struct MethodMatrixTests {
   /// With layers and windows that fit the tiny models.
   static let specs = [
-    "tome:keep=0.5", "zero-tprune:keep=0.5", "diffrate:keep=0.5", "cls-attention:keep=0.5", "random:keep=0.5",
+    "tome:keep=0.5", "zero-tprune:keep=0.5", "diffrate:keep=0.5", "cls-attention:keep=0.5", "evit:keep=0.5",
+    "random:keep=0.5",
     "downsample:keep=0.5", "divprune:keep=0.5", "hired:keep=0.4", "globalcom2:keep=0.4",
     "globalcom2:keep=0.4,mode=clean",
     "visionzip:keep=0.4", "cdpruner:keep=0.4", "cdpruner:kernel=openvino,keep=0.4", "token-corr:similarity=0.2",
@@ -82,7 +83,7 @@ import VTok
   @Test(arguments: specs + ["dense"], MultimodalTests.names)
   func sharingChangesNothing(_ spec: String, _ name: String) throws {
     var model = MultimodalTests.model(name)
-    let methods = spec == "dense" ? [] : try MethodSpec(spec).make(budget: nil)
+    let methods = spec == "dense" ? [] : try MethodSpec(spec).make(budget: nil) { _ in relevanceNet }
     guard let composition = try? Composition(methods, for: model.shape) else { return }
     if composition.joint != nil { model.joint = Self.joint(model) }
     let image = MultimodalTests.noise(

@@ -19,6 +19,8 @@ public struct AnswerBench: Sendable {
     public var answers: [String] = [], scores: [Double] = []
     /// Over the questions.
     public var costs = AnswerCosts()
+    /// Why it could not answer; then the rest is incomplete.
+    public var failure: String?
   }
 
   /// One scene with the outcomes of all contenders and seeds.
@@ -37,13 +39,15 @@ public struct AnswerBench: Sendable {
   public let threads: Int
   public let decode: DecodeOptions
   public let seed: UInt64
+  /// Whether a contender that cannot do what was asked of it, which may show on any prompt, fails alone.
+  public let keepsGoing: Bool
   public var model: Generator { contenders[0].subject }
 
   /// - Parameter model: without a method.
   /// - Throws: `DataError` for the first question that the model's template does not fit.
   public init(
     _ model: Generator, data: QuestionFile, contenders: [Contender], limit: Int = 16, threads: Int = 1,
-    decode: DecodeOptions = .init(), seed: UInt64 = 0
+    decode: DecodeOptions = .init(), seed: UInt64 = 0, keepsGoing: Bool = false
   ) throws(DataError) {
     for scene in data.scenes {
       for question in scene.questions {
@@ -54,6 +58,7 @@ public struct AnswerBench: Sendable {
         }
       }
     }
+    self.keepsGoing = keepsGoing
     (self.data, self.limit, self.threads, self.decode, self.seed) = (data, limit, threads, decode, seed)
     self.contenders = [Contender(method: "dense", asked: .nothing, subject: model)] + contenders
   }
@@ -98,8 +103,12 @@ public struct AnswerBench: Sendable {
     let prefixes = SharedPrefixes(megabytes: 256)
     for contender in contenders {
       result.outcomes.append(
-        try contender.seeds.map {
-          try answer(prompts, scene.questions, contender.subject, seed($0, of: index), blocks, prefixes)
+        try contender.seeds.map { own in
+          do {
+            return try answer(prompts, scene.questions, contender.subject, seed(own, of: index), blocks, prefixes)
+          } catch let error as CompressionError where keepsGoing {
+            return Outcome(failure: "\(error)")
+          }
         })
     }
     return result

@@ -29,7 +29,7 @@ public struct AnswerRow: Sendable {
   /// New tokens a second after the first, of the median sample.
   public var tokensPerSecond: Double { 1000 / median(times.decode) }
 
-  /// - Parameter results: scenes that did not fail, at least one.
+  /// - Parameter results: scenes that did not fail, at least one; nor did the contender on any.
   public init(
     _ results: [AnswerBench.SceneResult], _ sample: AnswerSample, contender index: Int, of bench: AnswerBench
   ) {

@@ -63,7 +63,13 @@ extension AnswerBench {
     let question = data.scenes[scene].questions[0].text
     let prompt = try model.prepare(question, about: pictures)
     return SceneTimes(
-      times: try contenders.map { try time(prompt, question, $0.subject, seed($0.seeds[0], of: scene)) },
+      times: try contenders.map { contender in
+        do {
+          return try time(prompt, question, contender.subject, seed(contender.seeds[0], of: scene))
+        } catch is CompressionError where keepsGoing {
+          return AnswerTimes()
+        }
+      },
       prepare: prepare)
   }
 
