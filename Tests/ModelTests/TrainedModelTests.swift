@@ -239,24 +239,4 @@ import VTok
     let projector = (1024 + 4096) * 4096
     #expect(abs(Double((shape.connectorMACs - projector) * 36) * 1e-9 - 8.5) < 0.1)
   }
-
-  /// The tokens that the net picks in its recipe: the same attention goes in, the same scores come out.
-  @Test func explainabilityKeepsWhatItsRecipeKept() throws {
-    let path = Self.folder + "vqa-small-explainability/explainability.safetensors"
-    let generator = try Generator(
-      Checkpoint(directory: Self.folder + "vqa-small"), method: MethodSpec("generic-explain:weights=\(path)"),
-      keep: .tokens(16)
-    ) { path in
-      let file = try Safetensors(path: path)
-      return OptionFile(
-        tensors: try Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, try file.tensor($0.name)) }))
-    }
-    for (index, row) in try Self.rows("vqa-small-explainability/reference.jsonl").enumerated() {
-      let image = try Image.decode(contentsOf: Self.folder + "vqa-small/reference/\(index).png").image
-      let prompt = try generator.prepare(#require(row["question"]?.string), about: [image])
-      var run = Run(generator.composition)
-      let decoding = try generator.model.prefill(prompt.ids, prompt.images, run: &run)
-      #expect(decoding.tokens.origin.patches.map { Int($0) } == row["kept"]?.ints, "\(row.text())")
-    }
-  }
 }
