@@ -96,8 +96,8 @@ def questions(things, draw):
     out.append(("polar", f"is there a {there[1]} {there[0]}?", "yes"))
     # A colour that is there with a form that it does not have: told by binding the two only.
     wrong = [(f, c) for c in colours for f in SHAPES if (f, c) not in pairs]
-    f, c = draw.choice(wrong)
-    out.append(("polar", f"is there a {c} {f}?", "no"))
+    for f, c in draw.sample(wrong, min(1, len(wrong))):
+        out.append(("polar", f"is there a {c} {f}?", "no"))
     draw.shuffle(out)
     return out
 

@@ -2,12 +2,13 @@ import Foundation
 import Testing
 import VTok
 
-/// The small models trained in `Benchmarks/training`, from their published files to the answer, against transformers.
+/// The small models trained in `Benchmarks/training`, from their published files to the answer, against transformers; p-MoD,
+/// which that does not have, against its recipe.
 @Suite struct SmallModelTests {
   private static let folder =
     URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent().path + "/Benchmarks/models/"
-  private static let names = ["vqa-small"]
+  private static let names = ["vqa-small", "vqa-small-pmod"]
 
   private static func rows(_ path: String) throws -> [JSON] {
     try String(contentsOfFile: folder + path, encoding: .utf8).split(separator: "\n").map {
@@ -15,7 +16,7 @@ import VTok
     }
   }
 
-  @Test(arguments: names) func answersAsTransformersDoes(name: String) throws {
+  @Test(arguments: names) func answersAsInTraining(name: String) throws {
     let below = Self.folder + name + "/reference/"
     let generator = try Generator(model: Self.folder + name)
     let wanted = try Safetensors(path: below + "logits.safetensors").tensor("logits")
