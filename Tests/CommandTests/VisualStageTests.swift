@@ -8,8 +8,8 @@ import VTok
     stages: [[VisualStage]], dense: [VisualStage], answer: Generator.Answer
   ) {
     let generator = try Generator(model: try TinyModel.make(name, in: folder), method: method)
-    let pictures = try images.map { try Image.decode(contentsOf: pictures + "/" + $0).image }
-    let prompt = try generator.prepare("What is it?", about: pictures)
+    let photos = try images.map { try Image.decode(contentsOf: pictures + "/" + $0).image }
+    let prompt = try generator.prepare("What is it?", about: photos)
     let answer = try generator(prompt, limit: 2, keepingNotes: true)
     return (generator.stages(of: answer, to: prompt), generator.undisturbed(prompt), answer)
   }
