@@ -154,6 +154,17 @@ def accuracies(model, net, data, images, counts):
     return {f"{kind}@{count}": value / asked for (kind, count), value in right.items()}
 
 
+@torch.no_grad()
+def reference(model, net, data, count=16):
+    """What the net keeps of a few test questions, those of `vqa_small.reference_questions`: the tokens' indices."""
+    rows = []
+    for pixels, question, _ in vqa_small.reference_questions(data):
+        visual = model.project(model.tower(vqa_small.normalised(pixels[None]))[0])
+        scores = net(first_attention(model, visual, question))[0]
+        rows.append({"question": question, "kept": scores.topk(count).indices.sort().values.tolist()})
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     models = os.path.join(loop.ROOT, "Benchmarks", "models")
@@ -205,6 +216,8 @@ def main():
     with open(os.path.join(arguments.output, "curve.json"), "w") as out:
         json.dump({"curve": rows, "result": result}, out, indent=1)
         out.write("\n")
+    with open(os.path.join(arguments.output, "reference.jsonl"), "w") as out:
+        out.writelines(json.dumps(row) + "\n" for row in reference(model, net, data))
 
 
 if __name__ == "__main__":

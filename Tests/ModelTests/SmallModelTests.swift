@@ -9,14 +9,19 @@ import VTok
     .deletingLastPathComponent().path + "/Benchmarks/models/"
   private static let names = ["vqa-small"]
 
+  private static func rows(_ path: String) throws -> [JSON] {
+    try String(contentsOfFile: folder + path, encoding: .utf8).split(separator: "\n").map {
+      try JSON(parsing: Array($0.utf8))
+    }
+  }
+
   @Test(arguments: names) func answersAsTransformersDoes(name: String) throws {
     let below = Self.folder + name + "/reference/"
     let generator = try Generator(model: Self.folder + name)
     let wanted = try Safetensors(path: below + "logits.safetensors").tensor("logits")
-    let rows = try String(contentsOfFile: below + "questions.jsonl", encoding: .utf8).split(separator: "\n")
+    let rows = try Self.rows(name + "/reference/questions.jsonl")
     try #require(rows.count == wanted.rows && rows.count >= 5)
     for (index, row) in rows.enumerated() {
-      let row = try JSON(parsing: Array(row.utf8))
       let (question, said) = try (#require(row["question"]?.string), #require(row["generated"]?.string))
       let image = try Image.decode(contentsOf: below + #require(row["image"]?.string)).image
       let prompt = try generator.prepare(question, about: [image])
@@ -27,6 +32,26 @@ import VTok
       #expect(away <= 1e-3, "\(question): \(away)")
       let answer = try generator(prompt, limit: 8)
       #expect(answer.text == said && answer.isComplete, "\(question)")
+    }
+  }
+
+  /// The tokens that the net picks in its recipe: the same attention goes in, the same scores come out.
+  @Test func explainabilityKeepsWhatItsRecipeKept() throws {
+    let path = Self.folder + "vqa-small-explainability/explainability.safetensors"
+    let generator = try Generator(
+      Checkpoint(directory: Self.folder + "vqa-small"), method: MethodSpec("generic-explain:weights=\(path)"),
+      keep: .tokens(16)
+    ) { path in
+      let file = try Safetensors(path: path)
+      return OptionFile(
+        tensors: try Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, try file.tensor($0.name)) }))
+    }
+    for (index, row) in try Self.rows("vqa-small-explainability/reference.jsonl").enumerated() {
+      let image = try Image.decode(contentsOf: Self.folder + "vqa-small/reference/\(index).png").image
+      let prompt = try generator.prepare(#require(row["question"]?.string), about: [image])
+      var run = Run(generator.composition)
+      let decoding = try generator.model.prefill(prompt.ids, prompt.images, run: &run)
+      #expect(decoding.tokens.origin.patches.map { Int($0) } == row["kept"]?.ints, "\(row.text())")
     }
   }
 }
