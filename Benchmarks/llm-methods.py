@@ -54,8 +54,10 @@ def specs(layers, visual):
             yield f"{name}{',' if ':' in name else ':'}keep={keep}", share
         inside = round((layers * keep - 2 * visual) / (layers - 2))
         if inside > 0:
-            for name in ("fastv:layer=2", "fastv:layer=2,mode=in-place", "dart:layer=2"):
-                yield f"{name},keep={inside}", share
+            yield f"fastv:layer=2,keep={inside}", share
+            if share == 3:  # every new token is a prefill
+                yield f"fastv:layer=2,mode=in-place,keep={inside}", share
+            yield f"dart:layer=2,keep={inside}", share
         stages = [max(1, layers * part // 32) for part in {3: (4, 8, 16), 5: (3, 6, 12), 9: (2, 4, 8)}[share]]
         ratios = solve(layers, stages, visual, keep) if len(set(stages)) == 3 else None
         if ratios:

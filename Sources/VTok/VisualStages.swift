@@ -41,7 +41,7 @@ extension Generator {
       let left = grid.own(act.origins)
       let name = "\(act.method) \(act.site.place)"
       // Tower and packing pass picture by picture; a picture that is passing has patches of its own there.
-      guard left.offsets.count > 1, seen.insert(name).inserted else { continue }
+      guard act.site.isLanguage || left.offsets.count > 1, seen.insert(name).inserted else { continue }
       // Another order of the same tokens is no change.
       if left.offsets.count == last.offsets.count, Set(left.patches) == Set(last.patches) { continue }
       last = left
@@ -60,6 +60,13 @@ extension Generator {
 }
 
 extension Site {
+  fileprivate var isLanguage: Bool {
+    switch self {
+    case .block, .features, .pack: false
+    case .layer, .cache: true
+    }
+  }
+
   /// For people.
   fileprivate var place: String {
     switch self {

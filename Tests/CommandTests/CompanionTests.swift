@@ -44,7 +44,9 @@ import VTok
       try FileManager.default.copyItem(atPath: tokenizer + name, toPath: directory + "/" + name)
     }
     let own = try JSON(parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: model + "/config.json"))))
-    let ids = try CLIPTokenizer(Checkpoint(directory: directory))
+    let merges = try String(contentsOfFile: tokenizer + "merges.txt", encoding: .utf8)
+    let names = try JSON(parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: tokenizer + "vocab.json"))))
+    let ids = try CLIPTokenizer(vocabulary: names, merges: merges)
     let config: JSON = [
       "model_type": "clip", "projection_dim": 8, "vision_config": own["vision_config"]!,
       "text_config": [

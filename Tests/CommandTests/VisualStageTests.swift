@@ -8,8 +8,8 @@ import VTok
     stages: [[VisualStage]], dense: [VisualStage], answer: Generator.Answer
   ) {
     let generator = try Generator(model: try TinyModel.make(name, in: folder), method: method)
-    let pictures = try images.map { try Image.decode(contentsOf: pictures + "/" + $0).image }
-    let prompt = try generator.prepare("What is it?", about: pictures)
+    let photos = try images.map { try Image.decode(contentsOf: pictures + "/" + $0).image }
+    let prompt = try generator.prepare("What is it?", about: photos)
     let answer = try generator(prompt, limit: 2, keepingNotes: true)
     return (generator.stages(of: answer, to: prompt), generator.undisturbed(prompt), answer)
   }
@@ -20,12 +20,12 @@ import VTok
       let found = try answered("llava15-tiny-d", spec, folder, images: ["cat.jpg", "ship.jpg"])
       #expect(found.stages.count == 2)
       for stages in found.stages {
-        #expect(
-          stages.map(\.name) == [
-            "visionzip behind the tower", "fastv entering layer 1", "elastic-cache on the KV cache",
-          ])
+        // The cache drops what comes first, so that it may leave the last picture alone.
+        let names = ["visionzip behind the tower", "fastv entering layer 1", "elastic-cache on the KV cache"]
+        #expect(stages.map(\.name) == Array(names.prefix(stages.count)))
+        try #require(stages.count >= 2)
         // The class token, which VisionZip keeps too, stands for no patch.
-        #expect(stages[0].tokens == 23 && stages[1].tokens < 23 && stages[2].tokens <= stages[1].tokens)
+        #expect(stages[0].tokens == 23 && stages[1].tokens < 23)
         for stage in stages {
           let owners = stage.maps[0].owners
           #expect(stage.maps.count == 1 && owners.count == 64)
@@ -37,6 +37,8 @@ import VTok
           #expect(zip(old, new).allSatisfy { $0 >= 0 || $1 < 0 })
         }
       }
+      try #require(found.stages[0].count == 3)
+      #expect(found.stages[0][2].tokens < found.stages[0][1].tokens)
       // Half of what both pictures had, over both.
       #expect(found.stages.reduce(0) { $0 + $1[1].tokens } <= 24)
       #expect(found.answer.table.tokensOut == 24)

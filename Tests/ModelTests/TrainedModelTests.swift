@@ -223,7 +223,7 @@ import VTok
 
   @Test func connectorsThatAreNotBuilt() {
     for settings: [(String, JSON)] in [
-      [("mm_vision_token_compression_type", "tokenpacker")], [("mm_vision_token_compression_stride", 3)],
+      [("mm_vision_token_compression_type", "tokenpacker")], [("mm_vision_token_compression_kernel_size", 9)],
       [("image_grid_pinpoints", [[56, 112]])],
     ] {
       #expect(throws: ModelError.self) { try Self.conditioned(settings) }

@@ -166,7 +166,9 @@ extension LanguageModel {
     _ request: Request, _ ran: Ran?, _ sequence: Int, _ tokens: TokenSequence, _ run: Run, probe: Tensor? = nil
   ) -> Recording {
     let asked = request.attention == .none ? request.probe : request.attention
-    let cache = ran?.cache[sequence]
+    // A probe sees what is about to enter, which may be more than took part in the layer before.
+    let looksBack = request.attention != .none || request.keys || request.branches
+    let cache = looksBack ? ran?.cache[sequence] : nil
     return Recording(
       ids: cache?.id ?? tokens.id, rowIDs: rows(asked, of: tokens, run).map { tokens.id[$0] },
       attention: request.attentionTap.flatMap { ran?.recorded.attention[$0]?[sequence] }, probe: probe,
