@@ -3,7 +3,9 @@
 
     python3 Benchmarks/training/pmod.py [--data DIR] [--model DIR] [--output DIR] [--smoke]
 
-arXiv 2412.04449; MCG-NJU/p-MoD. Four layers compute all, 3/4, 1/4 and 15% of the visual tokens. All weights are trained on.
+arXiv 2412.04449; MCG-NJU/p-MoD. Four layers compute all, 3/4, 1/4 and 15% of the visual tokens. All weights are trained on;
+the routers slowly: where tanh saturates, weights are equal and chance picks the tokens. The last layer's router gets no
+gradient, since nothing reads what leaves that layer at visual tokens: it stays at zero and the first tokens enter.
 """
 import argparse
 import json
@@ -49,7 +51,9 @@ class RoutedLlava(SmallLlava):
         visual = SCALE * torch.tanh(self.routers[index](x[:, image])).float() + 1
         weights = torch.cat([weights[:, :image.start], visual, weights[:, image.stop:]], 1)
         count = image.stop - image.start
-        chosen = visual[..., 0].topk(int(count * share)).indices.sort().values + image.start
+        # Of equal weights (tanh ends in many) the first ones.
+        order = visual[..., 0].sort(descending=True, stable=True).indices
+        chosen = order[:, :int(count * share)].sort().values + image.start
         inside = torch.cat([torch.arange(image.start).expand(b, -1), chosen, torch.arange(image.stop, n).expand(b, -1)], 1)
         column = inside[..., None]
         own = x.gather(1, column.expand(-1, -1, w))

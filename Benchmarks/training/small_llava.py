@@ -317,16 +317,19 @@ def keep_memory():
     libc.mallopt(trim_threshold, 2**31 - 1)
 
 
-def optimisers(model, muon=0.01, adam=1e-3):
-    single, fused, rest = [], {2: [], 3: []}, []
+def optimisers(model, muon=0.01, adam=1e-3, routers=3e-5):
+    single, fused, rest, routing = [], {2: [], 3: []}, [], []
     for name, p in model.named_parameters():
         if name.endswith("qkv.weight"):
             fused[3].append(p)
         elif name.endswith("gate_up.weight"):
             fused[2].append(p)
+        elif name.startswith("routers."):
+            routing.append(p)
         elif p.dim() == 2 and any(s in name for s in ("blocks.", "layers.", "linear")):
             single.append(p)
         else:
             rest.append(p)
     return [Muon([{"params": single}] + [{"params": ps, "parts": n} for n, ps in fused.items()], lr=muon),
-            torch.optim.AdamW(rest, lr=adam, betas=(0.9, 0.98), weight_decay=0.01)]
+            torch.optim.AdamW([{"params": rest}] + [{"params": routing, "lr": routers}] * bool(routing), lr=adam,
+                              betas=(0.9, 0.98), weight_decay=0.01)]
