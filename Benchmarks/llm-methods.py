@@ -107,7 +107,7 @@ def next_directory(directory):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("directory")
-    parser.add_argument("--tokens", type=int, default=16, help="new tokens of every answer")
+    parser.add_argument("--tokens", type=int, default=8, help="new tokens of every answer")
     parser.add_argument("--only", help="names of methods, separated by commas")
     parser.add_argument("--skip-next", action="store_true", help="without the rows of 2,928 visual tokens")
     parser.add_argument("--fresh", action="store_true", help="measure all rows anew")

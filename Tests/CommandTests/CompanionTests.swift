@@ -5,7 +5,7 @@ import VTok
 /// CDPruner as published, with the CLIP that a model's tower comes from.
 @Suite struct CompanionTests {
   /// A CLIP around the tower of `llava15-tiny-d`, everything else random.
-  static func clip(of model: String, in folder: String, vocabulary: Int = 600) throws -> String {
+  static func clip(of model: String, in folder: String, vocabulary: Int = 1114) throws -> String {
     let directory = folder + "/clip"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     let source = try Safetensors(path: model + "/model.safetensors")

@@ -29,7 +29,8 @@ import VTok
     let shape = try #require(Shape.published(name))
     var served: [String] = []
     for method in Methods.names {
-      let methods = try MethodSpec(method).make(budget: .ratio(0.5)) { _ in relevanceNet }
+      let text = method == "generic-explain" ? "generic-explain:weights=net" : method
+      let methods = try MethodSpec(text).make(budget: .ratio(0.5)) { _ in relevanceNet }
       guard (try? Composition(methods, for: shape)) != nil else { continue }
       served.append(method)
       let trace = try Rehearsal.trace(methods, on: shape)

@@ -8,7 +8,7 @@ import VTok
   private static let folder =
     URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent().path + "/Benchmarks/models/"
-  private static let names = ["vqa-small", "vqa-small-pmod"]
+  private static let names = ["vqa-small"]
 
   private static func rows(_ path: String) throws -> [JSON] {
     try String(contentsOfFile: folder + path, encoding: .utf8).split(separator: "\n").map {
