@@ -38,7 +38,7 @@ format:
 # The training recipes from start to files, on a few pictures: a minute each. They need what requirements.txt pins, some
 # gigabytes that nothing else here needs, so they are skipped where PYTHON has not got it.
 PYTHON ?= python3
-RECIPES = vqa_small vqa_tiles
+RECIPES = vqa_small vqa_tiles pmod explainability
 
 training-smoke:
 	@if ! $(PYTHON) -c 'import torch, transformers, tokenizers, safetensors, PIL' 2>/dev/null; then \
