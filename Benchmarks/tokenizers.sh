@@ -4,7 +4,7 @@
 # usage: Benchmarks/tokenizers.sh DATA MODEL TAG [NAME-or-DIR,...]
 #   DATA   a folder or a list file; MODEL judges the reconstructions; the last argument names the tokenizers (klt)
 #   VTOK=path of a built vtok, else it is built; PYTHON=python3; LIMIT=only so many pictures;
-#   SHEET=a picture to draw at every length (sheet.png)
+#   EVERY=N: only every Nth line of a list file; SHEET=a picture to draw at every length (sheet.png)
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,11 +16,17 @@ fi
 report=$here/results/tokenizers-$3
 webp=$(mktemp -d)
 trap 'rm -rf "$webp"' EXIT
-set -- --data "$1" --model "$2" --tokenizers "${4:-klt}" --report "$report" ${LIMIT:+--limit "$LIMIT"} \
+if [ -n "${EVERY:-}" ]; then
+  awk -v n="$EVERY" -v folder="$(cd "$(dirname "$1")" && pwd)/" 'NR % n == 1 { print folder $0 }' "$1" >"$webp/list.txt"
+  data=$webp/list.txt
+else
+  data=$1
+fi
+set -- --data "$data" --model "$2" --tokenizers "${4:-klt}" --report "$report" ${LIMIT:+--limit "$LIMIT"} \
   ${SHEET:+--sheet "$SHEET"}
 if "${PYTHON:-python3}" -c "from PIL import features; assert features.check('webp')" 2>/dev/null; then
-  "${PYTHON:-python3}" "$here/webp.py" "$2" "$webp" 256 ${LIMIT:+"$LIMIT"}
-  set -- "$@" --also "$webp"
+  "${PYTHON:-python3}" "$here/webp.py" "$2" "$webp/squares" 256 ${LIMIT:+"$LIMIT"}
+  set -- "$@" --also "$webp/squares"
 else
   echo "no WebP rows: ${PYTHON:-python3} has no Pillow with WebP" >&2
 fi

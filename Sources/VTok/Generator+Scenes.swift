@@ -45,14 +45,16 @@ extension Generator {
     var run = seen.run
     let tokens = try model.prompt(prompt.ids, prompt.images, spans: seen.spans, run: &run)
     let decoding = try model.language.prefill(tokens, run: &run, shared: shared, threads: threads)
-    let visual = try visualTokens(of: prompt.images)
-    if let budget, !composition.methods.isEmpty, budget.tokens(of: visual) < visual,
-      !run.trace.acts.contains(where: { $0.output < $0.input })
-    {
-      throw CompressionError.unreachable(
-        method: method, asked: "\(budget.tokens(of: visual)) of \(visual) tokens", reachable: "no fewer than all",
-        fix: "Choose another budget or method.")
-    }
+    try check(
+      visualTokens(of: prompt.images), wereReduced: run.trace.acts.contains { $0.output < $0.input })
     return (run, decoding)
+  }
+
+  /// Refuses a budget below the number of tokens that has led to nothing.
+  func check(_ visual: Int, wereReduced: Bool) throws(CompressionError) {
+    guard let budget, !composition.methods.isEmpty, budget.tokens(of: visual) < visual, !wereReduced else { return }
+    throw .unreachable(
+      method: method, asked: "\(budget.tokens(of: visual)) of \(visual) tokens", reachable: "no fewer than all",
+      fix: "Choose another budget or method.")
   }
 }

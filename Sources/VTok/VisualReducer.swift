@@ -45,13 +45,7 @@ public struct VisualReducer: ImageReducer {
     let (tokens, starts, trace) = try spans(of: prepared, seed: seed)
     let model = generator.model
     let visual = try generator.visualTokens(of: [prepared])
-    if let budget = generator.budget, !generator.composition.methods.isEmpty, budget.tokens(of: visual) < visual,
-      tokens.count >= visual
-    {
-      throw CompressionError.unreachable(
-        method: method, asked: "\(budget.tokens(of: visual)) of \(visual) tokens", reachable: "no fewer than all",
-        fix: "Choose another budget or method.")
-    }
+    try generator.check(visual, wereReduced: tokens.count < visual)
     let grid = model.grid(of: prepared)
     let denseTrace = try generator.outline.look(at: [prepared])
     let mean = (0..<tokens.x.width).map { column in

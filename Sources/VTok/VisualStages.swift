@@ -24,11 +24,15 @@ extension Generator {
   ///   - prompt: what it answers.
   /// - Returns: of every picture its stages.
   public func stages(of answer: Answer, to prompt: Prompt) -> [[VisualStage]] {
+    grids(of: prompt).map { stages(answer.table.trace, $0) }
+  }
+
+  private func grids(of prompt: Prompt) -> [PatchGrid] {
     var first = 0
     return prompt.images.map { image in
       let grid = PatchGrid(image, outline.geometry!, processor, first: first)
       first += grid.patches
-      return stages(answer.table.trace, grid)
+      return grid
     }
   }
 
@@ -48,6 +52,11 @@ extension Generator {
       stages.append(VisualStage(name: name, tokens: left.offsets.count - 1, maps: grid.maps(left)))
     }
     return stages
+  }
+
+  /// Where the tokens of a prompt lie on its pictures, of every picture its maps.
+  func maps(of tokens: TokenSequence, in prompt: Prompt) -> [[TokenMap]] {
+    grids(of: prompt).map { $0.maps($0.own([tokens.origin])) }
   }
 
   /// A picture before any method: every patch a token.

@@ -132,12 +132,20 @@ public struct Options: Sendable {
   }
 
   /// The budget: the method's own `keep`, else `--keep-ratio` or `--keep-tokens`; nil when neither was given.
-  /// - Parameter published: without a budget the method does as published, where others keep half.
-  public mutating func budget(_ about: String, published: Bool = false) throws(OptionError) -> Budget? {
+  /// - Parameters:
+  ///   - published: without a budget the method does as published, where others keep half.
+  ///   - other: an option that was given and sets the amount itself: then the job's budget has no say, and `keep` is refused.
+  public mutating func budget(_ about: String, published: Bool = false, besides other: String? = nil)
+    throws(OptionError) -> Budget?
+  {
     takesBudget = true
     hasPublishedAmount = published
     let expected = "a ratio in 0...1 (with a point) or a number of tokens"
     note("keep", "--keep-ratio or --keep-tokens", expected, about)
+    if let other {
+      if has("keep") { throw invalid("keep", "\(other) too", "either \(other) or keep") }
+      return nil
+    }
     guard let text = given.removeValue(forKey: "keep") else {
       usesJobBudget = true
       return givenBudget

@@ -52,9 +52,9 @@ public struct CDPruner: Compressor {
     settings.negative = try options.take("negative", default: false, "openvino: less similar is more relevant (CLIP)")
     settings.split = try options.take("split", default: true, "openvino: two halves with a kernel each")
     openvino = settings
-    let hasKeep = options.has("keep")
-    budget = try options.budget("visual tokens kept, of all tiles of an image") ?? .ratio(0.5)
-    if perTile != nil, hasKeep { throw options.invalid("keep", "per-tile too", "either keep or per-tile") }
+    budget =
+      try options.budget("visual tokens kept, of all tiles of an image", besides: perTile.map { _ in "per-tile" })
+      ?? .ratio(0.5)
     if perTile != nil, kernel == .openvino { throw options.invalid("per-tile", "kernel=openvino", "keep") }
   }
 

@@ -61,10 +61,11 @@ public struct DART: Compressor {
     order = try options.take("order", default: Order.official, "order in which pivots pick")
     stage = try options.take(
       "stage", default: Stage.layer, "inside the language model, or on its input embeddings per image (Edge-LLM)")
-    let hasKeep = options.has("keep")
-    let budget = try options.budget("visual tokens kept, pivots included")
-    guard [tokens != nil, reduction != nil, hasKeep].count(where: { $0 }) <= 1 else {
-      throw options.invalid("tokens", "more than one amount", "one of tokens, reduction and keep")
+    let budget = try options.budget(
+      "visual tokens kept, pivots included", besides: tokens.map { _ in "tokens" } ?? reduction.map { _ in "reduction" }
+    )
+    guard tokens == nil || reduction == nil else {
+      throw options.invalid("tokens", "reduction too", "one of tokens, reduction and keep")
     }
     amount =
       tokens.map { .tokens($0) } ?? reduction.map { .reduction($0) } ?? .budget(budget ?? .ratio(0.5))

@@ -48,10 +48,10 @@ public struct EViT: Compressor {
       throw options.invalid("blocks", "\(given)", expected)
     }
     fuses = try options.take("fuse", default: true, "the others become one token; off: they go")
-    let hasKeep = options.has("keep")
-    let budget = try options.budget("patches left behind the last block, the fused one counted", published: true)
-    if rate, hasKeep { throw options.invalid("keep", "rate too", "one of them") }
-    amount = rate ? .rate(share) : budget.map(Amount.budget) ?? .rate(share)
+    amount =
+      try options.budget(
+        "patches left behind the last block, the fused one counted", published: true, besides: rate ? "rate" : nil
+      ).map(Amount.budget) ?? .rate(share)
   }
 
   private func places(of depth: Int) -> [Int] { blocks ?? Array(Set([1, 2, 3].map { $0 * depth / 4 })).sorted() }

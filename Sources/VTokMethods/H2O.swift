@@ -30,12 +30,9 @@ public struct H2O: Compressor {
   public init(_ options: inout Options) throws(OptionError) {
     let heavy = try options.take("heavy", default: nil, in: 0...1_000_000, "heavy hitters of a head (hh_size)")
     let recent = try options.take("recent", default: nil, in: 1...1_000_000, "latest entries (recent_size)")
-    let hasKeep = options.has("keep")
-    let budget = try options.budget("cache entries kept, of the prompt")
+    let budget = try options.budget("cache entries kept, of the prompt", besides: heavy.map { _ in "heavy" })
     switch (heavy, recent) {
-    case (let heavy?, let recent?):
-      guard !hasKeep else { throw options.invalid("keep", "heavy too", "either keep or heavy and recent") }
-      amount = .sizes(heavy: heavy, recent: recent)
+    case (let heavy?, let recent?): amount = .sizes(heavy: heavy, recent: recent)
     case (nil, nil): amount = .budget(budget ?? .ratio(0.5))
     default: throw options.invalid(heavy == nil ? "heavy" : "recent", "", "heavy and recent together")
     }

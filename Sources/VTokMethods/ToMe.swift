@@ -44,14 +44,14 @@ public struct ToMe: Compressor {
       "r", "a whole number, or one per block as 8/8/4", "tokens merged per block (default: solved for the budget)")
     let trend = try options.take("trend", default: 0, in: -1...1, "-1: merge early, 0: evenly, 1: late")
     proportional = try options.take("prop-attn", default: true, "weigh keys by token size in attention")
+    let budget = try options.budget("tokens left after the last block", besides: numbers.map { _ in "r" })
     if let numbers {
       guard numbers.allSatisfy({ $0 >= 0 && $0 == $0.rounded() && $0 < 1e6 }) else {
         throw options.invalid("r", "\(numbers)", "whole numbers of tokens")
       }
-      guard !options.has("keep") else { throw options.invalid("keep", "r too", "either r or keep") }
       amount = numbers.count == 1 ? .constant(Int(numbers[0]), trend: trend) : .list(numbers.map { Int($0) })
     } else {
-      amount = .budget(try options.budget("tokens left after the last block") ?? .ratio(0.5))
+      amount = .budget(budget ?? .ratio(0.5))
     }
   }
 

@@ -34,12 +34,10 @@ public struct VisionZip: Compressor {
       "dominant", default: nil, in: 1...100_000, "tokens of a tile kept as they are, class token included")
     let contextual = try options.take(
       "contextual", default: nil, in: 0...100_000, "tokens of a tile that the others are merged into")
-    let hasKeep = options.has("keep")
-    let budget = try options.budget("visual tokens left, of all tiles of an image")
+    let budget = try options.budget(
+      "visual tokens left, of all tiles of an image", besides: dominant.map { _ in "dominant" })
     switch (dominant, contextual) {
-    case (let dominant?, let contextual?):
-      guard !hasKeep else { throw options.invalid("keep", "dominant too", "either keep or dominant and contextual") }
-      amount = .counts(dominant: dominant, contextual: contextual)
+    case (let dominant?, let contextual?): amount = .counts(dominant: dominant, contextual: contextual)
     case (nil, nil): amount = .budget(budget ?? .ratio(0.5))
     default:
       throw options.invalid(dominant == nil ? "dominant" : "contextual", "", "dominant and contextual together")

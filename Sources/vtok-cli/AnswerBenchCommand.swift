@@ -19,19 +19,15 @@ struct AnswerFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Write every answer, a JSON object a line.", valueName: "FILE"))
   var answers: String?
 
-  @Option(help: ArgumentHelp("Prompt template, as for 'vtok generate'.", valueName: "NAME|TEXT"))
-  var template: String?
-
-  @Option(help: ArgumentHelp("The CLIP that the model's tower comes from, for methods that need it.", valueName: "DIR"))
-  var companion: String?
+  @OptionGroup var language: LanguageFlags
 
   /// For data that is no question file.
   func refuse(with data: String) throws {
-    let given = [
-      ("--max-tokens", maxTokens != nil), ("--timing-samples", timingSamples != nil), ("--quick", quick),
-      ("--skip-refused", skipRefused), ("--answers", answers != nil), ("--template", template != nil),
-      ("--companion", companion != nil),
-    ]
+    let given =
+      [
+        ("--max-tokens", maxTokens != nil), ("--timing-samples", timingSamples != nil), ("--quick", quick),
+        ("--skip-refused", skipRefused), ("--answers", answers != nil),
+      ] + language.given.map { ($0.flag, $0.value != nil) }
     if let flag = given.first(where: \.1)?.0 {
       throw UsageError(flag, found: "data '\(data)'", expected: "questions (.jsonl)", fix: "Remove the flag.")
     }
@@ -62,8 +58,7 @@ extension BenchCommand {
     let checkpoint = try LoadedModel.checkpoint(reduction.model)
     let decode = try decoding.options()
     let model = try Generator(
-      checkpoint, method: nil, template: asking.template.map { $0.replacing("\\n", with: "\n") },
-      companion: asking.companion)
+      checkpoint, method: nil, template: asking.language.text, companion: asking.language.companion)
     var remarks: [String] = []
     let contenders = try contenders(combinations, model, checkpoint, data, decode, &remarks)
     let bench = try AnswerBench(
@@ -85,16 +80,7 @@ extension BenchCommand {
     let results = try stage("bench: answers") {
       try bench.run(progress: $0.update, isCancelled: { interruption.happened })
     }
-    if interruption.happened {
-      VTokCommand.warn("interrupted after \(results.count) pictures; nothing was written")
-      throw ExitCode(130)
-    }
-    let good = results.filter { $0.failure == nil }
-    guard !good.isEmpty else {
-      throw UsageError(
-        "data '\(self.data)'", found: "no picture that can be read: \(results[0].failure ?? "")", expected: "pictures",
-        fix: "Check them.")
-    }
+    let good = try good(results, interruption, failure: \.failure)
     let failed = bench.contenders.indices.map { index in
       good.lazy.flatMap { $0.outcomes[index] }.compactMap(\.failure).first
     }
@@ -120,18 +106,15 @@ extension BenchCommand {
           + "last token with nothing shared, on one thread; median. Reading and preparing a picture comes before: "
           + "\(fixed(median(sample.prepare), 2)) ms. Answers and counts are of all questions.", at: 0)
     if let path = asking.answers { try WholeFile.write(lines(good, bench, failed), to: path) }
-    try write(table, title, remarks: "\n" + remarks.map { $0 + "\n" }.joined()) {
+    try write(table, title, remarks: "\n" + remarks.map { $0 + "\n" }.joined()) { folder in
       let step = max(1, good.count / max(1, gallery))
       let shown = stride(from: 0, to: good.count, by: step).prefix(max(0, gallery))
-      return try AnswerReport(
-        title: title, table: table, rows: rows, bench: bench, remarks: remarks, scenes: shown.map { good[$0].index }
-      ).html()
+      let page = AnswerReport(
+        title: title, table: table, rows: rows, bench: bench, remarks: remarks, scenes: shown.map { good[$0].index })
+      try WholeFile.write(page.html(), to: folder + "/index.html")
+      return "index.html"
     }
-    let failures = results.compactMap(\.failure)
-    if !failures.isEmpty {
-      if !running.quiet { for failure in failures { VTokCommand.warn(failure) } }
-      throw ExitCode(3)
-    }
+    try end(results.compactMap(\.failure))
   }
 
   /// The methods asked for and the rows that are always there, with all budgets.

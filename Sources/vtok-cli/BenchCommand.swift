@@ -74,7 +74,7 @@ struct BenchCommand: ParsableCommand {
     wanted.methods = (reduction.methods.isEmpty ? ["tome"] : reduction.methods)
     wanted.methods += Self.baselines.filter { !wanted.methods.contains($0) }
     let shares = try macShares(excluding: wanted)
-    let combinations = try wanted.combinations()
+    let combinations = try wanted.combinations(solves: shares != nil)
     guard try !MultimodalModel.matches(LoadedModel.checkpoint(reduction.model).config) else {
       throw UsageError(
         "--data '\(data)'", found: "no questions for a vision-language model", expected: "a question file (.jsonl)",
@@ -91,14 +91,7 @@ struct BenchCommand: ParsableCommand {
     let start = ContinuousClock().now
     let results = try bench.run(limit: limit, progress: progress.update, isCancelled: { interruption.happened })
     progress.finish()
-    if interruption.happened {
-      VTokCommand.warn("interrupted after \(results.count) images; nothing was written")
-      throw ExitCode(130)
-    }
-    let good = results.filter { $0.failure == nil }
-    guard !good.isEmpty else {
-      throw UsageError("data '\(data)'", found: "no image that can be read", expected: "pictures", fix: "Check them.")
-    }
+    let good = try good(results, interruption, failure: \.failure)
     let rows = bench.contenders.indices.map { BenchRow(good, contender: $0, of: bench) }
     let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
     let about = about(model.sha256, threads: threads)
@@ -107,34 +100,56 @@ struct BenchCommand: ParsableCommand {
     let title =
       "model \(model.name) · \(good.count) images · \(threads) thread\(threads == 1 ? "" : "s") · "
       + "\(fixed(seconds, 1)) s · peak \(fixed(Bench.peakMemory, 0)) MB"
-    try write(table, title) {
+    try write(table, title) { folder in
       let shown = stride(from: 0, to: good.count, by: max(1, good.count / max(1, gallery))).prefix(max(0, gallery))
-      return try BenchReport(
-        title: title, table: table, rows: rows, bench: bench, images: shown.map { good[$0].index }
-      ).html()
+      let page = BenchReport(
+        title: title, table: table, rows: rows, bench: bench, images: shown.map { good[$0].index })
+      try WholeFile.write(page.html(), to: folder + "/index.html")
+      return "index.html"
     }
     if running.verbose {
       VTokCommand.say(
         "before the tower, median per image: decode \(fixed(rows[0].decode, 2)) ms, preprocess "
           + "\(fixed(rows[0].preprocess, 2)) ms")
     }
-    let failures = results.filter { $0.failure != nil }
-    if !failures.isEmpty {
-      if !running.quiet { for result in failures { VTokCommand.warn(result.failure!) } }
-      throw ExitCode(3)
+    try end(results.compactMap(\.failure))
+  }
+
+  /// Names what could not be read.
+  func end(_ failures: [String]) throws {
+    if failures.isEmpty { return }
+    if !running.quiet { for failure in failures { VTokCommand.warn(failure) } }
+    throw ExitCode(3)
+  }
+
+  /// What has no failure, at least one; an interrupted run writes nothing.
+  func good<Result>(_ results: [Result], _ interruption: Interruption, failure: (Result) -> String?) throws -> [Result]
+  {
+    if interruption.happened {
+      VTokCommand.warn("interrupted after \(results.count) pictures; nothing was written")
+      throw ExitCode(130)
     }
+    let good = results.filter { failure($0) == nil }
+    guard !good.isEmpty else {
+      throw UsageError(
+        "data '\(data)'",
+        found: "no picture that can be read" + (results.first.flatMap(failure).map { ": \($0)" } ?? ""),
+        expected: "pictures", fix: "Check them.")
+    }
+    return good
   }
 
   /// The table, and the page with the rows beside it where one is asked for.
-  func write(_ table: Table, _ title: String, remarks: String = "", page: () throws -> String) throws {
+  /// - Parameter page: writes what else the report has into its folder, and names the file to open.
+  func write(_ table: Table, _ title: String, remarks: String = "", page: (String) throws -> String) throws {
     let text = (format == .md ? title + "\n\n" : "") + table.text(format) + (format == .md ? remarks : "")
     if let output { try WholeFile.write(text, to: output) } else { print(text, terminator: "") }
     guard let report else { return }
     try FileManager.default.createDirectory(atPath: report, withIntermediateDirectories: true)
-    try WholeFile.write(page(), to: report + "/index.html")
+    let name = try page(report)
     try WholeFile.write(table.text(.json), to: report + "/rows.json")
     try WholeFile.write(title + "\n\n" + table.text(.md) + remarks, to: report + "/table.md")
-    if format == .md, output == nil { print("report \(report)/index.html") }
+    if format == .md, output == nil { print("report \(report)/\(name)") }
   }
 
   /// What every row says about its run.

@@ -104,13 +104,14 @@ struct ReductionOptions: ParsableArguments {
   }
 
   /// All methods with all budgets; a method with an amount of its own comes once.
-  func combinations() throws -> [Combination] {
+  /// - Parameter solves: whether budgets will be solved for something that other flags ask.
+  func combinations(solves: Bool = false) throws -> [Combination] {
     let specs = try (methods.isEmpty ? ["tome"] : methods).map { try MethodSpec($0) }
     for spec in specs { for part in spec.parts { _ = try Methods.named(part.name) } }
     for spec in specs { _ = try spec.make(budget: nil, read: OptionFiles.read) }
     let flag = try amountFlag()
     let asked = try budgets()
-    let isTyped = try asked != nil || target() != nil
+    let isTyped = try solves || asked != nil || target() != nil
     let ruled = specs.map { $0.usesJobBudget && (isTyped || !$0.hasPublishedAmount) }
     if let flag, !ruled.contains(true) {
       throw UsageError(
@@ -236,4 +237,21 @@ enum OptionFiles {
     for (key, value) in object { lists[key] = value.doubles }
     return OptionFile(lists: lists, schema: json["schema"]?.string)
   }
+}
+
+/// Flags of vision-language models.
+struct LanguageFlags: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Prompt template by name (\(PromptTemplate.builtIn.map(\.name).joined(separator: ", "))), or a text with "
+        + "{prompt} and {images}, \\n for a new line (default: the model's own).", valueName: "NAME|TEXT"))
+  var template: String?
+
+  @Option(
+    help: ArgumentHelp("The CLIP that the model's tower comes from, for methods that need it.", valueName: "DIR"))
+  var companion: String?
+
+  /// The template with its new lines.
+  var text: String? { template.map { $0.replacing("\\n", with: "\n") } }
+  var given: [(flag: String, value: String?)] { [("--template", template), ("--companion", companion)] }
 }

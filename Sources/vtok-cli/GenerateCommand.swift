@@ -24,15 +24,7 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("A sentence before the question, for example the role of the model.", valueName: "TEXT"))
   var system: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "Prompt template by name (\(PromptTemplate.builtIn.map(\.name).joined(separator: ", "))), or a text with "
-        + "{prompt} and {images}, \\n for a new line (default: the model's own).", valueName: "NAME|TEXT"))
-  var template: String?
-
-  @Option(
-    help: ArgumentHelp("The CLIP that the model's tower comes from, for methods that need it.", valueName: "DIR"))
-  var companion: String?
+  @OptionGroup var language: LanguageFlags
 
   @OptionGroup var reduction: ReductionOptions
 
@@ -68,7 +60,7 @@ struct GenerateCommand: ParsableCommand {
     let solved = try combination.map { try solve($0, checkpoint, pictures) }
     let generator = try Generator(
       checkpoint, method: solved?.spec, keep: solved.flatMap { $0.ruled ? $0.budget : nil },
-      template: template.map { $0.replacing("\\n", with: "\n") }, companion: companion, read: OptionFiles.read)
+      template: language.text, companion: language.companion, read: OptionFiles.read)
     try generator.check(prompt, images: images.count, system: system)
     let prepared = try zip(pictures, images).map { picture, path in
       do throws(ImageError) { return try generator.picture(picture) } catch { throw error.named(path) }

@@ -53,11 +53,7 @@ struct PruneCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The question, for methods of a vision-language model that read it.", valueName: "TEXT"))
   var prompt: String?
 
-  @Option(help: ArgumentHelp("Prompt template, as for 'vtok generate'.", valueName: "NAME|TEXT"))
-  var template: String?
-
-  @Option(help: ArgumentHelp("The CLIP that the model's tower comes from, for methods that need it.", valueName: "DIR"))
-  var companion: String?
+  @OptionGroup var language: LanguageFlags
 
   @OptionGroup var running: RunOptions
 
@@ -211,8 +207,8 @@ struct PruneCommand: ParsableCommand {
     flags += [
       ("seed", JSON(Int(truncatingIfNeeded: reduction.seed))), ("dtype", JSON(dtype.rawValue)),
       ("overlay", JSON(overlay)), ("shard-size", JSON(shardSize)), ("shard", shard.map { JSON($0) } ?? .null),
-      ("prompt", prompt.map { JSON($0) } ?? .null), ("template", template.map { JSON($0) } ?? .null),
-      ("companion", companion.map { JSON($0) } ?? .null),
+      ("prompt", prompt.map { JSON($0) } ?? .null), ("template", language.template.map { JSON($0) } ?? .null),
+      ("companion", language.companion.map { JSON($0) } ?? .null),
       ("timings", JSON(timings)), ("max-pixels", JSON(decoding.maxPixels)), ("apply-exif", JSON(decoding.applyEXIF)),
     ]
     var run: [(String, JSON)] = [

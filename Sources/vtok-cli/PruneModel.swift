@@ -8,9 +8,7 @@ enum PruneModel {
   init(_ command: PruneCommand) throws {
     let name = command.reduction.model
     let checkpoint = try LoadedModel.checkpoint(name)
-    let given = [
-      ("--prompt", command.prompt), ("--template", command.template), ("--companion", command.companion),
-    ]
+    let given = [("--prompt", command.prompt)] + command.language.given
     guard MultimodalModel.matches(checkpoint.config) else {
       if let flag = given.first(where: { $0.1 != nil })?.0 {
         throw UsageError(
@@ -23,8 +21,7 @@ enum PruneModel {
       throw UsageError("--prompt", found: "an empty text", expected: "a question", fix: "Leave it out, or fill it.")
     }
     let generator = try Generator(
-      checkpoint, method: nil, template: command.template.map { $0.replacing("\\n", with: "\n") },
-      companion: command.companion)
+      checkpoint, method: nil, template: command.language.text, companion: command.language.companion)
     self = .visual(generator, question: command.prompt)
     if command.overlay, try !VisualReducer(generator).drawsMaps {
       throw UsageError(

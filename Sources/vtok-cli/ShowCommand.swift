@@ -29,8 +29,7 @@ struct ShowCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The question, of a vision-language model.", valueName: "TEXT"))
   var prompt = "What is in this picture?"
 
-  @Option(help: ArgumentHelp("The CLIP that its tower comes from, for methods that need it.", valueName: "DIR"))
-  var companion: String?
+  @OptionGroup var language: LanguageFlags
 
   @OptionGroup var running: RunOptions
 
@@ -82,8 +81,8 @@ struct ShowCommand: ParsableCommand {
         fix: "'vtok flops' solves targets.")
     }
     let generator = try Generator(
-      checkpoint, method: combination.spec, keep: combination.ruled ? combination.budget : nil, companion: companion,
-      read: OptionFiles.read)
+      checkpoint, method: combination.spec, keep: combination.ruled ? combination.budget : nil,
+      template: language.text, companion: language.companion, read: OptionFiles.read)
     let image = try Image.decode(contentsOf: input, options: decoding.options()).image
     let question = try generator.prepare(prompt, about: [image])
     let answer = try generator(

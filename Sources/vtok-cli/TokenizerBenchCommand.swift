@@ -71,14 +71,7 @@ extension BenchCommand {
     let start = ContinuousClock().now
     let results = try bench.run(limit: limit, progress: progress.update, isCancelled: { interruption.happened })
     progress.finish()
-    if interruption.happened {
-      VTokCommand.warn("interrupted after \(results.count) pictures; nothing was written")
-      throw ExitCode(130)
-    }
-    let good = results.filter { $0.failure == nil }
-    guard !good.isEmpty else {
-      throw UsageError("data '\(data)'", found: "no picture that can be read", expected: "some", fix: "Check them.")
-    }
+    let good = try good(results, interruption, failure: \.failure)
     let rows = bench.coders.indices.map { TokenizerRow(good, coder: $0, of: bench) }
     let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
     let about: JSON = [
@@ -90,28 +83,15 @@ extension BenchCommand {
     let title =
       "\(good.count) pictures of \(side)x\(side) · judged by \(model.name) · "
       + "\(threads) thread\(threads == 1 ? "" : "s") · \(fixed(seconds, 1)) s · peak \(fixed(Bench.peakMemory, 0)) MB"
-    let text = (format == .md ? title + "\n\n" : "") + table.text(format)
-    if let output { try WholeFile.write(text, to: output) } else { print(text, terminator: "") }
-    if let report { try write(report, rows, table, title, bench) }
-    let failures = results.compactMap(\.failure)
-    if !failures.isEmpty {
-      if !running.quiet { for failure in failures { VTokCommand.warn(failure) } }
-      throw ExitCode(3)
+    try write(table, title) { folder in
+      try WholeFile.write(table.text(.csv), to: folder + "/rows.csv")
+      for (name, svg) in TokenizerRow.plots(rows) { try WholeFile.write(svg, to: folder + "/" + name) }
+      if let sheet = tokenizing.sheet {
+        let image = try Image.decode(contentsOf: sheet, options: decoding.options()).image
+        try WholeFile.write(bench.sheet(image).pngData(), to: folder + "/sheet.png")
+      }
+      return "table.md"
     }
-  }
-
-  private func write(
-    _ folder: String, _ rows: [TokenizerRow], _ table: Table, _ title: String, _ bench: TokenizerBench
-  ) throws {
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    try WholeFile.write(table.text(.json), to: folder + "/rows.json")
-    try WholeFile.write(table.text(.csv), to: folder + "/rows.csv")
-    try WholeFile.write(title + "\n\n" + table.text(.md), to: folder + "/table.md")
-    for (name, svg) in TokenizerRow.plots(rows) { try WholeFile.write(svg, to: folder + "/" + name) }
-    if let sheet = tokenizing.sheet {
-      let image = try Image.decode(contentsOf: sheet, options: decoding.options()).image
-      try WholeFile.write(bench.sheet(image).pngData(), to: folder + "/sheet.png")
-    }
-    if format == .md, output == nil { print("report \(folder)/table.md") }
+    try end(results.compactMap(\.failure))
   }
 }

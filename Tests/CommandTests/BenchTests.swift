@@ -49,7 +49,8 @@ import VTok
   @Test func sharesOfTheCostAreSolved() throws {
     try inTemporaryFolder { folder in
       let done = try vtok(
-        "bench", "--data", list(in: folder), "--method", "tome", "--method", "divprune", "--mac-ratio", "0.7",
+        "bench", "--data", list(in: folder), "--method", "tome", "--method", "divprune", "--method", "evit", "--seeds",
+        "2", "--mac-ratio", "0.7",
         "--format", "jsonl", "--limit", "2")
       #expect(done.status == 0, "\(done.error)")
       for row in try rows(done.out).dropFirst() {

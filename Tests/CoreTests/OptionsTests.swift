@@ -73,4 +73,14 @@ import VTokMethods
     #expect(Set(Methods.names).count == Methods.all.count)
     for method in Methods.all { #expect(!method.summary.isEmpty && method.summary.count <= 120) }
   }
+
+  /// A budget of the job rules what has no amount of its own, and nothing else.
+  @Test(arguments: [
+    ("tome:r=4", "tome"), ("visionzip:dominant=9,contextual=2", "visionzip"), ("h2o:heavy=4,recent=8", "h2o"),
+    ("dart:tokens=9", "dart:layer=1"), ("dart:reduction=0.5", "dart"), ("cdpruner:per-tile=9", "cdpruner"),
+    ("evit:rate=0.5", "evit"),
+  ]) func ownAmountsAreNotRuled(own: String, ruled: String) throws {
+    #expect(try !MethodSpec(own).usesJobBudget && MethodSpec(ruled).usesJobBudget)
+    #expect(throws: MethodError.self) { try MethodSpec(own + ",keep=0.5").make(budget: nil) }
+  }
 }

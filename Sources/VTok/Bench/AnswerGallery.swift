@@ -6,7 +6,7 @@ import VTokTensor
 
 extension AnswerReport {
   /// A question about each of some scenes under every method, at the budget nearest to half of the dense cost. Token maps
-  /// are drawn where a picture is one tile.
+  /// are those of the first picture: its tiles, then its thumbnail.
   func gallery() throws -> String {
     if scenes.isEmpty { return "" }
     let chosen = ReportPage.lines(rows, method: \.contender.method).compactMap { line in
@@ -28,8 +28,10 @@ extension AnswerReport {
         let left = decoding.tokens
         let ids = try generator.model.language.generate(
           from: &decoding, run: &run, limit: bench.limit, stops: generator.model.stops)
-        let map = row.contender.asked == .nothing ? nil : map(of: left, on: image, pictures)
-        let shown = (map?.drawn(on: image) ?? image)
+        let maps = generator.maps(of: left, in: prompt)[0]
+        let shown =
+          row.contender.asked == .nothing
+          ? image : TokenMap.strip(maps.map { $0.drawn(on: image) }, downwards: true)
         let scale = 256 / Double(max(shown.width, shown.height))
         let small = shown.resized(
           width: max(1, Int(Double(shown.width) * scale)), height: max(1, Int(Double(shown.height) * scale)),
@@ -47,26 +49,5 @@ extension AnswerReport {
       <div class="scroll"><div class="gallery">\(out)</div></div>
 
       """
-  }
-
-  /// Where one picture is one tile of the tower.
-  private func map(of tokens: TokenSequence, on image: Image, _ pictures: [PreparedImage]) -> TokenMap? {
-    let tower = bench.model.model.shape.tower!
-    guard pictures.count == 1, bench.model.model.shape.layout == .single,
-      let processor = bench.model.processor as? ImageProcessor
-    else { return nil }
-    var offsets: [Int32] = [0]
-    var patches: [Int32] = []
-    var weights: [Float] = []
-    for row in tokens.rows(.patch) {
-      let range = tokens.origin.range(row)
-      patches += tokens.origin.patches[range]
-      weights += tokens.origin.weights[range]
-      offsets.append(Int32(patches.count))
-    }
-    return TokenMap(
-      rows: tower.rows, columns: tower.columns,
-      region: processor.visibleRegion(width: image.width, height: image.height),
-      origin: Origin(offsets: offsets, patches: patches, weights: weights))
   }
 }

@@ -25,6 +25,8 @@ public struct BenchRow: Sendable {
   public var share: Double { gmacs / denseGmacs }
   /// Share of the multiply-adds' speed-up that the clock sees. Below 0.9 the tables warn.
   public var perMACGain: Double { speedup * share }
+  /// The same of the tower alone, without the time of selecting.
+  public let towerPerMACGain: Double
 
   /// - Parameter results: images that did not fail, at least one.
   public init(_ results: [Bench.ImageResult], contender index: Int, of bench: Bench) {
@@ -48,6 +50,8 @@ public struct BenchRow: Sendable {
     (decode, preprocess) = (median(results.map(\.decode)), median(results.map(\.preprocess)))
     speedup = median(
       zip(runs, dense).flatMap { runs, dense in runs.map { dense.towerCPU / ($0.towerCPU + $0.selectionCPU) } })
+    towerPerMACGain =
+      median(zip(runs, dense).flatMap { runs, dense in runs.map { dense.towerCPU / $0.towerCPU } }) * gmacs / denseGmacs
     func accuracy(_ path: (Bench.Outcome) -> Bool?) -> Ranged? {
       guard runs.allSatisfy({ path($0[0]) != nil }) else { return nil }
       return Ranged(
@@ -70,7 +74,8 @@ public struct BenchRow: Sendable {
   }
 
   public static let columns = [
-    "method", "budget", "tokens", "GMACs", "of dense", "select", "ms", "speed-up", "of MAC gain", "top-1", "retention",
+    "method", "budget", "tokens", "GMACs", "of dense", "select", "ms", "speed-up", "of MAC gain", "in tower", "top-1",
+    "retention",
     "95%", "p", "agree", "KL", "cosine",
   ]
 
@@ -82,6 +87,7 @@ public struct BenchRow: Sendable {
       "\(fixed(tokensIn, 0))→\(fixed(tokensOut, 0))", fixed(gmacs, 2), percent(share, 0), fixed(selectionGmacs, 3),
       fixed(median(towerCPU) + median(selectionCPU), 2), "\(fixed(speedup, 2))x",
       isDense ? "-" : fixed(perMACGain, 2) + (perMACGain < 0.9 ? " !" : ""),
+      isDense ? "-" : fixed(towerPerMACGain, 2),
       top1?.percent ?? "-", isDense ? "-" : percent(retention),
       isDense ? "-" : interval.map { "\(fixed(100 * $0.low, 1))-\(fixed(100 * $0.high, 1))" } ?? "-",
       isDense ? "-" : mcNemar.map { $0 < 0.001 ? "<0.001" : fixed($0, 3) } ?? "-",
@@ -108,7 +114,9 @@ public struct BenchRow: Sendable {
         ],
         "selection": ["cpu_min": number(selectionCPU.min() ?? .nan), "cpu_median": number(median(selectionCPU))],
       ],
-      "speedup": ["tower": number(speedup), "per_mac_gain": number(perMACGain)],
+      "speedup": [
+        "tower": number(speedup), "per_mac_gain": number(perMACGain), "tower_per_mac_gain": number(towerPerMACGain),
+      ],
       "peak_memory_mb": number(peakMemory), "top1": top1?.json ?? .null, "top5": top5?.json ?? .null,
       "retention": retention.map(number) ?? .null,
       "retention_ci95": interval.map { [number($0.low), number($0.high)] } ?? .null,
