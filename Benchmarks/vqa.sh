@@ -17,7 +17,7 @@ limit=$([ "${1:-}" = --quick ] && echo --quick || true)
 exec "$VTOK" bench --model models/vqa-small --data "$questions/test.jsonl" $limit --max-tokens 3 --skip-refused \
   --method divprune --method hired --method visionzip --method cdpruner --method cdpruner:kernel=openvino \
   --method dart:layer=1 --method globalcom2 --method fastv:layer=1 --method pyramiddrop:layers=1/2 \
-  --method transprune:layers=1/2 --method sparsevlm:layers=1/2 --method mustdrop:layers=1/2 --method elastic-cache \
+  --method transprune:layers=1/2 --method sparsevlm:layers=1/2/3 --method mustdrop:layers=1/2 --method elastic-cache \
   --method h2o --method keyformer \
   --method generic-explain:weights=models/vqa-small-explainability/explainability.safetensors --method token-corr \
   --method visionzip:keep=0.5+fastv:layer=2,keep=0.5 --method visionzip:keep=0.25+fastv:layer=2,keep=0.5+elastic-cache:keep=0.5 \
