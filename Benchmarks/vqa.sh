@@ -1,25 +1,59 @@
 #!/bin/sh
-# Every method of vision-language models on the test questions of easy-VQA with vqa-small, at about 1/2, 1/4, 1/8 and 1/16 of
-# its 256 visual tokens. Writes results/easy-vqa-vqa-small/ (index.html, rows.json, table.md).
-# usage: Benchmarks/vqa.sh [--quick]    (VTOK=path of a built vtok; else it is built; QUESTIONS=folder to unpack pictures into)
+# Every method of vision-language models on the test questions of two small models, at about 1/2, 1/4, 1/8 and 1/16 of their
+# visual tokens: vqa-small (one picture, 256 tokens) on easy-VQA, vqa-tiles (thumbnail and tiles, 336) on its own pictures.
+# Writes results/easy-vqa-vqa-small/ and results/tiles-vqa-tiles/ (index.html, rows.json, table.md, answers.json.gz) and says
+# whether every answer is the one that was there before.
+# --quick: 100 pictures of each, compared with the same answers; the tables go to .build/quick/.
+# usage: Benchmarks/vqa.sh [--quick] [small|tiles]   (VTOK=path of a built vtok, else it is built; QUESTIONS=where the
+# pictures are unpacked; DATA=folder with easy-vqa.tar.gz)
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
-questions=${QUESTIONS:-$root/.build/easy-vqa}
+quick=
+[ "${1:-}" != --quick ] || { quick=--quick; shift; }
+questions=${QUESTIONS:-$root/.build/questions}
 if [ -z "${VTOK:-}" ]; then
   swift build -c release --package-path "$root" --product vtok >&2
   VTOK=$root/.build/release/vtok
 fi
-[ -e "$questions/test.jsonl" ] || python3 "$here/training/vqa_questions.py" "$questions"
+if [ ! -e "$questions/small/test.jsonl" ]; then
+  python3 "$here/training/vqa_questions.py" "$questions/small" --data "${DATA:-$root/../shared/data/easy-vqa}"
+fi
+if [ ! -e "$questions/tiles/test.jsonl" ]; then
+  mkdir -p "$questions/tiles"
+  tar -xzf "$here/models/vqa-tiles/test.tar.gz" -C "$questions/tiles"
+fi
 cd "$here"  # so that the table names files by a path of this folder
-limit=$([ "${1:-}" = --quick ] && echo --quick || true)
-exec "$VTOK" bench --model models/vqa-small --data "$questions/test.jsonl" $limit --max-tokens 3 --skip-refused \
-  --method divprune --method hired --method visionzip --method cdpruner --method cdpruner:kernel=openvino \
-  --method dart:layer=1 --method globalcom2 --method fastv:layer=1 --method pyramiddrop:layers=1/2 \
-  --method transprune:layers=1/2 --method sparsevlm:layers=1/2/3 --method mustdrop:layers=1/2 --method elastic-cache \
-  --method h2o --method keyformer \
-  --method generic-explain:weights=models/vqa-small-explainability/explainability.safetensors --method token-corr \
-  --method visionzip:keep=0.5+fastv:layer=2,keep=0.5 --method visionzip:keep=0.25+fastv:layer=2,keep=0.5+elastic-cache:keep=0.5 \
-  --method divprune:keep=0.25+pyramiddrop:layers=1/2 \
-  --keep-ratio 0.5,0.25,0.125,0.0625 --gallery 0 --report results/easy-vqa-vqa-small
+
+# run MODEL QUESTIONS RESULTS METHOD...: the methods that both models have, and those of one.
+run() {
+  model=$1 data=$2 kept=results/$3
+  out=$([ -n "$quick" ] && echo "$root/.build/quick/$3" || echo "$kept")
+  shift 3
+  mkdir -p "$out"
+  "$VTOK" bench --model "models/$model" --data "$questions/$data/test.jsonl" $quick --max-tokens 3 --skip-refused \
+    --method divprune --method hired --method visionzip --method cdpruner --method cdpruner:kernel=openvino \
+    --method dart:layer=1 --method globalcom2 --method fastv:layer=1 --method pyramiddrop:layers=1/2 \
+    --method transprune:layers=1/2 --method sparsevlm:layers=1/2/3 --method mustdrop:layers=1/2 --method elastic-cache \
+    --method h2o --method keyformer --method token-corr \
+    --method visionzip:keep=0.5+fastv:layer=2,keep=0.5 \
+    --method visionzip:keep=0.25+fastv:layer=2,keep=0.5+elastic-cache:keep=0.5 \
+    --method divprune:keep=0.25+pyramiddrop:layers=1/2 "$@" \
+    --keep-ratio 0.5,0.25,0.125,0.0625 --answers "$root/.build/answers.jsonl" --report "$out" >"$root/.build/vqa.log" || return 1
+  head -1 "$root/.build/vqa.log"
+  same=0
+  if [ -e "$kept/answers.json.gz" ]; then python3 answers.py check "$root/.build/answers.jsonl" "$kept/answers.json.gz" || same=1; fi
+  [ -n "$quick" ] || python3 answers.py keep "$root/.build/answers.jsonl" "$kept/answers.json.gz" || return 1
+  echo "$out/index.html"
+  return $same
+}
+
+status=0
+case ${1:-both} in both | small)
+  run vqa-small small easy-vqa-vqa-small --gallery 4 \
+    --method generic-explain:weights=models/vqa-small-explainability/explainability.safetensors \
+    --trained models/vqa-small-pmod --trained models/vqa-small-quecc-64 --trained models/vqa-small-quecc-16 || status=1
+esac
+case ${1:-both} in both | tiles) run vqa-tiles tiles tiles-vqa-tiles --gallery 4 || status=1 ;; esac
+exit $status

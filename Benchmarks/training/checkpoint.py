@@ -1,6 +1,7 @@
 """Writes a trained SmallLlava as transformers publishes LLaVA, and what transformers answers with it."""
 import json
 import os
+import shutil
 
 import torch
 from PIL import Image
@@ -8,8 +9,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from transformers import (
     AutoModelForImageTextToText, AutoProcessor, CLIPImageProcessor, CLIPVisionConfig, LlamaConfig, LlavaConfig,
-    LlavaForConditionalGeneration, LlavaNextConfig, LlavaNextForConditionalGeneration, LlavaNextImageProcessor, LlavaNextProcessor, LlavaProcessor,
-    PreTrainedTokenizerFast)
+    LlavaForConditionalGeneration, LlavaNextConfig, LlavaNextForConditionalGeneration, LlavaNextImageProcessor,
+    LlavaNextProcessor, LlavaProcessor, PreTrainedTokenizerFast)
 
 from small_llava import END, START, TEMPLATES
 
@@ -47,6 +48,26 @@ def tensors(model):
     if model.newline is not None:
         out["model.image_newline"] = model.newline
     return {name: tensor.detach() for name, tensor in out.items()}
+
+
+def published(model):
+    """The same under the names of published files, for layouts that transformers does not write."""
+    return {name.replace("model.language_model.", "language_model.model.").replace("lm_head", "language_model.lm_head")
+            .removeprefix("model."): tensor for name, tensor in tensors(model).items()}
+
+
+def write_own(source, folder, settings, weights):
+    """A checkpoint of a layout that transformers does not know: `source`'s files with other settings, F16 weights."""
+    with open(os.path.join(source, "config.json")) as file:
+        config = json.load(file)
+    config |= settings
+    with open(os.path.join(folder, "config.json"), "w") as out:
+        json.dump(config, out, indent=1)
+        out.write("\n")
+    save_file({name: t.detach().half().contiguous() for name, t in weights.items()},
+              os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+    for name in ("tokenizer.json", "tokenizer_config.json", "processor_config.json", "generation_config.json"):
+        shutil.copy(os.path.join(source, name), folder)
 
 
 @torch.no_grad()

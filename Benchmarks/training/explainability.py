@@ -178,7 +178,7 @@ def main():
     keep_memory()
     torch.manual_seed(0)
     torch.set_num_threads(arguments.threads)
-    data = vqa_small.EasyVQA(arguments.data)
+    data = vqa_small.EasyVQA(arguments)
     model = vqa_small.build(data).requires_grad_(False)
     checkpoint.start_from(model, arguments.model)
     labelled, epochs, batch = (20, 2, 16) if arguments.smoke else (1200, 30, 128)

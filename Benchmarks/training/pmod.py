@@ -11,16 +11,14 @@ import argparse
 import json
 import math
 import os
-import shutil
 
 import torch
 import torch.nn as nn
-from safetensors.torch import save_file
 
 import checkpoint
 import loop
 import vqa_small
-from small_llava import SmallLlava, pack
+from small_llava import SmallLlava
 
 TARGETS, MOST, LEAST, SCALE = "shiftedcos_decay_0.85_0.15", 0.85, 0.15, 0.2
 EPOCHS = 1
@@ -69,63 +67,35 @@ class RoutedLlava(SmallLlava):
 
 
 def write(model, source, folder):
-    """The layout of the official code: a routed layer's own weights under `decoder_layer`, F16."""
-    with open(os.path.join(source, "config.json")) as file:
-        config = json.load(file)
+    """The layout of the official code: a routed layer's own weights under `decoder_layer`."""
     settings = {"mod_target_layers": TARGETS, "mod_target_token_type": "vision_all", "mod_router_factor": 0.5,
                 "mod_weight_norm": f"tanh_{SCALE}_1", "mod_bias_enabled": True, "mod_special_init": True}
-    config |= {"model_type": "pmod_llava_llama", "architectures": ["PModLlavaLlamaForCausalLM"]} | settings
-    config["text_config"] |= settings
-    with open(os.path.join(folder, "config.json"), "w") as out:
-        json.dump(config, out, indent=1)
-        out.write("\n")
-    tensors = {}
-    for name, tensor in checkpoint.tensors(model).items():
-        # From the names of modules to those that transformers publishes.
-        name = name.replace("model.language_model.", "language_model.model.").replace("lm_head", "language_model.lm_head")
-        name = name.removeprefix("model.")
-        for index, share in enumerate(model.shares):
-            if share is not None:
-                name = name.replace(f"model.layers.{index}.", f"model.layers.{index}.decoder_layer.")
-        tensors[name] = tensor
+    with open(os.path.join(source, "config.json")) as file:
+        text = json.load(file)["text_config"]
+    settings |= {"model_type": "pmod_llava_llama", "architectures": ["PModLlavaLlamaForCausalLM"],
+                 "text_config": text | settings}
+    weights = checkpoint.published(model)
     for index, share in enumerate(model.shares):
         if share is not None:
-            router = f"language_model.model.layers.{index}.router.router."
-            tensors |= {router + "weight": model.routers[index].weight, router + "bias": model.routers[index].bias}
-    save_file({name: t.detach().half().contiguous() for name, t in tensors.items()},
-              os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
-    for name in ("tokenizer.json", "tokenizer_config.json", "processor_config.json", "generation_config.json"):
-        shutil.copy(os.path.join(source, name), folder)
+            layer = f"language_model.model.layers.{index}."
+            weights = {name.replace(layer, layer + "decoder_layer."): tensor for name, tensor in weights.items()}
+            router = model.routers[index]
+            weights |= {layer + "router.router.weight": router.weight, layer + "router.router.bias": router.bias}
+    checkpoint.write_own(source, folder, settings, weights)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", default=os.path.join(loop.SHARED, "easy-vqa"), help="folder with easy-vqa.tar.gz")
-    parser.add_argument("--model", default=os.path.join(loop.ROOT, "Benchmarks", "models", "vqa-small"))
-    loop.add_options(parser, "vqa-small-pmod")
+    vqa_small.add_options(parser, "vqa-small-pmod")
     arguments = parser.parse_args()
     loop.start(arguments, "vqa-small-pmod")
-    data = vqa_small.EasyVQA(arguments.data)
+    data = vqa_small.EasyVQA(arguments)
     model = vqa_small.build(data, RoutedLlava)
     checkpoint.start_from(model, arguments.model)
     model.route()
     rows = vqa_small.train(arguments, data, model, EPOCHS, muon=0.002)
-    if rows is None:
-        return
-    with torch.no_grad():
-        for p in model.parameters():
-            p.copy_(p.half())
-        write(model, arguments.model, arguments.output)
-        count = 50 if arguments.smoke else len(data.pixels["test"])
-        all_, open_ = vqa_small.accuracy(model, data, "test", list(range(count)), autocast=False)
-        asked, logits = [], []
-        for pixels, question, answer in vqa_small.reference_questions(data):
-            packed, _ = pack(data.text, [[(question, data.token[answer])]])
-            logits.append(model(vqa_small.normalised(pixels[None]), packed)[0][0, 0])
-            said = data.text.tokenizer.decode([logits[-1].argmax().item()])
-            asked.append((pixels, question, answer, said))
-    checkpoint.write_reference(arguments.output, asked, logits)
-    loop.finish(arguments, rows, {"test_accuracy": all_, "test_accuracy_open": open_, "test_images": count})
+    if rows is not None:
+        vqa_small.finish(arguments, data, model, rows, lambda folder: write(model, arguments.model, folder))
 
 
 if __name__ == "__main__":

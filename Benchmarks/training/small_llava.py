@@ -125,15 +125,20 @@ class Tower(nn.Module):
         self.pre, self.post = nn.LayerNorm(width), nn.LayerNorm(width)
         self.blocks = nn.ModuleList(TowerBlock(width, heads) for _ in range(blocks))
 
-    def forward(self, pixels):
-        """What the last block but one leaves: of the patches, and with the class token in front."""
+    def states(self, pixels):
+        """What enters every block, class token in front; the last is what the last block but one leaves."""
         b, g, p = len(pixels), self.grid, self.patch
         x = pixels.view(b, 3, g, p, g, p).permute(0, 2, 4, 1, 3, 5).reshape(b, g * g, 3 * p * p)
         x = self.embed(x) + self.position[1:]
         x = torch.cat([(self.cls + self.position[0]).expand(b, 1, -1).to(x.dtype), x], 1)
-        x = self.pre(x)
+        found = [self.pre(x)]
         for block in self.blocks[:-1]:
-            x = block(x)
+            found.append(block(found[-1]))
+        return found
+
+    def forward(self, pixels):
+        """What the last block but one leaves: of the patches, and with the class token in front."""
+        x = self.states(pixels)[-1]
         return x[:, 1:], x
 
     def name(self, x):
@@ -230,11 +235,14 @@ class SmallLlava(nn.Module):
         """One layer, `image` being the visual rows: a subclass may have it compute some of them only."""
         return self.layers[index](x, rotation, mask, rows)
 
+    def pack(self, pictures):
+        """What `forward` takes of questions, and its targets; see `pack`."""
+        return pack(self.text, pictures)
+
     def forward(self, pixels, packed):
         """Answer logits [batch, rows, vocabulary] and class logits."""
         features, all_ = self.tower(pixels)
         return self.decode(self.project(features), packed), self.classes(self.tower.name(all_))
-
 
     def forward_tiles(self, views, packed, thumbnail_only=False):
         """LLaVA-NeXT on 2x2 tiles: `views` [batch, 5, 3, side, side], the whole picture first. Answer logits, and class
@@ -320,13 +328,15 @@ def keep_memory():
 def optimisers(model, muon=0.01, adam=1e-3, routers=3e-5):
     single, fused, rest, routing = [], {2: [], 3: []}, [], []
     for name, p in model.named_parameters():
-        if name.endswith("qkv.weight"):
+        if not p.requires_grad:
+            continue
+        if name.endswith(("qkv.weight", "in_proj_weight")):
             fused[3].append(p)
         elif name.endswith("gate_up.weight"):
             fused[2].append(p)
         elif name.startswith("routers."):
             routing.append(p)
-        elif p.dim() == 2 and any(s in name for s in ("blocks.", "layers.", "linear")):
+        elif p.dim() == 2 and any(s in name for s in ("blocks.", "layers.", "linear", "compressor.")):
             single.append(p)
         else:
             rest.append(p)

@@ -18,11 +18,11 @@ import tarfile
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import checkpoint
 import loop
-from small_llava import IGNORED, SmallLlava, Text, optimisers, pack
+from small_llava import IGNORED, SmallLlava, Text, optimisers
 
 MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)  # vtok-tiny's, whose blocks the tower starts from
 SHAPES = ["circle", "rectangle", "triangle"]
@@ -31,9 +31,24 @@ EPOCHS = 4
 
 
 class EasyVQA:
-    def __init__(self, folder):
+    """`pixels[split]` [pictures, 3, 64, 64]; `questions[split][picture]`: (question, answer) pairs."""
+
+    def __init__(self, arguments):
+        archive = os.path.join(arguments.data, "easy-vqa.tar.gz")
+        if arguments.smoke and not os.path.exists(archive):
+            print(f"no {archive}: pictures and questions of the same kind are composed", flush=True)
+            self.compose()
+        else:
+            self.read(archive)
+        self.colours = [a for a in self.answers if a not in SHAPES + ["yes", "no"]]
+        every = sorted({q for split in self.questions.values() for qs in split.values() for q, _ in qs})
+        words = sorted({w for q in every for w in re.findall(r"\w+|\?", q)} | set(self.answers))
+        self.text = Text(words, every)
+        self.token = {answer: self.text.answer(answer) for answer in self.answers}
+
+    def read(self, path):
         self.pixels, self.questions = {}, {}
-        with tarfile.open(os.path.join(folder, "easy-vqa.tar.gz")) as archive:
+        with tarfile.open(path) as archive:
             files = {re.sub(r"^\./", "", m.name): m for m in archive if m.isfile()}
             read = lambda name: archive.extractfile(files[name]).read()
             self.answers = read("answers.txt").decode().split()
@@ -45,11 +60,30 @@ class EasyVQA:
                 self.pixels[split] = torch.stack([
                     torch.from_numpy(np.array(Image.open(io.BytesIO(read(f"{split}/images/{i}.png"))).convert("RGB")))
                     for i in range(count)]).permute(0, 3, 1, 2).contiguous()
-        self.colours = [a for a in self.answers if a not in SHAPES + ["yes", "no"]]
-        every = sorted({q for split in self.questions.values() for qs in split.values() for q, _ in qs})
-        words = sorted({w for q in every for w in re.findall(r"\w+|\?", q)} | set(self.answers))
-        self.text = Text(words, every)
-        self.token = {answer: self.text.answer(answer) for answer in self.answers}
+
+    def compose(self):
+        """As many plain pictures as easy-VQA has, with questions of its forms: for smoke runs."""
+        draw = random.Random(0)
+        colours = {"red": (220, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 220)}
+        self.answers = SHAPES + list(colours) + ["yes", "no"]
+        self.pixels, self.questions = {}, {}
+        for split, count in (("train", 4000), ("test", 1000)):
+            pictures, self.questions[split] = [], {}
+            for image in range(count):
+                shape, colour = draw.choice(SHAPES), draw.choice(list(colours))
+                picture = Image.new("RGB", (64, 64), "white")
+                x, y, side = draw.randint(0, 36), draw.randint(0, 36), draw.randint(12, 28)
+                pen, box = ImageDraw.Draw(picture), [x, y, x + side, y + side]
+                {"circle": pen.ellipse, "rectangle": pen.rectangle,
+                 "triangle": lambda box, fill: pen.polygon([(x, y), (x + side, y), (x, y + side)], fill)}[shape](
+                    box, fill=colours[colour])
+                pictures.append(torch.from_numpy(np.array(picture)))
+                other = draw.choice([s for s in SHAPES if s != shape])
+                self.questions[split][image] = [
+                    (f"what is the color of the {shape}?", colour), ("what shape is in the image?", shape),
+                    (f"what is the {colour} shape?", shape), (f"does the image contain a {shape}?", "yes"),
+                    (f"is there not a {colour} shape?", "no"), (f"is no {other} present?", "yes")]
+            self.pixels[split] = torch.stack(pictures).permute(0, 3, 1, 2).contiguous()
 
     def pairs(self, split, image):
         return [(question, self.token[answer]) for question, answer in self.questions[split][image]]
@@ -72,7 +106,7 @@ class EasyVQA:
 
 def build(data, kind=SmallLlava):
     return kind(data.text, side=64, patch=4, tower=192, blocks=5, tower_heads=3, width=192, layers=4, heads=6, hidden=512,
-                      classes=len(SHAPES) + len(data.colours))
+                classes=len(SHAPES) + len(data.colours))
 
 
 def start_tower(model, folder):
@@ -116,7 +150,7 @@ def accuracy(model, data, split, images, batch=50, autocast=True):
     polar = torch.tensor([data.token["yes"], data.token["no"]])
     for at in range(0, len(images), batch):
         part = images[at:at + batch]
-        packed, targets = pack(data.text, [data.pairs(split, i) for i in part])
+        packed, targets = model.pack([data.pairs(split, i) for i in part])
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             logits, _ = model(normalised(data.pixels[split][part]), packed)
         asked, right = loop.scored(logits, targets)
@@ -151,7 +185,7 @@ def train(arguments, data, model, epochs=EPOCHS, **rates):
         epoch, at = divmod(step, per_epoch)
         part = batches(epoch)[at]
         pairs = [data.pairs("train", i) for i in part]
-        packed, targets = pack(data.text, [draw.sample(p, min(most, len(p))) for p in pairs])
+        packed, targets = model.pack([draw.sample(p, min(most, len(p))) for p in pairs])
         pixels = normalised(turned(data.pixels["train"][part], draw))
         with torch.autocast("cpu", torch.bfloat16):
             logits, named = model(pixels, packed)
@@ -179,19 +213,35 @@ def reference_questions(data):
 
 
 @torch.no_grad()
-def finish(arguments, data, model, rows):
-    """The files, the test split as the written F16 weights answer it, and what transformers says of a few questions."""
+def finish(arguments, data, model, rows, write=None):
+    """The files, the test split as the written F16 weights answer it, and what is said to a few questions: by transformers,
+    or by the model itself where `write(folder)` writes a layout that transformers does not know.
+    """
     for p in model.parameters():
         p.copy_(p.half())
-    checkpoint.write(model, arguments.output, MEAN, DEVIATION)
 
     def ours(pixels, question, answer):
-        return model(normalised(pixels[None]), pack(data.text, [[(question, data.token[answer])]])[0])[0][0, 0]
+        return model(normalised(pixels[None]), model.pack([[(question, data.token[answer])]])[0])[0][0, 0]
 
-    checkpoint.reference(arguments.output, reference_questions(data), ours)
+    asked = reference_questions(data)
+    if write:
+        write(arguments.output)
+        logits = [ours(*question) for question in asked]
+        said = [data.text.tokenizer.decode([scores.argmax().item()]) for scores in logits]
+        checkpoint.write_reference(arguments.output, [(*q, word) for q, word in zip(asked, said)], logits)
+    else:
+        checkpoint.write(model, arguments.output, MEAN, DEVIATION)
+        checkpoint.reference(arguments.output, asked, ours)
     count = 50 if arguments.smoke else len(data.pixels["test"])
     all_, open_ = accuracy(model, data, "test", list(range(count)), autocast=False)
     loop.finish(arguments, rows, {"test_accuracy": all_, "test_accuracy_open": open_, "test_images": count})
+
+
+def add_options(parser, name):
+    """Of recipes that go on from vqa-small."""
+    parser.add_argument("--data", default=os.path.join(loop.SHARED, "easy-vqa"), help="folder with easy-vqa.tar.gz")
+    parser.add_argument("--model", default=os.path.join(loop.ROOT, "Benchmarks", "models", "vqa-small"))
+    loop.add_options(parser, name)
 
 
 def main():
@@ -200,7 +250,7 @@ def main():
     loop.add_options(parser, "vqa-small")
     arguments = parser.parse_args()
     loop.start(arguments, "vqa-small")
-    data = EasyVQA(arguments.data)
+    data = EasyVQA(arguments)
     model = build(data)
     start_tower(model, os.path.join(loop.ROOT, "Sources", "CVTokTiny"))
     print(f"{sum(p.numel() for p in model.parameters())} parameters, vocabulary {data.text.size}", flush=True)

@@ -2,17 +2,18 @@
 """Trains vqa-tiles: a LLaVA-NeXT with a thumbnail and 2x2 tiles of 32 px, 336 visual tokens, on pictures that it composes.
 
     python3 Benchmarks/training/vqa_tiles.py [--small DIR] [--output DIR] [--smoke]
-    python3 Benchmarks/training/vqa_tiles.py --questions DIR [--count N]      (writes the test split, for `vtok bench`)
 
 Two to five small shapes lie on a canvas of 64 px. In the thumbnail they are 3 or 4 px: their colours and places can be
 told, their forms hardly. No data but the seed. Starts from vqa-small; goes on from OUTPUT/training.pt if stopped.
 """
 import argparse
 import collections
-import functools
+import gzip
+import io
 import json
 import os
 import random
+import tarfile
 
 import numpy as np
 import torch
@@ -225,36 +226,37 @@ def finish(arguments, model, scenes, rows):
     checkpoint.reference(
         arguments.output, [(torch.from_numpy(rgb.copy()).permute(2, 0, 1), q, a) for rgb, q, a in asked], ours)
     count = 20 if arguments.smoke else 500
+    write_questions(os.path.join(arguments.output, "test.tar.gz"), scenes, count)
     loop.finish(arguments, rows, {
         "test_images": count, "test": accuracy(model, scenes, "test", count, autocast=False),
         "test_thumbnail_only": accuracy(model, scenes, "test", count, thumbnail_only=True, autocast=False)})
 
 
-def write_questions(folder, scenes, count):
-    os.makedirs(os.path.join(folder, "test"), exist_ok=True)
-    with open(os.path.join(folder, "test.jsonl"), "w") as out:
-        for number in range(count):
-            rgb, _, asked = scenes("test", number)
-            Image.fromarray(rgb).save(os.path.join(folder, "test", f"{number}.png"))
-            for kind, question, answer in asked:
-                row = {"image": f"test/{number}.png", "question": question, "answers": [answer], "metric": "exact",
-                       "group": kind}
-                out.write(json.dumps(row) + "\n")
+def write_questions(path, scenes, count):
+    """test.jsonl and test/*.png in one archive, the same bytes for the same pictures."""
+    files, rows = [], []
+    for number in range(count):
+        rgb, _, asked = scenes("test", number)
+        picture = io.BytesIO()
+        Image.fromarray(rgb).save(picture, "PNG")
+        files.append((f"test/{number}.png", picture.getvalue()))
+        rows += [json.dumps({"image": f"test/{number}.png", "question": question, "answers": [answer], "metric": "exact",
+                             "group": kind}) + "\n" for kind, question, answer in asked]
+    with gzip.GzipFile(path, "wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in [("test.jsonl", "".join(rows).encode())] + files:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--small", default=os.path.join(loop.ROOT, "Benchmarks", "models", "vqa-small"),
                         help="a checkpoint of vqa-small to start from; where it is missing, from nothing")
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--questions", metavar="DIR", help="only write the test split")
-    parser.add_argument("--count", type=int, default=500, help="pictures of the test split to write")
+    parser.add_argument("--steps", type=int, default=3200)
     loop.add_options(parser, "vqa-tiles")
     arguments = parser.parse_args()
     scenes = Scenes(arguments.seed)
-    if arguments.questions:
-        write_questions(arguments.questions, scenes, arguments.count)
-        return
     loop.start(arguments, "vqa-tiles")
     model = build(arguments.small if os.path.exists(os.path.join(arguments.small, "model.safetensors")) else None)
     print(f"{sum(p.numel() for p in model.parameters())} parameters, vocabulary {model.text.size}", flush=True)

@@ -106,6 +106,9 @@ public struct Generator: Sendable {
     return other
   }
 
+  /// Whether `with` made one of the two of the other.
+  func sharesWeights(with other: Generator) -> Bool { checkpoint.name == other.checkpoint.name }
+
   private static func compose(
     _ method: MethodSpec?, _ keep: Budget?, _ read: @escaping @Sendable (String) throws -> OptionFile,
     for shape: Shape

@@ -19,6 +19,12 @@ struct AnswerFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Write every answer, a JSON object a line.", valueName: "FILE"))
   var answers: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "A model trained to need fewer tokens (p-MoD, QueCC): a row beside --model's, once or more often.",
+      valueName: "DIR"))
+  var trained: [String] = []
+
   @OptionGroup var language: LanguageFlags
 
   /// For data that is no question file.
@@ -26,7 +32,7 @@ struct AnswerFlags: ParsableArguments {
     let given =
       [
         ("--max-tokens", maxTokens != nil), ("--timing-samples", timingSamples != nil), ("--quick", quick),
-        ("--skip-refused", skipRefused), ("--answers", answers != nil),
+        ("--skip-refused", skipRefused), ("--answers", answers != nil), ("--trained", !trained.isEmpty),
       ] + language.given.map { ($0.flag, $0.value != nil) }
     if let flag = given.first(where: \.1)?.0 {
       throw UsageError(flag, found: "data '\(data)'", expected: "questions (.jsonl)", fix: "Remove the flag.")
@@ -60,7 +66,7 @@ extension BenchCommand {
     let model = try Generator(
       checkpoint, method: nil, template: asking.language.text, companion: asking.language.companion)
     var remarks: [String] = []
-    let contenders = try contenders(combinations, model, checkpoint, data, decode, &remarks)
+    let contenders = try contenders(combinations, model, checkpoint, data, decode, &remarks) + trained(beside: model)
     let bench = try AnswerBench(
       model, data: data, contenders: contenders, limit: asking.maxTokens ?? 16, threads: threads, decode: decode,
       seed: reduction.seed, keepsGoing: asking.skipRefused)
@@ -92,9 +98,13 @@ extension BenchCommand {
       AnswerRow(good, sample, contender: $0, of: bench)
     }
     let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
-    let run = about(model.sha256, threads: threads)
+    let sha256 = model.sha256
     var table = Table(AnswerRow.columns(data))
-    for row in rows { table.add(row.cells, row.json(model: model.name, run: run, peakMemory: Bench.peakMemory)) }
+    for row in rows {
+      let subject = row.contender.subject
+      let run = about(subject.name == model.name ? sha256 : subject.sha256, threads: threads)
+      table.add(row.cells, row.json(run: run, peakMemory: Bench.peakMemory))
+    }
     let title =
       "model \(model.name) · \(rows[0].questions) questions about \(good.count) pictures · \(threads) "
       + "thread\(threads == 1 ? "" : "s") · \(fixed(seconds, 1)) s · peak \(fixed(Bench.peakMemory, 0)) MB"
@@ -156,6 +166,20 @@ extension BenchCommand {
       }
     }
     return contenders
+  }
+
+  /// A row for each of the models that were trained to need fewer tokens, as they are.
+  private func trained(beside model: Generator) throws -> [AnswerBench.Contender] {
+    var names: Set = [model.name]
+    return try asking.trained.map { path in
+      let other = try Generator(LoadedModel.checkpoint(path), method: nil, template: asking.language.text)
+      guard names.insert(other.name).inserted else {
+        throw UsageError(
+          "--trained '\(path)'", found: "a second model named '\(other.name)'",
+          expected: "folders of different names: the table calls its rows by them", fix: "Rename the folder.")
+      }
+      return AnswerBench.Contender(method: other.name, asked: .own, subject: other)
+    }
   }
 
   /// Every answer of every row, in the order of the table.

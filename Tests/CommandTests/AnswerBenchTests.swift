@@ -103,6 +103,49 @@ import VTok
     }
   }
 
+  /// Another checkpoint beside the model: its own tower and words, the model's questions and dense row.
+  @Test func trainedModelsHaveARow() throws {
+    try inTemporaryFolder { folder in
+      let data = try Self.questions(in: folder)
+      let (model, next) = (
+        try TinyModel.make("llava15-tiny-d", in: folder), try TinyModel.make("llavanext-tiny-d", in: folder)
+      )
+      let copy = folder + "/copy"
+      try FileManager.default.copyItem(atPath: model, toPath: copy)
+      let base = [
+        "bench", "--model", model, "--data", data, "--method", "divprune", "--keep-ratio", "0.5", "--max-tokens", "3",
+        "--format", "jsonl",
+      ]
+      let done = try vtok(
+        base + [
+          "--trained", copy, "--trained", next, "--answers", folder + "/all.jsonl", "--report", folder + "/report",
+        ])
+      #expect(done.status == 0, "\(done.error)")
+      let rows = try rows(done.out)
+      #expect(rows.suffix(2).map { $0["method"]?.string } == ["copy", "llavanext-tiny-d"])
+      let twin = rows[rows.count - 2]
+      #expect(twin.value(at: "loyalty.answer_agreement")?.double == 1 && twin["gmacs"] == rows[0]["gmacs"])
+      #expect(twin.value(at: "run.model_sha256") == rows[0].value(at: "run.model_sha256"))
+      #expect(
+        rows.last!.value(at: "tokens.in") == rows[0].value(at: "tokens.in"), "tokens of the model it stands beside")
+      #expect(rows.last!.value(at: "run.model_sha256") != rows[0].value(at: "run.model_sha256"))
+      // What it says is what it says alone.
+      let questions = try QuestionFile(data)
+      let said = try self.rows(String(contentsOfFile: folder + "/all.jsonl", encoding: .utf8))
+        .filter { $0["method"] == "llavanext-tiny-d" }
+      let alone = try Generator(model: next)
+      for scene in questions.scenes {
+        let images = try scene.paths.map { try Image.decode(contentsOf: $0).image }
+        for question in scene.questions {
+          let answer = try alone(question.text, about: images, limit: 3).text
+          #expect(said.first { $0["line"]?.int == question.line }?["answer"]?.string == answer)
+        }
+      }
+      let again = try vtok(base + ["--trained", model])
+      #expect(again.status == 2 && again.error.contains("a second model named 'llava15-tiny-d'"), "\(again.error)")
+    }
+  }
+
   @Test func theReportIsOnePage() throws {
     try inTemporaryFolder { folder in
       let (data, model) = (try Self.questions(in: folder), try TinyModel.make("llava15-tiny-d", in: folder))

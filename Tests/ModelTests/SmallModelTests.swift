@@ -2,13 +2,13 @@ import Foundation
 import Testing
 import VTok
 
-/// The small models trained in `Benchmarks/training`, from their published files to the answer, against transformers; p-MoD,
-/// which that does not have, against its recipe.
+/// The small models trained in `Benchmarks/training`, from their published files to the answer, against transformers; p-MoD
+/// and QueCC, which that does not have, against their recipes.
 @Suite struct SmallModelTests {
   private static let folder =
     URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent().path + "/Benchmarks/models/"
-  private static let names = ["vqa-small"]
+  private static let names = ["vqa-small", "vqa-small-pmod", "vqa-small-quecc-16"]
 
   private static func rows(_ path: String) throws -> [JSON] {
     try String(contentsOfFile: folder + path, encoding: .utf8).split(separator: "\n").map {
@@ -28,6 +28,9 @@ import VTok
       let prompt = try generator.prepare(question, about: [image])
 
       var run = Run(.dense(generator.model.shape))
+      if generator.model.seesQuestion {
+        try generator.model.read(question: generator.tokenizer.encode(question), run: &run)
+      }
       let decoding = try generator.model.prefill(prompt.ids, prompt.images, run: &run)
       let away = distance(decoding.logits, wanted.row(index))
       #expect(away <= 1e-3, "\(question): \(away)")

@@ -224,7 +224,8 @@ import VTok
   @Test func connectorsThatAreNotBuilt() {
     for settings: [(String, JSON)] in [
       [("mm_vision_token_compression_type", "tokenpacker")], [("mm_vision_token_compression_kernel_size", 9)],
-      [("image_grid_pinpoints", [[56, 112]])],
+      [("image_grid_pinpoints", [[56, 112]])], [("mm_vision_token_compression_states", [])],
+      [("mm_vision_token_compression_states", [12, 16, 22, 25])],
     ] {
       #expect(throws: ModelError.self) { try Self.conditioned(settings) }
     }

@@ -43,18 +43,22 @@ public struct AnswerBench: Sendable {
   public let keepsGoing: Bool
   public var model: Generator { contenders[0].subject }
 
-  /// - Parameter model: without a method.
-  /// - Throws: `DataError` for the first question that the model's template does not fit.
+  /// - Parameters:
+  ///   - model: without a method.
+  ///   - contenders: of this model, or of others: those trained to use fewer tokens, which are compared with it.
+  /// - Throws: `DataError` for the first question that a model's template does not fit.
   public init(
     _ model: Generator, data: QuestionFile, contenders: [Contender], limit: Int = 16, threads: Int = 1,
     decode: DecodeOptions = .init(), seed: UInt64 = 0, keepsGoing: Bool = false
   ) throws(DataError) {
-    for scene in data.scenes {
-      for question in scene.questions {
-        do { try model.check(question.text, images: scene.paths.count) } catch {
-          throw .line(
-            file: data.path, number: question.line, found: "question '\(question.text.prefix(60))'",
-            expected: "a text without the token that stands for an image: the template places the pictures")
+    for model in [model] + contenders.map(\.subject).filter({ !$0.sharesWeights(with: model) }) {
+      for scene in data.scenes {
+        for question in scene.questions {
+          do { try model.check(question.text, images: scene.paths.count) } catch {
+            throw .line(
+              file: data.path, number: question.line, found: "question '\(question.text.prefix(60))'",
+              expected: "a text without the token that stands for an image: the template places the pictures")
+          }
         }
       }
     }
@@ -74,58 +78,81 @@ public struct AnswerBench: Sendable {
     }
   }
 
-  /// Pictures of a scene as the model takes them; nil with the reason where they cannot be had.
-  func pictures(of scene: Int) -> (images: [PreparedImage]?, failure: String?) {
-    do {
-      return (
-        try data.scenes[scene].paths.map { path throws(ImageError) in
-          let image = try Image.decode(contentsOf: path, options: decode).image
-          do throws(ImageError) { return try model.picture(image) } catch { throw error.named(path) }
-        }, nil
-      )
-    } catch {
-      return (nil, "\(error)")
+  /// - Throws: `ImageError` with the path of the picture.
+  func pictures(of scene: Int) throws(ImageError) -> [Image] {
+    try data.scenes[scene].paths.map { path throws(ImageError) in
+      try Image.decode(contentsOf: path, options: decode).image
     }
+  }
+
+  /// The pictures of a scene as a model takes them.
+  /// - Throws: `ImageError` with the path of the picture that its processor refuses.
+  func prepared(_ pictures: [Image], of scene: Int, for model: Generator) throws(ImageError) -> [PreparedImage] {
+    var prepared: [PreparedImage] = []
+    for (picture, path) in zip(pictures, data.scenes[scene].paths) {
+      do { prepared.append(try model.picture(picture)) } catch { throw error.named(path) }
+    }
+    return prepared
   }
 
   func seed(_ own: UInt64, of scene: Int) -> UInt64 { mixedSeed(seed &+ own, data.scenes[scene].names.joined()) }
 
   private func result(_ index: Int) throws -> SceneResult {
     var result = SceneResult(index: index)
-    let scene = data.scenes[index]
-    let (pictures, failure) = pictures(of: index)
-    guard let pictures else {
-      result.failure = failure
-      return result
-    }
-    let prompts = try scene.questions.map { try model.prepare($0.text, about: pictures) }
-    let blocks = pictures.map { _ in SharedBlocks() }
-    let prefixes = SharedPrefixes(megabytes: 256)
-    for contender in contenders {
-      result.outcomes.append(
-        try contender.seeds.map { own in
-          do {
-            return try answer(prompts, scene.questions, contender.subject, seed(own, of: index), blocks, prefixes)
-          } catch let error as CompressionError where keepsGoing {
-            return Outcome(failure: "\(error)")
-          }
-        })
+    do {
+      result.outcomes = try outcomes(index)
+    } catch let error as ImageError {
+      result.failure = "\(error)"
     }
     return result
   }
 
+  private func outcomes(_ index: Int) throws -> [[Outcome]] {
+    let questions = data.scenes[index].questions
+    let pictures = try pictures(of: index)
+    var ground = try Ground(model, questions, prepared(pictures, of: index, for: model))
+    let visual = try model.visualTokens(of: ground.pictures)
+    return try contenders.map { contender in
+      let generator = contender.subject
+      if !generator.sharesWeights(with: ground.model) {
+        ground = try Ground(generator, questions, prepared(pictures, of: index, for: generator))
+      }
+      return try contender.seeds.map { own in
+        do {
+          return try answer(ground, visual, questions, generator, seed(own, of: index))
+        } catch let error as CompressionError where keepsGoing {
+          return Outcome(failure: "\(error)")
+        }
+      }
+    }
+  }
+
+  /// What all contenders of one model have in common on a scene.
+  private struct Ground {
+    let model: Generator
+    let pictures: [PreparedImage]
+    let prompts: [Generator.Prompt]
+    let blocks: [SharedBlocks]
+    let prefixes = SharedPrefixes(megabytes: 256)
+
+    init(_ model: Generator, _ questions: [QuestionFile.Question], _ pictures: [PreparedImage]) throws {
+      (self.model, self.pictures) = (model, pictures)
+      prompts = try questions.map { try model.prepare($0.text, about: pictures) }
+      blocks = pictures.map { _ in SharedBlocks() }
+    }
+  }
+
+  /// - Parameter visual: tokens that the pictures have in the dense model.
   private func answer(
-    _ prompts: [Generator.Prompt], _ questions: [QuestionFile.Question], _ generator: Generator, _ seed: UInt64,
-    _ blocks: [SharedBlocks], _ prefixes: SharedPrefixes
+    _ ground: Ground, _ visual: Int, _ questions: [QuestionFile.Question], _ generator: Generator, _ seed: UInt64
   ) throws -> Outcome {
     var outcome = Outcome()
     var seen: Generator.Seen?
-    let visual = try generator.visualTokens(of: prompts[0].images)
-    for (prompt, question) in zip(prompts, questions) {
+    for (prompt, question) in zip(ground.prompts, questions) {
       if seen == nil || generator.looksAtQuestion {
-        seen = try generator.look(at: prompt.images, question: question.text, seed: seed, shared: blocks)
+        seen = try generator.look(at: prompt.images, question: question.text, seed: seed, shared: ground.blocks)
       }
-      var (run, decoding) = try generator.read(prompt, seen: seen!, shared: prefixes)
+      var (run, decoding) = try generator.read(prompt, seen: seen!, shared: ground.prefixes)
       let ids = try generator.model.language.generate(
         from: &decoding, run: &run, limit: limit, stops: generator.model.stops)
       let text = generator.text(of: ids)

@@ -17,13 +17,13 @@ extension AnswerReport {
       let scene = bench.data.scenes[index]
       let question = scene.questions[0]
       let image = try Image.decode(contentsOf: scene.paths[0], options: bench.decode).image
-      let pictures = bench.pictures(of: index).images!
-      let prompt = try bench.model.prepare(question.text, about: pictures)
+      let pictures = try bench.pictures(of: index)
       out += "<p>\(escaped(question.text)) (\(escaped(question.answers[0])))</p><div>"
       for row in [rows[0]] + chosen {
         let generator = row.contender.subject
+        let prompt = try generator.prepare(question.text, about: pictures)
         let seen = try generator.look(
-          at: pictures, question: question.text, seed: bench.seed(row.contender.seeds[0], of: index))
+          at: prompt.images, question: question.text, seed: bench.seed(row.contender.seeds[0], of: index))
         var (run, decoding) = try generator.read(prompt, seen: seen)
         let left = decoding.tokens
         let ids = try generator.model.language.generate(

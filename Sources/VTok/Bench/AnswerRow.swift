@@ -119,13 +119,13 @@ public struct AnswerRow: Sendable {
 
   private func whole(_ value: Double) -> String { fixed(value, value == value.rounded() ? 0 : 1) }
 
-  public func json(model: String, run: JSON, peakMemory: Double) -> JSON {
+  public func json(run: JSON, peakMemory: Double) -> JSON {
     func spread(_ values: [Double]) -> JSON {
       ["cpu_min": number(values.min() ?? .nan), "cpu_median": number(median(values))]
     }
     func table(_ values: [(String, Ranged)]) -> JSON { .object(JSONObject(values.map { ($0.0, $0.1.json) })) }
     return [
-      "schema": "vtok-bench/1", "model": JSON(model), "method": JSON(contender.method),
+      "schema": "vtok-bench/1", "model": JSON(contender.subject.name), "method": JSON(contender.method),
       "budget": contender.asked.json(tokensIn: costs.tokensIn, tokensOut: costs.tokensOut, share: share),
       "images": JSON(scenes), "questions": JSON(questions),
       "tokens": [

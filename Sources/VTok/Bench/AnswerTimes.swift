@@ -58,12 +58,17 @@ extension AnswerBench {
   /// nil where the pictures cannot be had.
   private func measure(_ scene: Int, _ contenders: ArraySlice<Contender>) throws -> SceneTimes? {
     let start = threadSeconds()
-    guard let pictures = pictures(of: scene).images else { return nil }
-    let prepare = 1000 * (threadSeconds() - start)
     let question = data.scenes[scene].questions[0].text
-    let prompt = try model.prepare(question, about: pictures)
+    guard let pictures = try? pictures(of: scene), let prepared = try? prepared(pictures, of: scene, for: model) else {
+      return nil
+    }
+    let prepare = 1000 * (threadSeconds() - start)
+    let prompt = try model.prepare(question, about: prepared)
     return SceneTimes(
       times: try contenders.map { contender in
+        let prompt =
+          contender.subject.sharesWeights(with: model)
+          ? prompt : try contender.subject.prepare(question, about: pictures)
         do {
           return try time(prompt, question, contender.subject, seed(contender.seeds[0], of: scene))
         } catch is CompressionError where keepsGoing {

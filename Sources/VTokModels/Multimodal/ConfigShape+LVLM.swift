@@ -25,11 +25,11 @@ extension Shape {
     let states = try vision.featureStates(config)
     let compressor = try QueCC.Settings(
       HuggingFaceConfig(json: config), grid: vision.int("image_size", 224) / vision.int("patch_size", 32))
-    let deepest = ((compressor == nil ? [] : QueCC.Settings.states) + states).max()!
+    let deepest = ((compressor?.states ?? []) + states).max()!
     guard deepest <= (try vision.int("num_hidden_layers", 12)) else {
       throw ModelError.configuration(
         file: "config.json", key: "num_hidden_layers", found: "fewer than \(deepest)",
-        expected: "the states \(QueCC.Settings.states) that quecc takes")
+        expected: "the states \(compressor?.states ?? []) that quecc takes")
     }
     let tower = try Tower.clip(vision, featureBlock: deepest - 1, anySize: false)
     let decoder = try Decoder(config: config)

@@ -26,12 +26,11 @@ struct LLaVA: VisualFamily {
     let states = try vision.featureStates(config)
     var tower = try CLIP.tower(checkpoint["vision"], vision, shape: shape.tower!)
     let settings = try QueCC.Settings(HuggingFaceConfig(json: config), grid: shape.tower!.rows)
-    tower.featureStates = settings == nil ? states : QueCC.Settings.states + states
+    tower.featureStates = (settings?.states ?? []) + states
     self.tower = tower
     compressor = try settings.map {
       try QueCC(
-        checkpoint["projector.compressor"], $0, width: tower.shape.width,
-        states: tower.shape.width * QueCC.Settings.states.count)
+        checkpoint["projector.compressor"], $0, width: tower.shape.width, states: tower.shape.width * $0.states.count)
     }
     let (width, inner) = (shape.decoder!.width, tower.shape.width * (settings == nil ? states.count : 1))
     connector = Connector(

@@ -15,9 +15,12 @@ package struct QueCC: Sendable {
     let grid: Int, kernel: Int, stride: Int, cell: Int
     /// Width of the question's vector.
     let text: Int
-    /// Hidden states of the tower that keys and values are made of; 0 enters block 0. The last layers of CLIP-L, literally
-    /// as the official code has them.
-    static let states = [12, 16, 22, 23]
+    /// Hidden states of the tower that keys and values are made of; 0 enters block 0.
+    let states: [Int]
+
+    /// Late ones of CLIP-L, literally as the official code has them. A tower of another depth needs its own, which
+    /// `mm_vision_token_compression_states` names: a key of ours.
+    static let published = [12, 16, 22, 23]
 
     /// Squares along an edge.
     var side: Int { grid / cell }
@@ -31,14 +34,17 @@ package struct QueCC: Sendable {
       }
       guard type == "quecc" else { throw fail("mm_vision_token_compression_type", "quecc") }
       guard !HuggingFaceConfig.isNext(config.json) else { throw fail("image_grid_pinpoints", "none beside quecc") }
+      let key = "mm_vision_token_compression_states"
+      let states = config.json.value(at: key).map { $0.ints ?? [] } ?? Self.published
+      guard !states.isEmpty, states.allSatisfy({ $0 >= 0 }) else { throw fail(key, "numbers of hidden states") }
       try self.init(
         grid: grid, kernel: config.int("mm_vision_token_compression_kernel_size", 4),
         stride: config.int("mm_vision_token_compression_stride", 4),
-        text: config.int("mm_vision_output_text_embedding_size", 4096))
+        text: config.int("mm_vision_output_text_embedding_size", 4096), states: states)
     }
 
     /// Squares and windows must both tile the grid, or the official code fails.
-    init(grid: Int, kernel: Int, stride: Int, text: Int) throws {
+    init(grid: Int, kernel: Int, stride: Int, text: Int, states: [Int]) throws {
       let side = kernel <= grid ? (grid - kernel) / stride + 1 : 0
       guard side > 0, grid % side == 0 else {
         throw ModelError.configuration(
@@ -46,6 +52,7 @@ package struct QueCC: Sendable {
           expected: "windows whose number divides the \(grid) patches along an edge")
       }
       (self.grid, self.kernel, self.stride, cell, self.text) = (grid, kernel, stride, grid / side, text)
+      self.states = states
     }
 
     /// Rows of every square, square by square.
@@ -58,7 +65,7 @@ package struct QueCC: Sendable {
 
     /// Multiply-adds for every token that leaves: its share of the three MLPs and of the question, its window and square.
     func macs(width c: Int) -> Int {
-      let patch = 2 * c * c + 2 * (Self.states.count * c * c + c * c) + 2 * c * c + 2 * c
+      let patch = 2 * c * c + 2 * (states.count * c * c + c * c) + 2 * c * c + 2 * c
       return cell * cell * patch + kernel * kernel * c + 2 * c * c + text * c / (side * side)
     }
   }
@@ -122,8 +129,9 @@ package struct QueCC: Sendable {
 
   /// For goldens: a module of its own.
   package init(_ view: Checkpoint, grid: Int, kernel: Int, stride: Int, text: Int, width: Int, states: Int) throws {
-    try self.init(
-      view, Settings(grid: grid, kernel: kernel, stride: stride, text: text), width: width, states: states)
+    let settings = try Settings(
+      grid: grid, kernel: kernel, stride: stride, text: text, states: Settings.published)
+    try self.init(view, settings, width: width, states: states)
   }
 
   package struct Result {
