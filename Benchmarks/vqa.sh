@@ -26,17 +26,24 @@ if [ ! -e "$questions/tiles/test.jsonl" ]; then
 fi
 cd "$here"  # so that the table names files by a path of this folder
 
+# Thresholds, not counts: the first leaves what the merged windows of the tower are, the others were looked for on 150 questions
+# of either model, to leave some 1/4, 1/8 and 1/16. Windows of 2, since no edge here can be divided by 3.
+mustdrop=
+for t in 0.001 0.01 0.015 0.022; do
+  mustdrop="$mustdrop --method mustdrop:layers=1/2,window=2,global=$t,individual=$t"
+done
+
 # run MODEL QUESTIONS RESULTS METHOD...: the methods that both models have, and those of one.
 run() {
   model=$1 data=$2 kept=results/$3
   out=$([ -n "$quick" ] && echo "$root/.build/quick/$3" || echo "$kept")
   shift 3
-  mkdir -p "$out"
+  mkdir -p "$out" "$root/.build"
   "$VTOK" bench --model "models/$model" --data "$questions/$data/test.jsonl" $quick --max-tokens 3 --skip-refused \
     --method divprune --method hired --method visionzip --method cdpruner --method cdpruner:kernel=openvino \
     --method dart:layer=1 --method globalcom2 --method fastv:layer=1 --method pyramiddrop:layers=1/2 \
-    --method transprune:layers=1/2 --method sparsevlm:layers=1/2/3 --method mustdrop:layers=1/2 --method elastic-cache \
-    --method h2o --method keyformer --method token-corr \
+    --method transprune:layers=1/2 --method sparsevlm:layers=1/2/3 --method elastic-cache --method h2o --method keyformer:interval=2 \
+    --method token-corr $mustdrop \
     --method visionzip:keep=0.5+fastv:layer=2,keep=0.5 \
     --method visionzip:keep=0.25+fastv:layer=2,keep=0.5+elastic-cache:keep=0.5 \
     --method divprune:keep=0.25+pyramiddrop:layers=1/2 "$@" \

@@ -209,8 +209,8 @@ class SmallLlava(nn.Module):
     def project(self, features):
         return self.linear2(F.gelu(self.linear1(features)))
 
-    def decode(self, visual, packed):
-        """Logits at the rows that `packed` asks for."""
+    def decode(self, visual, packed, stretch=None):
+        """Logits at the rows that `packed` asks for. `stretch` [batch]: how far apart visual tokens are, 1 in truth."""
         b, count = visual.shape[:2]
         text, before = self.text, len(self.text.before)
         ids, own, segment, rows = packed
@@ -218,6 +218,9 @@ class SmallLlava(nn.Module):
         x = torch.cat([fixed[:before].expand(b, -1, -1), visual, fixed[before:].expand(b, -1, -1), self.embed(ids)], 1)
         seen = before + count + len(text.after)
         position = torch.cat([torch.arange(seen).expand(b, -1), seen + own], 1)
+        if stretch is not None:
+            into = (position - before).clamp(0, count)
+            position = position - into + (into * stretch[:, None]).long()
         inverse = self.THETA ** (-torch.arange(0, self.width // self.heads, 2) / (self.width // self.heads))
         angle = (position[:, None, :, None] * inverse).float()
         rotation = angle.cos(), angle.sin()
@@ -244,7 +247,7 @@ class SmallLlava(nn.Module):
         features, all_ = self.tower(pixels)
         return self.decode(self.project(features), packed), self.classes(self.tower.name(all_))
 
-    def forward_tiles(self, views, packed, thumbnail_only=False):
+    def forward_tiles(self, views, packed, thumbnail_only=False, stretch=None):
         """LLaVA-NeXT on 2x2 tiles: `views` [batch, 5, 3, side, side], the whole picture first. Answer logits, and class
         logits of every view. The rows of the tiles' common grid end in a newline token.
         """
@@ -256,7 +259,7 @@ class SmallLlava(nn.Module):
         visual = torch.cat([visual[:, 0].flatten(1, 2), tiles.flatten(1, 2)], 1)
         if thumbnail_only:
             visual = visual[:, :g * g]
-        return self.decode(visual, packed), self.classes(self.tower.name(all_)).view(b, 5, -1)
+        return self.decode(visual, packed, stretch), self.classes(self.tower.name(all_)).view(b, 5, -1)
 
 
 def pack(text, pictures):

@@ -17,9 +17,19 @@ struct ParetoPlot {
   /// Whether y is a share, which ends at 100%.
   var isShare = true
 
-  static let colours = [
+  private static let colours = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#555555", "#9467bd", "#bcbd22",
   ]
+
+  /// How a line is told from others: by its colour, and where those are used up by hollow points and dashes.
+  private struct Style {
+    let colour: String, isHollow: Bool
+
+    init(_ index: Int) {
+      colour = ParetoPlot.colours[index % ParetoPlot.colours.count]
+      isHollow = index / ParetoPlot.colours.count % 2 == 1
+    }
+  }
 
   private static let width = 640.0, height = 420.0
   private static let left = 62.0, right = 14.0, top = 34.0, bottom = 48.0
@@ -69,16 +79,19 @@ struct ParetoPlot {
 
       """
     for (index, line) in lines.enumerated() {
-      let colour = Self.colours[index % Self.colours.count]
+      let style = Style(index)
+      let colour = style.colour
       let sorted = line.points.sorted { $0.x < $1.x }
       let path = sorted.map { "\(at(x($0.x))),\(at(y($0.y)))" }.joined(separator: " ")
-      out += "<polyline points=\"\(path)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"1.8\"/>\n"
+      let dashes = style.isHollow ? " stroke-dasharray=\"5 3\"" : ""
+      out += "<polyline points=\"\(path)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"1.8\"\(dashes)/>\n"
       for point in sorted {
         if let low = point.low, let high = point.high, high > low {
           out += "<line x1=\"\(at(x(point.x)))\" x2=\"\(at(x(point.x)))\" y1=\"\(at(y(low)))\" y2=\"\(at(y(high)))\""
           out += " stroke=\"\(colour)\" stroke-width=\"1.2\"/>\n"
         }
-        out += "<circle cx=\"\(at(x(point.x)))\" cy=\"\(at(y(point.y)))\" r=\"4\" fill=\"\(colour)\">"
+        out += "<circle cx=\"\(at(x(point.x)))\" cy=\"\(at(y(point.y)))\" r=\"4\" "
+        out += style.isHollow ? "fill=\"#fff\" stroke=\"\(colour)\" stroke-width=\"2\">" : "fill=\"\(colour)\">"
         out += "<title>\(escaped(point.about))</title></circle>\n"
       }
     }
@@ -91,7 +104,7 @@ struct ParetoPlot {
       let y = Self.height - Self.bottom - 12 - 16 * Double(lines.count - 1 - index)
       return """
         <text x="\(fixed(Self.width - Self.right - 8, 0))" y="\(fixed(y, 0))" text-anchor="end"
-          style="fill: \(Self.colours[index % Self.colours.count])">\(escaped(line.name))</text>
+          style="fill: \(Style(index).colour)">\(escaped(line.name))</text>
 
         """
     }
@@ -104,7 +117,9 @@ struct ParetoPlot {
   /// The legend that goes with every plot of these lines.
   static func legend(_ names: [String]) -> String {
     names.enumerated().map { index, name in
-      "<span class=\"key\"><i style=\"background:\(colours[index % colours.count])\"></i>\(escaped(name))</span>"
+      let style = Style(index)
+      let fill = style.isHollow ? "box-shadow: inset 0 0 0 3px \(style.colour)" : "background: \(style.colour)"
+      return "<span class=\"key\"><i style=\"\(fill)\"></i>\(escaped(name))</span>"
     }.joined()
   }
 
