@@ -153,10 +153,14 @@ public struct Composition: Sendable {
     if let tower = shape.tower { try checkDepth(plan, of: name, for: tower) }
   }
 
+  /// Whether a method manages the KV cache, which it may do later than in the prefill.
+  public var managesCache: Bool { plans.contains { $0.act.contains(where: Self.isCache) } }
+
+  private static func isCache(_ site: Site) -> Bool { if case .cache = site { true } else { false } }
+
   /// Why two methods cannot run together; nil when they can.
   private static func conflict(_ a: Plan, _ b: Plan) -> String? {
     func acts(_ plan: Plan, where match: (Site) -> Bool) -> Bool { plan.act.contains(where: match) }
-    let isCache: (Site) -> Bool = { if case .cache = $0 { true } else { false } }
     let isLater: (Site) -> Bool = { if case .layer(let index) = $0 { index > 0 } else { false } }
     if a.massBias != nil, b.massBias != nil, a.massBias != b.massBias {
       return "one wants attention weighted by token mass and the other must not have it"

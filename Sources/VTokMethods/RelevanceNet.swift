@@ -10,7 +10,7 @@ import VTokTensor
 /// five layers of 32 to 512 channels; it does not say the rest, which is our choice.
 struct RelevanceNet: Sendable {
   private struct Layer: Sendable {
-    /// `[in, kernel]`, `[out, in]`
+    /// `[kernel, in]`, `[out, in]`
     let depthwise: Tensor, pointwise: Tensor
     let depthBias: [Float], pointBias: [Float]
   }
@@ -49,7 +49,9 @@ struct RelevanceNet: Sendable {
       try fits(name + "pointwise.weight", point.shape, [out, channels, 1])
       layers.append(
         Layer(
-          depthwise: deep.reshaped([channels, kernel]), pointwise: point.reshaped([out, channels]),
+          depthwise: Tensor(shape: [kernel, channels]) { taps in
+            for index in deep.values.indices { taps[index % kernel * channels + index / kernel] = deep.values[index] }
+          }, pointwise: point.reshaped([out, channels]),
           depthBias: try bias(name + "depthwise.bias", channels), pointBias: try bias(name + "pointwise.bias", out)))
       channels = out
     }
@@ -64,24 +66,28 @@ struct RelevanceNet: Sendable {
   func callAsFunction(_ attention: [Float], notes: inout Notes) -> [Float] {
     var x = Tensor(attention, shape: [attention.count, 1])
     for layer in layers {
-      let (n, channels, kernel) = (x.rows, x.width, layer.depthwise.width)
+      let (n, channels, kernel) = (x.rows, x.width, layer.depthwise.rows)
       let spread = Tensor(shape: [n, channels]) { out in
         for row in 0..<n {
-          for channel in 0..<channels {
-            var sum = layer.depthBias[channel]
-            for tap in 0..<kernel {
-              let source = row + tap - kernel / 2  // zeros outside
-              guard source >= 0, source < n else { continue }
-              sum += layer.depthwise.values[channel * kernel + tap] * x.values[source * channels + channel]
+          let line = out + row * channels
+          line.update(from: layer.depthBias, count: channels)
+          for tap in 0..<kernel {
+            let source = row + tap - kernel / 2  // zeros outside
+            guard (0..<n).contains(source) else { continue }
+            for channel in 0..<channels {
+              line[channel] += layer.depthwise.values[tap * channels + channel] * x.values[source * channels + channel]
             }
-            out[row * channels + channel] = sum
           }
         }
       }
       notes.book(macs: n * channels * kernel)
       x = notes.product(spread, layer.pointwise)
-      let width = x.width
-      for index in x.values.indices { x.values[index] = max(0, x.values[index] + layer.pointBias[index % width]) }
+      for row in 0..<n {
+        for (channel, bias) in layer.pointBias.enumerated() {
+          let index = row * layer.pointBias.count + channel
+          x.values[index] = max(0, x.values[index] + bias)
+        }
+      }
     }
     return notes.product(x, output).values.map { $0 + outputBias[0] }
   }
