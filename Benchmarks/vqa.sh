@@ -42,7 +42,7 @@ run() {
   "$VTOK" bench --model "models/$model" --data "$questions/$data/test.jsonl" $quick --max-tokens 3 --skip-refused \
     --method divprune --method hired --method visionzip --method cdpruner --method cdpruner:kernel=openvino \
     --method dart:layer=1 --method globalcom2 --method fastv:layer=1 --method pyramiddrop:layers=1/2 \
-    --method transprune:layers=1/2 --method sparsevlm:layers=1/2/3 --method elastic-cache --method h2o --method keyformer:interval=2 \
+    --method transprune:layers=1/2 --method sparsevlm:layers=1/2/3 --method elastic-cache --method h2o \
     --method token-corr $mustdrop \
     --method visionzip:keep=0.5+fastv:layer=2,keep=0.5 \
     --method visionzip:keep=0.25+fastv:layer=2,keep=0.5+elastic-cache:keep=0.5 \

@@ -172,17 +172,6 @@ func write(_ text: String, _ path: String) throws {
   }
 
   /// Drawn answers repeat with their seed, whatever the number of threads.
-  /// A cache that is cut only while the answer grows is reduced all the same.
-  @Test func cachesCutLater() throws {
-    try inTemporaryFolder { folder in
-      let model = try TinyModel.make("llava15-tiny-d", in: folder)
-      let done = try vtok(
-        "generate", "--model", model, "--image", pictures + "/cat.jpg", "--prompt", "What is it?", "--method",
-        "keyformer:interval=2", "--keep-ratio", "0.5", "--max-tokens", "5", "--format", "json")
-      #expect(done.status == 0 && done.out.contains("keyformer"), "\(done.error)")
-    }
-  }
-
   @Test func repeatsWithItsSeed() throws {
     try inTemporaryFolder { folder in
       let generator = try Generator(model: try TinyModel.make("llava15-tiny-d", in: folder))

@@ -39,6 +39,15 @@ import VTok
     }
   }
 
+  /// A method that cuts only while an answer grows has not failed its budget when the prompt is read.
+  @Test func cachesCutLater() throws {
+    let generator = try Generator(
+      model: Self.folder + "vqa-small", method: "keyformer:interval=1", keep: .ratio(0.25))
+    let image = try Image.decode(contentsOf: Self.folder + "vqa-small/reference/0.png").image
+    let answer = try generator("what color is the shape?", about: [image], limit: 3)
+    #expect(answer.ids.count > 1 && answer.table.trace.acts.contains { $0.output < $0.input })
+  }
+
   /// The tokens that the net picks in its recipe: the same attention goes in, the same scores come out.
   @Test func explainabilityKeepsWhatItsRecipeKept() throws {
     let path = Self.folder + "vqa-small-explainability/explainability.safetensors"
