@@ -13,5 +13,5 @@ if [ -z "${VTOK:-}" ]; then
   VTOK=$root/.build/release/vtok
 fi
 exec "$VTOK" bench --model vtok-tiny --data "$bin" --limit "${2:-10000}" --method tome --method divprune \
-  --method zero-tprune --method diffrate --method cls-attention --mac-ratio 0.75,0.5,0.35,0.25 --seeds 1 --gallery 0 \
+  --method zero-tprune --method diffrate --method cls-attention --mac-ratio 0.75,0.5,0.35,0.25 --seeds 3 --gallery 0 \
   --report "$here/results/cifar10-vtok-tiny"
