@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every method inside or behind the tower on the CIFAR-10 test part (10,000 pictures, JPEG q75 copy) with the embedded
-# vtok-tiny, at 75, 50, 35 and 25 % of the dense multiply-adds. Writes results/cifar10-vtok-tiny/. Random has one seed here:
-# with five its rows alone would be 45 % of the work, and at 10,000 pictures one seed is told from another by little.
+# vtok-tiny, at 75, 50, 35 and 25 % of the dense multiply-adds. Writes results/cifar10-vtok-tiny/. Random has three seeds
+# here: as many as two cores do in ten minutes. At 10,000 pictures the table's ranges of seeds are below a point.
 # usage: Benchmarks/cifar10.sh TEST.bin [LIMIT]    (CIFAR-10 binary layout; VTOK=path of a built vtok; else it is built)
 set -eu
 unset OPENBLAS_CORETYPE
