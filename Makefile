@@ -35,8 +35,8 @@ examples: setup
 format:
 	@$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Examples Benchmarks
 
-# The training recipes from start to files, on a few pictures: half a minute each. Their Python packages, a gigabyte, go into
-# .build/training; PYTHON=path of an interpreter that has them skips that.
+# The training recipes from start to files, on a few pictures. Their Python packages go into .build/training;
+# PYTHON=path of an interpreter that has them skips that.
 PYTHON ?= $(CURDIR)/.build/training/bin/python
 RECIPES = vqa_small vqa_tiles pmod quecc explainability
 

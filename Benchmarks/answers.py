@@ -5,7 +5,7 @@
     python3 Benchmarks/answers.py check ANSWERS.jsonl STORE
 
 STORE is JSON, gzipped: the words that were said, and of every row a letter per question, in the order of the data's lines.
-A run over fewer questions is checked on those. `check` fails if rows are missing or an answer differs.
+A run over fewer questions is checked on those. `check` fails if a row is missing on either side or an answer differs.
 """
 import gzip
 import json
@@ -36,6 +36,9 @@ def check(rows, store):
     with gzip.open(store, "rt") as file:
         kept = json.load(file)
     asked = other = 0
+    gone = [name for name in kept["rows"] if name not in rows]
+    for name in gone:
+        print(f"no such row in this run: {name}")
     for name, row in rows.items():
         if name not in kept["rows"]:
             print(f"no such row in {store}: {name}")
@@ -47,7 +50,7 @@ def check(rows, store):
         if differs:
             print(f"{len(differs)} of {len(row)} answers differ: {name}")
     print(f"{asked - other} of {asked} answers in {len(rows)} rows are those of {store}")
-    return other == 0
+    return other == 0 and not gone
 
 
 if __name__ == "__main__":

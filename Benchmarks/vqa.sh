@@ -58,6 +58,7 @@ run() {
 }
 
 status=0
+case ${1:-both} in both | small | tiles) ;; *) echo "usage: Benchmarks/vqa.sh [--quick] [small|tiles]" >&2; exit 2 ;; esac
 case ${1:-both} in both | small)
   run vqa-small small easy-vqa-vqa-small --gallery 4 \
     --method generic-explain:weights=models/vqa-small-explainability/explainability.safetensors \

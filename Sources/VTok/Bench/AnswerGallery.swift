@@ -16,8 +16,8 @@ extension AnswerReport {
     for index in scenes {
       let scene = bench.data.scenes[index]
       let question = scene.questions[0]
-      let image = try Image.decode(contentsOf: scene.paths[0], options: bench.decode).image
       let pictures = try bench.pictures(of: index)
+      let image = pictures[0]
       out += "<p>\(escaped(question.text)) (\(escaped(question.answers[0])))</p><div>"
       for row in [rows[0]] + chosen {
         let generator = row.contender.subject
