@@ -13,6 +13,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 quick=
 [ "${1:-}" != --quick ] || { quick="--quick --limit 250"; shift; }
+case ${1:-both} in both | small | tiles) ;; *) echo "usage: Benchmarks/vqa.sh [--quick] [small|tiles]" >&2; exit 2 ;; esac
 questions=${QUESTIONS:-$root/.build/questions}
 if [ -z "${VTOK:-}" ]; then
   swift build -c release --package-path "$root" --product vtok >&2
@@ -58,7 +59,6 @@ run() {
 }
 
 status=0
-case ${1:-both} in both | small | tiles) ;; *) echo "usage: Benchmarks/vqa.sh [--quick] [small|tiles]" >&2; exit 2 ;; esac
 case ${1:-both} in both | small)
   run vqa-small small easy-vqa-vqa-small --gallery 4 \
     --method generic-explain:weights=models/vqa-small-explainability/explainability.safetensors \
