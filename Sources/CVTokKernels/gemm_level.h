@@ -114,35 +114,47 @@ static void NAME(pack)(vtok_matrix w, size_t first, size_t count, size_t from, s
   }
 }
 
-// `rows` tokens times one panel over `depth` elements; `ahead` walks through what is needed next, `step` bytes an element.
-VTOK_INLINE void NAME(tile)(int rows, size_t depth, const float *x, size_t ldx, const float *w, const char *ahead, size_t step, int fresh, float *out, size_t ldo) {
+// `rows` tokens times the first `vectors` of one panel over `depth` elements; `ahead` walks through what is needed next, `step`
+// bytes an element.
+VTOK_INLINE void NAME(tile)(int rows, int vectors, size_t depth, const float *x, size_t ldx, const float *w, const char *ahead, size_t step, int fresh, float *out, size_t ldo) {
   vec sum[TILE][VECTORS];
   for (int i = 0; i < rows; i++)
-    for (int j = 0; j < VECTORS; j++) sum[i][j] = fresh ? (vec){0} : *(const vec *)(out + (size_t)i * ldo + WIDTH * j);
+    for (int j = 0; j < vectors; j++) sum[i][j] = fresh ? (vec){0} : *(const vec *)(out + (size_t)i * ldo + WIDTH * j);
   for (size_t k = 0; k < depth; k++) {
     vec column[VECTORS];
-    for (int j = 0; j < VECTORS; j++) column[j] = *(const vec *)(w + k * PANEL + WIDTH * j);
+    for (int j = 0; j < vectors; j++) column[j] = *(const vec *)(w + k * PANEL + WIDTH * j);
     __builtin_prefetch(ahead + k * step, 0, 2);
     for (int i = 0; i < rows; i++) {
       vec value = x[(size_t)i * ldx + k] - (vec){0};  // a broadcast
-      for (int j = 0; j < VECTORS; j++) sum[i][j] = FUSED(value, column[j], sum[i][j]);
+      for (int j = 0; j < vectors; j++) sum[i][j] = FUSED(value, column[j], sum[i][j]);
     }
   }
   for (int i = 0; i < rows; i++)
-    for (int j = 0; j < VECTORS; j++) *(vec *)(out + (size_t)i * ldo + WIDTH * j) = sum[i][j];
+    for (int j = 0; j < vectors; j++) *(vec *)(out + (size_t)i * ldo + WIDTH * j) = sum[i][j];
 }
 
-// A constant number of rows keeps the sums in registers.
-static void NAME(tiles)(int rows, size_t depth, const float *x, size_t ldx, const float *w, const char *ahead, size_t step, int fresh, float *out, size_t ldo) {
+// Constant numbers of rows and vectors keep the sums in registers.
+VTOK_INLINE void NAME(tiles_of)(int vectors, int rows, size_t depth, const float *x, size_t ldx, const float *w, const char *ahead, size_t step, int fresh, float *out, size_t ldo) {
   switch (rows) {
-  case 1: NAME(tile)(1, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
-  case 2: NAME(tile)(2, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
-  case 3: NAME(tile)(3, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
+  case 1: NAME(tile)(1, vectors, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
+  case 2: NAME(tile)(2, vectors, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
+  case 3: NAME(tile)(3, vectors, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
 #if TILE > 4
-  case 4: NAME(tile)(4, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
-  case 5: NAME(tile)(5, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
+  case 4: NAME(tile)(4, vectors, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
+  case 5: NAME(tile)(5, vectors, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
 #endif
-  default: NAME(tile)(TILE, depth, x, ldx, w, ahead, step, fresh, out, ldo);
+  default: NAME(tile)(TILE, vectors, depth, x, ldx, w, ahead, step, fresh, out, ldo);
+  }
+}
+
+static void NAME(tiles)(int vectors, int rows, size_t depth, const float *x, size_t ldx, const float *w, const char *ahead, size_t step, int fresh, float *out, size_t ldo) {
+  switch (vectors) {
+  case 1: NAME(tiles_of)(1, rows, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
+#if VECTORS > 2
+  case 2: NAME(tiles_of)(2, rows, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
+  case 3: NAME(tiles_of)(3, rows, depth, x, ldx, w, ahead, step, fresh, out, ldo); break;
+#endif
+  default: NAME(tiles_of)(VECTORS, rows, depth, x, ldx, w, ahead, step, fresh, out, ldo);
   }
 }
 
@@ -153,8 +165,9 @@ static void NAME(product)(const float *x, size_t n, size_t ldx, vtok_matrix w, s
   size_t group = few ? PANEL : 4 * PANEL, block = few ? 8192 / PANEL : 256;
   for (size_t left = 0; left < count; left += group) {
     size_t columns = count - left < group ? count - left : group;
-    for (size_t from = 0; from < w.depth; from += block) {
-      size_t depth = w.depth - from < block ? w.depth - from : block;
+    for (size_t from = 0, depth; from < w.depth; from += depth) {
+      size_t blocks = (w.depth - from + block - 1) / block;  // of equal depth: a short last one would be all loads and stores
+      depth = (w.depth - from + blocks - 1) / blocks;
       int fresh = from == 0 && !accumulate;
       const float *panels = scratch;
       size_t panel_stride = PANEL * depth;
@@ -174,11 +187,12 @@ static void NAME(product)(const float *x, size_t n, size_t ldx, vtok_matrix w, s
           size_t step = few ? PANEL * 4 / tiles : 0;
           const char *ahead = few ? (const char *)(panel + PANEL * depth) + t * depth * step : (const char *)panel;
           if (c + PANEL <= columns) {
-            NAME(tiles)(rows, depth, tokens, ldx, panel, ahead, step, fresh, target, ldo);
+            NAME(tiles)(VECTORS, rows, depth, tokens, ldx, panel, ahead, step, fresh, target, ldo);
           } else {  // the last panel reaches beyond the matrix
             float edge[TILE * PANEL];
+            int vectors = (int)((columns - c + WIDTH - 1) / WIDTH);
             for (int i = 0; i < rows && !fresh; i++) memcpy(edge + i * PANEL, target + (size_t)i * ldo, (columns - c) * sizeof(float));
-            NAME(tiles)(rows, depth, tokens, ldx, panel, ahead, step, fresh, edge, PANEL);
+            NAME(tiles)(vectors, rows, depth, tokens, ldx, panel, ahead, step, fresh, edge, PANEL);
             for (int i = 0; i < rows; i++) memcpy(target + (size_t)i * ldo, edge + i * PANEL, (columns - c) * sizeof(float));
           }
         }

@@ -9,7 +9,7 @@ private let blasIsSingleThreaded: Bool = {
   return true
 }()
 
-/// What computes here: the kernel set OpenBLAS chose, and its version.
+/// What gradients and `sgemm` bounds are computed with: the kernel set OpenBLAS chose, and its version.
 public enum BLAS {
   /// Name of the CPU kernels in use, for example `SkylakeX`.
   public static var core: String { String(cString: openblas_get_corename()) }
@@ -33,6 +33,22 @@ package func sgemm(
   cblas_sgemm(
     CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
     blasint(m), blasint(n), blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c, blasint(ldc))
+}
+
+/// A matrix formed on the way, such as the keys or values of a head, for `vtok_product`: every product packs it anew.
+extension vtok_matrix {
+  /// The matrix has these rows; they lie `stride` apart.
+  package init(rows: UnsafePointer<Float>, depth: Int, stride: Int) {
+    self.init(base: rows, type: VTOK_F32, depth: depth, stride: stride, transposed: 0, packed: 0)
+  }
+
+  /// The matrix has these columns: `depth` lines, `stride` apart.
+  package init(columns: UnsafePointer<Float>, depth: Int, stride: Int) {
+    self.init(base: columns, type: VTOK_F32, depth: depth, stride: stride, transposed: 1, packed: 0)
+  }
+
+  /// Floats of scratch memory that packing takes.
+  package static let panels = 1024 * vtok_panel()
 }
 
 /// Runs `body(0..<count)` on up to `threads` threads. Iterations are handed out one by one, so uneven work balances.

@@ -117,7 +117,7 @@ public struct Weight: @unchecked Sendable {
       if n <= 4 && !isPacked {
         vtok_dots(x.pointer, n, ldx, matrix, first, count, accumulate ? 1 : 0, out.pointer + first, ldo)
       } else {
-        let scratch = Scratch(isPacked ? 0 : 1024 * Self.panel)
+        let scratch = Scratch(isPacked ? 0 : vtok_matrix.panels)
         vtok_product(
           x.pointer, n, ldx, matrix, first, count, accumulate ? 1 : 0, out.pointer + first, ldo, scratch.pointer)
       }
@@ -129,7 +129,7 @@ public struct Weight: @unchecked Sendable {
   package func multiplyBack(
     _ y: UnsafePointer<Float>, _ n: Int, _ ldy: Int, into out: UnsafeMutablePointer<Float>, _ ldo: Int
   ) {
-    let scratch = Scratch(1024 * Self.panel)
+    let scratch = Scratch(vtok_matrix.panels)
     guard isPacked else {
       var back = matrix
       (back.depth, back.transposed) = (rows, 1)

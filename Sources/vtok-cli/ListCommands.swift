@@ -190,9 +190,11 @@ struct DoctorCommand: ParsableCommand {
     }
     if let forced, Machine.blasIsHeldBack {
       VTokCommand.warn(
-        "OPENBLAS_CORETYPE=\(forced) keeps sgemm below this CPU (\(cpuLevel)): unset it, it can halve the time")
+        "OPENBLAS_CORETYPE=\(forced) keeps sgemm below this CPU (\(cpuLevel)): unset it to calibrate faster")
     } else if Machine.blasIsHeldBack {
-      VTokCommand.warn("OpenBLAS uses \(BLAS.core) kernels on a \(cpuLevel) CPU: a newer OpenBLAS may be faster")
+      VTokCommand.warn(
+        "OpenBLAS uses \(BLAS.core) kernels on a \(cpuLevel) CPU: a newer OpenBLAS, or OPENBLAS_CORETYPE=SkylakeX, makes "
+          + "calibrating faster; nothing else needs it")
     }
   }
 }

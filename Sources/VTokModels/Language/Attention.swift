@@ -42,12 +42,11 @@ struct Attention {
   final class Memory {
     let keys: Int, threads: Int
     let scores: Scratch, panels: Scratch
-    static let panel = 1024 * vtok_panel()
 
     init(rows: Int, keys: Int, threads: Int) {
       (self.keys, self.threads) = (keys, threads)
       scores = Scratch(threads * (min(rows, Attention.blockRows) + 1) * keys)
-      panels = Scratch(threads * Self.panel)
+      panels = Scratch(threads * vtok_matrix.panels)
     }
   }
 
@@ -75,7 +74,7 @@ struct Attention {
     parallel(slots, threads: slots) { slot in
       let scores = scratch.pointer + slot * (block + 1) * length
       let transformed = scores + block * length
-      let panel = panels.pointer + slot * Memory.panel
+      let panel = panels.pointer + slot * vtok_matrix.panels
       for head in stride(from: slot, to: heads, by: slots) {
         let source = keys[head * kvHeads / heads]
         let past = source.count - total
@@ -135,16 +134,6 @@ struct Attention {
   private func threadCount(_ rows: Int, _ keys: [Keys], _ slots: Int, _ threads: Int) -> Int {
     let work = rows * keys[0].count * heads * headDim
     return max(1, min(threads, slots, heads, work >> 18))
-  }
-}
-
-extension vtok_matrix {
-  /// Of rows, or of columns, in memory: neighbours lie `stride` apart.
-  fileprivate init(rows: UnsafePointer<Float>, depth: Int, stride: Int) {
-    self.init(base: rows, type: VTOK_F32, depth: depth, stride: stride, transposed: 0, packed: 0)
-  }
-  fileprivate init(columns: UnsafePointer<Float>, depth: Int, stride: Int) {
-    self.init(base: columns, type: VTOK_F32, depth: depth, stride: stride, transposed: 1, packed: 0)
   }
 }
 

@@ -136,13 +136,15 @@ private struct MapAttention: Sendable {
       parallel((pixels + size - 1) / size, threads: threads) { block in
         let (first, rows) = (block * size, min(size, pixels - block * size))
         let scores = Scratch(rows * pixels)
-        let mixed = Scratch(2 * rows * channels)
-        let (q, k, v) = (qkv.pointer + first * stride, qkv.pointer + channels, qkv.pointer + 2 * channels)
-        sgemm(
-          rows, pixels, channels, alpha: 1 / Float(channels).squareRoot(), q, stride, k, stride, transposeB: true,
-          scores.pointer, pixels)
+        let (mixed, panel) = (Scratch(2 * rows * channels), Scratch(vtok_matrix.panels))
+        let q = qkv.pointer + first * stride
+        let k = vtok_matrix(rows: qkv.pointer + channels, depth: channels, stride: stride)
+        let v = vtok_matrix(columns: qkv.pointer + 2 * channels, depth: pixels, stride: stride)
+        for row in 0..<rows { vtok_divide(q + row * stride, channels, Float(channels).squareRoot()) }
+        vtok_product(q, rows, stride, k, 0, pixels, 0, scores.pointer, pixels, panel.pointer)
         vtok_softmax_rows(scores.pointer, rows, pixels, pixels, nil)
-        sgemm(rows, channels, pixels, scores.pointer, pixels, v, stride, transposeB: false, mixed.pointer, channels)
+        vtok_product(
+          scores.pointer, rows, pixels, v, 0, channels, 0, mixed.pointer, channels, panel.pointer)
         let out = mixed.pointer + rows * channels
         output.weight.multiply(mixed.pointer, rows, channels, into: out, channels)
         vtok_add_residual(x.pointer + first * channels, out, rows, channels, output.bias, nil)

@@ -138,21 +138,24 @@ struct FlexTransformer: Sendable {
       Swift.stride(from: 0, to: middle, by: size).map { ($0, min($0 + size, middle)) }
       + Swift.stride(from: middle, to: n, by: size).map { ($0, min($0 + size, n)) }
     parallel(heads, threads: threads) { head in
-      let scores = Scratch(size * n)
+      let (scores, panel) = (Scratch(size * n), Scratch(vtok_matrix.panels))
       let q = projected.pointer + span.start * stride + head * headDim
+      for row in 0..<n { vtok_divide(q + row * stride, headDim, Float(headDim) / 8) }
       for (first, end) in blocks {
         let (rows, keys) = (end - first, first < middle ? middle : end)
-        sgemm(
-          rows, keys, headDim, alpha: 8 / Float(headDim), q + first * stride, stride, q + width, stride,
-          transposeB: true, scores.pointer, keys)
+        let (k, v) = (
+          vtok_matrix(rows: q + width, depth: headDim, stride: stride),
+          vtok_matrix(columns: q + 2 * width, depth: keys, stride: stride)
+        )
+        vtok_product(q + first * stride, rows, stride, k, 0, keys, 0, scores.pointer, keys, panel.pointer)
         if first < middle {
           vtok_softmax_rows(scores.pointer, rows, keys, keys, bias)
         } else {
           vtok_softmax_rows_causal(scores.pointer, rows, keys, keys, first)
         }
-        sgemm(
-          rows, headDim, keys, scores.pointer, keys, q + 2 * width, stride, transposeB: false,
-          out.pointer + (span.start + first) * width + head * headDim, width)
+        vtok_product(
+          scores.pointer, rows, keys, v, 0, headDim, 0,
+          out.pointer + (span.start + first) * width + head * headDim, width, panel.pointer)
       }
     }
   }

@@ -199,9 +199,12 @@ public struct OneDPiece: ImageTokenizer {
     vtok_softmax_rows(&shares.values, shares.rows, shares.width, shares.width, nil)
     let grid = side / head.patch
     return Tensor(shape: [grid, grid, codebook.width]) { out in
-      sgemm(
-        shares.rows, codebook.width, codebook.rows, shares.values, shares.width, codebook.values, codebook.width,
-        transposeB: false, out, codebook.width)
+      let panel = Scratch(vtok_matrix.panels)
+      codebook.values.withUnsafeBufferPointer { codes in
+        let codes = vtok_matrix(columns: codes.baseAddress!, depth: codebook.rows, stride: codebook.width)
+        vtok_product(
+          shares.values, shares.rows, shares.width, codes, 0, codebook.width, 0, out, codebook.width, panel.pointer)
+      }
     }
   }
 

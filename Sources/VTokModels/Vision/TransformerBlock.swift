@@ -104,7 +104,7 @@ package struct TransformerBlock: Sendable {
 
   /// Memory for sequences of up to `rows` rows.
   final class Memory {
-    let normed: Scratch, projected: Scratch, hidden: Scratch, scores: Scratch
+    let normed: Scratch, projected: Scratch, hidden: Scratch, scores: Scratch, panels: Scratch
     let blockRows: Int
 
     init(rows: Int, block: TransformerBlock, threads: Int) {
@@ -112,7 +112,9 @@ package struct TransformerBlock: Sendable {
       projected = Scratch(rows * max(3 * block.width, block.hidden))
       hidden = Scratch(rows * block.up.weight.rows)
       blockRows = min(rows, 256)
-      scores = Scratch(blockRows * rows * max(1, min(threads, block.heads)))
+      let slots = max(1, min(threads, block.heads))
+      scores = Scratch(blockRows * rows * slots)
+      panels = Scratch(vtok_matrix.panels * slots)
     }
   }
 
@@ -140,6 +142,7 @@ package struct TransformerBlock: Sendable {
             rotation.rotate(out + index * 3 * width, 1, from: row, heads: 2 * heads, headDim: headDim)
           }
         }
+        scaleQueries(out, rows.count)
       }
       tapped = mix(memory, n, windows.isEmpty ? [0..<n] : windows, keyBias, causal, taps, threads)
       // The heads' outputs lie in `normed`; the projection goes where q, k and v were.
@@ -186,15 +189,16 @@ package struct TransformerBlock: Sendable {
     let n = x.rows
     let (width, headDim) = (width, headDim)
     let h = norm1(x)
-    let projected = qkv(h)
+    var projected = qkv(h)
     return Tensor(shape: [heads, rows.count, n]) { out in
-      projected.values.withUnsafeBufferPointer { p in
+      projected.values.withUnsafeMutableBufferPointer { buffer in
+        let p = buffer.baseAddress!
+        scaleQueries(p, n)
         for head in 0..<heads {
           for (index, row) in rows.enumerated() {
             let target = out + (head * rows.count + index) * n
-            sgemm(
-              1, n, headDim, alpha: scale, p.baseAddress! + row * 3 * width + head * headDim, 3 * width,
-              p.baseAddress! + width + head * headDim, 3 * width, transposeB: true, target, n)
+            vtok_exact_products(
+              p + row * 3 * width + head * headDim, 1, 3 * width, p + width + head * headDim, n, 3 * width, headDim, target)
             if !logits { vtok_softmax_rows(target, 1, n, n, nil) }
           }
         }
@@ -202,21 +206,24 @@ package struct TransformerBlock: Sendable {
     }
   }
 
-  private var scale: Float { 1 / Float(headDim).squareRoot() }
+  /// Divides the queries among rows of queries, keys and values by √headDim.
+  private func scaleQueries(_ projected: UnsafeMutablePointer<Float>, _ rows: Int) {
+    for row in 0..<rows { vtok_divide(projected + row * 3 * width, width, Float(headDim).squareRoot()) }
+  }
 
-  /// softmax(q kᵀ / √d + bias) v of every head, in blocks of rows so that no n x n matrix is held for long sequences.
+  /// softmax(q kᵀ + bias) v of every head, queries scaled before, in blocks of rows so that no n x n matrix is held for long sequences.
   private func mix(
     _ memory: Memory, _ n: Int, _ windows: [Range<Int>], _ keyBias: [Float]?, _ causal: Bool, _ taps: Taps,
     _ threads: Int
   ) -> Tapped {
-    let (width, headDim, heads, scale) = (width, headDim, heads, scale)
+    let (width, headDim, heads) = (width, headDim, heads)
     let stride = 3 * width
     let count = taps.rows.count
     var tapped = Tapped()
     let wanted = taps.rows
     let projected = Shared(memory.projected.pointer)
     let out = Shared(memory.normed.pointer)
-    let scores = Shared(memory.scores.pointer)
+    let (scores, panels) = (Shared(memory.scores.pointer), Shared(memory.panels.pointer))
     let blockRows = memory.blockRows
     let slots = max(1, min(threads, heads))
     if taps.keys {
@@ -242,15 +249,19 @@ package struct TransformerBlock: Sendable {
       let biases = windows.map { window in keyBias.map { Array($0[window]) } }
       parallel(slots, threads: slots) { slot in
         let s = scores.pointer + slot * blockRows * n
+        let panel = panels.pointer + slot * vtok_matrix.panels
         for head in Swift.stride(from: slot, to: heads, by: slots) {
           let q = projected.pointer + head * headDim
           for (window, bias) in zip(windows, biases) {
-            let (start, keys) = (window.lowerBound * stride, window.count)
+            let keys = window.count
+            let own = q + window.lowerBound * stride
+            let (k, v) = (
+              vtok_matrix(rows: own + width, depth: headDim, stride: stride),
+              vtok_matrix(columns: own + 2 * width, depth: keys, stride: stride)
+            )
             for first in Swift.stride(from: window.lowerBound, to: window.upperBound, by: blockRows) {
               let rows = min(blockRows, window.upperBound - first)
-              sgemm(
-                rows, keys, headDim, alpha: scale, q + first * stride, stride, q + start + width, stride,
-                transposeB: true, s, keys)
+              vtok_product(q + first * stride, rows, stride, k, 0, keys, 0, s, keys, panel)
               if taps.logits { copy(window, first, rows, head, s, logits) }
               if causal {
                 vtok_softmax_rows_causal(s, rows, keys, keys, first - window.lowerBound)
@@ -258,9 +269,8 @@ package struct TransformerBlock: Sendable {
                 vtok_softmax_rows(s, rows, keys, keys, bias)
               }
               if taps.probabilities { copy(window, first, rows, head, s, probabilities) }
-              sgemm(
-                rows, headDim, keys, s, keys, q + start + 2 * width, stride, transposeB: false,
-                out.pointer + first * width + head * headDim, width)
+              vtok_product(
+                s, rows, keys, v, 0, headDim, 0, out.pointer + first * width + head * headDim, width, panel)
             }
           }
         }
