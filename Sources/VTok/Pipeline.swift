@@ -78,13 +78,17 @@ public struct Pipeline: Sendable {
   }
 
   /// Runs the tower on a prepared image.
-  /// - Parameter shared: blocks that a dense run of the same prepared image has left, or will fill.
+  /// - Parameters:
+  ///   - shared: what a dense run of the same prepared image has left, or will fill.
+  ///   - headOnly: the tokens of the result are not wanted, and may be left as they enter the last block.
   public func run(
-    _ prepared: Prepared, seed: UInt64 = 0, keepingNotes: Bool = false, shared: SharedBlocks? = nil, threads: Int = 1
+    _ prepared: Prepared, seed: UInt64 = 0, keepingNotes: Bool = false, shared: SharedBlocks? = nil,
+    headOnly: Bool = false, threads: Int = 1
   ) throws -> PrunedImage {
     var run = Run(composition, seed: seed, keepingNotes: keepingNotes)
     let output = try model.vision(
-      prepared.pixels, run: &run, dense: (prepared.rows, prepared.columns), shared: shared, threads: threads)
+      prepared.pixels, run: &run, dense: (prepared.rows, prepared.columns), shared: shared, headOnly: headOnly,
+      threads: threads)
     let patches = output.tokens.rows(.patch)
     let kept = output.tokens
     var offsets: [Int32] = [0]

@@ -29,19 +29,24 @@ public struct Composition: Sendable {
 
   /// Tower attention adds log(mass) per key.
   public var massBias: Bool { plans.contains { $0.massBias == true } }
-  /// Vision blocks that run as in the dense model: those before a method first looks or acts, and one whose end only is acted
-  /// on; nil when no method does either in the tower.
-  public var untouchedBlocks: Int? {
-    func first(_ sites: some Sequence<Site>, _ blocks: (Int, Site.Half) -> Int) -> Int? {
-      sites.compactMap { if case .block(let index, let place) = $0 { blocks(index, place) } else { nil } }.min()
+  /// Where a run leaves the dense one: the first site of a vision block at which a method looks or acts, `.features` when
+  /// none does.
+  public var departure: Site {
+    let blocks = plans.flatMap { $0.act.union($0.record.keys) }.compactMap { site -> (index: Int, isEnd: Bool)? in
+      if case .block(let index, let half) = site { (index, half == .end) } else { nil }
     }
-    return plans.flatMap { plan in
-      [
-        first(plan.record.keys) { index, _ in index },
-        first(plan.act) { index, place in place == .end ? index + 1 : index },
-      ].compactMap { $0 }
-    }.min()
+    let first = blocks.min { ($0.index, $0.isEnd ? 1 : 0) < ($1.index, $1.isEnd ? 1 : 0) }
+    return first.map { .block($0.index, $0.isEnd ? .end : .middle) } ?? .features
   }
+
+  /// What methods want recorded in a vision block.
+  public func requests(inBlock index: Int) -> [Request] {
+    plans.flatMap { plan in [Site.Half.middle, .end].compactMap { plan.record[.block(index, $0)] } }
+  }
+
+  /// Whether a method looks or acts at a site.
+  public func touches(_ site: Site) -> Bool { plans.contains { $0.act.contains(site) || $0.record[site] != nil } }
+
   /// The image is shrunk to at most so many patches.
   public var patches: Int? { plans.compactMap(\.patches).min() }
   /// The last rule in the list governs decoding. Renumbering the three axes of M-RoPE is defined nowhere: positions stay
@@ -343,9 +348,7 @@ public struct Run: Sendable {
   /// - Parameters:
   ///   - rows: rows of every sequence that left the tower.
   ///   - seconds: the whole passage, methods included; what they took is subtracted.
-  ///   - shared: processor seconds of blocks that another run has passed for this one.
-  public mutating func leaveTower(rows: [Int], seconds: Double, shared: Double = 0) {
-    trace.sharedSeconds += shared
+  public mutating func leaveTower(rows: [Int], seconds: Double) {
     trace.towerOutput += rows
     trace.towerSeconds += seconds - (trace.selectionSeconds - selectionBefore)
   }

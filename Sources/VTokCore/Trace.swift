@@ -48,10 +48,8 @@ public struct Trace: Sendable {
   /// Layers of the language model, of the prefill and then of every decoding step.
   public internal(set) var language: [Layer] = []
   public internal(set) var acts: [Act] = []
-  /// Seconds in the tower (embedding, blocks, head), acts not included.
+  /// Seconds in the tower (embedding and blocks), acts not included, nor what another run computed for this one.
   public var towerSeconds = 0.0
-  /// Processor seconds of blocks that a dense run of the same image passed for this one; `towerSeconds` counts them too.
-  public internal(set) var sharedSeconds = 0.0
 
   /// Seconds spent in methods.
   public var selectionSeconds: Double { acts.reduce(0) { $0 + $1.seconds } }

@@ -102,18 +102,20 @@ public struct Weight: @unchecked Sendable {
 
   /// `out = x W^T`, or `out += x W^T`, for x `[n, columns]`, out `[n, rows]` with row strides `ldx`, `ldo`. Threads split the
   /// rows of W.
+  /// - Parameter wanted: the first row of W that is wanted; up to a panel of rows before it may come with it.
   package func multiply(
-    _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, accumulate: Bool = false,
+    _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, from wanted: Int = 0, accumulate: Bool = false,
     into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int = 1
   ) {
     let out = Shared(out)
     let x = Shared(UnsafeMutablePointer(mutating: x))
     let unit = 4 * Self.panel
-    let units = (rows + unit - 1) / unit
+    let start = wanted / Self.panel * Self.panel
+    let units = (rows - start + unit - 1) / unit
     let parts = threads <= 1 ? 1 : min(units, 4 * threads)
     parallel(parts, threads: threads) { part in
-      let first = part * units / parts * unit
-      let count = min((part + 1) * units / parts * unit, rows) - first
+      let first = start + part * units / parts * unit
+      let count = min(start + (part + 1) * units / parts * unit, rows) - first
       if n <= 4 && !isPacked {
         vtok_dots(x.pointer, n, ldx, matrix, first, count, accumulate ? 1 : 0, out.pointer + first, ldo)
       } else {

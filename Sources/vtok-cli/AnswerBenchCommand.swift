@@ -7,9 +7,6 @@ struct AnswerFlags: ParsableArguments {
   @Option(help: ArgumentHelp("New tokens at most (default: 16).", valueName: "N"))
   var maxTokens: Int?
 
-  @Option(help: ArgumentHelp("Pictures whose first question is timed, nothing shared (default: 16).", valueName: "N"))
-  var timingSamples: Int?
-
   @Flag(help: "A subset: 100 pictures with all their questions, 4 timing samples.")
   var quick = false
 
@@ -31,8 +28,8 @@ struct AnswerFlags: ParsableArguments {
   func refuse(with data: String) throws {
     let given =
       [
-        ("--max-tokens", maxTokens != nil), ("--timing-samples", timingSamples != nil), ("--quick", quick),
-        ("--skip-refused", skipRefused), ("--answers", answers != nil), ("--trained", !trained.isEmpty),
+        ("--max-tokens", maxTokens != nil), ("--quick", quick), ("--skip-refused", skipRefused),
+        ("--answers", answers != nil), ("--trained", !trained.isEmpty),
       ] + language.given.map { ($0.flag, $0.value != nil) }
     if let flag = given.first(where: \.1)?.0 {
       throw UsageError(flag, found: "data '\(data)'", expected: "questions (.jsonl)", fix: "Remove the flag.")
@@ -42,10 +39,6 @@ struct AnswerFlags: ParsableArguments {
   func check() throws {
     guard (1...1_000_000).contains(maxTokens ?? 1) else {
       throw UsageError("--max-tokens", found: "\(maxTokens!)", expected: "1 to 1000000", fix: "Leave it out for 16.")
-    }
-    guard (0...1_000_000).contains(timingSamples ?? 0) else {
-      throw UsageError(
-        "--timing-samples", found: "\(timingSamples!)", expected: "0 or more", fix: "Leave it out for 16.")
     }
   }
 }
@@ -74,14 +67,9 @@ extension BenchCommand {
 
     let interruption = Interruption()
     let start = ContinuousClock().now
-    func stage<Result>(_ label: String, _ body: (Progress) throws -> Result) rethrows -> Result {
-      let progress = Progress(label, quiet: running.quiet)
-      defer { progress.finish() }
-      return try body(progress)
-    }
     let sample = try stage("bench: times") {
       try bench.sample(
-        asking.timingSamples ?? (asking.quick ? 4 : 16), progress: $0.update, isCancelled: { interruption.happened })
+        timingSamples ?? (asking.quick ? 4 : 16), progress: $0.update, isCancelled: { interruption.happened })
     }
     let results = try stage("bench: answers") {
       try bench.run(progress: $0.update, isCancelled: { interruption.happened })
@@ -108,13 +96,12 @@ extension BenchCommand {
     let title =
       "model \(model.name) · \(rows[0].questions) questions about \(good.count) pictures · \(threads) "
       + "thread\(threads == 1 ? "" : "s") · \(fixed(seconds, 1)) s · peak \(fixed(Bench.peakMemory, 0)) MB"
-    let count = sample.prepare.count
     remarks.insert(
-      count == 0
-        ? "Nothing was timed."
-        : "Times: the first question of \(count) picture\(count == 1 ? "" : "s"), each answered from prepared picture to "
-          + "last token with nothing shared, on one thread; median. Reading and preparing a picture comes before: "
-          + "\(fixed(median(sample.prepare), 2)) ms. Answers and counts are of all questions.", at: 0)
+      timed(sample.prepare.count) { pictures in
+        "the first question of \(pictures), each answered from prepared picture to last token with nothing shared, on one "
+          + "thread; median. Reading and preparing a picture comes before: \(fixed(median(sample.prepare), 2)) ms. Answers "
+          + "and counts are of all questions."
+      }, at: 0)
     if let path = asking.answers { try WholeFile.write(lines(good, bench, failed), to: path) }
     try write(table, title, remarks: "\n" + remarks.map { $0 + "\n" }.joined()) { folder in
       let step = max(1, good.count / max(1, gallery))

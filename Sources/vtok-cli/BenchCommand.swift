@@ -13,14 +13,14 @@ struct BenchCommand: ParsableCommand {
 
       Data: class folders, a list file (path, tab, label), CIFAR-10 .bin files, or pictures without labels (then only
       the agreement with the dense model is told). Rows for the dense model, random (--seeds of it) and downsample are
-      always there. Times are those of one image on one thread; a speed-up below 0.9 of the multiply-adds' is marked !.
+      always there. Work that cannot differ between methods is done once; times are those of whole images on one thread,
+      from a sample with nothing shared (--timing-samples). A speed-up below 0.9 of the multiply-adds' is marked !.
 
       vtok bench --model llava-1.5-7b-hf --data questions.jsonl --method divprune --method fastv --keep-tokens 192,64
 
       With a vision-language model the data are questions, an object a line: {"image": path from the file's folder,
       "question": text, "answers": [text], "metric": exact, vqa, anls or yes-no}, and perhaps "group" for a column of
-      its own. Work that cannot differ between questions and methods is done once; times come from a sample of questions
-      answered with nothing shared (--timing-samples).
+      its own. Times are those of a sample of questions.
       """)
 
   @Option(
@@ -38,6 +38,11 @@ struct BenchCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Only the first N images, or questions.", valueName: "N"))
   var limit: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Pictures that are timed, nothing shared (default: 100; the first questions of 16).", valueName: "N"))
+  var timingSamples: Int?
 
   @Option(help: ArgumentHelp("Write one HTML page with table, plots and token maps into DIR.", valueName: "DIR"))
   var report: String?
@@ -68,6 +73,10 @@ struct BenchCommand: ParsableCommand {
     guard seeds > 0 else {
       throw UsageError("--seeds", found: "\(seeds)", expected: "a number above 0", fix: "Leave it out for 5.")
     }
+    guard (0...1_000_000).contains(timingSamples ?? 0) else {
+      throw UsageError(
+        "--timing-samples", found: "\(timingSamples!)", expected: "0 or more", fix: "Leave it out for the default.")
+    }
     if QuestionFile.matches(data) { return try runAnswers(threads: threads) }
     try asking.refuse(with: data)
     var wanted = reduction
@@ -87,12 +96,16 @@ struct BenchCommand: ParsableCommand {
       model, data: images, contenders: contenders, threads: threads, decode: decoding.options(), seed: reduction.seed)
 
     let interruption = Interruption()
-    let progress = Progress("bench", quiet: running.quiet)
     let start = ContinuousClock().now
-    let results = try bench.run(limit: limit, progress: progress.update, isCancelled: { interruption.happened })
-    progress.finish()
+    let sample = try stage("bench: times") {
+      try bench.sample(
+        timingSamples ?? 100, limit: limit, progress: $0.update, isCancelled: { interruption.happened })
+    }
+    let results = try stage("bench") {
+      try bench.run(limit: limit, progress: $0.update, isCancelled: { interruption.happened })
+    }
     let good = try good(results, interruption, failure: \.failure)
-    let rows = bench.contenders.indices.map { BenchRow(good, contender: $0, of: bench) }
+    let rows = bench.contenders.indices.map { BenchRow(good, sample, contender: $0, of: bench) }
     let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
     let about = about(model.sha256, threads: threads)
     var table = Table(BenchRow.columns)
@@ -100,19 +113,30 @@ struct BenchCommand: ParsableCommand {
     let title =
       "model \(model.name) · \(good.count) images · \(threads) thread\(threads == 1 ? "" : "s") · "
       + "\(fixed(seconds, 1)) s · peak \(fixed(Bench.peakMemory, 0)) MB"
-    try write(table, title) { folder in
+    let remark = timed(sample.decode.count) { images in
+      "\(images), whole and with nothing shared, on one thread; median. Reading an image (\(fixed(rows[0].decode, 2)) ms) "
+        + "and preparing it (\(fixed(rows[0].preprocess, 2)) ms) come before. Everything else is of all images."
+    }
+    try write(table, title, remarks: "\n" + remark + "\n") { folder in
       let shown = stride(from: 0, to: good.count, by: max(1, good.count / max(1, gallery))).prefix(max(0, gallery))
       let page = BenchReport(
-        title: title, table: table, rows: rows, bench: bench, images: shown.map { good[$0].index })
+        title: title, table: table, rows: rows, bench: bench, remark: remark, images: shown.map { good[$0].index })
       try WholeFile.write(page.html(), to: folder + "/index.html")
       return "index.html"
     }
-    if running.verbose {
-      VTokCommand.say(
-        "before the tower, median per image: decode \(fixed(rows[0].decode, 2)) ms, preprocess "
-          + "\(fixed(rows[0].preprocess, 2)) ms")
-    }
     try end(results.compactMap(\.failure))
+  }
+
+  /// A part of the work with a progress bar of its own.
+  func stage<Result>(_ label: String, _ body: (Progress) throws -> Result) rethrows -> Result {
+    let progress = Progress(label, quiet: running.quiet)
+    defer { progress.finish() }
+    return try body(progress)
+  }
+
+  /// How the times of a table were taken.
+  func timed(_ count: Int, _ how: (String) -> String) -> String {
+    count == 0 ? "Nothing was timed." : "Times: " + how("\(count) picture\(count == 1 ? "" : "s")")
   }
 
   /// Names what could not be read.

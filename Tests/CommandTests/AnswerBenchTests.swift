@@ -230,7 +230,7 @@ import VTok
       let line = #"{"image": "cut.png", "question": "?", "answers": ["a"], "metric": "exact"}"#
       try write(try String(contentsOfFile: data, encoding: .utf8) + line + "\n", data)
       let done = try vtok("bench", "--model", model, "--data", data, "--format", "jsonl", "--max-tokens", "2")
-      #expect(done.status == 3 && done.error.contains("cut.png"))
+      #expect(done.status == 3 && done.error.contains("cut.png"), "\(done.status) \(done.error)")
       #expect(try rows(done.out)[0]["questions"] == 6)
     }
   }

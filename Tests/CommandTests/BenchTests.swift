@@ -80,6 +80,12 @@ import VTok
       #expect(page.components(separatedBy: "<figure>").count - 1 == 4 * 4, "dense and three methods on every picture")
       #expect(!page.contains("://"), "nothing is fetched")
       #expect(!page.contains(">NaN") && !page.contains("\"NaN"), "nothing is missing")
+      let untimed = try vtok(
+        "bench", "--data", list(in: folder), "--keep-ratio", "0.5", "--timing-samples", "0", "--report",
+        folder + "/untimed")
+      #expect(untimed.status == 0 && untimed.out.contains("Nothing was timed."), "\(untimed.error)")
+      let short = try String(contentsOfFile: folder + "/untimed/index.html", encoding: .utf8)
+      #expect(short.components(separatedBy: "<svg").count == 2, "no plot of times")
     }
   }
 

@@ -90,7 +90,7 @@ import VTok
       for: model, seed: 0, grid: model.shape.layout == .dynamic ? (5, 3) : (2, 2),
       original: Size(width: 140, height: 100))
     let start = try MultimodalTests.prompt(model, [image])
-    let shared = (blocks: [SharedBlocks()], prefixes: SharedPrefixes())
+    let shared = (blocks: [SharedBlocks(for: [composition])], prefixes: SharedPrefixes())
     var dense = Run(.dense(model.shape))
     _ = try model.encode([image], run: &dense, shared: shared.blocks)
     var seen = Run(composition, seed: 3)

@@ -114,30 +114,67 @@ import VTok
     #expect(distance(all.logits!, dense.logits!) <= 1e-5)
   }
 
-  /// Going on from the blocks of a dense run gives the bits and the cost of a run of one's own, and names the time it took over.
+  /// Going on from what a dense run has left gives the bits and the cost of a run of one's own, and so does leaving out what
+  /// the head does not read.
   @Test(arguments: budgeted) func sharedBlocksChangeNothing(method: String) throws {
     let dense = try Pipeline(Self.model, method: nil)
     let pipeline = try Pipeline(Self.model, method: try MethodSpec(method), keep: .ratio(0.3))
-    let shared = SharedBlocks()
-    let filled = try dense.run(dense.prepare(Self.photo), shared: shared)
-    #expect(try filled.logits == dense(Self.photo).logits && filled.trace.sharedSeconds == 0)
     let own = try pipeline(Self.photo, seed: 7)
-    for _ in 0..<2 {  // using them does not use them up
-      let other = try pipeline.run(pipeline.prepare(Self.photo), seed: 7, shared: shared)
-      #expect(other.tokens == own.tokens && other.logits == own.logits && other.origin == own.origin)
-      #expect(other.cost == own.cost)
-      let begins = pipeline.composition.untouchedBlocks ?? Self.model.vision.shape.tower!.blocks
-      #expect(other.trace.sharedSeconds > 0 || begins == 0 || pipeline.composition.patches != nil)
+    for headOnly in [false, true] {
+      let shared = SharedBlocks(for: [pipeline.composition])
+      let filled = try dense.run(dense.prepare(Self.photo), shared: shared, headOnly: headOnly)
+      #expect(try filled.logits == dense(Self.photo).logits && filled.pooled == dense(Self.photo).pooled)
+      for _ in 0..<2 {  // using it does not use it up
+        let other = try pipeline.run(pipeline.prepare(Self.photo), seed: 7, shared: shared, headOnly: headOnly)
+        #expect(other.logits == own.logits && other.pooled == own.pooled && other.origin == own.origin)
+        #expect(headOnly || other.tokens == own.tokens)
+        #expect(other.cost == own.cost)
+      }
     }
   }
 
-  /// A method that only cuts behind a block has that block in common with the dense model, one that looks into it has not.
-  @Test func blocksInCommon() throws {
-    func common(_ method: String) throws -> Int? {
-      try Pipeline(Self.model, method: try MethodSpec(method)).composition.untouchedBlocks
+  /// Every head gives the same bits when tokens that it does not read are left alone.
+  @Test(arguments: ConfigShapeTests.folders) func headsAlone(_ folder: String) throws {
+    let model = try VisionModel.load(Checkpoint(directory: folder))
+    let tower = model.shape.tower!
+    var generator = SeededGenerator(seed: 3)
+    let pixels = Tensor(shape: [3, tower.rows * tower.patch, tower.columns * tower.patch]) { out in
+      for index in 0..<3 * tower.patches * tower.patch * tower.patch { out[index] = 2 * generator.uniform() - 1 }
     }
-    #expect(try common("random:block=2") == 3 && common("cls-attention:block=2") == 2 && common("tome") == 0)
-    #expect(try common("divprune") == nil && common("random:block=2+cls-attention:block=1") == 1)
+    for methods in [[], try MethodSpec("random:block=0,keep=0.5").make(budget: nil)] {
+      let composition = try Composition(methods, for: model.shape)
+      var (whole, alone) = (Run(composition, seed: 1), Run(composition, seed: 1))
+      let expected = try model(pixels, run: &whole)
+      let found = try model(pixels, run: &alone, headOnly: true)
+      #expect(found.pooled == expected.pooled && found.logits == expected.logits && found.parts == expected.parts)
+      #expect(Cost(of: alone.trace, shape: model.shape) == Cost(of: whole.trace, shape: model.shape))
+      if case .token = model.head, found.tokens.count > 5 {
+        let last = found.tokens.count - 1
+        #expect(found.tokens.x.row(last) != expected.tokens.x.row(last), "it is left out")
+      }
+    }
+  }
+
+  /// A run goes on from where its methods first look or act, whatever picture it is given.
+  @Test func sharedRunsBeginWhereTheyDepart() throws {
+    func departure(_ method: String) throws -> Site {
+      try Pipeline(Self.model, method: try MethodSpec(method)).composition.departure
+    }
+    #expect(try departure("random:block=2") == .block(2, .end) && departure("cls-attention:block=2") == .block(2, .end))
+    #expect(try departure("tome") == .block(0, .middle) && departure("divprune") == .features)
+    #expect(try departure("random:block=2+cls-attention:block=1") == .block(1, .end))
+
+    let photo = try Pipeline(Self.model, method: nil).prepare(Self.photo)
+    let dense = try Pipeline(Self.model, method: nil)
+    let cut = try Pipeline(Self.model, method: try MethodSpec("random:block=2,keep=0.5"))
+    let shared = SharedBlocks(for: [cut.composition])
+    _ = try dense.run(photo, shared: shared)
+    let other = dense.prepare(try Image.decode(contentsOf: pictures + "/ship.jpg").image)
+    let onOther = try cut.run(other, seed: 1, shared: shared).logits
+    #expect(try onOther == cut.run(photo, seed: 1).logits && onOther != cut.run(other, seed: 1).logits)
+    // One that was not announced runs on its own.
+    let stranger = try Pipeline(Self.model, method: try MethodSpec("random:block=1,keep=0.5"))
+    #expect(try stranger.run(other, seed: 1, shared: shared).logits == stranger.run(other, seed: 1).logits)
   }
 
   @Test func twoMethodsRunOneAfterTheOther() throws {

@@ -7,7 +7,7 @@ import VTokTensor
 /// Many ways to reduce one vision-language model's tokens on the same questions.
 ///
 /// All of them run on a scene before the next one is opened, the dense model first. What cannot differ is computed once:
-/// blocks of the tower before a method's first look, the packed pictures of a method for all questions about them, and the
+/// what the tower does before a method first looks or acts, the packed pictures of a method for all questions about them, and the
 /// rows of the prompt before the question. Answers and counts are those of every question alone, to the bit. Times are not:
 /// they are measured on a sample of the questions with nothing shared, see `AnswerTimes`.
 public struct AnswerBench: Sendable {
@@ -110,12 +110,12 @@ public struct AnswerBench: Sendable {
   private func outcomes(_ index: Int) throws -> [[Outcome]] {
     let questions = data.scenes[index].questions
     let pictures = try pictures(of: index)
-    var ground = try Ground(model, questions, prepared(pictures, of: index, for: model))
+    var ground = try Ground(model, questions, prepared(pictures, of: index, for: model), contenders)
     let visual = try model.visualTokens(of: ground.pictures)
     return try contenders.map { contender in
       let generator = contender.subject
       if !generator.sharesWeights(with: ground.model) {
-        ground = try Ground(generator, questions, prepared(pictures, of: index, for: generator))
+        ground = try Ground(generator, questions, prepared(pictures, of: index, for: generator), contenders)
       }
       return try contender.seeds.map { own in
         do {
@@ -135,10 +135,13 @@ public struct AnswerBench: Sendable {
     let blocks: [SharedBlocks]
     let prefixes = SharedPrefixes(megabytes: 256)
 
-    init(_ model: Generator, _ questions: [QuestionFile.Question], _ pictures: [PreparedImage]) throws {
+    init(
+      _ model: Generator, _ questions: [QuestionFile.Question], _ pictures: [PreparedImage], _ contenders: [Contender]
+    ) throws {
       (self.model, self.pictures) = (model, pictures)
       prompts = try questions.map { try model.prepare($0.text, about: pictures) }
-      blocks = pictures.map { _ in SharedBlocks() }
+      let compositions = contenders.map(\.subject).filter { $0.sharesWeights(with: model) }.map(\.composition)
+      blocks = pictures.map { _ in SharedBlocks(for: compositions) }
     }
   }
 

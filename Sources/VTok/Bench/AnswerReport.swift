@@ -52,9 +52,8 @@ public struct AnswerReport: Sendable {
         about: "\(row.contender.method), \(row.contender.asked.label): \(fixed(100 * row.retention, 1))% at "
           + "\(fixed(x(row), 3)) \(xLabel)")
     }
-    let usable = rows[0].retention.isFinite && x(rows[0]).isFinite
     return ParetoPlot(
       title: "score retention against \(what)", xLabel: xLabel, yLabel: "score retention",
-      lines: usable ? lines.map { ($0.name, $0.rows.map(point)) } + [("dense", [point(rows[0])])] : [])
+      lines: lines.map { ($0.name, $0.rows.map(point)) } + [("dense", [point(rows[0])])])
   }
 }

@@ -7,9 +7,10 @@ import VTokTensor
 
 /// Many ways to reduce one model's tokens on the same images.
 ///
-/// All of them run on an image before the next one is opened, the dense model first: every comparison is paired, and
-/// times of one row and another come from the same seconds of the machine. Blocks before a method's first look are those of
-/// the dense run: they are not computed again, and count in every row with the time they took.
+/// All of them run on an image before the next one is opened, the dense model first: every comparison is paired. What
+/// cannot differ is computed once (what the tower does before a method first looks or acts), and what nobody reads not at
+/// all (patch tokens behind the last block, where the head is a class token's). Logits and counts are those of whole runs, to
+/// the bit. Times are not: they are measured on a sample of the images with nothing shared, see `BenchTimes`.
 public struct Bench: Sendable {
   public typealias Contender = VTok.Contender<Pipeline>
 
@@ -23,15 +24,11 @@ public struct Bench: Sendable {
     public var divergence: Double?, cosine = 1.0
     public var tokensIn = 0, tokensOut = 0, meanTokens = 0.0
     public var gmacs = 0.0, denseGmacs = 0.0, selectionGmacs = 0.0
-    /// Milliseconds: by the clock, and of this thread's processor.
-    public var tower = 0.0, selection = 0.0, towerCPU = 0.0, selectionCPU = 0.0
   }
 
   /// One image with the outcomes of all contenders and seeds.
   public struct ImageResult: Sendable {
     public let index: Int
-    /// Milliseconds.
-    public var decode = 0.0, preprocess = 0.0
     /// `[contender][seed]`
     public var outcomes: [[Outcome]] = []
     public var failure: String?
@@ -60,17 +57,16 @@ public struct Bench: Sendable {
     isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws -> [ImageResult] {
     let count = min(limit ?? data.count, data.count)
-    if count > 0 { _ = try result(0) }  // warms up: pages, caches, BLAS
     return try inOrder(count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
       let result = try result(index)
       return (result, result.failure == nil)
     }
   }
 
+  func seed(_ own: UInt64, of image: Int) -> UInt64 { mixedSeed(seed &+ own, data.items[image].name) }
+
   private func result(_ index: Int) throws -> ImageResult {
     var result = ImageResult(index: index)
-    let clock = ContinuousClock()
-    var mark = clock.now
     let image: Image
     do {
       image = try data.image(index, options: decode)
@@ -78,33 +74,24 @@ public struct Bench: Sendable {
       result.failure = error.description
       return result
     }
-    result.decode = mark.duration(to: clock.now) / .milliseconds(1)
-    mark = clock.now
     let usual = contenders[0].subject.prepare(image)
-    result.preprocess = mark.duration(to: clock.now) / .milliseconds(1)
-    let label = data.items[index].label
+    let shared = SharedBlocks(for: contenders.map(\.subject.composition))
     var dense: PrunedImage?
-    let shared = SharedBlocks()
     for contender in contenders {
-      var outcomes: [Outcome] = []
       let pipeline = contender.subject
-      for own in contender.seeds {
-        let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
-        let keeping = shared.keeping
-        let start = threadSeconds()
-        let pruned = try pipeline.run(prepared, seed: mixedSeed(seed &+ own, data.items[index].name), shared: shared)
-        // Keeping blocks for others is no part of a run; blocks that others have run are.
-        let cpu = threadSeconds() - start - (shared.keeping - keeping) + pruned.trace.sharedSeconds
+      let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
+      let outcomes = try contender.seeds.map { own in
+        let pruned = try pipeline.run(prepared, seed: seed(own, of: index), shared: shared, headOnly: true)
         let reference = dense ?? pruned
         dense = reference
-        outcomes.append(outcome(of: pruned, label: label, dense: reference, cpu: 1000 * cpu))
+        return outcome(of: pruned, label: data.items[index].label, dense: reference)
       }
       result.outcomes.append(outcomes)
     }
     return result
   }
 
-  private func outcome(of pruned: PrunedImage, label: Int?, dense: PrunedImage, cpu: Double) -> Outcome {
+  private func outcome(of pruned: PrunedImage, label: Int?, dense: PrunedImage) -> Outcome {
     var outcome = Outcome()
     if let logits = pruned.logits, let denseLogits = dense.logits {
       let best = topK(logits, min(5, logits.count))
@@ -119,11 +106,6 @@ public struct Bench: Sendable {
     outcome.meanTokens = pruned.cost.meanTokens
     (outcome.gmacs, outcome.denseGmacs) = (pruned.cost.gmacs, pruned.dense.gmacs)
     outcome.selectionGmacs = Double(pruned.cost.selection) * 1e-9
-    outcome.tower = pruned.trace.towerSeconds * 1000
-    outcome.selection = pruned.trace.selectionSeconds * 1000
-    // One clock runs over both; it is dealt out as the wall clock saw them.
-    let share = outcome.selection / max(outcome.selection + outcome.tower, 1e-9)
-    (outcome.towerCPU, outcome.selectionCPU) = (cpu * (1 - share), cpu * share)
     return outcome
   }
 

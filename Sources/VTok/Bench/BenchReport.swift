@@ -9,19 +9,25 @@ public struct BenchReport: Sendable {
   let table: Table
   let rows: [BenchRow]
   let bench: Bench
+  /// How times were taken.
+  let remark: String
   /// Images of the gallery, as indices of the data.
   let images: [Int]
 
   /// - Parameter rows: as the table has them, the dense model first.
-  public init(title: String, table: Table, rows: [BenchRow], bench: Bench, images: [Int]) {
-    (self.title, self.table, self.rows, self.bench, self.images) = (title, table, rows, bench, images)
+  public init(title: String, table: Table, rows: [BenchRow], bench: Bench, remark: String, images: [Int]) {
+    (self.title, self.table, self.rows, self.bench) = (title, table, rows, bench)
+    (self.remark, self.images) = (remark, images)
   }
 
   public func html() throws -> String {
     ReportPage(
       model: bench.model.name, about: "\(title) · data \(ReportPage.name(bench.data.path))",
-      plots: [plot("multiply-adds", "GMACs per image", \.gmacs), plot("time", "ms per image, one thread", \.time)],
-      table: table, notes: Self.notes, gallery: try gallery()
+      plots: [
+        plot("multiply-adds", "GMACs per image", \.gmacs),
+        plot("time", "ms per image, one thread", { median($0.times.all) }),
+      ],
+      table: table, notes: escaped(Self.notes + " " + remark), gallery: try gallery()
     ).html
   }
 
@@ -91,9 +97,4 @@ public struct BenchReport: Sendable {
 
       """
   }
-}
-
-extension BenchRow {
-  /// Milliseconds of processor time per image: tower and selection.
-  fileprivate var time: Double { median(towerCPU) + median(selectionCPU) }
 }

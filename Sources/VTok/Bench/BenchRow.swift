@@ -8,10 +8,10 @@ public struct BenchRow: Sendable {
   public let images: Int
   public let tokensIn: Double, tokensOut: Double, meanTokens: Double
   public let gmacs: Double, denseGmacs: Double, selectionGmacs: Double
-  /// Milliseconds per image.
-  public let towerCPU: [Double], selectionCPU: [Double]
-  public let towerWall: Double, decode: Double, preprocess: Double
-  /// Median over images of dense tower time over tower and selection time.
+  public let times: BenchTimes
+  /// Milliseconds, median.
+  public let decode: Double, preprocess: Double
+  /// Median over samples of the dense time over this one's.
   public let speedup: Double
   /// nil without labels.
   public let top1: Ranged?, top5: Ranged?
@@ -29,7 +29,7 @@ public struct BenchRow: Sendable {
   public let towerPerMACGain: Double
 
   /// - Parameter results: images that did not fail, at least one.
-  public init(_ results: [Bench.ImageResult], contender index: Int, of bench: Bench) {
+  public init(_ results: [Bench.ImageResult], _ sample: BenchSample, contender index: Int, of bench: Bench) {
     contender = bench.contenders[index]
     images = results.count
     let runs = results.map { $0.outcomes[index] }  // [image][seed]
@@ -44,14 +44,10 @@ public struct BenchRow: Sendable {
     (tokensIn, tokensOut) = (mean { Double($0.tokensIn) }, mean { Double($0.tokensOut) })
     meanTokens = mean(\.meanTokens)
     (gmacs, denseGmacs, selectionGmacs) = (mean(\.gmacs), mean(\.denseGmacs), mean(\.selectionGmacs))
-    towerCPU = runs.flatMap { $0.map(\.towerCPU) }
-    selectionCPU = runs.flatMap { $0.map(\.selectionCPU) }
-    towerWall = median(runs.flatMap { $0.map { $0.tower + $0.selection } })
-    (decode, preprocess) = (median(results.map(\.decode)), median(results.map(\.preprocess)))
-    speedup = median(
-      zip(runs, dense).flatMap { runs, dense in runs.map { dense.towerCPU / ($0.towerCPU + $0.selectionCPU) } })
-    towerPerMACGain =
-      median(zip(runs, dense).flatMap { runs, dense in runs.map { dense.towerCPU / $0.towerCPU } }) * gmacs / denseGmacs
+    times = sample.times[index]
+    (decode, preprocess) = (median(sample.decode), median(sample.preprocess))
+    speedup = median(zip(sample.times[0].tower, times.all).map { $0 / $1 })
+    towerPerMACGain = median(zip(sample.times[0].tower, times.tower).map { $0 / $1 }) * gmacs / denseGmacs
     func accuracy(_ path: (Bench.Outcome) -> Bool?) -> Ranged? {
       guard runs.allSatisfy({ path($0[0]) != nil }) else { return nil }
       return Ranged(
@@ -85,8 +81,8 @@ public struct BenchRow: Sendable {
     return [
       contender.label, contender.asked.label,
       "\(fixed(tokensIn, 0))→\(fixed(tokensOut, 0))", fixed(gmacs, 2), percent(share, 0), fixed(selectionGmacs, 3),
-      fixed(median(towerCPU) + median(selectionCPU), 2), "\(fixed(speedup, 2))x",
-      isDense ? "-" : fixed(perMACGain, 2) + (perMACGain < 0.9 ? " !" : ""),
+      fixed(median(times.all), 2), speedup.isNaN ? "-" : "\(fixed(speedup, 2))x",
+      isDense || speedup.isNaN ? "-" : fixed(perMACGain, 2) + (perMACGain < 0.9 ? " !" : ""),
       isDense ? "-" : fixed(towerPerMACGain, 2),
       top1?.percent ?? "-", isDense ? "-" : percent(retention),
       isDense ? "-" : interval.map { "\(fixed(100 * $0.low, 1))-\(fixed(100 * $0.high, 1))" } ?? "-",
@@ -109,10 +105,13 @@ public struct BenchRow: Sendable {
       "ms": [
         "decode": number(decode), "preprocess": number(preprocess),
         "tower": [
-          "cpu_min": number(towerCPU.min() ?? .nan), "cpu_median": number(median(towerCPU)),
-          "wall_median": number(towerWall),
+          "cpu_min": number(times.tower.min() ?? .nan), "cpu_median": number(median(times.tower)),
+          "wall_median": number(median(times.wall)),
         ],
-        "selection": ["cpu_min": number(selectionCPU.min() ?? .nan), "cpu_median": number(median(selectionCPU))],
+        "selection": [
+          "cpu_min": number(times.selection.min() ?? .nan), "cpu_median": number(median(times.selection)),
+        ],
+        "samples": JSON(times.tower.count),
       ],
       "speedup": [
         "tower": number(speedup), "per_mac_gain": number(perMACGain), "tower_per_mac_gain": number(towerPerMACGain),

@@ -34,9 +34,10 @@ struct ParetoPlot {
   private static let width = 640.0, height = 420.0
   private static let left = 62.0, right = 14.0, top = 34.0, bottom = 48.0
 
+  /// Empty where there is nothing to show: no points, or some that were not measured.
   func svg() -> String {
     let points = lines.flatMap(\.points)
-    guard !points.isEmpty else { return "" }
+    guard !points.isEmpty, points.allSatisfy({ $0.x.isFinite && $0.y.isFinite }) else { return "" }
     let scale: (Double) -> Double = isLogarithmic ? { log2($0) } : { $0 }
     let widest = points.map(\.x).max()!
     let xs =

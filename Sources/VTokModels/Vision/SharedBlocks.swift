@@ -1,54 +1,57 @@
 import VTokCore
-import VTokTensor
 
-/// The tokens of one image between the blocks of a dense run. Other runs of the same pixels go on from the last place where
-/// their methods have neither looked nor acted yet: what comes before is the same to the bit, so a table of many methods
-/// computes it once and counts it in full for each.
+/// What runs of the same pixels have in common. A dense run fills it; every other run begins where its methods first look or
+/// act, with the tokens and the attention that the dense one had there. What comes before is the same to the bit, so a
+/// table of many methods computes it once. Traces and costs are those of whole runs, times are not.
 public final class SharedBlocks {
-  /// Entering block i, and, last, leaving the last one.
-  private var tiles: [[TokenSequence]] = []
-  private var layers: [Trace.Layer] = []
-  /// Seconds of this thread's processor and of the clock that the blocks before took.
-  private var processor: [Double] = [], clock: [Double] = []
-  /// Processor seconds spent on keeping, which a dense run without it would not have spent.
-  public private(set) var keeping = 0.0
-
-  public init() {}
-
-  var isEmpty: Bool { tiles.isEmpty }
-
-  /// Where a run may begin: tokens, the layers before them, and what those took.
+  /// A run's beginning.
   struct Start {
-    let block: Int
+    /// A half of a block, or the features.
+    let site: Site
     let tiles: [TokenSequence]
-    let layers: ArraySlice<Trace.Layer>
-    let processor: Double, clock: Double
+    /// Attention of the block.
+    let tapped: [VisionTower.Tapped]
+    /// Blocks that were passed whole.
+    let layers: [Trace.Layer]
+
+    var block: Int { if case .block(let index, _) = site { index } else { layers.count } }
   }
 
-  /// nil before a dense run has filled it, and for methods that see other pixels.
+  /// What runs that leave a block in its middle or at its end want to see of it.
+  private let requests: [Int: [Request]]
+  private let departures: Set<Site>
+  private var starts: [Site: Start] = [:]
+
+  /// - Parameter compositions: of the runs that may begin from here. Those that shrink the image see other pixels.
+  public init(for compositions: [Composition]) {
+    var requests: [Int: [Request]] = [:]
+    let sharing = compositions.filter { $0.patches == nil && !$0.methods.isEmpty }
+    for composition in sharing {
+      guard case .block(let index, _) = composition.departure else { continue }
+      requests[index, default: []] += composition.requests(inBlock: index)
+    }
+    self.requests = requests
+    departures = Set(sharing.map(\.departure))
+  }
+
+  var isEmpty: Bool { starts.isEmpty }
+
+  /// Whether some run needs all that the block gives, or what lies behind it.
+  func needs(block: Int) -> Bool {
+    departures.contains { if case .block(let index, _) = $0 { index >= block } else { true } }
+  }
+
+  func requests(inBlock index: Int) -> [Request] { requests[index] ?? [] }
+
+  /// nil before a dense run has passed there, and for methods that see other pixels or were not announced. Blocks behind
+  /// the features never run.
   func start(for composition: Composition) -> Start? {
-    guard composition.patches == nil, !tiles.isEmpty else { return nil }
-    let block = min(composition.untouchedBlocks ?? tiles.count - 1, tiles.count - 1)
-    return Start(
-      block: block, tiles: tiles[block], layers: layers[..<block], processor: processor[block], clock: clock[block])
+    guard composition.patches == nil, departures.contains(composition.departure) else { return nil }
+    return starts[composition.departure] ?? starts[.features]
   }
 
-  /// - Parameter layer: the block before; nil at the entrance.
-  /// - Returns: seconds of the clock that keeping took.
-  func keep(_ tokens: [TokenSequence], after layer: Trace.Layer?, processor: Double, clock: Double) -> Double {
-    let began = threadSeconds()
-    // A copy of the numbers, now: a shared buffer would be copied later, on the clock of the next block.
-    tiles.append(
-      tokens.map { tile in
-        var copy = tile
-        copy.x = Tensor(shape: tile.x.shape) { $0.update(from: tile.x.values, count: tile.x.values.count) }
-        return copy
-      })
-    if let layer { layers.append(layer) }
-    self.processor.append(processor - keeping)
-    self.clock.append(clock - keeping)
-    let seconds = threadSeconds() - began
-    keeping += seconds
-    return seconds
+  func keep(_ tiles: [TokenSequence], _ tapped: [VisionTower.Tapped], after layers: [Trace.Layer], at site: Site) {
+    guard departures.contains(site) || site == .features else { return }
+    starts[site] = Start(site: site, tiles: tiles, tapped: tapped, layers: layers)
   }
 }

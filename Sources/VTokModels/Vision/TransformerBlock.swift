@@ -98,7 +98,7 @@ package struct TransformerBlock: Sendable {
     var logits = false, probabilities = false, keys = false
   }
   /// `[heads, rows, keys]`, `[heads, rows, keys]`, `[heads, n, headDim]`
-  struct Tapped {
+  struct Tapped: Sendable {
     var probabilities: Tensor?, logits: Tensor?, keys: Tensor?
   }
 
@@ -119,13 +119,15 @@ package struct TransformerBlock: Sendable {
   }
 
   /// First half. x `[n, width]`; `keyBias` `[n]` is added to every row of logits; `rotation` turns queries and keys;
-  /// rows of a window attend to each other only; `causal`: row r sees keys 0...r.
+  /// rows of a window attend to each other only; `causal`: row r sees keys 0...r; `only`: so many rows at the beginning are
+  /// computed and others stay as they are, for blocks without windows and taps.
   func attend(
     _ x: inout Tensor, _ memory: Memory, keyBias: [Float]? = nil, rotation: Rotary? = nil, windows: [Range<Int>] = [],
-    causal: Bool = false, taps: Taps = Taps(), threads: Int = 1
+    causal: Bool = false, taps: Taps = Taps(), only: Int? = nil, threads: Int = 1
   ) -> Tapped {
     let n = x.rows
     let width = width
+    let wanted = only.map { Self.atLeastFive($0, of: n) } ?? n
     let projected = Shared(memory.projected.pointer)
     let normed = Shared(memory.normed.pointer)
     var tapped = Tapped()
@@ -135,7 +137,12 @@ package struct TransformerBlock: Sendable {
         let start = rows.lowerBound
         normalise(norm1, x.pointer + start * width, rows.count, into: normed.pointer + start * width)
         let out = projected.pointer + start * 3 * width
-        qkv.weight.multiply(normed.pointer + start * width, rows.count, width, into: out, 3 * width)
+        if wanted == n || start == 0 {
+          qkv.weight.multiply(normed.pointer + start * width, min(rows.count, wanted), width, into: out, 3 * width)
+        }
+        if wanted < n {  // keys and values alone
+          qkv.weight.multiply(normed.pointer + start * width, rows.count, width, from: width, into: out, 3 * width)
+        }
         if let bias = qkv.bias { vtok_add_bias(out, rows.count, 3 * width, bias) }
         if let rotation {
           for (index, row) in rows.enumerated() {  // keys lie behind queries
@@ -144,9 +151,9 @@ package struct TransformerBlock: Sendable {
         }
         scaleQueries(out, rows.count)
       }
-      tapped = mix(memory, n, windows.isEmpty ? [0..<n] : windows, keyBias, causal, taps, threads)
+      tapped = mix(memory, n, wanted, windows.isEmpty ? [0..<n] : windows, keyBias, causal, taps, threads)
       // The heads' outputs lie in `normed`; the projection goes where q, k and v were.
-      forRows(n, threads) { rows in
+      forRows(wanted, threads) { rows in
         let start = rows.lowerBound
         let out = projected.pointer + start * width
         output.weight.multiply(normed.pointer + start * width, rows.count, width, into: out, width)
@@ -156,9 +163,9 @@ package struct TransformerBlock: Sendable {
     return tapped
   }
 
-  /// Second half.
-  func feedForward(_ x: inout Tensor, _ memory: Memory, threads: Int = 1) {
-    let n = x.rows
+  /// Second half; `only` as in the first.
+  func feedForward(_ x: inout Tensor, _ memory: Memory, only: Int? = nil, threads: Int = 1) {
+    let n = only.map { Self.atLeastFive($0, of: x.rows) } ?? x.rows
     let (width, wide, hidden) = (width, up.weight.rows, hidden)
     let normed = Shared(memory.normed.pointer)
     let inner = Shared(memory.hidden.pointer)
@@ -184,6 +191,9 @@ package struct TransformerBlock: Sendable {
     }
   }
 
+  /// A product of at most four rows with stored weights sums in another order: five have the bits of all.
+  private static func atLeastFive(_ rows: Int, of count: Int) -> Int { min(count, max(rows, 5)) }
+
   /// Attention rows that this block would form on `x`, without running it. `[heads, rows, n]`
   func probe(_ x: Tensor, rows: [Int], logits: Bool) -> Tensor {
     let n = x.rows
@@ -197,8 +207,9 @@ package struct TransformerBlock: Sendable {
         for head in 0..<heads {
           for (index, row) in rows.enumerated() {
             let target = out + (head * rows.count + index) * n
+            let keys = p + width + head * headDim
             vtok_exact_products(
-              p + row * 3 * width + head * headDim, 1, 3 * width, p + width + head * headDim, n, 3 * width, headDim, target)
+              p + row * 3 * width + head * headDim, 1, 3 * width, keys, n, 3 * width, headDim, target)
             if !logits { vtok_softmax_rows(target, 1, n, n, nil) }
           }
         }
@@ -213,8 +224,8 @@ package struct TransformerBlock: Sendable {
 
   /// softmax(q kᵀ + bias) v of every head, queries scaled before, in blocks of rows so that no n x n matrix is held for long sequences.
   private func mix(
-    _ memory: Memory, _ n: Int, _ windows: [Range<Int>], _ keyBias: [Float]?, _ causal: Bool, _ taps: Taps,
-    _ threads: Int
+    _ memory: Memory, _ n: Int, _ mixed: Int, _ windows: [Range<Int>], _ keyBias: [Float]?, _ causal: Bool,
+    _ taps: Taps, _ threads: Int
   ) -> Tapped {
     let (width, headDim, heads) = (width, headDim, heads)
     let stride = 3 * width
@@ -259,8 +270,9 @@ package struct TransformerBlock: Sendable {
               vtok_matrix(rows: own + width, depth: headDim, stride: stride),
               vtok_matrix(columns: own + 2 * width, depth: keys, stride: stride)
             )
-            for first in Swift.stride(from: window.lowerBound, to: window.upperBound, by: blockRows) {
-              let rows = min(blockRows, window.upperBound - first)
+            let end = min(window.upperBound, mixed)
+            for first in Swift.stride(from: window.lowerBound, to: end, by: blockRows) {
+              let rows = min(blockRows, end - first)
               vtok_product(q + first * stride, rows, stride, k, 0, keys, 0, s, keys, panel)
               if taps.logits { copy(window, first, rows, head, s, logits) }
               if causal {

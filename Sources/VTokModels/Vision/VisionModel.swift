@@ -30,6 +30,14 @@ public struct VisionModel: Sendable {
     /// Attention of a learned query over all tokens (SigLIP).
     case attention(AttentionPool)
 
+    /// Whether patch tokens reach the head through attention alone.
+    var readsPrefixOnly: Bool {
+      switch self {
+      case .token, .distilled, .normedToken: true
+      case .mean, .tokenAndMean, .attention: false
+      }
+    }
+
     /// Multiply-adds of the head: constant, and per token.
     var macs: (constant: Int, perToken: Int) {
       func size(_ linear: Linear?) -> Int { linear.map { $0.weight.rows * $0.weight.columns } ?? 0 }
@@ -58,13 +66,15 @@ public struct VisionModel: Sendable {
   /// Runs one image. Pixels `[3, height, width]`, normalised.
   /// - Parameters:
   ///   - dense: the patch grid of the image before a method shrank it; nil: that of `pixels`.
-  ///   - shared: blocks that a dense run of the same pixels has left, or will fill.
+  ///   - shared: what a dense run of the same pixels has left, or will fill.
+  ///   - headOnly: pooled vector and logits are all that is wanted; patch tokens may be left as they enter the last block.
   public func callAsFunction(
     _ pixels: Tensor, run: inout Run, dense: (rows: Int, columns: Int)? = nil, shared: SharedBlocks? = nil,
-    threads: Int = 1
+    headOnly: Bool = false, threads: Int = 1
   ) throws(CompressionError) -> Output {
-    let embedded = tower.embed(pixels, dense: dense)
-    let tokens = try tower.forward([embedded], run: &run, shared: shared, threads: threads)[0]
+    let tokens = try tower.forward(
+      [tower.embed(pixels, dense: dense)], run: &run, shared: shared, prefixOnly: headOnly && head.readsPrefixOnly,
+      threads: threads)[0]
     return head.apply(to: tokens)
   }
 

@@ -111,13 +111,26 @@ public struct VisionTower: Sendable {
     var windows: [Range<Int>] = []
   }
 
+  /// Attention of one tile in one block, as methods asked for it.
+  struct Tapped: Sendable {
+    let ids: [Int32], rows: [Int]
+    let attention: TransformerBlock.Tapped
+  }
+
   /// Runs the tiles of one image in lockstep as far as the features need, letting methods look and act at every site,
   /// and through the final norm.
-  /// - Parameter shared: blocks that an earlier run of the same tiles has left; a dense run fills it when it is empty.
+  /// - Parameters:
+  ///   - tiles: asked for only when the run does not begin from what is shared.
+  ///   - shared: what a dense run of the same tiles has left; a dense run fills it when it is empty.
+  ///   - prefixOnly: nobody reads patch tokens behind the last block: unless methods or `shared` do, they stay there as they
+  ///     entered it.
   public func forward(
-    _ tiles: [TokenSequence], run: inout Run, shared: SharedBlocks? = nil, threads: Int = 1
+    _ tiles: @autoclosure () -> [TokenSequence], run: inout Run, shared: SharedBlocks? = nil, prefixOnly: Bool = false,
+    threads: Int = 1
   ) throws(CompressionError) -> [TokenSequence] {
-    try forward(tiles, [], run: &run, standard: { _ in nil }, joint: nil, shared: shared, threads: threads)
+    try forward(
+      tiles(), [], run: &run, standard: { _ in nil }, joint: nil, shared: shared, prefixOnly: prefixOnly,
+      threads: threads)
   }
 
   /// - Parameters:
@@ -126,38 +139,34 @@ public struct VisionTower: Sendable {
   ///     else; nil: they stay.
   ///   - joint: the space that features share with the question, for methods that ask for it.
   func forward(
-    _ tiles: [TokenSequence], _ surroundings: [Surroundings], run: inout Run, standard: (TokenSequence) -> Reduction?,
-    joint: JointSpace?, shared: SharedBlocks? = nil, threads: Int
+    _ tiles: @autoclosure () -> [TokenSequence], _ surroundings: [Surroundings], run: inout Run,
+    standard: (TokenSequence) -> Reduction?, joint: JointSpace?, shared: SharedBlocks? = nil, prefixOnly: Bool = false,
+    threads: Int
   ) throws(CompressionError) -> [TokenSequence] {
+    let clock = ContinuousClock()
+    let began = clock.now
     let joined = featureStates.map { $0.count > 1 ? $0 : [] } ?? []
     let shared = joined.isEmpty ? shared : nil  // states on the way are not among what is kept
-    let before = shared?.start(for: run.composition)
-    var tiles = before?.tiles ?? tiles
-    let clock = ContinuousClock()
-    let start = clock.now
-    let processor = threadSeconds()
-    let fills = shared.map { $0.isEmpty && run.composition.methods.isEmpty } ?? false
-    var keeping = 0.0
-    func keep(_ tiles: [TokenSequence], after layer: Trace.Layer?) {
-      guard fills, let shared else { return }
-      keeping += shared.keep(
-        tiles, after: layer, processor: threadSeconds() - processor, clock: start.duration(to: clock.now) / .seconds(1))
-    }
+    let start = shared?.start(for: run.composition)
+    let filled = start == nil && run.composition.methods.isEmpty && shared?.isEmpty == true ? shared : nil
+    var tiles = start?.tiles ?? tiles()
     run.enterTower(patches: tiles.reduce(0) { $0 + $1.rows(.patch).count })
     let end = featureStates?.max() ?? blocks.count
     var states: [Int: [Tensor]] = [:]
     if joined.contains(0) { states[0] = tiles.map(\.x) }
     if let first = blocks.first {
       let memory = TransformerBlock.Memory(rows: tiles.map(\.count).max() ?? 0, block: first, threads: threads)
-      for layer in before?.layers ?? [] { run.passBlock(layer) }
-      if let before, before.block > 0 { try run.act(at: .block(before.block - 1, .end), on: &tiles) }
-      keep(tiles, after: nil)
-      for index in (before?.block ?? 0)..<end {
-        let layer = try pass(index, &tiles, surroundings, memory, &run, threads)
-        run.passBlock(layer)
-        keep(tiles, after: layer)
+      var layers = start?.layers ?? []
+      for layer in layers { run.passBlock(layer) }
+      for index in (start?.block ?? 0)..<end {
+        let isBare = prefixOnly && index + 1 == blocks.count && filled?.needs(block: index) != true
+        layers.append(
+          try pass(
+            index, &tiles, surroundings, memory, &run, from: index == start?.block ? start : nil, after: layers,
+            filling: filled, prefixOnly: isBare && isUnseen(index, by: run.composition), threads))
         if joined.contains(index + 1) { states[index + 1] = tiles.map(\.x) }
       }
+      filled?.keep(tiles, [], after: layers, at: .features)
     }
     if let finalNorm, end == blocks.count {
       for index in tiles.indices { tiles[index].x = finalNorm(tiles[index].x) }
@@ -173,36 +182,49 @@ public struct VisionTower: Sendable {
     }
     let kept = tiles.compactMap(standard)
     try run.act(at: .features, on: &tiles, standard: kept.count == tiles.count ? kept : nil)
-    let seconds = start.duration(to: clock.now) / .seconds(1) - keeping
-    run.leaveTower(
-      rows: tiles.map(\.count), seconds: seconds + (before?.clock ?? 0), shared: before?.processor ?? 0)
+    run.leaveTower(rows: tiles.map(\.count), seconds: began.duration(to: clock.now) / .seconds(1))
     return tiles
   }
 
+  /// Whether no method sees the patch tokens that leave a block.
+  private func isUnseen(_ block: Int, by composition: Composition) -> Bool {
+    ![.block(block, .middle), .block(block, .end), .features].contains(where: composition.touches)
+  }
+
+  /// One block with its sites, from its beginning or from where another run has left it.
   private func pass(
     _ index: Int, _ tiles: inout [TokenSequence], _ surroundings: [Surroundings], _ memory: TransformerBlock.Memory,
-    _ run: inout Run, _ threads: Int
+    _ run: inout Run, from start: SharedBlocks.Start?, after before: [Trace.Layer], filling shared: SharedBlocks?,
+    prefixOnly: Bool, _ threads: Int
   ) throws(CompressionError) -> Trace.Layer {
     let block = blocks[index]
     let (middle, end) = (Site.block(index, .middle), Site.block(index, .end))
-    let requests = run.requests(middle) + run.requests(end)
+    let only = prefixOnly ? shape.prefix : nil
     let windows = hasWindows(index) ? surroundings.flatMap { $0.windows.map(\.count) } : []
     var layer = Trace.Layer(rows: windows.isEmpty ? tiles.map(\.count) : windows)
-    var tapped: [(ids: [Int32], rows: [Int], TransformerBlock.Tapped)] = []
-    for position in tiles.indices {
-      let tokens = tiles[position]
-      let around = surroundings.isEmpty ? Surroundings() : surroundings[position]
-      let bias = run.massBias && tokens.mass.contains { $0 != 1 } ? tokens.mass.map(logf) : around.keyBias
-      let taps = self.taps(for: requests.map(\.request), on: tokens)
-      let found = block.attend(
-        &tiles[position].x, memory, keyBias: bias, rotation: around.rotation,
-        windows: hasWindows(index) ? around.windows : [], taps: taps, threads: threads)
-      tapped.append((tokens.id, taps.rows, found))
+    var tapped = start?.tapped ?? []
+    if start == nil {
+      let requests = run.composition.requests(inBlock: index) + (shared?.requests(inBlock: index) ?? [])
+      for position in tiles.indices {
+        let around = surroundings.isEmpty ? Surroundings() : surroundings[position]
+        let mass = tiles[position].mass
+        let bias = run.massBias && mass.contains { $0 != 1 } ? mass.map(logf) : around.keyBias
+        let taps = self.taps(for: requests, on: tiles[position])
+        let attention = block.attend(
+          &tiles[position].x, memory, keyBias: bias, rotation: around.rotation,
+          windows: hasWindows(index) ? around.windows : [], taps: taps, only: only, threads: threads)
+        tapped.append(Tapped(ids: tiles[position].id, rows: taps.rows, attention: attention))
+      }
+      shared?.keep(tiles, tapped, after: before, at: middle)
     }
-    try visit(middle, &tiles, tapped, next: nil, &layer, &run)
-    layer.mlpRows = tiles.map(\.count)
-    for position in tiles.indices { block.feedForward(&tiles[position].x, memory, threads: threads) }
+    if start?.site != end {
+      try visit(middle, &tiles, tapped, next: nil, &layer, &run)
+      layer.mlpRows = tiles.map(\.count)
+      for position in tiles.indices { block.feedForward(&tiles[position].x, memory, only: only, threads: threads) }
+      shared?.keep(tiles, tapped, after: before, at: end)
+    }
     try visit(end, &tiles, tapped, next: index + 1 < blocks.count ? blocks[index + 1] : nil, &layer, &run)
+    run.passBlock(layer)
     return layer
   }
 
@@ -232,12 +254,12 @@ public struct VisionTower: Sendable {
 
   /// Hands out the recordings of a site and lets the methods act.
   private func visit(
-    _ site: Site, _ tiles: inout [TokenSequence], _ tapped: [(ids: [Int32], rows: [Int], TransformerBlock.Tapped)],
-    next: TransformerBlock?, _ layer: inout Trace.Layer, _ run: inout Run
+    _ site: Site, _ tiles: inout [TokenSequence], _ tapped: [Tapped], next: TransformerBlock?,
+    _ layer: inout Trace.Layer, _ run: inout Run
   ) throws(CompressionError) {
     for (method, request) in run.requests(site) {
       for (position, tokens) in tiles.enumerated() {
-        let (ids, tappedRows, found) = tapped[position]
+        let (ids, tappedRows, found) = (tapped[position].ids, tapped[position].rows, tapped[position].attention)
         let source = request.values == .logits ? found.logits : found.probabilities
         var rowIDs: [Int32] = []
         var attention: Tensor?
