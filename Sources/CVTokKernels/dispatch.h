@@ -12,6 +12,16 @@
 #define VTOK_INLINE static inline __attribute__((always_inline))
 #define VTOK_LANES 16  // one AVX-512 register, two AVX, four SSE or NEON: sums are kept in 16 lanes everywhere
 
+typedef float vtok_lanes16 __attribute__((vector_size(64), aligned(4)));
+
+// The sum of the lanes in a fixed tree: i and i + 8, then i and i + 4, ...
+VTOK_INLINE float vtok_lane_sum(const float *s) {
+  vtok_lanes16 v = *(const vtok_lanes16 *)s;
+  v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1);
+  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+  return (v[0] + v[2]) + (v[1] + v[3]);
+}
+
 // e^x for x in [-87, 88], relative error 2e-7: 2^n * p(r) with a degree-6 polynomial (Cephes expf). Branch-free, so
 // that loops over it become vector code. Below -87 the result is e^-87, which no float32 sum of ours can feel.
 VTOK_INLINE float vtok_exp(float x) {

@@ -3,13 +3,8 @@
 // SSE, AVX2, AVX-512 and NEON agree bit for bit.
 #include "dispatch.h"
 #include <math.h>
+#include <string.h>
 #pragma STDC FP_CONTRACT OFF
-
-VTOK_INLINE float tree_sum(float *s) {
-  for (int half = VTOK_LANES / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) s[i] = s[i] + s[i + half];
-  return s[0];
-}
 
 VTOK_INLINE float dot(const float *a, const float *b, size_t n) {
   float lanes[VTOK_LANES] = {0};
@@ -23,43 +18,67 @@ VTOK_INLINE float dot(const float *a, const float *b, size_t n) {
     float p = a[c] * b[c];
     lanes[c - body] = lanes[c - body] + p;
   }
-  return tree_sum(lanes);
+  return vtok_lane_sum(lanes);
 }
 
 VTOK_CLONES float vtok_exact_dot(const float *a, const float *b, size_t n) { return dot(a, b, n); }
 
-// Four rows of b at a time keep the load of a shared; each result is still its own lane sum.
-VTOK_CLONES void vtok_exact_products(const float *a, size_t m, size_t a_stride, const float *b, size_t k, size_t b_stride, size_t n, float *out) {
-  size_t body = n - n % VTOK_LANES;
-  for (size_t i = 0; i < m; i++) {
-    const float *x = a + i * a_stride;
-    size_t j = 0;
-    for (; j + 4 <= k; j += 4) {
-      const float *y0 = b + j * b_stride, *y1 = y0 + b_stride, *y2 = y1 + b_stride, *y3 = y2 + b_stride;
-      float s0[VTOK_LANES] = {0}, s1[VTOK_LANES] = {0}, s2[VTOK_LANES] = {0}, s3[VTOK_LANES] = {0};
-      for (size_t c = 0; c < body; c += VTOK_LANES)
-        for (int l = 0; l < VTOK_LANES; l++) {
-          float p0 = x[c + l] * y0[c + l], p1 = x[c + l] * y1[c + l];
-          float p2 = x[c + l] * y2[c + l], p3 = x[c + l] * y3[c + l];
-          s0[l] = s0[l] + p0;
-          s1[l] = s1[l] + p1;
-          s2[l] = s2[l] + p2;
-          s3[l] = s3[l] + p3;
+// vtok_lane_sum of four at once, the same tree.
+VTOK_INLINE void lane_sums(const vtok_lanes16 *s, float *out) {
+#define PAIR(a, b) (__builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) \
+  + __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+  vtok_lanes16 first = PAIR(s[0], s[1]), second = PAIR(s[2], s[3]);
+#undef PAIR
+  vtok_lanes16 v = __builtin_shufflevector(first, second, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+    + __builtin_shufflevector(first, second, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+  for (int i = 0; i < 4; i++) out[i] = (v[4 * i] + v[4 * i + 2]) + (v[4 * i + 1] + v[4 * i + 3]);
+}
+
+// `rows` rows of a with four of b at a time share their loads; each result is still its own lane sum.
+VTOK_INLINE void products(int rows, const float *a, size_t a_stride, const float *b, size_t k, size_t b_stride, size_t n, float *out, size_t ldo) {
+  size_t body = n - n % VTOK_LANES, j = 0;
+  for (; j + 4 <= k; j += 4) {
+    const float *y = b + j * b_stride;
+    vtok_lanes16 sum[2][4] = {0};
+    for (size_t c = 0; c < body; c += VTOK_LANES)
+      for (int i = 0; i < rows; i++)
+        for (size_t l = 0; l < 4; l++) {
+          vtok_lanes16 p = *(const vtok_lanes16 *)(a + (size_t)i * a_stride + c) * *(const vtok_lanes16 *)(y + l * b_stride + c);
+          sum[i][l] = sum[i][l] + p;
         }
-      for (size_t c = body; c < n; c++) {
-        float p0 = x[c] * y0[c], p1 = x[c] * y1[c], p2 = x[c] * y2[c], p3 = x[c] * y3[c];
-        s0[c - body] = s0[c - body] + p0;
-        s1[c - body] = s1[c - body] + p1;
-        s2[c - body] = s2[c - body] + p2;
-        s3[c - body] = s3[c - body] + p3;
-      }
-      out[i * k + j] = tree_sum(s0);
-      out[i * k + j + 1] = tree_sum(s1);
-      out[i * k + j + 2] = tree_sum(s2);
-      out[i * k + j + 3] = tree_sum(s3);
-    }
-    for (; j < k; j++) out[i * k + j] = dot(x, b + j * b_stride, n);
+    if (body < n)
+      for (int i = 0; i < rows; i++)
+        for (size_t l = 0; l < 4; l++) {
+          float lanes[VTOK_LANES];
+          memcpy(lanes, &sum[i][l], sizeof lanes);
+          for (size_t c = body; c < n; c++) {
+            float p = a[(size_t)i * a_stride + c] * y[l * b_stride + c];
+            lanes[c - body] = lanes[c - body] + p;
+          }
+          memcpy(&sum[i][l], lanes, sizeof lanes);
+        }
+    for (int i = 0; i < rows; i++) lane_sums(sum[i], out + (size_t)i * ldo + j);
   }
+  for (; j < k; j++)
+    for (int i = 0; i < rows; i++) out[(size_t)i * ldo + j] = dot(a + (size_t)i * a_stride, b + j * b_stride, n);
+}
+
+VTOK_CLONES void vtok_exact_products(const float *a, size_t m, size_t a_stride, const float *b, size_t k, size_t b_stride, size_t n, float *out) {
+  size_t i = 0;
+  for (; i + 2 <= m; i += 2) products(2, a + i * a_stride, a_stride, b, k, b_stride, n, out + i * k, k);
+  if (i < m) products(1, a + i * a_stride, a_stride, b, k, b_stride, n, out + i * k, k);
+}
+
+// a[i] . a[j] is a[j] . a[i] to the bit, so the lower half is a copy.
+VTOK_CLONES void vtok_exact_squares(const float *a, size_t m, size_t n, float *out) {
+  for (size_t i = 0; i < m; i += 2) {
+    const float *x = a + i * n;
+    if (i + 1 < m) products(2, x, n, x, m - i, n, n, out + i * m + i, m);
+    else products(1, x, n, x, m - i, n, n, out + i * m + i, m);
+  }
+  for (size_t i = 0; i < m; i += 16)
+    for (size_t j = 0; j < m; j++)
+      for (size_t r = i; r < i + 16 && r < m && r < j; r++) out[j * m + r] = out[r * m + j];
 }
 
 VTOK_CLONES size_t vtok_exact_normalise(const float *x, size_t rows, size_t columns, float *out) {
@@ -118,7 +137,7 @@ VTOK_INLINE float power_sum(const float *a, const float *b, size_t n, int power)
     float p = power_of(fabsf(a[c] - b[c]), power);
     lanes[c - body] = lanes[c - body] + p;
   }
-  return tree_sum(lanes);
+  return vtok_lane_sum(lanes);
 }
 
 VTOK_INLINE float largest_difference(const float *a, const float *b, size_t n) {

@@ -3,12 +3,6 @@
 #include "dispatch.h"
 #include <math.h>
 
-VTOK_INLINE float lane_sum(const float *s) {
-  float t = 0;
-  for (int i = 0; i < VTOK_LANES; i++) t += s[i];
-  return t;
-}
-
 VTOK_INLINE void softmax_row(float *x, size_t n, const float *bias) {
   size_t body = n - n % VTOK_LANES;
   float lanes[VTOK_LANES];
@@ -19,7 +13,9 @@ VTOK_INLINE void softmax_row(float *x, size_t n, const float *bias) {
     for (int i = 0; i < VTOK_LANES; i++) lanes[i] = x[i];
     for (size_t c = VTOK_LANES; c < body; c += VTOK_LANES)
       for (int i = 0; i < VTOK_LANES; i++) lanes[i] = lanes[i] > x[c + i] ? lanes[i] : x[c + i];
-    for (int i = 0; i < VTOK_LANES; i++) top = top > lanes[i] ? top : lanes[i];
+    for (int half = VTOK_LANES / 2; half > 0; half /= 2)
+      for (int i = 0; i < half; i++) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
+    top = lanes[0];
   }
   for (size_t c = body; c < n; c++) top = top > x[c] ? top : x[c];
   for (int i = 0; i < VTOK_LANES; i++) lanes[i] = 0;
@@ -29,13 +25,18 @@ VTOK_INLINE void softmax_row(float *x, size_t n, const float *bias) {
       x[c + i] = e;
       lanes[i] += e;
     }
-  float sum = lane_sum(lanes);
+  float sum = vtok_lane_sum(lanes);
   for (size_t c = body; c < n; c++) {
     x[c] = vtok_exp(x[c] - top);
     sum += x[c];
   }
   float scale = 1.0f / sum;
   for (size_t c = 0; c < n; c++) x[c] *= scale;
+}
+
+VTOK_CLONES void vtok_scale_rows(float *x, size_t rows, size_t columns, size_t stride, float factor) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) x[r * stride + c] *= factor;
 }
 
 VTOK_CLONES void vtok_softmax_rows(float *x, size_t rows, size_t columns, size_t stride, const float *key_bias) {
@@ -60,7 +61,7 @@ VTOK_CLONES void vtok_layer_norm(const float *x, size_t rows, size_t columns, co
     float lanes[VTOK_LANES] = {0};
     for (size_t c = 0; c < body; c += VTOK_LANES)
       for (int i = 0; i < VTOK_LANES; i++) lanes[i] += row[c + i];
-    float sum = lane_sum(lanes);
+    float sum = vtok_lane_sum(lanes);
     for (size_t c = body; c < columns; c++) sum += row[c];
     float mean = sum / (float)columns;
     for (int i = 0; i < VTOK_LANES; i++) lanes[i] = 0;
@@ -69,7 +70,7 @@ VTOK_CLONES void vtok_layer_norm(const float *x, size_t rows, size_t columns, co
         float d = row[c + i] - mean;
         lanes[i] += d * d;
       }
-    float square = lane_sum(lanes);
+    float square = vtok_lane_sum(lanes);
     for (size_t c = body; c < columns; c++) square += (row[c] - mean) * (row[c] - mean);
     float scale = 1.0f / sqrtf(square / (float)columns + eps);
     for (size_t c = 0; c < columns; c++) o[c] = (row[c] - mean) * scale * weight[c] + bias[c];
@@ -84,7 +85,7 @@ VTOK_CLONES void vtok_rms_norm(const float *x, size_t rows, size_t columns, cons
     float lanes[VTOK_LANES] = {0};
     for (size_t c = 0; c < body; c += VTOK_LANES)
       for (int i = 0; i < VTOK_LANES; i++) lanes[i] += row[c + i] * row[c + i];
-    float square = lane_sum(lanes);
+    float square = vtok_lane_sum(lanes);
     for (size_t c = body; c < columns; c++) square += row[c] * row[c];
     float scale = 1.0f / sqrtf(square / (float)columns + eps);
     for (size_t c = 0; c < columns; c++) o[c] = row[c] * scale * weight[c];

@@ -68,6 +68,13 @@ public struct Notes: Sendable {
     return formed(normalised(narrowed(a)), normalised(narrowed(b)))
   }
 
+  /// Cosine similarities of the rows of a `[m, n]` with each other, `[m, m]`.
+  public mutating func cosines(_ a: Tensor) -> Tensor {
+    book(macs: a.rows * a.rows * a.width)
+    let unit = normalised(narrowed(a))
+    return Tensor(shape: [a.rows, a.rows]) { vtok_exact_squares(unit.values, unit.rows, unit.width, $0) }
+  }
+
   private func formed(_ a: Tensor, _ b: Tensor) -> Tensor {
     Tensor(shape: [a.rows, b.rows]) { out in
       vtok_exact_products(a.values, a.rows, a.width, b.values, b.rows, b.width, a.width, out)

@@ -94,7 +94,7 @@ public struct CDPruner: Compressor {
     for (tile, weights) in relevance.enumerated() {
       guard count >= 1, count <= weights.count else { throw tooMany(count, of: weights.count) }
       let x = view.sequences[tile].x.gathered(patches[tile])
-      let kernel = Self.weighted(notes.cosines(x, x), by: weights)
+      let kernel = Self.weighted(notes.cosines(x), by: weights)
       chosen.append(Self.select(kernel, count, relevance: weights, notes: &notes).sorted())
     }
     notes.keep("relevance", tiles.order.flatMap { relevance[$0] })
@@ -187,7 +187,7 @@ public struct CDPruner: Compressor {
         let scores = Self.relevance(x, to: text, notes: &notes).map { sign * $0 }
         let (low, high) = (scores.min()!, scores.max()!)
         let relevance = scores.map { ($0 - low) / (high - low + Self.threshold) }
-        let similarity = notes.cosines(x, x)
+        let similarity = notes.cosines(x)
         var kernel = Self.weighted(similarity, by: relevance)
         for index in kernel.values.indices {
           kernel.values[index] =

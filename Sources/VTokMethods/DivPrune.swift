@@ -60,7 +60,7 @@ public struct DivPrune: Compressor {
     let n = features.rows
     if keep == 0 || n == 0 { return [] }
     if n == 1 { return [0] }
-    let distance = notes.cosines(features, features).values.map { 1 - $0 }  // [n, n], the computed diagonal stays
+    let distance = notes.cosines(features).values.map { 1 - $0 }  // [n, n], the computed diagonal stays
     notes.keep("distance.diagonal", (0..<n).map { distance[$0 * n + $0] })
     // The start is the token whose nearest neighbour is farthest: the second smallest distance, since the smallest is
     // its own.

@@ -104,7 +104,7 @@ public struct TokenCorr: Compressor {
     notes: inout Notes
   ) -> Selection {
     let n = keys.rows
-    let cosines = notes.cosines(keys, keys)
+    let cosines = notes.cosines(keys)
     let repeats = (0..<n).map { row in
       cosines.row(row).enumerated().count { $0.offset != row && $0.element > rule.similarity }
     }

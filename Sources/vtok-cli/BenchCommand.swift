@@ -36,6 +36,9 @@ struct BenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Runs of random, each with other tokens; its row is their mean.", valueName: "N"))
   var seeds = 5
 
+  @Flag(help: "Each run of random sees a part of the pictures instead of all: its mean costs one run.")
+  var splitSeeds = false
+
   @Option(help: ArgumentHelp("Only the first N images, or questions.", valueName: "N"))
   var limit: Int?
 
@@ -77,7 +80,12 @@ struct BenchCommand: ParsableCommand {
       throw UsageError(
         "--timing-samples", found: "\(timingSamples!)", expected: "0 or more", fix: "Leave it out for the default.")
     }
-    if QuestionFile.matches(data) { return try runAnswers(threads: threads) }
+    if QuestionFile.matches(data) {
+      guard !splitSeeds else {
+        throw UsageError("--split-seeds", found: "questions", expected: "pictures", fix: "Remove the flag.")
+      }
+      return try runAnswers(threads: threads)
+    }
     try asking.refuse(with: data)
     var wanted = reduction
     wanted.methods = (reduction.methods.isEmpty ? ["tome"] : reduction.methods)
@@ -93,7 +101,8 @@ struct BenchCommand: ParsableCommand {
     let images = try LabelledImages(data, classes: model.vision.labels)
     let contenders = try contenders(combinations, shares, model)
     let bench = try Bench(
-      model, data: images, contenders: contenders, threads: threads, decode: decoding.options(), seed: reduction.seed)
+      model, data: images, contenders: contenders, threads: threads, decode: decoding.options(), seed: reduction.seed,
+      splitsSeeds: splitSeeds)
 
     let interruption = Interruption()
     let start = ContinuousClock().now
@@ -102,7 +111,7 @@ struct BenchCommand: ParsableCommand {
         timingSamples ?? 100, limit: limit, progress: $0.update, isCancelled: { interruption.happened })
     }
     let results = try stage("bench") {
-      try bench.run(limit: limit, progress: $0.update, isCancelled: { interruption.happened })
+      try bench.run(limit: limit, sample: sample, progress: $0.update, isCancelled: { interruption.happened })
     }
     let good = try good(results, interruption, failure: \.failure)
     let rows = bench.contenders.indices.map { BenchRow(good, sample, contender: $0, of: bench) }
@@ -116,6 +125,9 @@ struct BenchCommand: ParsableCommand {
     let remark = timed(sample.decode.count) { images in
       "\(images), whole and with nothing shared, on one thread; median. Reading an image (\(fixed(rows[0].decode, 2)) ms) "
         + "and preparing it (\(fixed(rows[0].preprocess, 2)) ms) come before. Everything else is of all images."
+        + (splitSeeds && seeds > 1
+          ? " Random's \(seeds) runs see a part of them each; the range is that of their retention, times the dense accuracy."
+          : "")
     }
     try write(table, title, remarks: "\n" + remark + "\n") { folder in
       let shown = stride(from: 0, to: good.count, by: max(1, good.count / max(1, gallery))).prefix(max(0, gallery))

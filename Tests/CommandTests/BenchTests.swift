@@ -46,6 +46,36 @@ import VTok
     }
   }
 
+  /// Seeds that take turns are those that otherwise run on every picture, and a method that the head does not see gives the
+  /// same row whether it runs or not.
+  @Test func whatIsLeftOutChangesNothing() throws {
+    try inTemporaryFolder { folder in
+      let model = try LoadedModel.load("vtok-tiny")
+      let data = try LabelledImages(list(in: folder), classes: model.vision.labels)
+      func contender(_ method: String, _ seeds: [UInt64]) throws -> Bench.Contender {
+        let pipeline = try Pipeline(model, method: MethodSpec(method), keep: .ratio(0.25))
+        return Bench.Contender(method: method, asked: .budget(.ratio(0.25)), subject: pipeline, seeds: seeds)
+      }
+      let contenders = [try contender("random", [0, 1, 2]), try contender("divprune", [0])]
+      let whole = try Bench(model, data: data, contenders: contenders)
+      let split = try Bench(model, data: data, contenders: contenders, splitsSeeds: true)
+      let sample = try split.sample(2)
+      for (all, part) in zip(try whole.run(), try split.run(sample: sample)) {
+        #expect(all.outcomes[1].count == 3 && part.outcomes[1].count == 1)
+        let turn = split.part(of: all.index, among: 3)
+        #expect(part.outcomes[1][0].divergence == all.outcomes[1][turn].divergence)
+        let (ran, known) = (all.outcomes[2][0], part.outcomes[2][0])
+        #expect(known.top == ran.top && known.divergence == ran.divergence && known.agrees == ran.agrees)
+        #expect(known.costs.tokensOut == 64 && ran.costs.tokensOut == 64)
+        #expect(known.costs.selectionGmacs == ran.costs.selectionGmacs && known.costs.gmacs == ran.costs.gmacs)
+      }
+      let row = BenchRow(try split.run(sample: sample), sample, contender: 1, of: split)
+      let right = try whole.run().map { $0.outcomes[1][split.part(of: $0.index, among: 3)].isRight! ? 1.0 : 0 }
+      #expect(row.top1?.mean == right.reduce(0, +) / Double(right.count))
+      #expect(row.mcNemar == nil && row.costs.tokensOut == 64)
+    }
+  }
+
   @Test func sharesOfTheCostAreSolved() throws {
     try inTemporaryFolder { folder in
       let done = try vtok(

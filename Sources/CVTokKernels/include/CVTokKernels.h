@@ -27,6 +27,8 @@ void vtok_softmax_rows_causal(float *x, size_t rows, size_t columns, size_t stri
 // Population variance; out may be x.
 void vtok_layer_norm(const float *x, size_t rows, size_t columns, const float *weight, const float *bias, float eps, float *out);
 void vtok_rms_norm(const float *x, size_t rows, size_t columns, const float *weight, float eps, float *out);
+// x[r][c] *= factor
+void vtok_scale_rows(float *x, size_t rows, size_t columns, size_t stride, float factor);
 // x[r][c] += bias[c]
 void vtok_add_bias(float *x, size_t rows, size_t columns, const float *bias);
 // x[r][c] += gamma[c] * (y[r][c] + bias[c]); gamma and bias may be NULL.
@@ -51,6 +53,8 @@ void vtok_scale_shift(const float *x, size_t rows, size_t columns, const float *
 float vtok_exact_dot(const float *a, const float *b, size_t n);
 // out[i][j] = a[i] . b[j]; a [m, n], b [k, n] with row strides, out [m, k] dense.
 void vtok_exact_products(const float *a, size_t m, size_t a_stride, const float *b, size_t k, size_t b_stride, size_t n, float *out);
+// out[i][j] = a[i] . a[j], the same bits; a [m, n], out [m, m].
+void vtok_exact_squares(const float *a, size_t m, size_t n, float *out);
 // out[i] = x[i] / |x[i]|; a row of zeros stays zero. Returns how many rows were zero.
 size_t vtok_exact_normalise(const float *x, size_t rows, size_t columns, float *out);
 // out[c] = sum over r of weights[r] * a[r][c], rows in ascending order; a [rows, columns].

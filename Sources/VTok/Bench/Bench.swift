@@ -9,8 +9,9 @@ import VTokTensor
 ///
 /// All of them run on an image before the next one is opened, the dense model first: every comparison is paired. What
 /// cannot differ is computed once (what the tower does before a method first looks or acts), and what nobody reads not at
-/// all (patch tokens behind the last block, where the head is a class token's). Logits and counts are those of whole runs, to
-/// the bit. Times are not: they are measured on a sample of the images with nothing shared, see `BenchTimes`.
+/// all (patch tokens behind the last block, and the methods that act on them there, where the head is a class token's).
+/// Logits are those of whole runs, to the bit. Times are not: they are measured on a sample of the images with nothing
+/// shared, see `BenchTimes`.
 public struct Bench: Sendable {
   public typealias Contender = VTok.Contender<Pipeline>
 
@@ -22,14 +23,13 @@ public struct Bench: Sendable {
     /// Against the dense model on the same image.
     public var agrees: Bool?
     public var divergence: Double?, cosine = 1.0
-    public var tokensIn = 0, tokensOut = 0, meanTokens = 0.0
-    public var gmacs = 0.0, denseGmacs = 0.0, selectionGmacs = 0.0
+    public var costs: BenchCosts
   }
 
   /// One image with the outcomes of all contenders and seeds.
   public struct ImageResult: Sendable {
     public let index: Int
-    /// `[contender][seed]`
+    /// `[contender][seed]`; of split seeds the one whose turn it was.
     public var outcomes: [[Outcome]] = []
     public var failure: String?
   }
@@ -41,31 +41,48 @@ public struct Bench: Sendable {
   public let threads: Int
   public let decode: DecodeOptions
   public let seed: UInt64
+  /// Every seed of a contender sees a part of the images instead of all.
+  public let splitsSeeds: Bool
 
   public init(
     _ model: LoadedModel, data: LabelledImages, contenders: [Contender], threads: Int = 1,
-    decode: DecodeOptions = .init(), seed: UInt64 = 0
+    decode: DecodeOptions = .init(), seed: UInt64 = 0, splitsSeeds: Bool = false
   ) throws {
     (self.model, self.data, self.threads, self.decode, self.seed) = (model, data, threads, decode, seed)
+    self.splitsSeeds = splitsSeeds
     let dense = Contender(method: "dense", asked: .nothing, subject: try Pipeline(model, method: nil))
     self.contenders = [dense] + contenders
   }
 
   /// Runs everything; results by image, in the data's order. Cancelled images are left out.
+  /// - Parameter sample: where methods that the head does not see have been run already: their costs are those of the sample.
   public func run(
-    limit: Int? = nil, progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
+    limit: Int? = nil, sample: BenchSample? = nil,
+    progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
     isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws -> [ImageResult] {
     let count = min(limit ?? data.count, data.count)
     return try inOrder(count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
-      let result = try result(index)
+      let result = try result(index, sample)
       return (result, result.failure == nil)
     }
   }
 
   func seed(_ own: UInt64, of image: Int) -> UInt64 { mixedSeed(seed &+ own, data.items[image].name) }
 
-  private func result(_ index: Int) throws -> ImageResult {
+  /// Which of so many parts an image belongs to.
+  public func part(of image: Int, among count: Int) -> Int {
+    Int(mixedSeed(~seed, data.items[image].name) % UInt64(count))
+  }
+
+  /// Whether a contender gives the dense model's logits: it acts on tokens that its head does not read.
+  private func isUnseen(_ contender: Contender) -> Bool {
+    let composition = contender.subject.composition
+    return !composition.methods.isEmpty && composition.patches == nil && composition.departure == .features
+      && model.vision.head.readsPrefixOnly
+  }
+
+  private func result(_ index: Int, _ sample: BenchSample?) throws -> ImageResult {
     var result = ImageResult(index: index)
     let image: Image
     do {
@@ -75,12 +92,20 @@ public struct Bench: Sendable {
       return result
     }
     let usual = contenders[0].subject.prepare(image)
-    let shared = SharedBlocks(for: contenders.map(\.subject.composition))
+    let costs = contenders.indices.map { isUnseen(contenders[$0]) ? sample?.costs[$0] : nil }
+    let shared = SharedBlocks(for: zip(contenders, costs).filter { $1 == nil }.map(\.0.subject.composition))
     var dense: PrunedImage?
-    for contender in contenders {
+    for (contender, known) in zip(contenders, costs) {
+      if let known {
+        var outcome = result.outcomes[0][0]
+        outcome.costs = known
+        result.outcomes.append([outcome])
+        continue
+      }
       let pipeline = contender.subject
       let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
-      let outcomes = try contender.seeds.map { own in
+      let seeds = contender.seeds
+      let outcomes = try (splitsSeeds ? [seeds[part(of: index, among: seeds.count)]] : seeds).map { own in
         let pruned = try pipeline.run(prepared, seed: seed(own, of: index), shared: shared, headOnly: true)
         let reference = dense ?? pruned
         dense = reference
@@ -92,7 +117,7 @@ public struct Bench: Sendable {
   }
 
   private func outcome(of pruned: PrunedImage, label: Int?, dense: PrunedImage) -> Outcome {
-    var outcome = Outcome()
+    var outcome = Outcome(costs: BenchCosts(pruned))
     if let logits = pruned.logits, let denseLogits = dense.logits {
       let best = topK(logits, min(5, logits.count))
       outcome.top = best[0]
@@ -102,10 +127,6 @@ public struct Bench: Sendable {
       outcome.divergence = Statistics.divergence(of: logits, from: denseLogits)
     }
     outcome.cosine = Statistics.cosine(pruned.pooled, dense.pooled)
-    (outcome.tokensIn, outcome.tokensOut) = (pruned.rows * pruned.columns, pruned.keep.count)
-    outcome.meanTokens = pruned.cost.meanTokens
-    (outcome.gmacs, outcome.denseGmacs) = (pruned.cost.gmacs, pruned.dense.gmacs)
-    outcome.selectionGmacs = Double(pruned.cost.selection) * 1e-9
     return outcome
   }
 

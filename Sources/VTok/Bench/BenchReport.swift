@@ -24,7 +24,7 @@ public struct BenchReport: Sendable {
     ReportPage(
       model: bench.model.name, about: "\(title) · data \(ReportPage.name(bench.data.path))",
       plots: [
-        plot("multiply-adds", "GMACs per image", \.gmacs),
+        plot("multiply-adds", "GMACs per image", \.costs.gmacs),
         plot("time", "ms per image, one thread", { median($0.times.all) }),
       ],
       table: table, notes: escaped(Self.notes + " " + remark), gallery: try gallery()
@@ -68,7 +68,7 @@ public struct BenchReport: Sendable {
   private func gallery() throws -> String {
     if images.isEmpty { return "" }
     let chosen = lines.compactMap { line in
-      line.rows.min { (abs($0.share - 0.5), $0.tokensOut) < (abs($1.share - 0.5), $1.tokensOut) }
+      line.rows.min { (abs($0.share - 0.5), $0.costs.tokensOut) < (abs($1.share - 0.5), $1.costs.tokensOut) }
     }
     var out = ""
     for index in images {

@@ -6,8 +6,7 @@ import VTokWeights
 public struct BenchRow: Sendable {
   public let contender: Bench.Contender
   public let images: Int
-  public let tokensIn: Double, tokensOut: Double, meanTokens: Double
-  public let gmacs: Double, denseGmacs: Double, selectionGmacs: Double
+  public let costs: BenchCosts
   public let times: BenchTimes
   /// Milliseconds, median.
   public let decode: Double, preprocess: Double
@@ -22,7 +21,7 @@ public struct BenchRow: Sendable {
   /// Against the dense model; agreement and divergence only with a classifier.
   public let agreement: Double?, divergence: Double?, cosine: Double
 
-  public var share: Double { gmacs / denseGmacs }
+  public var share: Double { costs.gmacs / costs.denseGmacs }
   /// Share of the multiply-adds' speed-up that the clock sees. Below 0.9 the tables warn.
   public var perMACGain: Double { speedup * share }
   /// The same of the tower alone, without the time of selecting.
@@ -35,28 +34,40 @@ public struct BenchRow: Sendable {
     let runs = results.map { $0.outcomes[index] }  // [image][seed]
     let dense = results.map { $0.outcomes[0][0] }
     let seeds = contender.seeds.count
-    func mean(_ path: (Bench.Outcome) -> Double) -> Double {
-      runs.reduce(0) { $0 + $1.reduce(0) { $0 + path($1) } } / Double(runs.count * seeds)
+    let isSplit = bench.splitsSeeds && seeds > 1
+    func means(_ path: (Bench.Outcome) -> Double) -> [Double] {
+      runs.map { run in run.reduce(0) { $0 + path($1) } / Double(run.count) }
     }
+    func mean(_ path: (Bench.Outcome) -> Double) -> Double { means(path).reduce(0, +) / Double(runs.count) }
     func meanIfClassified(_ path: (Bench.Outcome) -> Double?) -> Double? {
       runs[0][0].top == nil ? nil : mean { path($0) ?? 0 }
     }
-    (tokensIn, tokensOut) = (mean { Double($0.tokensIn) }, mean { Double($0.tokensOut) })
-    meanTokens = mean(\.meanTokens)
-    (gmacs, denseGmacs, selectionGmacs) = (mean(\.gmacs), mean(\.denseGmacs), mean(\.selectionGmacs))
+    costs = .mean(runs.flatMap { $0.map(\.costs) })
     times = sample.times[index]
     (decode, preprocess) = (median(sample.decode), median(sample.preprocess))
     speedup = median(zip(sample.times[0].tower, times.all).map { $0 / $1 })
-    towerPerMACGain = median(zip(sample.times[0].tower, times.tower).map { $0 / $1 }) * gmacs / denseGmacs
+    towerPerMACGain =
+      median(zip(sample.times[0].tower, times.tower).map { $0 / $1 }) * costs.gmacs
+      / costs.denseGmacs
     func accuracy(_ path: (Bench.Outcome) -> Bool?) -> Ranged? {
       guard runs.allSatisfy({ path($0[0]) != nil }) else { return nil }
-      return Ranged(
-        values: (0..<seeds).map { seed in Double(runs.count { path($0[seed])! }) / Double(runs.count) })
+      func right(_ outcome: Bench.Outcome) -> Double { path(outcome)! ? 1 : 0 }
+      guard isSplit else {
+        return Ranged(
+          values: (0..<seeds).map { seed in runs.reduce(0) { $0 + right($1[seed]) } / Double(runs.count) })
+      }
+      // Parts differ; what a seed keeps of the dense accuracy on its own part can be compared.
+      let all = dense.map(right).reduce(0, +) / Double(dense.count)
+      let kept = (0..<seeds).map { seed in
+        let part = results.indices.filter { bench.part(of: results[$0].index, among: seeds) == seed }
+        return part.reduce(0) { $0 + right(runs[$1][0]) } / part.reduce(0) { $0 + right(dense[$1]) }
+      }
+      return Ranged(values: kept.filter(\.isFinite).map { all * $0 }, mean: mean(right))
     }
     top1 = accuracy(\.isRight)
     top5 = accuracy(\.isInTop5)
     if top1 != nil {
-      let scores = runs.map { run in Double(run.count { $0.isRight! }) / Double(seeds) }
+      let scores = means { $0.isRight! ? 1 : 0 }
       let denseScores = dense.map { $0.isRight! ? 1.0 : 0 }
       retention = scores.reduce(0, +) / denseScores.reduce(0, +)
       interval = Statistics.ratioInterval(scores, denseScores, seed: bench.seed)
@@ -80,7 +91,8 @@ public struct BenchRow: Sendable {
     let isDense = contender.asked == .nothing
     return [
       contender.label, contender.asked.label,
-      "\(fixed(tokensIn, 0))→\(fixed(tokensOut, 0))", fixed(gmacs, 2), percent(share, 0), fixed(selectionGmacs, 3),
+      "\(fixed(costs.tokensIn, 0))→\(fixed(costs.tokensOut, 0))", fixed(costs.gmacs, 2), percent(share, 0),
+      fixed(costs.selectionGmacs, 3),
       fixed(median(times.all), 2), speedup.isNaN ? "-" : "\(fixed(speedup, 2))x",
       isDense || speedup.isNaN ? "-" : fixed(perMACGain, 2) + (perMACGain < 0.9 ? " !" : ""),
       isDense ? "-" : fixed(towerPerMACGain, 2),
@@ -95,11 +107,13 @@ public struct BenchRow: Sendable {
   public func json(model: LoadedModel, run: JSON, peakMemory: Double) -> JSON {
     return [
       "schema": "vtok-bench/1", "model": JSON(model.name), "method": JSON(contender.method),
-      "budget": contender.asked.json(tokensIn: tokensIn, tokensOut: tokensOut, share: share),
+      "budget": contender.asked.json(tokensIn: costs.tokensIn, tokensOut: costs.tokensOut, share: share),
       "images": JSON(images),
-      "tokens": ["in": number(tokensIn), "out": number(tokensOut), "mean_per_layer": number(meanTokens)],
+      "tokens": [
+        "in": number(costs.tokensIn), "out": number(costs.tokensOut), "mean_per_layer": number(costs.meanTokens),
+      ],
       "gmacs": [
-        "dense": number(denseGmacs), "reduced": number(gmacs), "selection": number(selectionGmacs),
+        "dense": number(costs.denseGmacs), "reduced": number(costs.gmacs), "selection": number(costs.selectionGmacs),
         "ratio": number(share),
       ],
       "ms": [

@@ -1,6 +1,28 @@
 import VTokEval
 import VTokTensor
 
+/// What a run on one image cost, or the mean of several: patch tokens in, out and entering a block, giga multiply-adds.
+public struct BenchCosts: Sendable {
+  public var tokensIn: Double, tokensOut: Double, meanTokens: Double
+  public var gmacs: Double, denseGmacs: Double, selectionGmacs: Double
+
+  init(_ image: PrunedImage) {
+    (tokensIn, tokensOut) = (Double(image.rows * image.columns), Double(image.keep.count))
+    meanTokens = image.cost.meanTokens
+    (gmacs, denseGmacs) = (image.cost.gmacs, image.dense.gmacs)
+    selectionGmacs = Double(image.cost.selection) * 1e-9
+  }
+
+  /// - Precondition: there are some.
+  static func mean(_ all: [BenchCosts]) -> BenchCosts {
+    var sum = all[0]
+    for path in [\BenchCosts.tokensIn, \.tokensOut, \.meanTokens, \.gmacs, \.denseGmacs, \.selectionGmacs] {
+      sum[keyPath: path] = all.reduce(0) { $0 + $1[keyPath: path] } / Double(all.count)
+    }
+    return sum
+  }
+}
+
 /// How long one contender took for whole images, nothing shared between contenders. Milliseconds, one entry a sample.
 public struct BenchTimes: Sendable {
   /// Of the thread's processor: tower with embedding and head, and methods.
@@ -17,6 +39,8 @@ public struct BenchSample: Sendable {
   public let times: [BenchTimes]
   /// Milliseconds to read an image, and to prepare it for the tower.
   public let decode: [Double], preprocess: [Double]
+  /// Per contender; nil when nothing was sampled.
+  public let costs: [BenchCosts?]
 }
 
 extension Bench {
@@ -38,12 +62,13 @@ extension Bench {
         BenchTimes(
           tower: found.map { $0.runs[index].tower }, selection: found.map { $0.runs[index].selection },
           wall: found.map { $0.runs[index].wall })
-      }, decode: found.map(\.decode), preprocess: found.map(\.preprocess))
+      }, decode: found.map(\.decode), preprocess: found.map(\.preprocess),
+      costs: contenders.indices.map { index in found.isEmpty ? nil : .mean(found.map { $0.runs[index].costs }) })
   }
 
   private struct ImageTimes: Sendable {
     let decode: Double, preprocess: Double
-    var runs: [(tower: Double, selection: Double, wall: Double)] = []
+    var runs: [(tower: Double, selection: Double, wall: Double, costs: BenchCosts)] = []
   }
 
   /// nil for an image that cannot be read.
@@ -57,12 +82,16 @@ extension Bench {
       let pipeline = contender.subject
       let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
       let start = threadSeconds()
-      let trace = try pipeline.run(prepared, seed: seed(contender.seeds[0], of: index)).trace
+      let reduced = try pipeline.run(prepared, seed: seed(contender.seeds[0], of: index))
+      let trace = reduced.trace
       let processor = 1000 * (threadSeconds() - start)
       // One clock runs over both; it is dealt out as the wall clock saw them.
       let share = trace.selectionSeconds / max(trace.selectionSeconds + trace.towerSeconds, 1e-9)
       times.runs.append(
-        (processor * (1 - share), processor * share, 1000 * (trace.towerSeconds + trace.selectionSeconds)))
+        (
+          processor * (1 - share), processor * share, 1000 * (trace.towerSeconds + trace.selectionSeconds),
+          BenchCosts(reduced)
+        ))
     }
     return times
   }

@@ -52,11 +52,17 @@ public enum Asked: Sendable, Equatable {
 /// A number, or its range over seeds.
 public struct Ranged: Sendable {
   public let values: [Double]
-  public var mean: Double { values.isEmpty ? .nan : values.reduce(0, +) / Double(values.count) }
+  public let mean: Double
+
+  /// - Parameter mean: where it is not that of the values.
+  init(values: [Double], mean: Double? = nil) {
+    self.values = values
+    self.mean = mean ?? (values.isEmpty ? .nan : values.reduce(0, +) / Double(values.count))
+  }
 
   var json: JSON {
-    values.count == 1
-      ? number(values[0])
+    values.count <= 1
+      ? number(mean)
       : [
         "mean": number(mean), "min": number(values.min() ?? .nan), "max": number(values.max() ?? .nan),
         "n": JSON(values.count),
@@ -65,7 +71,7 @@ public struct Ranged: Sendable {
 
   /// In percent, with the range behind it.
   var percent: String {
-    let range = values.count == 1 ? "" : " (\(fixed(100 * values.min()!, 1))-\(fixed(100 * values.max()!, 1)))"
+    let range = values.count <= 1 ? "" : " (\(fixed(100 * values.min()!, 1))-\(fixed(100 * values.max()!, 1)))"
     return fixed(100 * mean, 2) + "%" + range
   }
 }

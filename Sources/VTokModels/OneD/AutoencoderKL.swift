@@ -140,7 +140,7 @@ private struct MapAttention: Sendable {
         let q = qkv.pointer + first * stride
         let k = vtok_matrix(rows: qkv.pointer + channels, depth: channels, stride: stride)
         let v = vtok_matrix(columns: qkv.pointer + 2 * channels, depth: pixels, stride: stride)
-        for row in 0..<rows { vtok_divide(q + row * stride, channels, Float(channels).squareRoot()) }
+        vtok_scale_rows(q, rows, channels, stride, 1 / Float(channels).squareRoot())
         vtok_product(q, rows, stride, k, 0, pixels, 0, scores.pointer, pixels, panel.pointer)
         vtok_softmax_rows(scores.pointer, rows, pixels, pixels, nil)
         vtok_product(

@@ -140,7 +140,7 @@ struct FlexTransformer: Sendable {
     parallel(heads, threads: threads) { head in
       let (scores, panel) = (Scratch(size * n), Scratch(vtok_matrix.panels))
       let q = projected.pointer + span.start * stride + head * headDim
-      for row in 0..<n { vtok_divide(q + row * stride, headDim, Float(headDim) / 8) }
+      vtok_scale_rows(q, n, headDim, stride, 8 / Float(headDim))
       for (first, end) in blocks {
         let (rows, keys) = (end - first, first < middle ? middle : end)
         let (k, v) = (

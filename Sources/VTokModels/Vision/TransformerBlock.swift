@@ -217,9 +217,9 @@ package struct TransformerBlock: Sendable {
     }
   }
 
-  /// Divides the queries among rows of queries, keys and values by √headDim.
+  /// Queries among rows of queries, keys and values, over √headDim.
   private func scaleQueries(_ projected: UnsafeMutablePointer<Float>, _ rows: Int) {
-    for row in 0..<rows { vtok_divide(projected + row * 3 * width, width, Float(headDim).squareRoot()) }
+    vtok_scale_rows(projected, rows, width, 3 * width, 1 / Float(headDim).squareRoot())
   }
 
   /// softmax(q kᵀ + bias) v of every head, queries scaled before, in blocks of rows so that no n x n matrix is held for long sequences.

@@ -31,7 +31,7 @@ public struct VisionModel: Sendable {
     case attention(AttentionPool)
 
     /// Whether patch tokens reach the head through attention alone.
-    var readsPrefixOnly: Bool {
+    public var readsPrefixOnly: Bool {
       switch self {
       case .token, .distilled, .normedToken: true
       case .mean, .tokenAndMean, .attention: false

@@ -159,11 +159,13 @@ public struct VisionTower: Sendable {
       var layers = start?.layers ?? []
       for layer in layers { run.passBlock(layer) }
       for index in (start?.block ?? 0)..<end {
-        let isBare = prefixOnly && index + 1 == blocks.count && filled?.needs(block: index) != true
+        let isBare =
+          prefixOnly && index + 1 == blocks.count && filled?.needs(block: index) != true
+          && ![.block(index, .end), .features].contains(where: run.composition.touches)
         layers.append(
           try pass(
             index, &tiles, surroundings, memory, &run, from: index == start?.block ? start : nil, after: layers,
-            filling: filled, prefixOnly: isBare && isUnseen(index, by: run.composition), threads))
+            filling: filled, prefixOnly: isBare, threads))
         if joined.contains(index + 1) { states[index + 1] = tiles.map(\.x) }
       }
       filled?.keep(tiles, [], after: layers, at: .features)
@@ -186,12 +188,8 @@ public struct VisionTower: Sendable {
     return tiles
   }
 
-  /// Whether no method sees the patch tokens that leave a block.
-  private func isUnseen(_ block: Int, by composition: Composition) -> Bool {
-    ![.block(block, .middle), .block(block, .end), .features].contains(where: composition.touches)
-  }
-
   /// One block with its sites, from its beginning or from where another run has left it.
+  /// - Parameter prefixOnly: nobody sees the patch tokens that leave it.
   private func pass(
     _ index: Int, _ tiles: inout [TokenSequence], _ surroundings: [Surroundings], _ memory: TransformerBlock.Memory,
     _ run: inout Run, from start: SharedBlocks.Start?, after before: [Trace.Layer], filling shared: SharedBlocks?,
@@ -200,6 +198,7 @@ public struct VisionTower: Sendable {
     let block = blocks[index]
     let (middle, end) = (Site.block(index, .middle), Site.block(index, .end))
     let only = prefixOnly ? shape.prefix : nil
+    let isSeen = run.composition.touches(middle)
     let windows = hasWindows(index) ? surroundings.flatMap { $0.windows.map(\.count) } : []
     var layer = Trace.Layer(rows: windows.isEmpty ? tiles.map(\.count) : windows)
     var tapped = start?.tapped ?? []
@@ -212,7 +211,7 @@ public struct VisionTower: Sendable {
         let taps = self.taps(for: requests, on: tiles[position])
         let attention = block.attend(
           &tiles[position].x, memory, keyBias: bias, rotation: around.rotation,
-          windows: hasWindows(index) ? around.windows : [], taps: taps, only: only, threads: threads)
+          windows: hasWindows(index) ? around.windows : [], taps: taps, only: isSeen ? nil : only, threads: threads)
         tapped.append(Tapped(ids: tiles[position].id, rows: taps.rows, attention: attention))
       }
       shared?.keep(tiles, tapped, after: before, at: middle)
