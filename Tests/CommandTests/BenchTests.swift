@@ -76,6 +76,24 @@ import VTok
     }
   }
 
+  @Test func splitSeedsAreSaidSo() throws {
+    try inTemporaryFolder { folder in
+      let data = try list(in: folder)
+      let done = try vtok("bench", "--data", data, "--keep-ratio", "0.5", "--seeds", "2", "--split-seeds")
+      #expect(done.status == 0 && done.out.contains("Random's 2 runs see a part of them each"), "\(done.error)")
+      #expect(done.out.contains("| random x2"))
+      // A single picture: one run has none, and there is no range.
+      let one = try vtok(
+        "bench", "--data", data, "--keep-ratio", "0.5", "--seeds", "2", "--split-seeds", "--limit", "1", "--format",
+        "jsonl")
+      #expect(one.status == 0, "\(one.error)")
+      #expect(try rows(one.out).contains { $0["method"] as? String == "random" && $0["top1"] is Double })
+      try "{}\n".write(toFile: folder + "/asked.jsonl", atomically: true, encoding: .utf8)
+      let asked = try vtok("bench", "--data", folder + "/asked.jsonl", "--split-seeds")
+      #expect(asked.status == 2 && asked.error.contains("--split-seeds"), "\(asked.error)")
+    }
+  }
+
   @Test func sharesOfTheCostAreSolved() throws {
     try inTemporaryFolder { folder in
       let done = try vtok(
