@@ -1,6 +1,6 @@
 // Products of a few hundred tokens with the weights of a transformer, and with keys and values: out = x W^T, W as stored or
-// packed once when a model loads. BLAS takes no packed operand, so it copies all weights anew for every image; at batch one that is a tenth
-// of a ViT's time, and the larger part of it once most tokens are gone.
+// packed once when a model loads. BLAS takes no packed operand, so it copies all weights anew for every image; at batch one
+// that is a tenth of a ViT's time, and the larger part of it once most tokens are gone.
 //
 // Every element of the result is one chain of multiply-adds over the depth, in order, whatever the number of tokens, the
 // place of a row, the number of threads and the way W is stored: a token in company equals the token alone, bit for bit,

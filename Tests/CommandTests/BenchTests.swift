@@ -69,6 +69,11 @@ import VTok
         #expect(known.costs.tokensOut == 64 && ran.costs.tokensOut == 64)
         #expect(known.costs.selectionGmacs == ran.costs.selectionGmacs && known.costs.gmacs == ran.costs.gmacs)
       }
+      // Without turns every seed has an outcome, whether the method ran or not.
+      let seeded = try Bench(model, data: data, contenders: [try contender("divprune", [0, 1])])
+      let twice = try seeded.sample(1)
+      let both = BenchRow(try seeded.run(sample: twice), twice, contender: 1, of: seeded)
+      #expect(both.top1?.values.count == 2 && both.retention == 1)
       let row = BenchRow(try split.run(sample: sample), sample, contender: 1, of: split)
       let right = try whole.run().map { $0.outcomes[1][split.part(of: $0.index, among: 3)].isRight! ? 1.0 : 0 }
       #expect(row.top1?.mean == right.reduce(0, +) / Double(right.count))

@@ -7,8 +7,8 @@ import VTokTensor
 /// Many ways to reduce one vision-language model's tokens on the same questions.
 ///
 /// All of them run on a scene before the next one is opened, the dense model first. What cannot differ is computed once:
-/// what the tower does before a method first looks or acts, the packed pictures of a method for all questions about them, and the
-/// rows of the prompt before the question. Answers and counts are those of every question alone, to the bit. Times are not:
+/// what the tower does before a method first looks or acts, the packed pictures of a method for all questions about them,
+/// and the rows of the prompt before the question. Answers and counts are those of every question alone, to the bit. Times are not:
 /// they are measured on a sample of the questions with nothing shared, see `AnswerTimes`.
 public struct AnswerBench: Sendable {
   public typealias Contender = VTok.Contender<Generator>

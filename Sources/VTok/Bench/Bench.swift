@@ -99,7 +99,7 @@ public struct Bench: Sendable {
       if let known {
         var outcome = result.outcomes[0][0]
         outcome.costs = known
-        result.outcomes.append([outcome])
+        result.outcomes.append(Array(repeating: outcome, count: splitsSeeds ? 1 : contender.seeds.count))
         continue
       }
       let pipeline = contender.subject
