@@ -11,7 +11,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
   ],
   targets: [
     // System libraries and C.
@@ -26,7 +25,7 @@ let package = Package(
     // Library, bottom to top.
     .target(name: "VTokTensor", dependencies: ["CVTokKernels", "COpenBLAS"]),
     .target(name: "VTokImage", dependencies: ["CVTokImage", "VTokTensor"]),
-    .target(name: "VTokWeights", dependencies: ["VTokTensor"]),
+    .target(name: "VTokWeights", dependencies: ["CVTokKernels", "VTokTensor"]),
     .target(name: "VTokCore", dependencies: ["CVTokKernels", "VTokTensor"]),
     .target(name: "VTokMethods", dependencies: ["CVTokKernels", "VTokCore", "VTokTensor"]),
     .target(name: "VTokModels", dependencies: ["CVTokKernels", "VTokCore", "VTokImage", "VTokTensor", "VTokWeights"]),
@@ -38,7 +37,6 @@ let package = Package(
       dependencies: [
         "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels", "VTokEval", "CVTokTiny",
         "CVTokKLT",
-        .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .executableTarget(
       name: "vtok-cli",

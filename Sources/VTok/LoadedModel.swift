@@ -1,5 +1,4 @@
 import CVTokTiny
-import Crypto
 import VTokModels
 import VTokWeights
 
@@ -48,10 +47,7 @@ public struct LoadedModel: Sendable {
 
   static func checksum(_ files: [MappedFile]) -> String {
     var hash = SHA256()
-    for file in files { hash.update(bufferPointer: file.bytes) }
-    return hash.finalize().map { byte in
-      let digits = String(byte, radix: 16)
-      return digits.count == 1 ? "0" + digits : digits
-    }.joined()
+    for file in files { hash.update(file.bytes) }
+    return hash.finish()
   }
 }

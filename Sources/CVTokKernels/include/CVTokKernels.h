@@ -101,6 +101,19 @@ void vtok_widen_f16(const uint16_t *x, size_t n, float *out);
 void vtok_widen_bf16(const uint16_t *x, size_t n, float *out);
 void vtok_narrow_f16(const float *x, size_t n, uint16_t *out);
 
+// --- sha256.c: FIPS 180-4. Start, any number of updates, finish ---
+typedef struct {
+  uint32_t state[8];
+  uint64_t length;
+  uint8_t block[64];
+  int extension;
+} vtok_sha256;
+// Whether this processor has SHA instructions. `without_extension` takes the plain path all the same.
+int vtok_sha256_has_extension(void);
+void vtok_sha256_start(vtok_sha256 *hash, int without_extension);
+void vtok_sha256_update(vtok_sha256 *hash, const void *data, size_t count);
+void vtok_sha256_finish(vtok_sha256 *hash, uint8_t digest[32]);
+
 // --- memory.c: for a program of its own; a library has no say in this ---
 // Tensors of the same sizes come and go with every image: freed memory stays with the process, since pages handed back would be
 // cleared anew each time. Does nothing where the C library has no such setting.
