@@ -1,12 +1,12 @@
 # make demo and make test do their own set-up; both can be called again without fetching or building what is there.
 # No test looks behind `public` and `package`, so demo and test can share one build.
 SWIFT ?= swift
-PACKAGES = libpng-dev libjpeg-dev libopenblas-dev pkg-config
+PACKAGES = libpng-dev libjpeg-dev libwebp-dev libopenblas-dev pkg-config
 
 .PHONY: demo test build setup examples format training-smoke
 
 demo: build
-	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay --apply-exif -o .build/demo
+	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay -o .build/demo
 	@echo "a token map to look at: $(CURDIR)/.build/demo/tome@0.25/overlays/cat.jpg.png"
 
 VTOK = .build/release/vtok
@@ -20,7 +20,7 @@ test: setup
 # Everything vtok needs from the system; nothing is fetched when pkg-config finds it all.
 setup:
 	@command -v $(SWIFT) >/dev/null || { echo "vtok needs a Swift 6.3 toolchain: https://www.swift.org/install"; exit 1; }
-	@pkg-config --exists libpng libjpeg openblas 2>/dev/null || { \
+	@pkg-config --exists libpng libjpeg libwebp openblas 2>/dev/null || { \
 	  command -v apt-get >/dev/null || { echo "missing: install $(PACKAGES) with your package manager"; exit 1; }; \
 	  if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null || { [ -t 0 ] && command -v sudo >/dev/null; }; then as=sudo; \
 	  else echo "missing: as root run apt-get install $(PACKAGES)"; exit 1; fi; \

@@ -16,8 +16,9 @@ let package = Package(
     // System libraries and C.
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
+    .systemLibrary(name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
-    .target(name: "CVTokImage", dependencies: ["CPNG", "CJPEG"]),
+    .target(name: "CVTokImage", dependencies: ["CPNG", "CJPEG", "CWebP"]),
     .target(name: "CVTokKernels"),
     .target(name: "CVTokTiny", exclude: ["config.json", "model.safetensors"]),
     .target(name: "CVTokKLT", exclude: ["klt.safetensors"]),

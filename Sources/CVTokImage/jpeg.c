@@ -16,6 +16,7 @@ struct jpeg_job {
   size_t count;
   vtok_image_header *header;
   uint8_t *rgb, *row;
+  bool came[MAX_COMPONENTS];  // components with at least one scan
 };
 
 static bool guarded(struct jpeg_job *job, void (*work)(struct jpeg_job *)) {
@@ -64,20 +65,23 @@ static void on_message(j_common_ptr jpeg, int level) {
 
 static void on_output(j_common_ptr jpeg) { (void)jpeg; }
 
+// Called before every step of reading, so within every scan: notes whose samples it brings.
 // A progressive file may name any number of scans over the whole picture in a few bytes each. Real ones have about
 // ten; the second limit bounds the time that a large picture can take.
 static void on_progress(j_common_ptr jpeg) {
   j_decompress_ptr d = (j_decompress_ptr)jpeg;
   double pixels = (double)d->image_width * d->image_height;
   if (d->input_scan_number > 500 || d->input_scan_number * pixels > 5e9) {
-    fail(jpeg->client_data, VTOK_IMAGE_CORRUPT, "it has more scans than any real picture");
+    fail(jpeg->client_data, VTOK_IMAGE_CORRUPT, "it has more scans than any real image");
   }
+  struct jpeg_job *job = jpeg->client_data;
+  for (int i = 0; i < d->comps_in_scan; i++) job->came[d->cur_comp_info[i]->component_index] = true;
 }
 
 static void on_source(j_decompress_ptr jpeg) { (void)jpeg; }
 
 // Called when all bytes are used. libjpeg's own sources would invent an end marker and go on; a cut file is an error
-// here, as in Pillow. It also covers a progressive file cut between two scans, which no decoder could tell otherwise.
+// here, as in Pillow.
 static boolean on_empty(j_decompress_ptr jpeg) {
   fail(jpeg->client_data, VTOK_IMAGE_CORRUPT, "the file ends too early");
   return FALSE;
@@ -117,16 +121,25 @@ static void read_header(struct jpeg_job *job) {
   job->header->orientation = 1;
   for (jpeg_saved_marker_ptr m = jpeg->marker_list; m; m = m->next) {
     if (m->marker == JPEG_APP0 + 1 && m->data_length > 6 && memcmp(m->data, "Exif\0\0", 6) == 0) {
-      job->header->orientation = vtok_exif_orientation(m->data + 6, m->data_length - 6);
+      job->header->orientation = vtok_exif_orientation(m->data, m->data_length);
       break;
     }
   }
 }
 
-// a * b / 255 rounded, as Pillow's MULDIV255.
-static inline unsigned scaled(unsigned a, unsigned b) {
-  unsigned t = a * b + 128;
-  return ((t >> 8) + t) >> 8;
+// Whether every component came, and of a progressive file every bit of every coefficient. The format lets a file end
+// without some of them, but real encoders send them all, and a file that was cut between two scans and given an end marker
+// looks just so.
+static bool is_whole(struct jpeg_job *job) {
+  j_decompress_ptr jpeg = &job->jpeg;
+  for (int part = 0; part < jpeg->num_components; part++) {
+    if (!job->came[part]) return false;
+    // The lowest bit sent so far of each coefficient; -1 for none.
+    for (int k = 0; jpeg->coef_bits && k < DCTSIZE2; k++) {
+      if (jpeg->coef_bits[part][k] != 0) return false;
+    }
+  }
+  return true;
 }
 
 static void read_pixels(struct jpeg_job *job) {
@@ -136,7 +149,10 @@ static void read_pixels(struct jpeg_job *job) {
   jpeg->out_color_space = inks ? JCS_CMYK : JCS_RGB;
   jpeg->dct_method = JDCT_ISLOW;
   jpeg->do_fancy_upsampling = TRUE;
-  jpeg_start_decompress(jpeg);
+  jpeg_start_decompress(jpeg);  // reads a file of several scans to its end
+  if (jpeg_has_multiple_scans(jpeg) && !is_whole(job)) {
+    fail(job, VTOK_IMAGE_CORRUPT, "it ends before its last scan; such a part of an image is not taken for the whole");
+  }
   size_t width = jpeg->output_width;
   if (inks) {
     job->row = malloc(width * 4);
@@ -149,7 +165,7 @@ static void read_pixels(struct jpeg_job *job) {
     // Four components are taken to be inverted inks, as Adobe writes them: R = C * K / 255 in Pillow's rounding.
     for (size_t x = 0; inks && x < width; x++) {
       const uint8_t *cmyk = row + x * 4;
-      for (int c = 0; c < 3; c++) rgb[x * 3 + c] = (uint8_t)(cmyk[3] - scaled(255u - cmyk[c], cmyk[3]));
+      for (int c = 0; c < 3; c++) rgb[x * 3 + c] = (uint8_t)(cmyk[3] - vtok_over_255((255u - cmyk[c]) * cmyk[3]));
     }
   }
 }

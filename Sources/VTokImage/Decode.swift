@@ -1,10 +1,16 @@
 import CVTokImage
 
-/// A file format that is read. It is found from the content; the file's name does not matter.
-public enum ImageFormat: String, Sendable {
-  case png, jpeg
+/// A file format that is read and written. In a file it is found from the content; the file's name does not matter.
+public enum ImageFormat: String, Sendable, CaseIterable {
+  case png, jpeg, webp
 
-  var name: String { rawValue.uppercased() }
+  var name: String { self == .webp ? "WebP" : rawValue.uppercased() }
+
+  /// All of them, for messages.
+  static let names: String = {
+    let names = allCases.map(\.name)
+    return names.dropLast().joined(separator: ", ") + " or " + names.last!
+  }()
 }
 
 /// A decoded file.
@@ -21,17 +27,25 @@ public struct DecodedImage: Sendable, Equatable {
   }
 }
 
+/// What becomes of transparency.
+public enum AlphaRule: String, Sendable, CaseIterable {
+  /// The image is laid on white, as the processors of transformers 5.24 do it.
+  case white
+  /// Colours are taken as they are stored, however transparent: Pillow's `convert("RGB")`.
+  case drop
+}
+
 /// Limits and choices of decoding.
 public struct DecodeOptions: Sendable, Equatable {
   /// More pixels than this are refused before memory is taken for them.
   public var maxPixels: Int
-  /// Turn the picture upright by its EXIF orientation. Off by default: neither timm nor the Hugging Face processors
-  /// do it, so published accuracies are without it.
-  public var applyEXIF: Bool
+  /// Leave the image as it is stored, instead of turning it upright by its EXIF orientation as the image loaders of
+  /// transformers do.
+  public var rawOrientation: Bool
+  public var alpha: AlphaRule
 
-  public init(maxPixels: Int = 100_000_000, applyEXIF: Bool = false) {
-    self.maxPixels = maxPixels
-    self.applyEXIF = applyEXIF
+  public init(maxPixels: Int = 100_000_000, rawOrientation: Bool = false, alpha: AlphaRule = .white) {
+    (self.maxPixels, self.rawOrientation, self.alpha) = (maxPixels, rawOrientation, alpha)
   }
 }
 
@@ -39,11 +53,20 @@ extension Image {
   /// Longest side that is read. Padding such a picture to a square must stay possible.
   public static let maxSide = 65_535
 
-  /// Decodes a PNG or JPEG file.
+  /// Decodes a PNG, JPEG or WebP file.
   ///
-  /// The pixels are those of Pillow's `Image.open(path).convert("RGB")`: alpha dropped without compositing, grey
-  /// repeated, palettes looked up, 16 bits by their high byte, gamma and profiles ignored, inverted (Adobe) inks as
-  /// `R = C * K / 255`. Damaged or cut data is an error, never a partial picture.
+  /// The image is turned upright by its EXIF orientation (JPEG APP1, PNG `eXIf`, WebP `EXIF`; one that stands in XMP
+  /// alone is ignored, and so is broken EXIF data) and laid on white where it is transparent; ``DecodeOptions`` says
+  /// otherwise. Transparency comes from alpha channels and from `tRNS` of palettes, grey and RGB. A sample on white is
+  /// `(a * c + (255 - a) * 255) / 255`, rounded, as in Pillow's `alpha_composite`.
+  ///
+  /// The samples are those of Pillow: grey repeated, palettes looked up, gamma and profiles ignored, inverted (Adobe)
+  /// inks as `R = C * K / 255`, the first image of an animated PNG. Where a sample has 16 bits its high byte is taken;
+  /// Pillow does so in colour, but makes 16-bit grey white from 255 on, which is not copied. A transparent colour is
+  /// compared in the bits of the file, as PNG has it. The same file gives the same pixels on every processor.
+  ///
+  /// Damaged or cut data is an error, never a part of an image. A progressive JPEG that does not send every bit of every
+  /// coefficient counts as cut, even if it ends properly.
   ///
   /// - Throws: ``ImageError`` of any kind, with the path in its message. A pipe, folder or device is `unreadable`; it
   ///   does not block.
@@ -58,7 +81,7 @@ extension Image {
     }
   }
 
-  /// Decodes the bytes of a PNG or JPEG file; see ``decode(contentsOf:options:)``.
+  /// Decodes the bytes of a PNG, JPEG or WebP file; see ``decode(contentsOf:options:)``.
   ///
   /// - Throws: ``ImageError`` of any kind but `unreadable`.
   public static func decode(_ bytes: [UInt8], options: DecodeOptions = .init()) throws(ImageError) -> DecodedImage {
@@ -68,42 +91,67 @@ extension Image {
     switch format {
     case .png: vtok_png_header(bytes, bytes.count, &header, &status)
     case .jpeg: vtok_jpeg_header(bytes, bytes.count, &header, &status)
+    case .webp: vtok_webp_header(bytes, bytes.count, &header, &status)
     }
     guard status.code == 0 else { throw ImageError(status, format: format) }
     let size = Size(width: Int(header.width), height: Int(header.height))
-    try check(size, options)
+    let orientation = Int(header.orientation)
+    let turn = options.rawOrientation ? 1 : orientation
+    try check(turn >= 5 ? size.transposed : size, options)
 
-    let count = size.width * size.height * 3
+    let rgb = try samples(size.width * size.height * 3, for: size) { rgb in
+      let white: Int32 = options.alpha == .white ? 1 : 0
+      switch format {
+      case .png: vtok_png_decode(bytes, bytes.count, white, rgb, &status)
+      case .jpeg: vtok_jpeg_decode(bytes, bytes.count, rgb, &status)
+      case .webp: vtok_webp_decode(bytes, bytes.count, white, rgb, &status)
+      }
+      return status.code == 0
+    }
+    guard status.code == 0 else { throw ImageError(status, format: format) }
+    var image = Image(width: size.width, height: size.height, rgb: rgb)
+    if turn > 1 {
+      try checkMemory(rgb.count, for: size)
+      image = image.oriented(turn)
+    }
+    return DecodedImage(image: image, format: format, orientation: orientation)
+  }
+
+  /// `count` samples that `fill` writes; none if it fails.
+  private static func samples(
+    _ count: Int, for size: Size, _ fill: (UnsafeMutablePointer<UInt8>?) -> Bool
+  ) throws(ImageError) -> [UInt8] {
+    try checkMemory(count, for: size)
+    return [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      initialized = fill(buffer.baseAddress) ? count : 0
+    }
+  }
+
+  private static func checkMemory(_ count: Int, for size: Size) throws(ImageError) {
     guard vtok_can_allocate(count) != 0 else {
       throw ImageError(.outOfMemory, "not enough memory for \(size) pixels (\(count) bytes)")
     }
-    let rgb = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-      switch format {
-      case .png: vtok_png_decode(bytes, bytes.count, buffer.baseAddress, &status)
-      case .jpeg: vtok_jpeg_decode(bytes, bytes.count, buffer.baseAddress, &status)
-      }
-      initialized = status.code == 0 ? count : 0
-    }
-    guard status.code == 0 else { throw ImageError(status, format: format) }
-    let image = Image(width: size.width, height: size.height, rgb: rgb)
-    let orientation = Int(header.orientation)
-    return DecodedImage(
-      image: options.applyEXIF ? image.oriented(orientation) : image, format: format, orientation: orientation)
   }
 
   private static func format(of bytes: [UInt8]) throws(ImageError) -> ImageFormat {
-    guard !bytes.isEmpty else { throw ImageError(.corrupt, "the file is empty; expected a PNG or JPEG picture") }
+    guard !bytes.isEmpty else {
+      throw ImageError(.corrupt, "the file is empty; expected a \(ImageFormat.names) image")
+    }
     var name: UnsafePointer<CChar>?
-    switch vtok_image_format(UInt32(vtok_sniff(bytes, bytes.count, &name))) {
+    var remedy: UnsafePointer<CChar>?
+    switch vtok_image_format(UInt32(vtok_sniff(bytes, bytes.count, &name, &remedy))) {
     case VTOK_FORMAT_PNG: return .png
     case VTOK_FORMAT_JPEG: return .jpeg
+    case VTOK_FORMAT_WEBP: return .webp
     default: break
     }
-    guard let name else {
-      throw ImageError(.unsupportedFormat, "this is no picture of a known format; expected PNG or JPEG content")
+    guard let name, let remedy else {
+      throw ImageError(
+        .unsupportedFormat, "this is no image of a known format; expected \(ImageFormat.names) content")
     }
     throw ImageError(
-      .unsupportedFormat, "unsupported format \(String(cString: name)); expected PNG or JPEG, convert it first")
+      .unsupportedFormat,
+      "this is \(String(cString: name)); expected \(ImageFormat.names), \(String(cString: remedy))")
   }
 
   private static func check(_ size: Size, _ options: DecodeOptions) throws(ImageError) {

@@ -23,7 +23,7 @@ func readFile(_ path: String) throws(ImageError) -> [UInt8] {
   guard fstat(file, &info) == 0 else { throw systemError(path) }
   switch info.st_mode & S_IFMT {
   case S_IFREG: break
-  case S_IFDIR: throw ImageError(.unreadable, "this is a folder; expected a PNG or JPEG file").named(path)
+  case S_IFDIR: throw ImageError(.unreadable, "this is a folder; expected a \(ImageFormat.names) file").named(path)
   default: throw ImageError(.unreadable, "this is a pipe, socket or device; expected a regular file").named(path)
   }
   let tooLarge = ImageError(.tooLarge, "the file is larger than the limit of \(maxFileBytes) bytes").named(path)

@@ -5,7 +5,7 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
   public enum Kind: String, Sendable {
     /// The file cannot be opened or read: missing, a folder, a pipe, no permission.
     case unreadable
-    /// The content is neither PNG nor JPEG, or a flavour of them that is not read.
+    /// The content is no PNG, JPEG or WebP image, or a flavour of them that is not read, such as animated WebP.
     case unsupportedFormat = "unsupported-format"
     /// The content is damaged, cut or empty.
     case corrupt

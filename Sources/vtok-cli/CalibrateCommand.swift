@@ -65,6 +65,7 @@ struct CalibrateCommand: ParsableCommand {
   @Flag(help: "Throw away what an earlier run left at the output.")
   var force = false
 
+  @OptionGroup var decoding: DecodeFlags
   @OptionGroup var running: RunOptions
 
   func run() throws {
@@ -81,7 +82,8 @@ struct CalibrateCommand: ParsableCommand {
         expected: "class folders, a list file or CIFAR-10 .bin files",
         fix: "Add --distil to learn from the dense model's answers.")
     }
-    let job = try CalibrationJob(loaded, pictures, settings(loaded, pictures.count), output: output)
+    let job = try CalibrationJob(
+      loaded, pictures, settings(loaded, pictures.count), output: output, decode: decoding.options())
     if force { job.clear() }
     if try job.isFinished() {
       if !running.quiet { VTokCommand.warn("'\(output)' is already made with these settings; --force makes it anew") }

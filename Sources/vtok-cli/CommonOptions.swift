@@ -184,16 +184,22 @@ struct DecodeFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Largest image read, in pixels; checked before memory is taken.", valueName: "N"))
   var maxPixels = 100_000_000
 
-  @Flag(name: .customLong("apply-exif"), help: "Turn pictures upright by their EXIF tag (official processors do not).")
-  var applyEXIF = false
+  @Flag(help: "Leave images as they are stored, not turned upright by their EXIF orientation.")
+  var rawOrientation = false
+
+  @Option(
+    help: ArgumentHelp("Transparent images are laid on white, or their alpha is dropped.", valueName: "white|drop"))
+  var alpha = AlphaRule.white
 
   func options() throws -> DecodeOptions {
     guard maxPixels > 0 else {
       throw UsageError("--max-pixels", found: "\(maxPixels)", expected: "a number above 0", fix: "Leave it out.")
     }
-    return DecodeOptions(maxPixels: maxPixels, applyEXIF: applyEXIF)
+    return DecodeOptions(maxPixels: maxPixels, rawOrientation: rawOrientation, alpha: alpha)
   }
 }
+
+extension AlphaRule: ExpressibleByArgument {}
 
 extension Budget {
   /// As in folder names: `0.25` or `64`.

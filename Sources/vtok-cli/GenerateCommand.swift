@@ -41,7 +41,7 @@ struct GenerateCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "A picture to write: which patches of every image are left behind each stage, first to last.",
+      "An image to write (PNG, JPEG or WebP): which patches of every image are left behind each stage, first to last.",
       valueName: "FILE.png"))
   var overlay: String?
 
@@ -52,6 +52,7 @@ struct GenerateCommand: ParsableCommand {
 
   func run() throws {
     try check()
+    let file = try overlay.map { try ImageOutput($0, flag: "--overlay") }
     let combination = try combination()
     let threads = try running.threadCount()
     let options = try decoding.options()
@@ -79,9 +80,9 @@ struct GenerateCommand: ParsableCommand {
       if format == .md { FileHandle.standardOutput.write(Data(piece.utf8)) }
       return !interruption.happened
     }
-    if let overlay {
+    if let file {
       let strips = generator.strips(of: answer, to: question, images: pictures, stages: 6).map(\.picture)
-      try WholeFile.write(TokenMap.strip(strips, downwards: true).pngData(), to: overlay)
+      try file.write(TokenMap.strip(strips, downwards: true))
     }
     let result = Result(
       answer: answer, question: question, generator: generator, command: self, threads: threads,

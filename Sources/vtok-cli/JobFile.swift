@@ -20,6 +20,13 @@ enum JobFile {
     var inputs: [String] = []
     for (key, value) in try read(path) {
       if key == "run" { continue }
+      // Passing over "false" would turn images that the file wants as they are stored.
+      if key == "apply-exif" {
+        throw UsageError(
+          "--config '\(path)'", found: "apply-exif: \(value)", expected: "raw-orientation or nothing",
+          fix: "Images are turned upright by default now; for those of before, write 'raw-orientation: true' and "
+            + "'alpha: drop'.")
+      }
       let values = (value as? [Any]) ?? [value]
       if key == "inputs" {
         inputs = values.map { "\($0)" }
@@ -41,7 +48,7 @@ enum JobFile {
   /// Whether an argument stands alone: not a flag and not the value of one.
   private static func hasInputs(_ arguments: [String]) -> Bool {
     let switches: Set = [
-      "--overlay", "--force", "--quiet", "-v", "--verbose", "--timings", "--apply-exif", "--help", "-h", "--distil",
+      "--overlay", "--force", "--quiet", "-v", "--verbose", "--timings", "--raw-orientation", "--help", "-h", "--distil",
     ]
     var isValue = false
     for argument in arguments {

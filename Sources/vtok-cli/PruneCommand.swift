@@ -209,7 +209,8 @@ struct PruneCommand: ParsableCommand {
       ("overlay", JSON(overlay)), ("shard-size", JSON(shardSize)), ("shard", shard.map { JSON($0) } ?? .null),
       ("prompt", prompt.map { JSON($0) } ?? .null), ("template", language.template.map { JSON($0) } ?? .null),
       ("companion", language.companion.map { JSON($0) } ?? .null),
-      ("timings", JSON(timings)), ("max-pixels", JSON(decoding.maxPixels)), ("apply-exif", JSON(decoding.applyEXIF)),
+      ("timings", JSON(timings)), ("max-pixels", JSON(decoding.maxPixels)),
+      ("raw-orientation", JSON(decoding.rawOrientation)), ("alpha", JSON(decoding.alpha.rawValue)),
     ]
     var run: [(String, JSON)] = [
       ("schema", "vtok-job/1"), ("vtok", JSON(vtokVersion)), ("model_sha256", JSON(model.sha256)),

@@ -17,7 +17,7 @@ struct ShowCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("An image.", valueName: "INPUT"))
   var input: String
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The picture to write.", valueName: "FILE.png"))
+  @Option(name: .shortAndLong, help: ArgumentHelp("The image to write, by its ending PNG, JPEG or WebP.", valueName: "FILE.png"))
   var output: String
 
   @OptionGroup var reduction: ReductionOptions
@@ -37,6 +37,7 @@ struct ShowCommand: ParsableCommand {
     guard stages > 0 else {
       throw UsageError("--stages", found: "\(stages)", expected: "a number above 0", fix: "Leave it out for 4.")
     }
+    let file = try ImageOutput(output, flag: "-o")
     let combinations = try reduction.combinations()
     guard combinations.count == 1 else {
       throw UsageError(
@@ -44,7 +45,7 @@ struct ShowCommand: ParsableCommand {
         fix: "Run 'vtok prune --overlay' for a sweep.")
     }
     let checkpoint = try LoadedModel.checkpoint(reduction.model)
-    if MultimodalModel.matches(checkpoint.config) { return try show(checkpoint, combinations[0]) }
+    if MultimodalModel.matches(checkpoint.config) { return try show(checkpoint, combinations[0], file) }
     let model = try LoadedModel.load(reduction.model)
     let combination = try reduction.solved(combinations, quiet: running.quiet) { target, spec in
       try model.solve(target, spec, read: OptionFiles.read)
@@ -56,7 +57,7 @@ struct ShowCommand: ParsableCommand {
     let result = try pipeline(
       image, seed: mixedSeed(reduction.seed, input), keepingNotes: true, threads: running.threadCount())
     let maps = maps(result)
-    try WholeFile.write(TokenMap.strip(maps.map { $0.drawn(on: image) }).pngData(), to: output)
+    try file.write(TokenMap.strip(maps.map { $0.drawn(on: image) }))
     let counts = result.trace.tower.map { "\($0.rows.reduce(0, +))" }.joined(separator: " ")
     print(
       "\(combination.spec): \(result.rows * result.columns) → \(result.keep.count) tokens, "
@@ -74,7 +75,9 @@ struct ShowCommand: ParsableCommand {
   }
 
   /// The image in a vision-language model, up to the first token of its answer.
-  private func show(_ checkpoint: Checkpoint, _ combination: ReductionOptions.Combination) throws {
+  private func show(
+    _ checkpoint: Checkpoint, _ combination: ReductionOptions.Combination, _ file: ImageOutput
+  ) throws {
     guard try reduction.target() == nil else {
       throw UsageError(
         "a target", found: "one with a vision-language model", expected: "--keep-ratio or --keep-tokens",
@@ -88,7 +91,7 @@ struct ShowCommand: ParsableCommand {
     let answer = try generator(
       question, limit: 1, seed: reduction.seed, keepingNotes: true, threads: running.threadCount())
     let strip = generator.strips(of: answer, to: question, images: [image], stages: stages)[0]
-    try WholeFile.write(strip.picture.pngData(), to: output)
+    try file.write(strip.picture)
     print(
       "\(combination.spec): \(answer.table.tokensIn) → \(answer.table.tokensOut) image tokens, "
         + "\(fixed(answer.table.dense.gmacs, 2)) → \(fixed(answer.table.cost.gmacs, 2)) GMACs")

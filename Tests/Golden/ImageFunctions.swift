@@ -99,11 +99,15 @@ private func clipTokenizer(_ inputs: Inputs) throws -> CLIPTokenizer {
 /// A case that cannot run here, because a published file is neither in the repository nor to be had.
 struct NeedsFile: Error, CustomStringConvertible { let description: String }
 
+/// The cases were made by Pillow's `Image.open(path).convert("RGB")`.
+private let asPillow = DecodeOptions(rawOrientation: true, alpha: .drop)
+
 private func decode(_ inputs: Inputs, extension suffix: String) throws -> [String: GoldenValue] {
   var outputs: [String: GoldenValue] = [:]
   for (name, path) in inputs.case.manifest["files"]!.object! {
     let stem = name.dropLast(suffix.count + 1)
-    outputs["\(stem)_rgb_u8"] = GoldenValue(try Image.decode(contentsOf: inputs.file(path.string!)).image)
+    outputs["\(stem)_rgb_u8"] = GoldenValue(
+      try Image.decode(contentsOf: inputs.file(path.string!), options: asPillow).image)
   }
   return outputs
 }

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// PNG and JPEG from and to memory, and the two loops of the resize. Errors of libpng and libjpeg leave a decoder by
+// PNG, JPEG and WebP from and to memory, and the two loops of the resize. Errors of libpng and libjpeg leave a decoder by
 // longjmp, which Swift cannot express, so everything that can fail stands here and hands back a code and a message.
 // Nothing here keeps state between calls, prints or aborts.
 
@@ -18,6 +18,7 @@ enum vtok_image_format {
   VTOK_FORMAT_NONE = 0,  // nothing that is known
   VTOK_FORMAT_PNG,
   VTOK_FORMAT_JPEG,
+  VTOK_FORMAT_WEBP,
   VTOK_FORMAT_OTHER,  // known by name, not read
 };
 
@@ -31,17 +32,21 @@ typedef struct {
   int32_t orientation;  // EXIF 1...8; 1 where the file has none
 } vtok_image_header;
 
-// The format by its first bytes. `name` becomes a static string such as "GIF", or NULL for VTOK_FORMAT_NONE.
-int32_t vtok_sniff(const uint8_t *bytes, size_t count, const char **name);
+// The format by its first bytes. For VTOK_FORMAT_OTHER `name` becomes a static string such as "GIF" and `remedy` a clause
+// that says what to do with such a file; NULL otherwise.
+int32_t vtok_sniff(const uint8_t *bytes, size_t count, const char **name, const char **remedy);
 
 // The header alone: takes no memory in proportion to the picture.
 void vtok_png_header(const uint8_t *bytes, size_t count, vtok_image_header *header, vtok_image_status *status);
 void vtok_jpeg_header(const uint8_t *bytes, size_t count, vtok_image_header *header, vtok_image_status *status);
+void vtok_webp_header(const uint8_t *bytes, size_t count, vtok_image_header *header, vtok_image_status *status);
 
-// All pixels into rgb[height][width][3]; the sizes are those the header function gave for the same bytes.
+// All pixels into rgb[height][width][3]; the sizes are those the header function gave for the same bytes. With `white`
+// transparent pixels are laid on white, else their colours are taken as they are stored.
 // After an error the content of rgb is unspecified.
-void vtok_png_decode(const uint8_t *bytes, size_t count, uint8_t *rgb, vtok_image_status *status);
+void vtok_png_decode(const uint8_t *bytes, size_t count, int32_t white, uint8_t *rgb, vtok_image_status *status);
 void vtok_jpeg_decode(const uint8_t *bytes, size_t count, uint8_t *rgb, vtok_image_status *status);
+void vtok_webp_decode(const uint8_t *bytes, size_t count, int32_t white, uint8_t *rgb, vtok_image_status *status);
 
 // rgb[height][width][3] as a PNG file in *out, which vtok_release frees. NULL after an error.
 void vtok_png_encode(
@@ -50,6 +55,9 @@ void vtok_png_encode(
 void vtok_jpeg_encode(
     const uint8_t *rgb, uint32_t width, uint32_t height, int32_t quality, uint8_t **out, size_t *out_count,
     vtok_image_status *status);
+// The same as a lossless WebP file.
+void vtok_webp_encode(
+    const uint8_t *rgb, uint32_t width, uint32_t height, uint8_t **out, size_t *out_count, vtok_image_status *status);
 void vtok_release(uint8_t *bytes);
 
 // Whether `count` bytes can be had now. Memory the Swift runtime cannot get ends the process, so ask first.

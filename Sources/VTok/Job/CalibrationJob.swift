@@ -11,17 +11,19 @@ public struct CalibrationJob: Sendable {
   public let data: LabelledImages
   public let settings: DiffRateCalibration.Settings
   public let output: String
+  public let decode: DecodeOptions
   let calibration: DiffRateCalibration
 
   public var denseGMACs: Double { calibration.denseGMACs }
   var stateFile: String { output + ".state" }
 
   public init(
-    _ model: LoadedModel, _ data: LabelledImages, _ settings: DiffRateCalibration.Settings, output: String
+    _ model: LoadedModel, _ data: LabelledImages, _ settings: DiffRateCalibration.Settings, output: String,
+    decode: DecodeOptions = .init()
   ) throws {
-    (self.model, self.data, self.settings, self.output) = (model, data, settings, output)
+    (self.model, self.data, self.settings, self.output, self.decode) = (model, data, settings, output, decode)
     let examples = DiffRateCalibration.Examples(
-      count: data.count, label: { data.items[$0].label }, image: { try data.image($0) })
+      count: data.count, label: { data.items[$0].label }, image: { try data.image($0, options: decode) })
     calibration = try DiffRateCalibration(model.vision, examples, settings)
   }
 
@@ -106,6 +108,8 @@ public struct CalibrationJob: Sendable {
       "learning_rate": JSON(settings.learningRate), "lambda": JSON(settings.lambda),
       "label_smoothing": JSON(settings.smoothing), "smallest_crop": JSON(augmentation.smallestCrop),
       "flips": JSON(augmentation.flips), "mixup": JSON(augmentation.mixup), "seed": JSON(hex(settings.seed)),
+      "max_pixels": JSON(decode.maxPixels), "raw_orientation": JSON(decode.rawOrientation),
+      "alpha": JSON(decode.alpha.rawValue),
     ]
   }
 
