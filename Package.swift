@@ -51,7 +51,7 @@ let package = Package(
     .testTarget(
       name: "GoldenTests", dependencies: ["VTok"], path: "Tests/Golden", exclude: ["Cases", "clip-vocabulary.py"]),
     .testTarget(name: "TensorTests", dependencies: ["VTokTensor", "CVTokKernels"]),
-    .testTarget(name: "ImageTests", dependencies: ["VTokImage"], exclude: ["Malformed"]),
+    .testTarget(name: "ImageTests", dependencies: ["VTokImage"], exclude: ["Kinds", "Malformed"]),
     .testTarget(name: "WeightsTests", dependencies: ["VTokWeights"], exclude: ["PyTorch"]),
     .testTarget(name: "CoreTests", dependencies: ["VTokCore", "VTokMethods"]),
     .testTarget(name: "ModelTests", dependencies: ["VTok"], exclude: ["PaperTables"]),

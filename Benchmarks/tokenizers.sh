@@ -22,8 +22,9 @@ if [ -n "${EVERY:-}" ]; then
 else
   data=$1
 fi
-set -- --data "$data" --model "$2" --tokenizers "${4:-klt}" --report "$report" ${LIMIT:+--limit "$LIMIT"} \
-  ${SHEET:+--sheet "$SHEET"}
+# As stored: so webp.py sees them, and so the tables were made.
+set -- --data "$data" --raw-orientation --alpha drop --model "$2" --tokenizers "${4:-klt}" --report "$report" \
+  ${LIMIT:+--limit "$LIMIT"} ${SHEET:+--sheet "$SHEET"}
 if "${PYTHON:-python3}" -c "from PIL import features; assert features.check('webp')" 2>/dev/null; then
   "${PYTHON:-python3}" "$here/webp.py" "$2" "$webp/squares" 256 ${LIMIT:+"$LIMIT"}
   set -- "$@" --also "$webp/squares"

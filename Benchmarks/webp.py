@@ -1,9 +1,10 @@
 """What WebP makes of the squares of `vtok bench --tokenizers ... --also OUT-DIR`: libwebp through Pillow, since vtok itself
-needs no WebP. vtok judges the pictures as it judges its own.
+writes no lossy WebP. vtok judges the pictures as it judges its own.
 
 usage: python3 webp.py DATA OUT-DIR [SIDE [LIMIT]]       (needs Pillow)
 
-DATA is a folder, or a list file of lines with a path and a label. Writes OUT-DIR/coders.json and PNG files.
+DATA is a folder, or a list file of lines with a path and a label; pictures are as stored (vtok's --raw-orientation
+--alpha drop). Writes OUT-DIR/coders.json and PNG files.
 """
 import io
 import json

@@ -48,7 +48,8 @@ enum JobFile {
   /// Whether an argument stands alone: not a flag and not the value of one.
   private static func hasInputs(_ arguments: [String]) -> Bool {
     let switches: Set = [
-      "--overlay", "--force", "--quiet", "-v", "--verbose", "--timings", "--raw-orientation", "--help", "-h", "--distil",
+      "--overlay", "--force", "--quiet", "-v", "--verbose", "--timings", "--raw-orientation", "--help", "-h",
+      "--distil",
     ]
     var isValue = false
     for argument in arguments {

@@ -17,7 +17,9 @@ struct ShowCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("An image.", valueName: "INPUT"))
   var input: String
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The image to write, by its ending PNG, JPEG or WebP.", valueName: "FILE.png"))
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("The image to write, by its ending PNG, JPEG or WebP.", valueName: "FILE.png"))
   var output: String
 
   @OptionGroup var reduction: ReductionOptions

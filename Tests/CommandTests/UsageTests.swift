@@ -39,6 +39,10 @@ import VTok
     (["prune", pictures, "--config", "/no/such.yaml"], "no such file"),
     (["prune"], "a folder or image files"),
     (["prune", pictures, "--colour"], "--colour"),
+    (["prune", pictures, "--alpha", "grey"], "--alpha"),
+    (["show", pictures + "/cat.jpg", "-o", "/no/such/map.gif"], "expected .png, .jpg, .webp"),
+    (["show", pictures + "/cat.jpg", "-o", "/no/such/map"], "-o '/no/such/map'"),
+    (["generate", "--image", "a.png", "--prompt", "x", "--overlay", "a.tiff"], "--overlay 'a.tiff'"),
     (["methods", "tomb"], "did you mean 'tome'?"),
   ]
 

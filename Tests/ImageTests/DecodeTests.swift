@@ -22,22 +22,26 @@ import VTokImage
     }
   }
 
-  /// An 8x8 progressive JPEG that sends each of its AC coefficients bit by bit, all of them zero.
+  /// An 8x8 progressive JPEG that sends its AC coefficients bit by bit, all of them zero: the last scan all those that had
+  /// no scans of their own.
   private func progressive(scans: Int) -> [UInt8] {
     func table(_ kind: UInt8) -> [UInt8] { [0xff, 0xc4, 0, 20, kind, 1] + [UInt8](repeating: 0, count: 16) }
-    func scan(_ coefficient: UInt8, _ bits: UInt8) -> [UInt8] {
-      [0xff, 0xda, 0, 8, 1, 1, 0, coefficient, coefficient, bits, 0x7f]
+    func scan(_ coefficients: ClosedRange<UInt8>, _ bits: UInt8) -> [UInt8] {
+      [0xff, 0xda, 0, 8, 1, 1, 0, coefficients.lowerBound, coefficients.upperBound, bits, 0x7f]
     }
     var bytes: [UInt8] = [0xff, 0xd8, 0xff, 0xdb, 0, 67, 0] + [UInt8](repeating: 1, count: 64)
-    bytes += [0xff, 0xc2, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0] + table(0) + table(0x10) + scan(0, 0)
-    for index in 0..<scans - 1 {
-      let low = UInt8(9 - index % 10)
-      bytes += scan(UInt8(1 + index / 10), low == 9 ? low : (low + 1) << 4 | low)
+    bytes += [0xff, 0xc2, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0] + table(0) + table(0x10) + scan(0...0, 0)
+    let single = scans - 2
+    for index in 0..<single {
+      let coefficient = UInt8(1 + index / 10)
+      let first = UInt8(min(10, single - index / 10 * 10) - 1)  // bits that this coefficient begins with
+      let low = first - UInt8(index % 10)
+      bytes += scan(coefficient...coefficient, low == first ? low : (low + 1) << 4 | low)
     }
-    return bytes + [0xff, 0xd9]
+    return bytes + scan(UInt8(1 + (single + 9) / 10)...63, 0) + [0xff, 0xd9]
   }
 
-  /// Each scan goes over the whole picture and may be a few bytes long.
+  /// Each scan goes over the whole image and may be a few bytes long.
   @Test func scanBombIsRefused() throws {
     #expect(try Image.decode(progressive(scans: 500)).image == Image(width: 8, height: 8, colour: [128, 128, 128]))
     #expect(decodeError(of: progressive(scans: 501))?.message.contains("scans") == true)

@@ -25,6 +25,8 @@ import VTokImage
   }
 
   static let folder = testFolder("Malformed")
+  /// The manifest's policy.
+  static let asStored = DecodeOptions(rawOrientation: true, alpha: .drop)
   static let verdicts: [Verdict] = {
     let data = try! Data(contentsOf: URL(fileURLWithPath: folder + "/manifest.json"))
     let decoder = JSONDecoder()
@@ -35,7 +37,7 @@ import VTokImage
   @Test(arguments: verdicts) func verdict(_ verdict: Verdict) throws {
     let decoded: DecodedImage
     do {
-      decoded = try Image.decode(contentsOf: Self.folder + "/" + verdict.file)
+      decoded = try Image.decode(contentsOf: Self.folder + "/" + verdict.file, options: Self.asStored)
     } catch {
       #expect(verdict.expect != "decode", "\(verdict.what): \(error)")
       #expect(error.message.contains(verdict.file))
@@ -56,7 +58,7 @@ import VTokImage
       #expect(abs(Double(sum) / Double(width * height) - mean) <= 1)
     }
     if let width = verdict.orientedWidth, let height = verdict.orientedHeight {
-      let upright = try Image.decode(contentsOf: Self.folder + "/" + verdict.file, options: .init(applyEXIF: true))
+      let upright = try Image.decode(contentsOf: Self.folder + "/" + verdict.file)
       #expect(upright.image.size == Size(width: width, height: height))
       #expect(upright.orientation == decoded.orientation)
     }
