@@ -20,6 +20,7 @@ let package = Package(
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .target(name: "CVTokImage", dependencies: ["CPNG", "CJPEG", "CWebP"]),
     .target(name: "CVTokKernels"),
+    .target(name: "CVTokProcess"),
     .target(name: "CVTokTiny", exclude: ["config.json", "model.safetensors"]),
     .target(name: "CVTokKLT", exclude: ["klt.safetensors"]),
 
@@ -42,7 +43,7 @@ let package = Package(
     .executableTarget(
       name: "vtok-cli",
       dependencies: [
-        "VTok", "CVTokKernels",
+        "VTok", "CVTokKernels", "CVTokProcess",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),

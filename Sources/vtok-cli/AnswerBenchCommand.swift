@@ -4,7 +4,7 @@ import VTok
 
 /// Flags of `vtok bench` that only questions have.
 struct AnswerFlags: ParsableArguments {
-  @Option(help: ArgumentHelp("New tokens at most (default: 16).", valueName: "N"))
+  @Option(help: ArgumentHelp("New tokens at most (default: 16).", valueName: "N"), transform: whole(1...1_000_000))
   var maxTokens: Int?
 
   @Flag(help: "A subset: 100 pictures with all their questions, 4 timing samples.")
@@ -36,17 +36,12 @@ struct AnswerFlags: ParsableArguments {
     }
   }
 
-  func check() throws {
-    guard (1...1_000_000).contains(maxTokens ?? 1) else {
-      throw UsageError("--max-tokens", found: "\(maxTokens!)", expected: "1 to 1000000", fix: "Leave it out for 16.")
-    }
-  }
+  mutating func validate() throws { trained = trained.fileItems }
 }
 
 extension BenchCommand {
   /// The table of a vision-language model.
   func runAnswers(threads: Int) throws {
-    try asking.check()
     if macRatio != nil {
       throw UsageError(
         "--mac-ratio", found: "questions", expected: "--keep-ratio, --keep-tokens or --target-gmacs", fix: "Use one.")
@@ -65,7 +60,7 @@ extension BenchCommand {
       seed: reduction.seed, keepsGoing: asking.skipRefused)
     for remark in remarks where !running.quiet { VTokCommand.warn(remark) }
 
-    let interruption = Interruption()
+    let interruption = Interruption(patience: 2)
     let start = ContinuousClock().now
     let sample = try stage("bench: times") {
       try bench.sample(

@@ -30,27 +30,36 @@ struct BenchCommand: ParsableCommand {
 
   @OptionGroup var reduction: ReductionOptions
 
-  @Option(help: ArgumentHelp("Share of the dense model's multiply-adds to spend, in (0, 1].", valueName: "R[,R...]"))
-  var macRatio: String?
+  @Option(
+    name: .customLong("mac-ratio"),
+    help: ArgumentHelp("Share of the dense model's multiply-adds to spend, in (0, 1].", valueName: "R[,R...]"))
+  var macRatios: [String] = []
+  var macRatio: [String]? { macRatios.isEmpty ? nil : macRatios.items }
 
-  @Option(help: ArgumentHelp("Runs of random, each with other tokens; its row is their mean.", valueName: "N"))
+  @Option(
+    help: ArgumentHelp("Runs of random, each with other tokens; its row is their mean.", valueName: "N"),
+    transform: whole(1...1000))
   var seeds = 5
 
   @Flag(help: "Each run of random sees a part of the pictures instead of all: its mean costs one run.")
   var splitSeeds = false
 
-  @Option(help: ArgumentHelp("Only the first N images, or questions.", valueName: "N"))
+  @Option(
+    help: ArgumentHelp("Only the first N images, or questions.", valueName: "N"), transform: whole(1...1_000_000_000))
   var limit: Int?
 
   @Option(
     help: ArgumentHelp(
-      "Pictures that are timed, nothing shared (default: 100; the first questions of 16).", valueName: "N"))
+      "Pictures that are timed, nothing shared (default: 100; the first questions of 16).", valueName: "N"),
+    transform: whole(0...1_000_000))
   var timingSamples: Int?
 
   @Option(help: ArgumentHelp("Write one HTML page with table, plots and token maps into DIR.", valueName: "DIR"))
   var report: String?
 
-  @Option(help: ArgumentHelp("Pictures whose token maps the page shows; 0 leaves them out.", valueName: "N"))
+  @Option(
+    help: ArgumentHelp("Pictures whose token maps the page shows; 0 leaves them out.", valueName: "N"),
+    transform: whole(0...1000))
   var gallery = 5
 
   @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
@@ -68,18 +77,8 @@ struct BenchCommand: ParsableCommand {
 
   func run() throws {
     let threads = try running.threadCount()
-    guard limit.map({ $0 > 0 }) ?? true else {
-      throw UsageError("--limit", found: "\(limit!)", expected: "a number above 0", fix: "Leave it out for all.")
-    }
     if let names = tokenizing.tokenizers { return try bench(tokenizers: names, threads: threads) }
     try tokenizing.refuseAlone()
-    guard seeds > 0 else {
-      throw UsageError("--seeds", found: "\(seeds)", expected: "a number above 0", fix: "Leave it out for 5.")
-    }
-    guard (0...1_000_000).contains(timingSamples ?? 0) else {
-      throw UsageError(
-        "--timing-samples", found: "\(timingSamples!)", expected: "0 or more", fix: "Leave it out for the default.")
-    }
     if QuestionFile.matches(data) {
       guard !splitSeeds else {
         throw UsageError("--split-seeds", found: "questions", expected: "pictures", fix: "Remove the flag.")
@@ -104,7 +103,7 @@ struct BenchCommand: ParsableCommand {
       model, data: images, contenders: contenders, threads: threads, decode: decoding.options(), seed: reduction.seed,
       splitsSeeds: splitSeeds)
 
-    let interruption = Interruption()
+    let interruption = Interruption(patience: 2)
     let start = ContinuousClock().now
     let sample = try stage("bench: times") {
       try bench.sample(
@@ -209,7 +208,7 @@ struct BenchCommand: ParsableCommand {
     ].first(where: \.1) {
       throw UsageError("--mac-ratio and \(other.0)", found: "both", expected: "one of them", fix: "Remove one.")
     }
-    return try macRatio.split(separator: ",", omittingEmptySubsequences: false).map { text in
+    return try macRatio.map { text in
       guard let share = Double(text), share > 0, share <= 1 else {
         throw UsageError(
           "--mac-ratio", found: "'\(text)'", expected: "a number above 0 and at most 1", fix: "For example 0.75,0.5.")

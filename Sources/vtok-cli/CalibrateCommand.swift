@@ -27,36 +27,45 @@ struct CalibrateCommand: ParsableCommand {
 
   @Option(
     name: [.customLong("target-gflops"), .customLong("target-gmacs")],
-    help: ArgumentHelp("GMACs of the reduced model, which DiffRate calls GFLOPs.", valueName: "X"))
+    help: ArgumentHelp("GMACs of the reduced model, which DiffRate calls GFLOPs.", valueName: "X"),
+    transform: number(above: 0))
   var targetGflops: Double?
 
-  @Option(help: ArgumentHelp("The same as a share of the dense model's, in (0, 1).", valueName: "R"))
+  @Option(
+    help: ArgumentHelp("The same as a share of the dense model's, in (0, 1).", valueName: "R"),
+    transform: number(above: 0, below: 1))
   var targetRatio: Double?
 
-  @Option(help: ArgumentHelp("Batches to learn from (default: 500).", valueName: "N"))
+  @Option(help: ArgumentHelp("Batches to learn from (default: 500).", valueName: "N"), transform: whole(1...10_000_000))
   var steps: Int?
 
-  @Option(help: ArgumentHelp("Times to go through the data, instead of --steps.", valueName: "N"))
+  @Option(
+    help: ArgumentHelp("Times to go through the data, instead of --steps.", valueName: "N"),
+    transform: whole(1...100_000))
   var epochs: Int?
 
-  @Option(help: ArgumentHelp("Pictures per batch.", valueName: "N"))
+  @Option(help: ArgumentHelp("Pictures per batch.", valueName: "N"), transform: whole(1...4096))
   var batch = 16
 
-  @Option(help: ArgumentHelp("Distance of two token counts to choose from.", valueName: "N"))
+  @Option(
+    help: ArgumentHelp("Distance of two token counts to choose from.", valueName: "N"), transform: whole(1...100_000))
   var granularity = 4
 
-  @Option(help: ArgumentHelp("Learning rate at the start; it falls to a tenth.", valueName: "X"))
+  @Option(
+    help: ArgumentHelp("Learning rate at the start; it falls to a tenth.", valueName: "X"),
+    transform: number(above: 0, upTo: 1000))
   var learningRate = 0.2
 
   @Option(
     help: ArgumentHelp(
-      "Weight of a missed target in the loss. Small targets need more than DiffRate's.", valueName: "X"))
+      "Weight of a missed target in the loss. Small targets need more than DiffRate's.", valueName: "X"),
+    transform: number(above: 0))
   var lambda = 5.0
 
   @Flag(help: "Learn to answer as the dense model does, not as the labels say (not part of DiffRate).")
   var distil = false
 
-  @Option(help: ArgumentHelp("Seed of everything random.", valueName: "N"))
+  @Option(help: ArgumentHelp("Seed of everything random.", valueName: "N"), transform: whole(seedRange))
   var seed: UInt64 = 0
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The settings file to write.", valueName: "FILE.json"))
@@ -119,11 +128,6 @@ struct CalibrateCommand: ParsableCommand {
   }
 
   private func settings(_ model: LoadedModel, _ pictures: Int) throws -> DiffRateCalibration.Settings {
-    func positive(_ name: String, _ value: Int) throws {
-      guard value > 0 else {
-        throw UsageError(name, found: "\(value)", expected: "a whole number above 0", fix: "Leave it out.")
-      }
-    }
     guard (targetGflops == nil) != (targetRatio == nil) else {
       throw UsageError(
         "--target-gflops and --target-ratio", found: targetRatio == nil ? "neither" : "both", expected: "one of them",
@@ -131,21 +135,6 @@ struct CalibrateCommand: ParsableCommand {
     }
     guard steps == nil || epochs == nil else {
       throw UsageError("--steps and --epochs", found: "both", expected: "one of them", fix: "Remove one.")
-    }
-    if let targetRatio, !(targetRatio > 0 && targetRatio < 1) {
-      throw UsageError(
-        "--target-ratio", found: "\(targetRatio)", expected: "a number between 0 and 1", fix: "Try 0.6.")
-    }
-    try positive("--steps", steps ?? 1)
-    try positive("--epochs", epochs ?? 1)
-    try positive("--batch", batch)
-    try positive("--granularity", granularity)
-    guard learningRate > 0, learningRate.isFinite else {
-      throw UsageError(
-        "--learning-rate", found: "\(learningRate)", expected: "a number above 0", fix: "Leave it out for 0.2.")
-    }
-    guard lambda > 0, lambda.isFinite else {
-      throw UsageError("--lambda", found: "\(lambda)", expected: "a number above 0", fix: "Leave it out for 5.")
     }
     let target = try targetGflops ?? DiffRateCalibration.denseGMACs(of: model.vision) * targetRatio!
     var settings = DiffRateCalibration.Settings(targetGMACs: target)
@@ -160,7 +149,7 @@ struct CalibrateCommand: ParsableCommand {
   }
 
   private func say(_ line: String) {
-    if !running.quiet { FileHandle.standardError.write(Data("\(line)\n".utf8)) }
+    if !running.quiet { Output.note(line) }
   }
 
   /// A line of progress; the rate is that of the steps after `first`, which took so many seconds.

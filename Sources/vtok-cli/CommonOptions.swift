@@ -10,33 +10,48 @@ struct ReductionOptions: ParsableArguments {
   @Option(
     name: .customLong("method"),
     help: ArgumentHelp(
-      "Method with options; repeat it for a sweep, join with + to run together (default: tome).",
+      "Method with options; repeat it for a sweep, join with + to run together.",
       valueName: "NAME[:key=value,...]"))
   var methods: [String] = []
 
-  @Option(help: ArgumentHelp("Share of the tokens to keep, in (0, 1] (default: 0.5).", valueName: "R[,R...]"))
-  var keepRatio: String?
+  @Option(
+    name: .customLong("keep-ratio"),
+    help: ArgumentHelp(
+      "Share of the tokens to keep, in (0, 1]; a method without a budget keeps half.", valueName: "R[,R...]"))
+  var keepRatios: [String] = []
 
-  @Option(help: ArgumentHelp("Number of tokens to keep.", valueName: "N[,N...]"))
-  var keepTokens: String?
+  @Option(name: .customLong("keep-tokens"), help: ArgumentHelp("Number of tokens to keep.", valueName: "N[,N...]"))
+  var keepCounts: [String] = []
 
-  @Option(help: ArgumentHelp("Keep as many tokens as so many GMACs an image allow.", valueName: "G"))
+  @Option(
+    help: ArgumentHelp("Keep as many tokens as so many GMACs an image allow.", valueName: "G"),
+    transform: number(above: 0))
   var targetGmacs: Double?
 
-  @Option(help: ArgumentHelp("Keep as many as a mean of so many tokens entering a block allows.", valueName: "N"))
+  @Option(
+    help: ArgumentHelp("Keep as many as a mean of so many tokens entering a block allows.", valueName: "N"),
+    transform: number(above: 0))
   var targetTokens: Double?
 
   @Option(
-    help: ArgumentHelp("Keep as many as so many milliseconds an image allow, on one thread here.", valueName: "T"))
+    help: ArgumentHelp("Keep as many as so many milliseconds an image allow, on one thread here.", valueName: "T"),
+    transform: number(above: 0))
   var targetMs: Double?
 
-  @Option(help: ArgumentHelp("Seed of everything random.", valueName: "N"))
+  @Option(help: ArgumentHelp("Seed of everything random.", valueName: "N"), transform: whole(seedRange))
   var seed: UInt64 = 0
+
+  /// What was given, one item after the other; nil: nothing.
+  var keepRatio: [String]? { keepRatios.isEmpty ? nil : keepRatios.items }
+  var keepTokens: [String]? { keepCounts.isEmpty ? nil : keepCounts.items }
+
+  mutating func validate() throws { methods = methods.methodItems }
 
   /// The flags that say how much to keep or to spend, with what was given.
   private var amounts: [(flag: String, value: String?)] {
     [
-      ("--keep-ratio", keepRatio), ("--keep-tokens", keepTokens), ("--target-gmacs", targetGmacs.map { "\($0)" }),
+      ("--keep-ratio", keepRatio?.joined(separator: ",")), ("--keep-tokens", keepTokens?.joined(separator: ",")),
+      ("--target-gmacs", targetGmacs.map { "\($0)" }),
       ("--target-tokens", targetTokens.map { "\($0)" }), ("--target-ms", targetMs.map { "\($0)" }),
     ]
   }
@@ -60,17 +75,14 @@ struct ReductionOptions: ParsableArguments {
     let target =
       targetGmacs.map { Target.gmacs($0) } ?? targetTokens.map { .meanTokens($0) }
       ?? targetMs.map { .milliseconds($0) }
-    guard let target, let flag = try amountFlag() else { return nil }
-    guard target.value > 0, target.value.isFinite else {
-      throw UsageError(flag, found: "\(target.value)", expected: "a number above 0", fix: "Correct it.")
-    }
+    guard let target, try amountFlag() != nil else { return nil }
     return target
   }
 
   /// The budgets asked for; nil when none was.
   func budgets() throws -> [Budget]? {
     if let keepRatio {
-      return try keepRatio.split(separator: ",", omittingEmptySubsequences: false).map { text in
+      return try keepRatio.map { text in
         guard let ratio = Double(text), ratio > 0, ratio <= 1 else {
           throw UsageError(
             "--keep-ratio", found: "'\(text)'", expected: "a number above 0 and at most 1",
@@ -79,8 +91,8 @@ struct ReductionOptions: ParsableArguments {
         return .ratio(ratio)
       }
     }
-    return try keepTokens?.split(separator: ",", omittingEmptySubsequences: false).map { text in
-      guard let tokens = Int(text), tokens > 0 else {
+    return try keepTokens?.map { text in
+      guard let tokens = Int(text), (1...1_000_000_000).contains(tokens) else {
         throw UsageError(
           "--keep-tokens", found: "'\(text)'", expected: "a whole number above 0", fix: "For a share use --keep-ratio.")
       }
@@ -153,7 +165,11 @@ struct ReductionOptions: ParsableArguments {
 
 /// Flags of every command that computes.
 struct RunOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Threads; images run side by side (default: all cores).", valueName: "N"))
+  static let threadRange = 1...1024
+
+  @Option(
+    help: ArgumentHelp("Threads; images run side by side (default: all cores).", valueName: "N"),
+    transform: whole(threadRange))
   var threads: Int?
 
   @Option(help: ArgumentHelp("A job file with flags as keys; flags on the command line win.", valueName: "FILE.yaml"))
@@ -167,21 +183,20 @@ struct RunOptions: ParsableArguments {
 
   func threadCount() throws -> Int {
     let environment = ProcessInfo.processInfo.environment["VTOK_THREADS"]
-    let count = threads ?? environment.flatMap { Int($0) } ?? ProcessInfo.processInfo.activeProcessorCount
-    if environment != nil, threads == nil, environment.flatMap({ Int($0) }) == nil {
+    if let threads { return threads }
+    guard let environment else { return min(ProcessInfo.processInfo.activeProcessorCount, Self.threadRange.upperBound) }
+    do { return try whole(Self.threadRange)(environment) } catch {
       throw UsageError(
-        "VTOK_THREADS", found: "'\(environment!)'", expected: "a whole number", fix: "Unset or correct it.")
+        "VTOK_THREADS", found: "'\(environment)'", expected: "a whole number in 1...1024", fix: "Unset or correct it.")
     }
-    guard (1...1024).contains(count) else {
-      throw UsageError("--threads", found: "\(count)", expected: "1 to 1024", fix: "Leave it out for all cores.")
-    }
-    return count
   }
 }
 
 /// How images are read.
 struct DecodeFlags: ParsableArguments {
-  @Option(help: ArgumentHelp("Largest image read, in pixels; checked before memory is taken.", valueName: "N"))
+  @Option(
+    help: ArgumentHelp("Largest image read, in pixels; checked before memory is taken.", valueName: "N"),
+    transform: whole(1...1_000_000_000_000))
   var maxPixels = 100_000_000
 
   @Flag(help: "Leave images as they are stored, not turned upright by their EXIF orientation.")
@@ -192,10 +207,7 @@ struct DecodeFlags: ParsableArguments {
   var alpha = AlphaRule.white
 
   func options() throws -> DecodeOptions {
-    guard maxPixels > 0 else {
-      throw UsageError("--max-pixels", found: "\(maxPixels)", expected: "a number above 0", fix: "Leave it out.")
-    }
-    return DecodeOptions(maxPixels: maxPixels, rawOrientation: rawOrientation, alpha: alpha)
+    DecodeOptions(maxPixels: maxPixels, rawOrientation: rawOrientation, alpha: alpha)
   }
 }
 

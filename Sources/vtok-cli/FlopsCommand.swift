@@ -21,10 +21,14 @@ struct FlopsCommand: ParsableCommand {
       valueName: "N|WxH"))
   var imageSize: String?
 
-  @Option(help: ArgumentHelp("Text tokens of the prompt: one before the image, the others behind it.", valueName: "N"))
+  @Option(
+    help: ArgumentHelp("Text tokens of the prompt: one before the image, the others behind it.", valueName: "N"),
+    transform: whole(1...100_000))
   var textTokens = 64
 
-  @Option(help: ArgumentHelp("Tokens generated, the first of them by the prefill.", valueName: "N"))
+  @Option(
+    help: ArgumentHelp("Tokens generated, the first of them by the prefill.", valueName: "N"),
+    transform: whole(1...100_000))
   var newTokens = 64
 
   @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
@@ -36,9 +40,6 @@ struct FlopsCommand: ParsableCommand {
     if reduction.targetMs != nil {
       throw UsageError(
         "--target-ms", found: "a time", expected: "--target-gmacs or --target-tokens", fix: "Nothing is run here.")
-    }
-    for (flag, count) in [("--text-tokens", textTokens), ("--new-tokens", newTokens)] where count < 1 {
-      throw UsageError(flag, found: "\(count)", expected: "a whole number above 0", fix: "Correct it.")
     }
     let asked = reduction.isGiven ? try reduction.combinations() : []
     let size = try size()

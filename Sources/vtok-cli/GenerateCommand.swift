@@ -28,13 +28,17 @@ struct GenerateCommand: ParsableCommand {
 
   @OptionGroup var reduction: ReductionOptions
 
-  @Option(help: ArgumentHelp("New tokens at most.", valueName: "N"))
+  @Option(help: ArgumentHelp("New tokens at most.", valueName: "N"), transform: whole(1...1_000_000))
   var maxTokens = 256
 
-  @Option(help: ArgumentHelp("Chance in the choice of tokens; 0 takes the most likely one.", valueName: "T"))
+  @Option(
+    help: ArgumentHelp("Chance in the choice of tokens; 0 takes the most likely one.", valueName: "T"),
+    transform: number(0...1000))
   var temperature: Float = 0
 
-  @Option(help: ArgumentHelp("With a temperature: choose among the most likely that sum up to this.", valueName: "P"))
+  @Option(
+    help: ArgumentHelp("With a temperature: choose among the most likely that sum up to this.", valueName: "P"),
+    transform: number(above: 0, upTo: 1))
   var topP: Float = 1
 
   @OptionGroup var decoding: DecodeFlags
@@ -49,6 +53,8 @@ struct GenerateCommand: ParsableCommand {
   var format = Table.Format.md
 
   @OptionGroup var running: RunOptions
+
+  mutating func validate() throws { images = images.fileItems }
 
   func run() throws {
     try check()
@@ -72,12 +78,12 @@ struct GenerateCommand: ParsableCommand {
         "\(question.ids.count) prompt tokens and \(maxTokens) new ones are more than the \(limit) the model was trained on"
       )
     }
-    let interruption = Interruption()
+    let interruption = Interruption(patience: 2)
     let answer = try generator(
       question, sampling: Sampling(temperature: temperature, topP: topP, seed: reduction.seed), limit: maxTokens,
       seed: reduction.seed, keepingNotes: overlay != nil, threads: threads
     ) { piece in
-      if format == .md { FileHandle.standardOutput.write(Data(piece.utf8)) }
+      if format == .md { Output.put(piece, flush: true) }
       return !interruption.happened
     }
     if let file {
@@ -89,7 +95,8 @@ struct GenerateCommand: ParsableCommand {
       peakMemory: Bench.peakMemory)
     if format == .md {
       print("")
-      if !running.quiet { FileHandle.standardError.write(Data(result.ledger.utf8)) }
+      Output.put("", flush: true)
+      if !running.quiet { Output.draw(result.ledger) }
     } else {
       var table = Table(Result.columns)
       table.add(result.cells, result.json)
@@ -105,15 +112,6 @@ struct GenerateCommand: ParsableCommand {
     }
     guard !prompt.allSatisfy(\.isWhitespace) else {
       throw UsageError("--prompt", found: "an empty text", expected: "a question", fix: "Add --prompt TEXT.")
-    }
-    guard (1...1_000_000).contains(maxTokens) else {
-      throw UsageError("--max-tokens", found: "\(maxTokens)", expected: "1 to 1000000", fix: "Leave it out for 256.")
-    }
-    guard temperature >= 0, temperature.isFinite else {
-      throw UsageError("--temperature", found: "\(temperature)", expected: "0 or more", fix: "Leave it out for 0.")
-    }
-    guard topP > 0, topP <= 1 else {
-      throw UsageError("--top-p", found: "\(topP)", expected: "above 0 and at most 1", fix: "Leave it out for 1.")
     }
   }
 

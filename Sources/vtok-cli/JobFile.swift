@@ -5,84 +5,90 @@ import Yams
 /// `--config job.yaml`: the flags of a command as a file. Keys are flag names without dashes in front; lists repeat a
 /// flag; `inputs` are the arguments. What stands under `run` describes the run that wrote the file and is passed over.
 enum JobFile {
-  private static let budgets: Set = ["keep-ratio", "keep-tokens", "target-gmacs", "target-ms", "target-tokens"]
+  /// Flags that say the same in other words: one of them on the command line silences the others in the file.
+  private static let budgets: Set = [
+    "keep-ratio", "keep-tokens", "target-gmacs", "target-ms", "target-tokens", "mac-ratio",
+  ]
+  /// A job file is a page; more is another kind of file.
+  private static let mostBytes = 1 << 20
 
   /// The arguments with the job file's flags put in where the command line is silent.
   static func expand(_ arguments: [String]) throws -> [String] {
-    guard let at = arguments.firstIndex(where: { $0 == "--config" || $0.hasPrefix("--config=") }),
-      let command = arguments.first, !command.hasPrefix("-")
+    guard let command = arguments.first, let grammar = Grammar(command: command) else { return arguments }
+    let line = grammar.read(arguments.dropFirst())
+    try grammar.refuseRepeated(line)
+    guard let config = grammar.entry("--config"), let path = line.given.first(where: { $0.entry == config })?.value
     else { return arguments }
-    let inline = arguments[at].hasPrefix("--config=")
-    guard inline || at + 1 < arguments.count else { return arguments }
-    let path = inline ? String(arguments[at].dropFirst("--config=".count)) : arguments[at + 1]
-    let given = Set(arguments.map { String($0.prefix { $0 != "=" }) })
+    let given = Set(line.given.map(\.entry))
+    let hasBudget = budgets.contains { name in grammar.entry("--" + name).map(given.contains) ?? false }
     var flags: [String] = []
     var inputs: [String] = []
-    for (key, value) in try read(path) {
-      if key == "run" { continue }
+    for (key, value) in try read(path) where key != "run" && !isNothing(value) {
+      func refuse(_ found: String, _ expected: String) -> UsageError {
+        UsageError("'\(key)' in '\(path)'", found: found, expected: expected, fix: "Correct the file.")
+      }
       // Passing over "false" would turn images that the file wants as they are stored.
       if key == "apply-exif" {
         throw UsageError(
-          "--config '\(path)'", found: "apply-exif: \(value)", expected: "raw-orientation or nothing",
+          "--config '\(path)'", found: "apply-exif: \(value.scalar?.string ?? "a list")",
+          expected: "raw-orientation or nothing",
           fix: "Images are turned upright by default now; for those of before, write 'raw-orientation: true' and "
             + "'alpha: drop'.")
       }
-      let values = (value as? [Any]) ?? [value]
+      guard let values = (value.sequence.map(Array.init) ?? [value]).map({ $0.scalar?.string }) as? [String] else {
+        throw refuse("a table", "a value or a list of values")
+      }
       if key == "inputs" {
-        inputs = values.map { "\($0)" }
+        inputs = values
         continue
       }
-      let isBudget = budgets.contains(key) && !budgets.isDisjoint(with: given.map { String($0.dropFirst(2)) })
-      if given.contains("--\(key)") || isBudget || value is NSNull { continue }
-      if let flag = value as? Bool {
-        if flag { flags.append("--\(key)") }
-      } else {
-        for value in values { flags += ["--\(key)", "\(value)"] }
+      let name = "--" + key
+      guard let place = grammar.entry(name), place != config else {
+        throw refuse("a key that 'vtok \(command)' has no flag for", "its flags without dashes, such as 'keep-ratio'")
       }
+      if given.contains(place) || budgets.contains(key) && hasBudget { continue }
+      let entry = grammar.entries[place]
+      if !entry.takesValue {
+        guard let flag = value.bool else { throw refuse("'\(values.joined(separator: ", "))'", "true or false") }
+        if flag { flags.append(name) }
+        continue
+      }
+      if !entry.isList, values.count > 1 { throw Grammar.repeated("'\(key)' in '\(path)'", values) }
+      flags += values.map { "\(name)=\($0)" }
     }
-    var rest = Array(arguments.dropFirst())
-    if !hasInputs(rest) { rest += inputs }
-    return [command] + flags + rest
+    let rest = Array(arguments.dropFirst())
+    return [command] + flags + rest + (line.inputs.isEmpty && !inputs.isEmpty ? ["--"] + inputs : [])
   }
 
-  /// Whether an argument stands alone: not a flag and not the value of one.
-  private static func hasInputs(_ arguments: [String]) -> Bool {
-    let switches: Set = [
-      "--overlay", "--force", "--quiet", "-v", "--verbose", "--timings", "--raw-orientation", "--help", "-h",
-      "--distil",
-    ]
-    var isValue = false
-    for argument in arguments {
-      if argument == "--" { return true }
-      if argument.hasPrefix("-"), argument != "-" {
-        isValue = !switches.contains(argument) && !argument.contains("=")
-      } else if isValue {
-        isValue = false
-      } else {
-        return true
-      }
-    }
-    return false
-  }
+  private static func isNothing(_ node: Node) -> Bool { node.scalar?.style == .plain && node.null != nil }
 
-  private static func read(_ path: String) throws -> [(String, Any)] {
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw UsageError("--config '\(path)'", found: "no such file", expected: "a YAML job file", fix: "Check the path.")
+  /// The keys of a file with their values, as written.
+  private static func read(_ path: String) throws -> [(String, Node)] {
+    func refuse(_ found: String, _ expected: String) -> UsageError {
+      UsageError(
+        "--config '\(path)'", found: found, expected: expected,
+        fix: "See job.yaml in an output folder of 'vtok prune' for the form.")
     }
-    let loaded: Any?
+    let data: Data?
     do {
-      loaded = try Yams.load(yaml: String(decoding: data, as: UTF8.self))
+      let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+      data = try file.read(upToCount: mostBytes + 1)
     } catch {
-      throw UsageError(
-        "--config '\(path)'", found: "\(error)", expected: "YAML", fix: "See job.yaml in an output folder for the form."
-      )
+      throw refuse(access(path, F_OK) == 0 ? "a file that cannot be read" : "no such file", "a YAML job file")
     }
-    guard let table = loaded as? [String: Any] else {
-      throw UsageError(
-        "--config '\(path)'", found: "no table of flags", expected: "lines such as 'keep-ratio: 0.25'",
-        fix: "See job.yaml in an output folder for the form.")
+    guard let data, data.count <= mostBytes, let text = String(data: data, encoding: .utf8) else {
+      throw refuse(data == nil ? "an empty file" : "no text, or more than 1 MB", "a YAML job file")
     }
-    return table.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    let node: Node?
+    do {
+      node = try Yams.compose(yaml: text)
+    } catch {
+      throw refuse("\(error)".split(whereSeparator: \.isNewline).joined(separator: " "), "YAML")
+    }
+    guard let table = node?.mapping, let keys = table.map({ $0.key.string }) as? [String] else {
+      throw refuse("no table of flags", "lines such as 'keep-ratio: 0.25'")
+    }
+    return zip(keys, table.map { $0.value }).sorted { $0.0 < $1.0 }
   }
 
   /// The text of a resolved configuration, in the order given. Values that read as something else than text are quoted.
@@ -105,8 +111,8 @@ enum JobFile {
   /// The budget that a job file says was solved for `target`; nil without one.
   static func solution(in path: String, for target: Target) -> TargetSolver.Solution? {
     guard FileManager.default.fileExists(atPath: path), let table = try? Dictionary(uniqueKeysWithValues: read(path)),
-      let run = table["run"] as? [String: Any], run["solved-for"] as? String == target.description,
-      let tokens = table["keep-tokens"] as? Int, let reached = run["reached"] as? Double
+      let run = table["run"], run["solved-for"]?.string == target.description,
+      let tokens = table["keep-tokens"]?.int, let reached = run["reached"]?.float
     else { return nil }
     return TargetSolver.Solution(budget: .tokens(tokens), reached: reached)
   }

@@ -32,7 +32,7 @@ struct PruneCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Precision of the kept tokens: f32 or f16.", valueName: "TYPE"))
   var dtype = Precision.f32
 
-  @Option(help: ArgumentHelp("Inputs per token file.", valueName: "N"))
+  @Option(help: ArgumentHelp("Inputs per token file.", valueName: "N"), transform: whole(1...1_000_000))
   var shardSize = 256
 
   @Option(help: ArgumentHelp("Do only part i of n (from 0), into DIR/shard-i-of-n.", valueName: "i/n"))
@@ -70,10 +70,6 @@ struct PruneCommand: ParsableCommand {
       throw UsageError(
         "--target-ms with --shard", found: "a time that differs between machines", expected: "one budget for all parts",
         fix: "Solve it once without --shard and give the printed --keep-tokens.")
-    }
-    guard shardSize > 0 else {
-      throw UsageError(
-        "--shard-size", found: "\(shardSize)", expected: "a number above 0", fix: "Leave it out for 256.")
     }
     settings.shardSize = shardSize
     settings.halfPrecision = dtype == .f16
@@ -132,7 +128,7 @@ struct PruneCommand: ParsableCommand {
     if format == .md, overlay { for (_, job) in jobs { print("overlays \(job.folder)/overlays/") } }
     if !failures.isEmpty {
       if !running.quiet {
-        for row in failures { VTokCommand.warn("\(row.file): \(row.failure!.message)") }
+        for row in failures { VTokCommand.warn(about: row.file, row.failure!.message) }
       }
       throw ExitCode(3)
     }
@@ -262,8 +258,8 @@ struct PruneCommand: ParsableCommand {
       time("selection", \.selection), time("write", \.write),
     ]
     let text =
-      "\(combination.spec): median \(stages.joined(separator: ", ")); \(summary.resumed) images were done before\n"
-    FileHandle.standardError.write(Data(text.utf8))
+      "\(combination.spec): median \(stages.joined(separator: ", ")); \(summary.resumed) images were done before"
+    Output.note(text)
   }
 
   private func mergeParts(_ folder: String) throws {

@@ -25,7 +25,7 @@ struct ShowCommand: ParsableCommand {
   @OptionGroup var reduction: ReductionOptions
   @OptionGroup var decoding: DecodeFlags
 
-  @Option(help: ArgumentHelp("Stages in the strip at most.", valueName: "N"))
+  @Option(help: ArgumentHelp("Stages in the strip at most.", valueName: "N"), transform: whole(1...1000))
   var stages = 4
 
   @Option(help: ArgumentHelp("The question, of a vision-language model.", valueName: "TEXT"))
@@ -36,9 +36,6 @@ struct ShowCommand: ParsableCommand {
   @OptionGroup var running: RunOptions
 
   func run() throws {
-    guard stages > 0 else {
-      throw UsageError("--stages", found: "\(stages)", expected: "a number above 0", fix: "Leave it out for 4.")
-    }
     let file = try ImageOutput(output, flag: "-o")
     let combinations = try reduction.combinations()
     guard combinations.count == 1 else {

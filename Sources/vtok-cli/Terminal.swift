@@ -1,4 +1,4 @@
-@preconcurrency import Dispatch
+import CVTokProcess
 import Foundation
 import Synchronization
 import VTok
@@ -39,7 +39,7 @@ final class Progress: Sendable {
       if failed > 0 { line += "  \(failed) failed" }
       let padding = String(repeating: " ", count: max(0, state.width - line.count))
       state.width = line.count
-      FileHandle.standardError.write(Data("\r\(line)\(padding)".utf8))
+      Output.draw("\r\(line)\(padding)")
     }
   }
 
@@ -49,7 +49,7 @@ final class Progress: Sendable {
     state.withLock { state in
       let padding = String(repeating: " ", count: max(0, state.width - line.count))
       state.width = line.count
-      FileHandle.standardError.write(Data("\r\(line)\(padding)".utf8))
+      Output.draw("\r\(line)\(padding)")
     }
   }
 
@@ -57,31 +57,66 @@ final class Progress: Sendable {
   func finish() {
     guard enabled else { return }
     state.withLock { state in
-      FileHandle.standardError.write(Data("\r\(String(repeating: " ", count: state.width))\r".utf8))
+      Output.draw("\r\(String(repeating: " ", count: state.width))\r")
       state.width = 0
     }
   }
 }
 
-/// Notes Ctrl-C and termination, so that a job can finish the image it is at; a second one ends at once.
-final class Interruption: @unchecked Sendable {
-  private let flag = Atomic<Bool>(false)
-  private let sources: [any DispatchSourceSignal]
+/// Notes Ctrl-C and termination, so that a job can finish the image it is at; a second one ends at once. Before there is
+/// one of these, the first does.
+struct Interruption: Sendable {
+  /// - Parameter patience: seconds after which the first one ends the run too, for work that may not look for long and
+  ///   that leaves nothing behind.
+  init(patience: UInt32 = 0) { vtok_watch_interruptions(patience) }
 
-  init() {
-    let queue = DispatchQueue(label: "vtok.signals")
-    sources = [SIGINT, SIGTERM].map { number in
-      signal(number, SIG_IGN)
-      return DispatchSource.makeSignalSource(signal: number, queue: queue)
+  var happened: Bool { vtok_was_interrupted() != 0 }
+}
+
+/// What commands say: results on stdout, all else on stderr.
+enum Output {
+  /// Puts text on stdout; what cannot be written there ends the run.
+  static func put(_ text: String, flush: Bool = false) {
+    var text = text
+    let status = text.withUTF8 { bytes in
+      bytes.withMemoryRebound(to: CChar.self) { vtok_put($0.baseAddress ?? "", $0.count, flush ? 1 : 0) }
     }
-    for source in sources {
-      source.setEventHandler { [weak self] in
-        guard let self else { return }
-        if self.flag.exchange(true, ordering: .relaxed) { exit(130) }
-      }
-      source.resume()
+    if status == 0 { return }
+    // Whoever closed the pipe has seen enough.
+    if status != EPIPE {
+      note("vtok: error: standard output: \(String(cString: strerror(status))), expected room to write.")
     }
+    vtok_end(1)
   }
 
-  var happened: Bool { flag.load(ordering: .relaxed) }
+  /// A line on stderr, for better or worse.
+  static func note(_ line: String) { draw(line + "\n") }
+
+  /// Text on stderr as it is.
+  static func draw(_ text: String) {
+    var text = text
+    text.withUTF8 { bytes in bytes.withMemoryRebound(to: CChar.self) { vtok_note($0.baseAddress ?? "", $0.count) } }
+  }
+
+  /// Ends the run when everything said is written.
+  static func end(_ status: Int32) -> Never {
+    put("", flush: true)
+    vtok_end(status)
+  }
+
+  /// One line that a terminal and a log can show, whatever names and values are told in it: control characters escaped,
+  /// what is absurdly long shortened in its middle.
+  static func line(_ text: String) -> String {
+    func shortened(_ text: String, _ most: Int) -> String {
+      text.utf8.count > most && text.count > most ? text.prefix(2 * most / 3) + "…" + text.suffix(most / 4) : text
+    }
+    let words = text.split(separator: " ", omittingEmptySubsequences: false).map { shortened(String($0), 600) }
+    return shortened(words.joined(separator: " "), 2400).unicodeScalars.reduce(into: "") { line, scalar in
+      let isControl = scalar.properties.generalCategory == .control || (0x2028...0x2029).contains(scalar.value)
+      line += isControl ? scalar.escaped(asASCII: true) : String(scalar)
+    }
+  }
 }
+
+/// Every command prints through this one.
+func print(_ text: Any, terminator: String = "\n") { Output.put("\(text)" + terminator) }

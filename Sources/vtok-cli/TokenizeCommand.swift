@@ -25,19 +25,22 @@ struct TokenizeCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Tokens a picture; the most it may get if it has a target (default: all there are).", valueName: "K"))
+      "Tokens a picture; the most it may get if it has a target (default: all there are).", valueName: "K"),
+    transform: whole(1...1_000_000))
   var tokens: Int?
 
-  @Option(help: ArgumentHelp("The same as a number of bits.", valueName: "B"))
+  @Option(help: ArgumentHelp("The same as a number of bits.", valueName: "B"), transform: number(above: 0))
   var maxBits: Double?
 
-  @Option(help: ArgumentHelp("The fewest tokens that reach so many dB, picture by picture.", valueName: "P"))
+  @Option(
+    help: ArgumentHelp("The fewest tokens that reach so many dB, picture by picture.", valueName: "P"),
+    transform: number(0...1000))
   var psnr: Double?
 
   @Option(
     help: ArgumentHelp(
       "The fewest that a model hardly sees: 1 less the cosine of its embeddings of picture and reconstruction.",
-      valueName: "D"))
+      valueName: "D"), transform: number(0...2))
   var featureDistance: Double?
 
   @Option(
@@ -66,7 +69,7 @@ struct TokenizeCommand: ParsableCommand {
       loaded, inputs: files, length: target.map { .reaching($0, most: most) } ?? .tokens(most), threads: threads,
       decode: try decoding.options())
 
-    let interruption = Interruption()
+    let interruption = Interruption(patience: 2)
     let progress = Progress("tokenize", quiet: running.quiet)
     let start = ContinuousClock().now
     let rows = try job.run(progress: progress.update, isCancelled: { interruption.happened })
@@ -87,10 +90,6 @@ struct TokenizeCommand: ParsableCommand {
       if psnr != nil {
         throw UsageError("--psnr and --feature-distance", found: "both", expected: "one of them", fix: "Remove one.")
       }
-      guard (0...2).contains(featureDistance) else {
-        throw UsageError(
-          "--feature-distance", found: "\(featureDistance)", expected: "0 to 2", fix: "For example 0.1.")
-      }
       return .featureDistance(featureDistance, try Pipeline(model: model ?? "vtok-tiny"))
     }
     if let model {
@@ -98,9 +97,6 @@ struct TokenizeCommand: ParsableCommand {
         "--model", found: "'\(model)'", expected: "--feature-distance beside it", fix: "A tokenizer is --tokenizer.")
     }
     guard let psnr else { return nil }
-    guard psnr.isFinite else {
-      throw UsageError("--psnr", found: "\(psnr)", expected: "a number of dB", fix: "For example 22.")
-    }
     return .psnr(psnr)
   }
 
@@ -172,7 +168,7 @@ struct TokenizeCommand: ParsableCommand {
 
   private func report(_ rows: [TokenizeJob.Row], _ file: TokenFile, seconds: Double) {
     if running.quiet { return }
-    for row in rows { if let error = row.failure { VTokCommand.warn("\(row.name): \(error.message)") } }
+    for row in rows { if let error = row.failure { VTokCommand.warn(about: row.name, error.message) } }
     let short = rows.count { if case .success(let done) = $0.outcome { done.isShort } else { false } }
     if short > 0 {
       let asked = psnr.map { "\($0) dB" } ?? "a distance of \(featureDistance!)"
@@ -203,7 +199,7 @@ struct DetokenizeCommand: ParsableCommand {
   @Option(name: .shortAndLong, help: ArgumentHelp("Output folder.", valueName: "DIR"))
   var output: String
 
-  @Option(help: ArgumentHelp("Seed of decoders that draw noise.", valueName: "N"))
+  @Option(help: ArgumentHelp("Seed of decoders that draw noise.", valueName: "N"), transform: whole(seedRange))
   var seed: UInt64 = 0
 
   @OptionGroup var running: RunOptions
@@ -217,7 +213,7 @@ struct DetokenizeCommand: ParsableCommand {
         fix: "Add --tokenizer DIR.")
     }
     let job = try DetokenizeJob(LoadedTokenizer.load(name), file, path: input, threads: threads)
-    let interruption = Interruption()
+    let interruption = Interruption(patience: 2)
     let progress = Progress("detokenize", quiet: running.quiet)
     let start = ContinuousClock().now
     let count = try job.run(

@@ -5,14 +5,19 @@ import VTok
 /// Flags of `vtok bench --tokenizers`.
 struct TokenizerBenchOptions: ParsableArguments {
   @Option(
+    name: .customLong("tokenizers"),
     help: ArgumentHelp(
       "Compare image tokenizers with JPEG, instead of methods: directories, or klt.", valueName: "NAME|DIR[,...]"))
-  var tokenizers: String?
+  var compared: [String] = []
 
-  @Option(help: ArgumentHelp("Lengths to try (default: powers of two up to all).", valueName: "K[,K...]"))
-  var tokenCounts: String?
+  @Option(
+    name: .customLong("token-counts"),
+    help: ArgumentHelp("Lengths to try (default: powers of two up to all).", valueName: "K[,K...]"))
+  var lengths: [String] = []
 
-  @Option(help: ArgumentHelp("Side of the square that every picture is cut to (default: 256).", valueName: "N"))
+  @Option(
+    help: ArgumentHelp("Side of the square that every picture is cut to (default: 256).", valueName: "N"),
+    transform: whole(8...4096))
   var side: Int?
 
   @Option(help: ArgumentHelp("A picture to draw at every length: sheet.png of the report.", valueName: "IMAGE"))
@@ -22,10 +27,14 @@ struct TokenizerBenchOptions: ParsableArguments {
     help: ArgumentHelp("What another program made of the same squares (see Benchmarks/webp.py).", valueName: "DIR"))
   var also: String?
 
+  var tokenizers: [String]? { compared.isEmpty ? nil : compared.fileItems }
+  var tokenCounts: [String]? { lengths.isEmpty ? nil : lengths.items }
+
   /// These flags say nothing without --tokenizers.
   func refuseAlone() throws {
     let given = [
-      ("--token-counts", tokenCounts), ("--side", side.map { "\($0)" }), ("--sheet", sheet), ("--also", also),
+      ("--token-counts", tokenCounts?.joined(separator: ",")), ("--side", side.map { "\($0)" }), ("--sheet", sheet),
+      ("--also", also),
     ].first { $0.1 != nil }
     if let given {
       throw UsageError(given.0, found: given.1!, expected: "--tokenizers beside it", fix: "Add --tokenizers klt.")
@@ -33,7 +42,7 @@ struct TokenizerBenchOptions: ParsableArguments {
   }
 
   func counts() throws -> [Int]? {
-    let counts = try tokenCounts?.split(separator: ",", omittingEmptySubsequences: false).map { text in
+    let counts = try tokenCounts?.map { text in
       guard let count = Int(text), count > 0 else {
         throw UsageError("--token-counts", found: "'\(text)'", expected: "numbers above 0", fix: "For example 1,16,64.")
       }
@@ -45,28 +54,25 @@ struct TokenizerBenchOptions: ParsableArguments {
 
 extension BenchCommand {
   /// Rate and distortion of image tokenizers.
-  func bench(tokenizers names: String, threads: Int) throws {
+  func bench(tokenizers names: [String], threads: Int) throws {
     if reduction.isGiven || macRatio != nil {
       throw UsageError(
         "--tokenizers", found: "methods or budgets beside it", expected: "either tokenizers or methods",
         fix: "Run the command twice.")
     }
     let side = tokenizing.side ?? 256
-    guard (8...4096).contains(side) else {
-      throw UsageError("--side", found: "\(side)", expected: "8 to 4096", fix: "Leave it out for 256.")
-    }
     if tokenizing.sheet != nil, report == nil {
       throw UsageError("--sheet", found: "no --report", expected: "a folder for it", fix: "Add --report DIR.")
     }
     let counts = try tokenizing.counts()
     let others = try tokenizing.also.map { try OtherCoder.load($0) } ?? []
-    let loaded = try names.split(separator: ",").map { try LoadedTokenizer.load(String($0)) }
+    let loaded = try names.map { try LoadedTokenizer.load($0) }
     let model = try LoadedModel.load(reduction.model)
     let bench = try TokenizerBench(
       loaded, data: LabelledImages(data, classes: nil), model: model, counts: counts, others: others, side: side,
       threads: threads, decode: decoding.options())
 
-    let interruption = Interruption()
+    let interruption = Interruption(patience: 2)
     let progress = Progress("bench", quiet: running.quiet)
     let start = ContinuousClock().now
     let results = try bench.run(limit: limit, progress: progress.update, isCancelled: { interruption.happened })

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CVTokKernels
+import CVTokProcess
 import Foundation
 import VTok
 
@@ -27,6 +28,7 @@ struct VTokCommand: ParsableCommand {
     ])
 
   static func main() {
+    vtok_process_begin()
     vtok_keep_freed_memory()
     do {
       let arguments = try JobFile.expand(Array(CommandLine.arguments.dropFirst()))
@@ -35,42 +37,42 @@ struct VTokCommand: ParsableCommand {
     } catch {
       leave(with: error)
     }
+    Output.end(0)
   }
 
   /// One line for what went wrong, and the exit code that says whose it was: 1 the run's, 2 the user's.
   static func leave(with error: any Error) -> Never {
-    if let code = error as? ExitCode { Foundation.exit(code.rawValue) }
+    if let code = error as? ExitCode { Output.end(code.rawValue) }
     switch error {
     case is MethodError, is OptionError, is InputError, is CompressionError, is UsageError, is MergeError,
       is DataError, is CalibrationError:
       complain("\(error)")
-      Foundation.exit(2)
+      Output.end(2)
     case is ModelError, is WeightError, is TokenFileError, is JSONError, is ImageError, is TokenizerError:
       complain("\(error)")
-      Foundation.exit(1)
+      Output.end(1)
     default: break
     }
     let code = exitCode(for: error)
     if code == .success {
       print(fullMessage(for: error))
-      Foundation.exit(0)
+      Output.end(0)
     }
     if code == .validationFailure {
       let text = message(for: error)
       complain(text.isEmpty ? "unusable arguments. See 'vtok --help'." : text)
-      Foundation.exit(2)
+      Output.end(2)
     }
     complain((error as NSError).localizedDescription)
-    Foundation.exit(1)
+    Output.end(1)
   }
 
-  static func complain(_ text: String) {
-    let line = text.split(whereSeparator: \.isNewline).joined(separator: " ")
-    FileHandle.standardError.write(Data("vtok: error: \(line)\n".utf8))
-  }
+  static func complain(_ text: String) { Output.note("vtok: error: \(Output.line(text))") }
+  static func say(_ text: String) { Output.note("vtok: \(Output.line(text))") }
+  static func warn(_ text: String) { Output.note("vtok: warning: \(Output.line(text))") }
 
-  static func say(_ text: String) { FileHandle.standardError.write(Data("vtok: \(text)\n".utf8)) }
-  static func warn(_ text: String) { FileHandle.standardError.write(Data("vtok: warning: \(text)\n".utf8)) }
+  /// A warning about one file; most of what is said about files names them already.
+  static func warn(about path: String, _ text: String) { warn(text.contains(path) ? text : "\(path): \(text)") }
 }
 
 /// A mistake in the flags: what, found, expected, how to fix.
