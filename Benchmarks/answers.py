@@ -11,6 +11,8 @@ import gzip
 import json
 import sys
 
+import needs
+
 
 def rows_of(path):
     """Of every row: the answer by line of the data."""
@@ -54,7 +56,7 @@ def check(rows, store):
 
 
 if __name__ == "__main__":
-    command, answers, store = sys.argv[1:]
+    command, answers, store = needs.values("keep|check ANSWERS.jsonl STORE", 3)[:3]
     rows = rows_of(answers)
     if command == "keep":
         keep(rows, store)

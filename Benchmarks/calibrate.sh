@@ -6,14 +6,13 @@
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-data=$root/../shared/data
+data=$here/../../shared/data
 model=${MODEL:-$data/dinov2s-focus}
 list=${DATA:-$data/clothing/train.txt}
-if [ -z "${VTOK:-}" ]; then
-  swift build -c release --package-path "$root" --product vtok >&2
-  VTOK=$root/.build/release/vtok
-fi
+. "$here/needs.sh"
+[ "$model" = vtok-tiny ] || need "$model" "MODEL and DATA: $CLOTHING_MODEL, and $CLOTHING"
+need "$list" "DATA: $CLOTHING"
+build
 [ $# -gt 0 ] || set -- 75 60 50 35 25
 for percent in "$@"; do
   # Below half, DiffRate's own price of multiply-adds is too low to reach the target.

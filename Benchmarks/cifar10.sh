@@ -10,12 +10,10 @@
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
+. "$here/needs.sh"
+need "${1:-}" "TEST.bin as its argument: test_batch.bin of cifar-10-binary.tar.gz from www.cs.toronto.edu/~kriz/cifar.html"
 bin=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-if [ -z "${VTOK:-}" ]; then
-  swift build -c release --package-path "$root" --product vtok >&2
-  VTOK=$root/.build/release/vtok
-fi
+build
 cd "$here"  # so that the table names the rates by a path of this folder
 exec "$VTOK" bench --model vtok-tiny --data "$bin" --limit "${2:-10000}" --method tome --method divprune \
   --method zero-tprune --method diffrate:rates=results/rates-vtok-tiny-75.json \

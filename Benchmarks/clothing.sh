@@ -6,14 +6,13 @@
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-data=$root/../shared/data
+data=$here/../../shared/data
 model=${1:-$data/dinov2s-focus}
 list=${2:-$data/clothing/test.txt}
-if [ -z "${VTOK:-}" ]; then
-  swift build -c release --package-path "$root" --product vtok >&2
-  VTOK=$root/.build/release/vtok
-fi
+. "$here/needs.sh"
+[ "$model" = vtok-tiny ] || need "$model" "MODEL-DIR and TEST-LIST: $CLOTHING_MODEL, and $CLOTHING"
+need "$list" "TEST-LIST: $CLOTHING"
+build
 cd "$here"  # so that the table names the rates by a path of this folder
 exec "$VTOK" bench --model "$model" --data "$list" --method tome --method divprune --method zero-tprune \
   --method diffrate --method diffrate:rates=results/rates-dinov2s-focus-75.json \

@@ -18,8 +18,10 @@ From every picture: itself and three parts of it, each stretched to a square. Th
 import json
 import os
 import struct
-import sys
 
+import needs
+
+needs.packages("numpy", "PIL")
 import numpy as np
 from PIL import Image
 
@@ -119,8 +121,9 @@ def write(path, tensors, metadata):
 
 
 if __name__ == "__main__":
-    pictures = np.stack(list(squares(sys.argv[1])))
+    listing, out = needs.values("PICTURES.txt OUT.safetensors", 2)[:2]
+    pictures = np.stack(list(squares(listing)))
     tensors = fit(pictures)
     about = {"schema": "vtok-klt/1", "pictures": str(len(pictures)), "licence": "fitted to CC0 photographs"}
-    write(sys.argv[2], tensors, about)
-    print(f"{len(pictures)} pictures, {os.path.getsize(sys.argv[2])} bytes")
+    write(out, tensors, about)
+    print(f"{len(pictures)} pictures, {os.path.getsize(out)} bytes")

@@ -12,6 +12,9 @@ import math
 import os
 import struct
 
+import needs
+
+needs.packages("numpy")
 import numpy
 
 PRE, POST, UTILS = "flextok.model.preprocessors", "flextok.model.postprocessors", "flextok.model.utils"
@@ -213,7 +216,7 @@ def values(name, shape, random):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = needs.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("--encoder", type=int, default=12, help="layers; the width is 64 times as many")
     parser.add_argument("--decoder", type=int, default=12)

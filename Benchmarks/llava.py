@@ -8,7 +8,6 @@ Benchmarks/results/llava-7b-<cpu>.json: seconds to load, to the first token and 
 (2 x multiply-adds of tower, connector and prefill over threads x sgemm of one) and of the measured memory bandwidth (bytes of the
 language model's weights over seconds per token), and the peak memory.
 """
-import argparse
 import datetime
 import json
 import os
@@ -17,6 +16,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+import needs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -28,7 +29,7 @@ def cpu():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = needs.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("directory")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=8)

@@ -9,7 +9,6 @@ DIR-next whose weights are links to those of DIR: the attention rows that fastv 
 Rows that the results file already has are kept, so an interrupted run goes on; --fresh starts anew. Writes
 Benchmarks/results/llm-methods-TAG-<cpu>.json and .md.
 """
-import argparse
 import datetime
 import json
 import os
@@ -17,6 +16,8 @@ import re
 import struct
 import subprocess
 import sys
+
+import needs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -105,7 +106,7 @@ def next_directory(directory):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = needs.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("directory")
     parser.add_argument("--tokens", type=int, default=8, help="new tokens of every answer")
     parser.add_argument("--only", help="names of methods, separated by commas")

@@ -5,11 +5,13 @@
 
 It answers nonsense, at the cost of the real one: what it is for is time, memory and bytes. The seed is fixed.
 """
-import argparse
 import json
 import os
 import struct
 
+import needs
+
+needs.packages("numpy")
 import numpy as np
 
 SIZES = {  # layers, width, heads, ffn; tower blocks, width, heads, ffn; image side
@@ -138,7 +140,7 @@ def dump(directory, name, value):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = needs.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("directory")
     parser.add_argument("--size", choices=SIZES, default="7b")
     arguments = parser.parse_args()

@@ -13,6 +13,9 @@ import sys
 import types
 import zipfile
 
+import needs
+
+needs.packages("numpy")
 import numpy as np
 
 SIZES = {"s": (512, 8), "b": (768, 12), "l": (1024, 24)}  # width, layers; heads are width / 64
@@ -124,7 +127,7 @@ def save(path, tensors):
 
 
 def main():
-    folder, size = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "s"
+    folder, size = (needs.values("OUT-DIR [s|b|l]", 1) + ["s"])[:2]
     rng = np.random.default_rng(0)
     tensors = {}
     for name, shape in shapes(*SIZES[size]).items():

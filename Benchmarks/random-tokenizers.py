@@ -16,6 +16,10 @@ import subprocess
 import sys
 import tempfile
 
+import needs
+
+needs.packages("numpy")
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 

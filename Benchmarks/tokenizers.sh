@@ -8,11 +8,9 @@
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-if [ -z "${VTOK:-}" ]; then
-  swift build -c release --package-path "$root" --product vtok >&2
-  VTOK=$root/.build/release/vtok
-fi
+. "$here/needs.sh"
+need "${3:+$1}" "DATA MODEL TAG: a folder or list file of any photographs, a model that judges them (vtok-tiny), a name for the results"
+build
 report=$here/results/tokenizers-$3
 webp=$(mktemp -d)
 trap 'rm -rf "$webp"' EXIT

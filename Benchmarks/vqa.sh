@@ -6,7 +6,7 @@
 # --quick: 250 questions of each, compared with the same answers; the tables go to .build/quick/. With the build, under three
 # minutes on two cores.
 # usage: Benchmarks/vqa.sh [--quick] [small|tiles]   (VTOK=path of a built vtok, else it is built; QUESTIONS=where the
-# pictures are unpacked; DATA=folder with easy-vqa.tar.gz)
+# pictures are unpacked; DATA=folder of easy-VQA, else that of the PyPI package easy-vqa)
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,17 +15,15 @@ quick=
 [ "${1:-}" != --quick ] || { quick="--quick --limit 250"; shift; }
 case ${1:-both} in both | small | tiles) ;; *) echo "usage: Benchmarks/vqa.sh [--quick] [small|tiles]" >&2; exit 2 ;; esac
 questions=${QUESTIONS:-$root/.build/questions}
-if [ -z "${VTOK:-}" ]; then
-  swift build -c release --package-path "$root" --product vtok >&2
-  VTOK=$root/.build/release/vtok
-fi
-if [ ! -e "$questions/small/test.jsonl" ]; then
-  python3 "$here/training/vqa_questions.py" "$questions/small" --data "${DATA:-$root/../shared/data/easy-vqa}"
+. "$here/needs.sh"
+if [ "${1:-both}" != tiles ] && [ ! -e "$questions/small/test.jsonl" ]; then
+  python3 "$here/training/vqa_questions.py" "$questions/small" ${DATA:+--data "$DATA"}
 fi
 if [ ! -e "$questions/tiles/test.jsonl" ]; then
   mkdir -p "$questions/tiles"
   tar -xzf "$here/models/vqa-tiles/test.tar.gz" -C "$questions/tiles"
 fi
+build
 cd "$here"  # so that the table names files by a path of this folder
 
 # Thresholds, not counts: the first leaves what the merged windows of the tower are, the others were looked for on 150 questions

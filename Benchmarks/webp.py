@@ -13,6 +13,9 @@ import re
 import sys
 import time
 
+import needs
+
+needs.packages("PIL")
 from PIL import Image, features
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".jpe", ".jfif"}
@@ -42,7 +45,7 @@ def pictures(data):
 
 
 def main():
-    data, out = sys.argv[1:3]
+    data, out = needs.values("DATA OUT [SIDE [LIMIT]]", 2)[:2]
     side = int(sys.argv[3]) if len(sys.argv) > 3 else 256
     limit = int(sys.argv[4]) if len(sys.argv) > 4 else None
     found = [(name, square(Image.open(path).convert("RGB"), side)) for name, path in pictures(data)[:limit]]

@@ -7,13 +7,17 @@ arXiv 2506.01097. Its labels are relevance maps of the model's own right answers
 gradient of the answer's logit, positive parts, averaged over heads and carried through the layers. The net has five depthwise
 separable convolutions. What the paper leaves open is chosen here: kernels of 3, ReLU, no normalisation, a last pointwise one.
 """
-import argparse
 import json
 import os
 import random
+import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import needs
+
+needs.packages("numpy", "torch", "PIL", "safetensors", "tokenizers", "transformers")
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -166,9 +170,9 @@ def reference(model, net, data, count=16):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = needs.Parser(description=__doc__.split("\n")[0])
     models = os.path.join(loop.ROOT, "Benchmarks", "models")
-    parser.add_argument("--data", default=os.path.join(loop.SHARED, "easy-vqa"), help="folder with easy-vqa.tar.gz")
+    parser.add_argument("--data", help="folder of easy-VQA (default: that of the PyPI package easy-vqa)")
     parser.add_argument("--model", default=os.path.join(models, "vqa-small"))
     parser.add_argument("--output", default=os.path.join(models, "vqa-small-explainability"))
     parser.add_argument("--threads", type=int, default=os.cpu_count())

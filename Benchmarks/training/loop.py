@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from small_llava import IGNORED, keep_memory
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-SHARED = os.path.join(ROOT, "..", "shared", "data")
 
 
 def add_options(parser, name):

@@ -7,11 +7,15 @@ arXiv 2412.04449; MCG-NJU/p-MoD. Four layers compute all, 3/4, 1/4 and 15% of th
 the routers slowly: where tanh saturates, weights are equal and chance picks the tokens. The last layer's router gets no
 gradient, since nothing reads what leaves that layer at visual tokens: it stays at zero and the first tokens enter.
 """
-import argparse
 import json
 import math
 import os
+import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import needs
+
+needs.packages("numpy", "torch", "PIL", "safetensors", "tokenizers", "transformers")
 import torch
 import torch.nn as nn
 
@@ -85,7 +89,7 @@ def write(model, source, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = needs.Parser(description=__doc__.split("\n")[0])
     vqa_small.add_options(parser, "vqa-small-pmod")
     arguments = parser.parse_args()
     loop.start(arguments, "vqa-small-pmod")

@@ -8,8 +8,13 @@ arXiv 2411.03312; locuslab/llava-token-compression. A square of STRIDE x STRIDE 
 module in two numbers: the tower has five blocks, so keys and values are made of what its first four leave, not of states 12,
 16, 22 and 23 of CLIP-L; and the question's vector has the 192 numbers of this language model.
 """
-import argparse
+import os
+import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import needs
+
+needs.packages("numpy", "torch", "PIL", "safetensors", "tokenizers", "transformers")
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -123,7 +128,7 @@ def write(model, source, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = needs.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--stride", type=int, default=4, choices=(2, 4, 8, 16), help="patches along the edge of a square")
     vqa_small.add_options(parser, "vqa-small-quecc-TOKENS")
     arguments = parser.parse_args()

@@ -5,7 +5,6 @@
 
 Stops and goes on: the state lies in OUTPUT/training.pt until the end. Everything drawn depends on the seed alone.
 """
-import argparse
 import collections
 import functools
 import io
@@ -13,8 +12,12 @@ import json
 import os
 import random
 import re
-import tarfile
+import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import needs
+
+needs.packages("numpy", "torch", "PIL", "safetensors", "tokenizers", "transformers")
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -34,32 +37,28 @@ class EasyVQA:
     """`pixels[split]` [pictures, 3, 64, 64]; `questions[split][picture]`: (question, answer) pairs."""
 
     def __init__(self, arguments):
-        archive = os.path.join(arguments.data, "easy-vqa.tar.gz")
-        if arguments.smoke and not os.path.exists(archive):
-            print(f"no {archive}: pictures and questions of the same kind are composed", flush=True)
+        if arguments.smoke and needs.easy_vqa(arguments.data) is None:
+            print("no easy-VQA: pictures and questions of the same kind are composed", flush=True)
             self.compose()
         else:
-            self.read(archive)
+            self.read(needs.needs_easy_vqa(arguments.data))
         self.colours = [a for a in self.answers if a not in SHAPES + ["yes", "no"]]
         every = sorted({q for split in self.questions.values() for qs in split.values() for q, _ in qs})
         words = sorted({w for q in every for w in re.findall(r"\w+|\?", q)} | set(self.answers))
         self.text = Text(words, every)
         self.token = {answer: self.text.answer(answer) for answer in self.answers}
 
-    def read(self, path):
+    def read(self, read):
         self.pixels, self.questions = {}, {}
-        with tarfile.open(path) as archive:
-            files = {re.sub(r"^\./", "", m.name): m for m in archive if m.isfile()}
-            read = lambda name: archive.extractfile(files[name]).read()
-            self.answers = read("answers.txt").decode().split()
-            for split in ("train", "test"):
-                self.questions[split] = collections.defaultdict(list)
-                for question, answer, image in json.loads(read(f"{split}/questions.json")):
-                    self.questions[split][image].append((question, answer))
-                count = len(self.questions[split])
-                self.pixels[split] = torch.stack([
-                    torch.from_numpy(np.array(Image.open(io.BytesIO(read(f"{split}/images/{i}.png"))).convert("RGB")))
-                    for i in range(count)]).permute(0, 3, 1, 2).contiguous()
+        self.answers = read("answers.txt").decode().split()
+        for split in ("train", "test"):
+            self.questions[split] = collections.defaultdict(list)
+            for question, answer, image in json.loads(read(f"{split}/questions.json")):
+                self.questions[split][image].append((question, answer))
+            count = len(self.questions[split])
+            self.pixels[split] = torch.stack([
+                torch.from_numpy(np.array(Image.open(io.BytesIO(read(f"{split}/images/{i}.png"))).convert("RGB")))
+                for i in range(count)]).permute(0, 3, 1, 2).contiguous()
 
     def compose(self):
         """As many plain pictures as easy-VQA has, with questions of its forms: for smoke runs."""
@@ -239,14 +238,14 @@ def finish(arguments, data, model, rows, write=None):
 
 def add_options(parser, name):
     """Of recipes that go on from vqa-small."""
-    parser.add_argument("--data", default=os.path.join(loop.SHARED, "easy-vqa"), help="folder with easy-vqa.tar.gz")
+    parser.add_argument("--data", help="folder of easy-VQA (default: that of the PyPI package easy-vqa)")
     parser.add_argument("--model", default=os.path.join(loop.ROOT, "Benchmarks", "models", "vqa-small"))
     loop.add_options(parser, name)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", default=os.path.join(loop.SHARED, "easy-vqa"), help="folder with easy-vqa.tar.gz")
+    parser = needs.Parser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", help="folder of easy-VQA (default: that of the PyPI package easy-vqa)")
     loop.add_options(parser, "vqa-small")
     arguments = parser.parse_args()
     loop.start(arguments, "vqa-small")

@@ -6,15 +6,19 @@
 Two to five small shapes lie on a canvas of 64 px. In the thumbnail they are 3 or 4 px: their colours and places can be
 told, their forms hardly. No data but the seed. Starts from vqa-small; goes on from OUTPUT/training.pt if stopped.
 """
-import argparse
 import collections
 import gzip
 import io
 import json
 import os
 import random
+import sys
 import tarfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import needs
+
+needs.packages("numpy", "torch", "PIL", "safetensors", "tokenizers", "transformers")
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -253,7 +257,7 @@ def write_questions(path, scenes, count):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = needs.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--small", default=os.path.join(loop.ROOT, "Benchmarks", "models", "vqa-small"),
                         help="a checkpoint of vqa-small to start from; where it is missing, from nothing")
     parser.add_argument("--steps", type=int, default=2800)

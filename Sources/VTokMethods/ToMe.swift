@@ -80,8 +80,12 @@ public struct ToMe: Compressor {
     if r == 0 { return nil }
     var reductions: [Reduction] = []
     for (index, tokens) in view.sequences.enumerated() {
-      let metric = Self.headMean(view.recording(site, index).keys!)
-      let matching = Self.match(metric, r: r, prefix: prefix, notes: &notes)
+      let recording = view.recording(site, index)
+      // Another method may have acted here since the keys were recorded.
+      let columns = try recording.columns(of: tokens)
+      let metric = Self.headMean(recording.keys!)
+      let matching = Self.match(
+        columns.count < metric.rows ? metric.gathered(columns) : metric, r: r, prefix: prefix, notes: &notes)
       reductions.append(matching.reduction(of: tokens.count))
     }
     return reductions

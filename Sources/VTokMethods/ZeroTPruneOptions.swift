@@ -31,7 +31,8 @@ extension ZeroTPrune.Amount {
     let rates = try options.list(
       "rate", "shares above 0, at most 1", "share the I-stage leaves, one number or one per block")
     let steps = try ZeroTPrune.whole(
-      &options, "iterations", "page rank steps of shallow/middle/deep blocks (default: 50/10/1), or one per block")
+      &options, "iterations", to: 1000,
+      "page rank steps of shallow/middle/deep blocks (default: 50/10/1), or one per block")
     if let rates, !rates.allSatisfy({ $0 > 0 && $0 <= 1 }) {
       throw options.invalid("rate", "\(rates)", "shares above 0, at most 1")
     }
@@ -126,11 +127,12 @@ extension ZeroTPrune.Iterations {
 
 extension ZeroTPrune {
   /// A list of whole numbers, 0 and above.
-  fileprivate static func whole(_ options: inout Options, _ key: String, _ about: String) throws(OptionError) -> [Int]?
-  {
+  fileprivate static func whole(
+    _ options: inout Options, _ key: String, to most: Int = 1_000_000, _ about: String
+  ) throws(OptionError) -> [Int]? {
     guard let numbers = try options.list(key, "whole numbers as 0/2/5", about) else { return nil }
-    guard numbers.allSatisfy({ $0 >= 0 && $0 == $0.rounded() && $0 < 1e6 }) else {
-      throw options.invalid(key, "\(numbers)", "whole numbers, 0 and above")
+    guard numbers.allSatisfy({ (0...Double(most)).contains($0) && $0 == $0.rounded() }) else {
+      throw options.invalid(key, "\(numbers)", "whole numbers in 0...\(most)")
     }
     return numbers.map { Int($0) }
   }

@@ -13,7 +13,7 @@ struct BenchCommand: ParsableCommand {
 
       Data: class folders, a list file (path, tab, label), CIFAR-10 .bin files, or pictures without labels (then only
       the agreement with the dense model is told). Rows for the dense model, random (--seeds of it) and downsample are
-      always there. Work that cannot differ between methods is done once; times are those of whole images on one thread,
+      always there; without --method also one for tome. Work that cannot differ between methods is done once; times are those of whole images on one thread,
       from a sample with nothing shared (--timing-samples). A speed-up below 0.9 of the multiply-adds' is marked !.
 
       vtok bench --model llava-1.5-7b-hf --data questions.jsonl --method divprune --method fastv --keep-tokens 192,64
@@ -37,7 +37,7 @@ struct BenchCommand: ParsableCommand {
   var macRatio: [String]? { macRatios.isEmpty ? nil : macRatios.items }
 
   @Option(
-    help: ArgumentHelp("Runs of random, each with other tokens; its row is their mean.", valueName: "N"),
+    help: ArgumentHelp("Runs of random, each with other tokens; its row is their mean (default: 5).", valueName: "N"),
     transform: whole(1...1000))
   var seeds = 5
 
@@ -58,7 +58,7 @@ struct BenchCommand: ParsableCommand {
   var report: String?
 
   @Option(
-    help: ArgumentHelp("Pictures whose token maps the page shows; 0 leaves them out.", valueName: "N"),
+    help: ArgumentHelp("Pictures whose token maps the page shows; 0 leaves them out (default: 5).", valueName: "N"),
     transform: whole(0...1000))
   var gallery = 5
 

@@ -44,28 +44,29 @@ struct CalibrateCommand: ParsableCommand {
     transform: whole(1...100_000))
   var epochs: Int?
 
-  @Option(help: ArgumentHelp("Pictures per batch.", valueName: "N"), transform: whole(1...4096))
+  @Option(help: ArgumentHelp("Pictures per batch (default: 16).", valueName: "N"), transform: whole(1...4096))
   var batch = 16
 
   @Option(
-    help: ArgumentHelp("Distance of two token counts to choose from.", valueName: "N"), transform: whole(1...100_000))
+    help: ArgumentHelp("Distance of two token counts to choose from (default: 4).", valueName: "N"),
+    transform: whole(1...100_000))
   var granularity = 4
 
   @Option(
-    help: ArgumentHelp("Learning rate at the start; it falls to a tenth.", valueName: "X"),
+    help: ArgumentHelp("Learning rate at the start; it falls to a tenth (default: 0.2).", valueName: "X"),
     transform: number(above: 0, upTo: 1000))
   var learningRate = 0.2
 
   @Option(
     help: ArgumentHelp(
-      "Weight of a missed target in the loss. Small targets need more than DiffRate's.", valueName: "X"),
+      "Weight of a missed target in the loss. Small targets need more than DiffRate's (default: 5).", valueName: "X"),
     transform: number(above: 0))
   var lambda = 5.0
 
   @Flag(help: "Learn to answer as the dense model does, not as the labels say (not part of DiffRate).")
   var distil = false
 
-  @Option(help: ArgumentHelp("Seed of everything random.", valueName: "N"), transform: whole(seedRange))
+  @Option(help: ArgumentHelp("Seed of everything random (default: 0).", valueName: "N"), transform: whole(seedRange))
   var seed: UInt64 = 0
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The settings file to write.", valueName: "FILE.json"))

@@ -4,8 +4,16 @@ import VTok
 
 /// The flags that say with what to reduce: model, methods, budgets.
 struct ReductionOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Model directory as downloaded, or an embedded name.", valueName: "DIR|NAME"))
-  var model = ProcessInfo.processInfo.environment["VTOK_MODEL"] ?? "vtok-tiny"
+  @Option(
+    name: .customLong("model"),
+    help: ArgumentHelp(
+      "Model directory as downloaded, or an embedded name (default: VTOK_MODEL of the environment, else vtok-tiny, "
+        + "which has no language model).", valueName: "DIR|NAME"))
+  var givenModel: String?
+
+  /// The model that was named, by flag or environment.
+  var namedModel: String? { givenModel ?? ProcessInfo.processInfo.environment["VTOK_MODEL"] }
+  var model: String { namedModel ?? "vtok-tiny" }
 
   @Option(
     name: .customLong("method"),
@@ -38,7 +46,7 @@ struct ReductionOptions: ParsableArguments {
     transform: number(above: 0))
   var targetMs: Double?
 
-  @Option(help: ArgumentHelp("Seed of everything random.", valueName: "N"), transform: whole(seedRange))
+  @Option(help: ArgumentHelp("Seed of everything random (default: 0).", valueName: "N"), transform: whole(seedRange))
   var seed: UInt64 = 0
 
   /// What was given, one item after the other; nil: nothing.
@@ -195,7 +203,8 @@ struct RunOptions: ParsableArguments {
 /// How images are read.
 struct DecodeFlags: ParsableArguments {
   @Option(
-    help: ArgumentHelp("Largest image read, in pixels; checked before memory is taken.", valueName: "N"),
+    help: ArgumentHelp(
+      "Largest image read, in pixels; checked before memory is taken (default: 100000000).", valueName: "N"),
     transform: whole(1...1_000_000_000_000))
   var maxPixels = 100_000_000
 

@@ -7,7 +7,8 @@ struct FlopsCommand: ParsableCommand {
     commandName: "flops",
     abstract: "What a model costs per layer, dense or with a method; needs no weights.",
     discussion: """
-      Takes a published model's name, or a directory with a config.json. The method's own schedule is rehearsed on
+      Takes a published model's name, or a directory with a config.json. Without --method and budget the model is
+      dense; a budget alone is spent by tome. The method's own schedule is rehearsed on
       noise of the right shapes. Counted are the multiply-adds of linear layers and attention, which papers print as
       "FLOPs"; GFLOPs here are twice the GMACs. What a method spends on selecting stands apart. Of a vision-language
       model every figure carries the label of the convention it is counted in, and caches hold 16-bit numbers.
@@ -22,13 +23,14 @@ struct FlopsCommand: ParsableCommand {
   var imageSize: String?
 
   @Option(
-    help: ArgumentHelp("Text tokens of the prompt: one before the image, the others behind it.", valueName: "N"),
-    transform: whole(1...100_000))
+    help: ArgumentHelp(
+      "Text tokens of the prompt: one before the image, the others behind it (default: 64).", valueName: "N"),
+    transform: whole(1...32_768))
   var textTokens = 64
 
   @Option(
-    help: ArgumentHelp("Tokens generated, the first of them by the prefill.", valueName: "N"),
-    transform: whole(1...100_000))
+    help: ArgumentHelp("Tokens generated, the first of them by the prefill (default: 64).", valueName: "N"),
+    transform: whole(1...32_768))
   var newTokens = 64
 
   @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
@@ -47,7 +49,9 @@ struct FlopsCommand: ParsableCommand {
     if let size, model.shape.decoder == nil, let tower = model.shape.tower {
       model = ModelOutline(tower: try tower.resized(height: size.height, width: size.width))
     }
-    let prompt = Rehearsal.Prompt(picture: size ?? usual(model.shape), text: textTokens, newTokens: newTokens)
+    let picture = size ?? usual(model.shape)
+    try check(model, picture)
+    let prompt = Rehearsal.Prompt(picture: picture, text: textTokens, newTokens: newTokens)
     let combinations = try reduction.solved(asked, quiet: running.quiet) { target, spec in
       try TargetSolver.solve(target, spec, of: model, prompt: prompt, read: OptionFiles.read)
     }
@@ -78,13 +82,25 @@ struct FlopsCommand: ParsableCommand {
 
   private func size() throws -> Size? {
     guard let imageSize else { return nil }
-    let sides = imageSize.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
-    guard (1...2).contains(sides.count), sides.allSatisfy({ (1...65536).contains($0 ?? 0) }) else {
+    let sides = imageSize.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+    guard (1...2).contains(sides.count), sides.allSatisfy({ (1...65536).contains($0) }) else {
       throw UsageError(
         "--image-size", found: "'\(imageSize)'", expected: "pixels as 224 or 336x224", fix: "Correct it.")
     }
-    return Size(width: sides[0]!, height: sides.last!!)
+    return Size(width: sides[0], height: sides.last!)
   }
+
+  /// What a rehearsal holds in memory goes with the patches.
+  private func check(_ model: ModelOutline, _ picture: Size) throws {
+    let patches = model.shape.tower.map { tower in
+      model.shape.decoder == nil ? tower.patches : picture.width / tower.patch * (picture.height / tower.patch)
+    }
+    guard patches ?? 0 > Self.mostPatches else { return }
+    throw UsageError(
+      "--image-size", found: "\(picture), \(patches!) patches", expected: "at most \(Self.mostPatches) patches",
+      fix: "Choose a smaller picture.")
+  }
+  private static let mostPatches = 65_536
 
   /// What one run amounts to.
   private func describe(_ run: Rehearsed) {

@@ -28,16 +28,17 @@ struct GenerateCommand: ParsableCommand {
 
   @OptionGroup var reduction: ReductionOptions
 
-  @Option(help: ArgumentHelp("New tokens at most.", valueName: "N"), transform: whole(1...1_000_000))
+  @Option(help: ArgumentHelp("New tokens at most (default: 256).", valueName: "N"), transform: whole(1...1_000_000))
   var maxTokens = 256
 
   @Option(
-    help: ArgumentHelp("Chance in the choice of tokens; 0 takes the most likely one.", valueName: "T"),
+    help: ArgumentHelp("Chance in the choice of tokens (default: 0, which takes the most likely one).", valueName: "T"),
     transform: number(0...1000))
   var temperature: Float = 0
 
   @Option(
-    help: ArgumentHelp("With a temperature: choose among the most likely that sum up to this.", valueName: "P"),
+    help: ArgumentHelp(
+      "With a temperature: choose among the most likely that sum up to this (default: 1).", valueName: "P"),
     transform: number(above: 0, upTo: 1))
   var topP: Float = 1
 
@@ -107,6 +108,11 @@ struct GenerateCommand: ParsableCommand {
 
   /// Flags that make no sense are refused before any file is read.
   private func check() throws {
+    guard reduction.namedModel != nil else {
+      throw UsageError(
+        "--model", found: "none", expected: "the directory of a vision-language model",
+        fix: "Add --model DIR; 'vtok models' lists the families.")
+    }
     guard !images.isEmpty else {
       throw UsageError("--image", found: "none", expected: "at least one image", fix: "Add --image FILE.")
     }

@@ -166,7 +166,7 @@ struct DoctorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor", abstract: "Check this machine: CPU, BLAS kernels, threads, speed.")
 
-  @Option(help: ArgumentHelp("md or json.", valueName: "FORMAT"))
+  @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
   var format = Table.Format.md
 
   func run() throws {
@@ -183,10 +183,11 @@ struct DoctorCommand: ParsableCommand {
       ("openblas_coretype", forced.map { JSON($0) } ?? .null, forced ?? "not set"),
     ]
     for (name, _, text) in rows { table.add([name, text], .null) }
-    if format == .md {
-      print(table.text(.md), terminator: "")
-    } else {
-      print(JSON.object(JSONObject(rows.map { ($0.0, $0.1) } + [("schema", "vtok-doctor/1")])).text(pretty: true))
+    switch format {
+    case .md, .csv: print(table.text(format), terminator: "")
+    case .json, .jsonl:
+      let about = JSON.object(JSONObject(rows.map { ($0.0, $0.1) } + [("schema", "vtok-doctor/1")]))
+      print(about.text(pretty: format == .json))
     }
     if let forced, Machine.blasIsHeldBack {
       VTokCommand.warn(

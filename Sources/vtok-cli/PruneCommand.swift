@@ -9,6 +9,7 @@ struct PruneCommand: ParsableCommand {
     discussion: """
       Writes tokens-NNNNN.safetensors, manifest.jsonl and job.yaml into the output folder, and with --overlay one
       picture per image. A job that was interrupted goes on where it stopped when it is started again.
+      Without --method it is tome; without a budget a method keeps half of the tokens, or what it publishes.
       Several methods or budgets make one folder each, named <method>@<budget>.
       With a vision-language model the tokens are those of its pictures behind projector and packing, for engines that
       run the language model: methods that act inside it are refused, methods that read the question need --prompt.
@@ -32,7 +33,7 @@ struct PruneCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Precision of the kept tokens: f32 or f16.", valueName: "TYPE"))
   var dtype = Precision.f32
 
-  @Option(help: ArgumentHelp("Inputs per token file.", valueName: "N"), transform: whole(1...1_000_000))
+  @Option(help: ArgumentHelp("Inputs per token file (default: 256).", valueName: "N"), transform: whole(1...1_000_000))
   var shardSize = 256
 
   @Option(help: ArgumentHelp("Do only part i of n (from 0), into DIR/shard-i-of-n.", valueName: "i/n"))

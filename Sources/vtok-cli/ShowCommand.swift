@@ -8,6 +8,7 @@ struct ShowCommand: ParsableCommand {
     abstract: "Draw what happens to the tokens of one image.",
     discussion: """
       Pruned patches are dimmed, patches merged into one token have one tint, what the model never saw is dark.
+      Without --method it is tome; without a budget a method keeps half of the tokens, or what it publishes.
       Methods that cut in several places are drawn as a strip, first stage to last.
 
       With a vision-language model, methods that go by the question see --prompt; the thumbnail of a picture that is cut
@@ -25,7 +26,7 @@ struct ShowCommand: ParsableCommand {
   @OptionGroup var reduction: ReductionOptions
   @OptionGroup var decoding: DecodeFlags
 
-  @Option(help: ArgumentHelp("Stages in the strip at most.", valueName: "N"), transform: whole(1...1000))
+  @Option(help: ArgumentHelp("Stages in the strip at most (default: 4).", valueName: "N"), transform: whole(1...1000))
   var stages = 4
 
   @Option(help: ArgumentHelp("The question, of a vision-language model.", valueName: "TEXT"))

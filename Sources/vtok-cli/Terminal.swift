@@ -77,10 +77,7 @@ struct Interruption: Sendable {
 enum Output {
   /// Puts text on stdout; what cannot be written there ends the run.
   static func put(_ text: String, flush: Bool = false) {
-    var text = text
-    let status = text.withUTF8 { bytes in
-      bytes.withMemoryRebound(to: CChar.self) { vtok_put($0.baseAddress ?? "", $0.count, flush ? 1 : 0) }
-    }
+    let status = vtok_put(text, text.utf8.count, flush ? 1 : 0)
     if status == 0 { return }
     // Whoever closed the pipe has seen enough.
     if status != EPIPE {
@@ -93,10 +90,7 @@ enum Output {
   static func note(_ line: String) { draw(line + "\n") }
 
   /// Text on stderr as it is.
-  static func draw(_ text: String) {
-    var text = text
-    text.withUTF8 { bytes in bytes.withMemoryRebound(to: CChar.self) { vtok_note($0.baseAddress ?? "", $0.count) } }
-  }
+  static func draw(_ text: String) { vtok_note(text, text.utf8.count) }
 
   /// Ends the run when everything said is written.
   static func end(_ status: Int32) -> Never {

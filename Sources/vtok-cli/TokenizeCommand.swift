@@ -199,7 +199,8 @@ struct DetokenizeCommand: ParsableCommand {
   @Option(name: .shortAndLong, help: ArgumentHelp("Output folder.", valueName: "DIR"))
   var output: String
 
-  @Option(help: ArgumentHelp("Seed of decoders that draw noise.", valueName: "N"), transform: whole(seedRange))
+  @Option(
+    help: ArgumentHelp("Seed of decoders that draw noise (default: 0).", valueName: "N"), transform: whole(seedRange))
   var seed: UInt64 = 0
 
   @OptionGroup var running: RunOptions
