@@ -8,7 +8,6 @@ random weights in timm's layout, and runs everything interleaved on one thread e
 library, vtok dense, vtok with ToMe r=13, onnxruntime and PyTorch (float32, batch of one). OPENBLAS_CORETYPE is unset.
 Writes Benchmarks/results/speed-<cpu>.json and prints a table. Ratios are medians of per-round ratios.
 """
-import argparse
 import datetime
 import json
 import os
@@ -20,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import needs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -34,9 +35,14 @@ def in_venv():
     if os.path.realpath(sys.prefix) == os.path.realpath(VENV):
         return
     if not os.path.exists(os.path.join(VENV, "ready")):
-        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                        "torch==2.13.0", "onnxruntime", "onnx", "numpy"], check=True)
+        packages = ["torch==2.13.0", "onnxruntime", "onnx", "numpy"]
+        try:
+            subprocess.run([sys.executable, "-m", "venv", VENV], check=True, capture_output=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"] + packages,
+                           check=True, capture_output=True)
+        except subprocess.CalledProcessError:
+            needs.refuse(f"needs {' '.join(packages)} from PyPI in {VENV}, where they could not be installed: try it by "
+                         "hand with python3 -m venv and pip")
         open(os.path.join(VENV, "ready"), "w").close()
     os.execv(python, [python, os.path.abspath(__file__)] + sys.argv[1:])
 
@@ -191,7 +197,7 @@ def machine():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = needs.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--quick", action="store_true", help="a few seconds, for a first look; writes no results")

@@ -99,6 +99,11 @@ private struct OutOfRange: Error, CustomStringConvertible {
   var description: String { "expected \(expected). Correct it, or leave the option out." }
 }
 
+/// As people write it: 2, not 2.0.
+private func plain(_ value: some BinaryFloatingPoint & LosslessStringConvertible) -> String {
+  Int(exactly: value).map(String.init) ?? String(value)
+}
+
 /// How text becomes a whole number of an option: within the range that stands beside the option, or not at all.
 func whole<Value: FixedWidthInteger & Sendable>(_ range: ClosedRange<Value>) -> @Sendable (String) throws -> Value {
   { text in
@@ -115,7 +120,7 @@ func number<Value: BinaryFloatingPoint & LosslessStringConvertible & Sendable>(_
 {
   { text in
     guard let value = Value(text), range.contains(value) else {
-      throw OutOfRange(expected: "a number in \(range.lowerBound)...\(range.upperBound)")
+      throw OutOfRange(expected: "a number in \(plain(range.lowerBound))...\(plain(range.upperBound))")
     }
     return value
   }
@@ -129,8 +134,8 @@ func number<Value: BinaryFloatingPoint & LosslessStringConvertible & Sendable>(
 ) -> @Sendable (String) throws -> Value {
   { text in
     guard let value = Value(text), value > lowest, value <= highest, value < end else {
-      let most = end < .infinity ? "below \(end)" : "at most \(highest)"
-      throw OutOfRange(expected: "a number above \(lowest) and \(most)")
+      let most = end < .infinity ? "below \(plain(end))" : "at most \(plain(highest))"
+      throw OutOfRange(expected: "a number above \(plain(lowest)) and \(most)")
     }
     return value
   }

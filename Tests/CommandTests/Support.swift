@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import VTok
 
 #if canImport(Glibc)
   import Glibc
@@ -99,5 +100,59 @@ func manifest(_ folder: String) throws -> [[String: Any]] {
   let text = try String(contentsOfFile: folder + "/manifest.jsonl", encoding: .utf8)
   return try text.split(separator: "\n").map {
     try #require(JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+  }
+}
+
+/// Runs a line of sh, in which `vtok` is the command, in a folder of its own; what hangs is killed and ends with 137. A
+/// status above 128 is a signal.
+func shell(_ line: String, in folder: String? = nil, seconds: Int = 30) throws -> Finished {
+  guard let folder else { return try inTemporaryFolder { try shell(line, in: $0, seconds: seconds) } }
+  let (out, error) = (folder + "/.out", folder + "/.error")
+  for path in [out, error] { _ = FileManager.default.createFile(atPath: path, contents: nil) }
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: "/usr/bin/timeout")
+  process.arguments = ["-s", "KILL", "\(seconds)", "sh", "-c", "vtok() { \"$VTOK\" \"$@\"; }\n" + line]
+  process.currentDirectoryURL = URL(fileURLWithPath: folder)
+  process.environment = ProcessInfo.processInfo.environment.merging(["VTOK": command]) { $1 }
+  process.standardInput = FileHandle.nullDevice
+  process.standardOutput = FileHandle(forWritingAtPath: out)
+  process.standardError = FileHandle(forWritingAtPath: error)
+  try process.run()
+  process.waitUntilExit()
+  func text(_ path: String) -> String {
+    String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
+  }
+  let status = process.terminationStatus
+  return Finished(
+    status: process.terminationReason == .uncaughtSignal ? 128 + status : status, out: text(out), error: text(error))
+}
+
+/// For `shell`: one word whatever is in it.
+func quoted(_ text: String) -> String { "'" + text.replacing("'", with: "'\\''") + "'" }
+
+extension Finished {
+  /// An error as all of them are: one line, and an exit code that says whose it is.
+  var isOneError: Bool {
+    (1...2).contains(status) && error.hasPrefix("vtok: error: ") && error.split(separator: "\n").count == 1
+  }
+}
+
+/// Every command with its options, as the parsers describe themselves.
+struct Described {
+  struct Option { let flag: String, isList: Bool }
+  let command: String
+  let options: [Option]
+
+  static func all() throws -> [Described] {
+    let about = try JSON(parsing: Array(vtok("--experimental-dump-help").out.utf8))
+    return (about["command"]?["subcommands"]?.array ?? []).filter { $0["commandName"]?.string != "help" }.map {
+      command in
+      let arguments = command["arguments"]?.array ?? []
+      let options = arguments.filter { $0["kind"]?.string == "option" }.map { option in
+        let long = option["names"]!.array!.first { $0["kind"]!.string == "long" }!
+        return Option(flag: "--" + long["name"]!.string!, isList: option["isRepeating"]!.bool!)
+      }
+      return Described(command: command["commandName"]!.string!, options: options)
+    }
   }
 }

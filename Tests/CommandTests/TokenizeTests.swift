@@ -132,7 +132,7 @@ import VTok
         (["bench", "--data", pictures, "--tokenizers", "klt", "--token-counts", "9999"], 1, "none of its lengths"),
         (["bench", "--data", pictures, "--tokenizers", "klt", "--also", folder], 2, "no such file"),
         (["tokenize", cat, "--psnr", "20", "--feature-distance", "1"] + output, 2, "expected one of them"),
-        (["tokenize", cat, "--feature-distance", "3"] + output, 2, "expected 0 to 2"),
+        (["tokenize", cat, "--feature-distance", "3"] + output, 2, "expected a number in 0...2"),
         (["tokenize", cat, "--model", "vtok-tiny"] + output, 2, "--feature-distance beside it"),
       ]
       for (arguments, status, part) in mistakes {
