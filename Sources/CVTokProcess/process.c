@@ -95,6 +95,12 @@ void vtok_process_begin(void) {
   handle(SIGINT, interrupt, SA_RESTART);
   handle(SIGTERM, interrupt, SA_RESTART);
   handle(SIGALRM, lose_patience, SA_RESTART);
+  sigset_t heard;  // a parent with threads of Dispatch hands on a mask that blocks them
+  sigemptyset(&heard);
+  sigaddset(&heard, SIGINT);
+  sigaddset(&heard, SIGTERM);
+  sigaddset(&heard, SIGALRM);
+  sigprocmask(SIG_UNBLOCK, &heard, NULL);
 #if !VTOK_SANITIZED
   // Swift's own reporter looks for symbols for many seconds. Whoever sets its variable wants it.
   if (!getenv("SWIFT_BACKTRACE")) {

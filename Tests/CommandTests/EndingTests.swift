@@ -11,7 +11,7 @@ import VTok
     "doctor", "show PICTURE -o map.png", "prune PICTURE -o out", "bench --data list.txt --timing-samples 0 --seeds 1",
     "tokenize PICTURE --tokens 4 -o a.vtokens", "detokenize b.vtokens -o out", "--help", "--version",
     "generate --model MODEL --image PICTURE --prompt x --max-tokens 1 --quiet",
-    "calibrate --data list.txt --target-ratio 0.6 --steps 1 --batch 1 -o rates.json --quiet",
+    "calibrate --data list.txt --target-ratio 0.6 --steps 1 --batch 1 -o rates.json --quiet --force",
   ]
 
   func line(_ command: String) -> String {
@@ -89,7 +89,7 @@ import VTok
       #expect(reading.out == "130\n", "\(reading.error)")
       let model = quoted(repository + "/Benchmarks/models/vqa-small")
       let bench = try shell(
-        "\"$VTOK\" bench --data \(quoted(pictures)) --seeds 500 --keep-tokens 9,8,7,6,5,4,3,2 & \(wait)", in: folder)
+        "\"$VTOK\" bench --data \(quoted(pictures)) --seeds 500 --keep-tokens 90,80,70,60,50,40 & \(wait)", in: folder)
       #expect(bench.out == "130\n", "\(bench.error)")
       let answer = try shell(
         "\"$VTOK\" generate --model \(model) --image \(quoted(pictures + "/cat.jpg")) --prompt x --max-tokens 1000000 "
