@@ -5,6 +5,9 @@ public enum Budget: Sendable, Equatable {
   case ratio(Double)
   case tokens(Int)
 
+  /// The numbers of tokens that can be asked for.
+  public static let tokenRange = 1...1_000_000
+
   /// Tokens to keep of `count`; ratios round half to even, as Python's `round` does, or as official code truncates.
   public func tokens(of count: Int, _ rule: FloatingPointRoundingRule = .toNearestOrEven) -> Int {
     switch self {
@@ -150,7 +153,7 @@ public struct Options: Sendable {
       usesJobBudget = true
       return givenBudget
     }
-    if let tokens = Int(text), tokens >= 1 { return .tokens(tokens) }
+    if let tokens = Int(text), Budget.tokenRange.contains(tokens) { return .tokens(tokens) }
     guard let ratio = Double(text), ratio > 0, ratio <= 1 else { throw invalid("keep", text, expected) }
     return .ratio(ratio)
   }

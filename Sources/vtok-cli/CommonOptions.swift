@@ -100,9 +100,10 @@ struct ReductionOptions: ParsableArguments {
       }
     }
     return try keepTokens?.map { text in
-      guard let tokens = Int(text), (1...1_000_000_000).contains(tokens) else {
+      guard let tokens = Int(text), Budget.tokenRange.contains(tokens) else {
         throw UsageError(
-          "--keep-tokens", found: "'\(text)'", expected: "a whole number above 0", fix: "For a share use --keep-ratio.")
+          "--keep-tokens", found: "'\(text)'", expected: "a whole number in 1...\(Budget.tokenRange.upperBound)",
+          fix: "For a share use --keep-ratio.")
       }
       return .tokens(tokens)
     }

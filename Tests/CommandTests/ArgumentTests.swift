@@ -89,7 +89,7 @@ import VTok
       try FileManager.default.copyItem(atPath: folder + "/cat.png", toPath: folder + "/c.png")
       let model = Self.least["generate"]![1]
       let three = try shell(
-        "vtok generate --model \(quoted(model)) --prompt x --image a,b.png --image c.png,cat.png --format json "
+        "vtok generate --model \(quoted(model)) --prompt x --image a,b.png --image c.png,cat.png --format jsonl "
           + "--max-tokens 1", in: folder)
       #expect(three.out.contains(#"["a,b.png","c.png","cat.png"]"#), "\(three.out) \(three.error)")
     }
@@ -98,7 +98,7 @@ import VTok
   @Test(arguments: [
     ("no-such-flag: 1", "has no flag"), ("keep-ratio: {a: 1}", "a table"), ("overlay: 3", "true or false"),
     ("seed: 1\nseed: 2", "duplicate"), ("- 1", "no table of flags"), ("config: other.yaml", "has no flag"),
-    ("a: [", "expected YAML"), ("", "no table"),
+    ("a: [", "expected YAML"), ("", "an empty file"),
   ]) func jobFilesThatAreWrong(_ file: (text: String, says: String)) throws {
     try inTemporaryFolder { folder in
       try prepare(folder)
@@ -139,7 +139,7 @@ import VTok
   /// Options of methods, and every method beside itself, rehearsed through a whole model.
   @Test(arguments: Methods.names) func optionsOfMethodsEndInARunOrInOneError(_ name: String) throws {
     let entries = Methods.options(of: try Methods.named(name)).entries
-    let values = ["-1", "9223372036854775807", "nan", "1/1e300", "0/0", "99999"]
+    let values = ["-1", "9223372036854775807", "nan", "1/1e300", "0/0", "99999", "1000000"]
     let lists = ["merge": "prune", "prune": "merge"]
     var specs = [name + "+" + name]
     for entry in entries {

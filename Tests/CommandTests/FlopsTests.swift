@@ -165,7 +165,7 @@ import VTok
     try refuses("--model", "deit-s", "--method", "fastv", saying: "no language model")
     try refuses(
       "--model", "llava-1.5-7b", "--method", "fastv:layer=2,keep=0.5+transprune", saying: "cannot run together")
-    try refuses("--model", "llava-1.5-7b", "--text-tokens", "0", saying: "--text-tokens: 0")
+    try refuses("--model", "llava-1.5-7b", "--text-tokens", "0", saying: "--text-tokens")
     try refuses("--model", "llava-1.5-7b", "--image-size", "336y336", saying: "--image-size")
     try refuses("--model", "qwen2-vl-2b", "--image-size", "9000x10", saying: "aspect ratio")
   }

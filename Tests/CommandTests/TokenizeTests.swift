@@ -119,10 +119,10 @@ import VTok
       let mistakes: [([String], Int32, String)] = [
         (["tokenize"] + output, 2, "expected a folder or image files"),
         (["tokenize", folder + "/none"] + output, 2, "no such file"),
-        (["tokenize", cat, "--tokens", "0"] + output, 2, "expected 1 to 4096"),
+        (["tokenize", cat, "--tokens", "0"] + output, 2, "a whole number in 1..."),
         (["tokenize", cat, "--tokens", "5", "--max-bits", "99"] + output, 2, "expected one of them"),
         (["tokenize", cat, "--max-bits", "9"] + output, 2, "expected room for 1 to 4096"),
-        (["tokenize", cat, "--psnr", "nan"] + output, 2, "a number of dB"),
+        (["tokenize", cat, "--psnr", "nan"] + output, 2, "a number in 0...1000"),
         (["tokenize", cat, "--tokenizer", folder] + output, 1, "no weights"),
         (["detokenize", cat] + output, 1, "expected a file of 'vtok tokenize'"),
         (["detokenize", folder + "/none"] + output, 1, "found nothing"),

@@ -13,7 +13,7 @@ import VTok
     (["prune", pictures, "--method", "tome:r=4,keep=0.5"], "either r or keep"),
     (["prune", pictures, "--keep-ratio", "1.5"], "a number above 0 and at most 1"),
     (["prune", pictures, "--keep-ratio", "0"], "a number above 0 and at most 1"),
-    (["prune", pictures, "--keep-tokens", "0.5"], "a whole number above 0"),
+    (["prune", pictures, "--keep-tokens", "0.5"], "a whole number in 1..."),
     (["prune", pictures, "--keep-ratio", "0.5", "--keep-tokens", "9"], "expected one of them"),
     (["prune", pictures, "--method", "tome:r=4", "--keep-ratio", "0.5"], "an amount of their own"),
     (["prune", pictures, "--method", "tome:r=4", "--target-gmacs", "0.5"], "an amount of their own"),
