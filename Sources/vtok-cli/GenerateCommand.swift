@@ -60,6 +60,11 @@ struct GenerateCommand: ParsableCommand {
   func run() throws {
     try check()
     let file = try overlay.map { try ImageOutput($0, flag: "--overlay") }
+    guard reduction.namedModel != nil else {
+      throw UsageError(
+        "--model", found: "none", expected: "the directory of a vision-language model",
+        fix: "Add --model DIR; 'vtok models' lists the families.")
+    }
     let combination = try combination()
     let threads = try running.threadCount()
     let options = try decoding.options()
@@ -108,11 +113,6 @@ struct GenerateCommand: ParsableCommand {
 
   /// Flags that make no sense are refused before any file is read.
   private func check() throws {
-    guard reduction.namedModel != nil else {
-      throw UsageError(
-        "--model", found: "none", expected: "the directory of a vision-language model",
-        fix: "Add --model DIR; 'vtok models' lists the families.")
-    }
     guard !images.isEmpty else {
       throw UsageError("--image", found: "none", expected: "at least one image", fix: "Add --image FILE.")
     }

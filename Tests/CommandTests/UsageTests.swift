@@ -39,6 +39,7 @@ import VTok
     (["prune", pictures, "--config", "/no/such.yaml"], "no such file"),
     (["prune"], "a folder or image files"),
     (["prune", pictures, "--colour"], "--colour"),
+    (["generate", "--image", "a.png", "--prompt", "x"], "the directory of a vision-language model"),
     (["prune", pictures, "--alpha", "grey"], "--alpha"),
     (["show", pictures + "/cat.jpg", "-o", "/no/such/map.gif"], "expected .png, .jpg, .webp"),
     (["show", pictures + "/cat.jpg", "-o", "/no/such/map"], "-o '/no/such/map'"),
