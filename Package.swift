@@ -56,6 +56,6 @@ let package = Package(
     .testTarget(name: "WeightsTests", dependencies: ["VTokWeights"], exclude: ["PyTorch"]),
     .testTarget(name: "CoreTests", dependencies: ["VTokCore", "VTokMethods"]),
     .testTarget(name: "ModelTests", dependencies: ["VTok"], exclude: ["PaperTables"]),
-    .testTarget(name: "CommandTests", dependencies: ["VTok", "vtok-cli"]),
+    .testTarget(name: "CommandTests", dependencies: ["VTok", "vtok-cli"], exclude: ["Faults"]),
   ]
 )

@@ -76,8 +76,7 @@ public struct Generator: Sendable {
       try template.map { try PromptTemplate($0, for: visual) }
       ?? PromptTemplate.load(checkpoint, tokenizer: tokenizer)
     processor = try ProcessorConfig.load(checkpoint)
-    contextLength =
-      (config.value(at: "text_config.max_position_embeddings") ?? config["max_position_embeddings"])?.int
+    contextLength = try MultimodalModel.contextLength(config)
     let width = outline.shape.tower!.width
     self.companion = try companion.map { try Companion(Checkpoint(directory: $0), width: width) }
     try Self.check(composition, self.companion)

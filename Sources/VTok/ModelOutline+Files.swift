@@ -1,4 +1,3 @@
-import Foundation
 import VTokCore
 import VTokModels
 import VTokWeights
@@ -12,24 +11,14 @@ extension ModelOutline {
     if LoadedModel.embedded.contains(nameOrDirectory) {
       return ModelOutline(tower: try LoadedModel.load(nameOrDirectory).vision.tower.shape)
     }
-    if let config = try json(nameOrDirectory + "/config.json") {
-      return try ModelOutline(config: config, processor: json(nameOrDirectory + "/preprocessor_config.json"))
+    if let config = try JSON.ifPresent(nameOrDirectory + "/config.json") {
+      return try ModelOutline(
+        config: config, processor: JSON.ifPresent(nameOrDirectory + "/preprocessor_config.json"))
     }
     let names = LoadedModel.embedded + Shape.published.map(\.name)
     throw ModelError.input(
       what: "model '\(nameOrDirectory)'", found: "no such name and no config.json there",
       expected: "a directory as downloaded or one of \(names.joined(separator: ", "))",
       fix: closest(to: nameOrDirectory, in: names).map { "Did you mean '\($0)'?" } ?? "Check the path.")
-  }
-
-  private static func json(_ path: String) throws -> JSON? {
-    guard let data = FileManager.default.contents(atPath: path) else { return nil }
-    do {
-      return try JSON(parsing: [UInt8](data), dialect: .python)
-    } catch {
-      throw ModelError.input(
-        what: "file '\(path)'", found: "a file that is \(error)", expected: "JSON",
-        fix: "The file is damaged or its download stopped early: fetch it again.")
-    }
   }
 }

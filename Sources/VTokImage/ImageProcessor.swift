@@ -88,7 +88,7 @@ public struct ImageProcessor: Sendable, Equatable {
   }
 
   /// `crop_mode` of a timm configuration. Its third, "border", is not built.
-  public enum CropMode: String, Sendable {
+  public enum CropMode: String, Sendable, CaseIterable {
     case center, squash
   }
 

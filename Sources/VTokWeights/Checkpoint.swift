@@ -23,9 +23,9 @@ public struct Checkpoint: Sendable {
     let path = directory + "/config.json"
     let config: JSON
     if let standIn {
-      config = try readJSONIfPresent(path) ?? standIn
+      config = try JSON.ifPresent(path) ?? standIn
     } else {
-      config = try readJSON(path, dialect: .python)
+      config = try JSON(contentsOf: path)
     }
     self.init(CheckpointStore(name: directory, directory: directory, config: config, files: files))
   }
@@ -36,7 +36,7 @@ public struct Checkpoint: Sendable {
     name: String, config: UnsafeRawBufferPointer, weights: UnsafeRawBufferPointer
   ) throws(WeightError) {
     let files = try CheckpointFiles(Safetensors(MappedFile(memory: weights, name: name)))
-    let config = try parseJSON(config, name, dialect: .python)
+    let config = try JSON(config, of: name, dialect: .python, budget: .settings)
     self.init(CheckpointStore(name: name, directory: nil, config: config, files: files))
   }
 
@@ -70,14 +70,17 @@ public struct Checkpoint: Sendable {
     precondition(isPlainName(file), "\(file) is no file name")
     if file == "config.json" { return config }
     guard let directory = store.directory else { return nil }
-    return try readJSONIfPresent(directory + "/" + file)
+    return try JSON.ifPresent(directory + "/" + file)
   }
 
   /// Another text file of the folder, nil if there is none.
   public func text(_ file: String) throws(WeightError) -> String? {
     guard let path = path(file) else { return nil }
     do {
-      return try MappedFile(path: path).withBytes { String(decoding: $0, as: UTF8.self) }
+      return try MappedFile(path: path).withBytes { bytes throws(WeightError) in
+        try ReadBudget.named(file).check(bytes.count, path)
+        return String(decoding: bytes, as: UTF8.self)
+      }
     } catch  where error.kind == .missingFile {
       return nil
     }

@@ -13,6 +13,12 @@ struct CheckpointFiles {
 
   init(directory: String) throws(WeightError) {
     let names = try Self.names(in: directory)
+    try Self.refuseAdapter(directory, names)
+    try find(directory, names)
+    try refuseAdapter()
+  }
+
+  private mutating func find(_ directory: String, _ names: [String]) throws(WeightError) {
     for (whole, endings) in [("model.safetensors", [".safetensors"]), ("pytorch_model.bin", PyTorchFile.endings)] {
       let weights = names.filter { name in endings.contains { name.hasSuffix($0) } }
       if names.contains(whole) {
@@ -37,6 +43,7 @@ struct CheckpointFiles {
 
   init(_ file: any TensorFile) throws(WeightError) {
     try add(file)
+    try refuseAdapter()
   }
 
   static func open(_ path: String) throws(WeightError) -> any TensorFile {
@@ -56,7 +63,7 @@ struct CheckpointFiles {
 
   private mutating func addIndexed(_ directory: String, _ name: String) throws(WeightError) {
     let path = directory + "/" + name
-    let index = try readJSON(path, dialect: .strict)
+    let index = try JSON(contentsOf: path, dialect: .strict)
     func refuse(_ tensor: String?, _ found: String, _ expected: String) -> WeightError {
       WeightError(
         .index, path, tensor: tensor, found: found, expected: expected,
@@ -124,24 +131,39 @@ func isPlainName(_ name: String) -> Bool {
   !name.isEmpty && name != "." && name != ".." && !name.utf8.contains(UInt8(ascii: "/")) && !name.utf8.contains(0)
 }
 
-func readJSON(_ path: String, dialect: JSON.Dialect) throws(WeightError) -> JSON {
-  try MappedFile(path: path).withBytes { bytes throws(WeightError) in try parseJSON(bytes, path, dialect: dialect) }
-}
-
-func readJSONIfPresent(_ path: String) throws(WeightError) -> JSON? {
-  do {
-    return try readJSON(path, dialect: .python)
-  } catch  where error.kind == .missingFile {
-    return nil
+extension JSON {
+  /// A JSON file. Non-finite numbers as Python writes them are read unless `dialect` says otherwise.
+  /// - Parameter budget: nil: by the name of the file.
+  /// - Throws: `WeightError` of a file that cannot be opened, is too large for its kind, or is not JSON.
+  public init(contentsOf path: String, dialect: Dialect = .python, budget: ReadBudget? = nil) throws(WeightError) {
+    let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[path.index(after: $0)...]) } ?? path
+    let budget = budget ?? .named(name)
+    self = try MappedFile(path: path).withBytes { bytes throws(WeightError) in
+      try JSON(bytes, of: path, dialect: dialect, budget: budget)
+    }
   }
-}
 
-func parseJSON(_ bytes: UnsafeRawBufferPointer, _ path: String, dialect: JSON.Dialect) throws(WeightError) -> JSON {
-  do {
-    return try JSON(parsing: bytes, dialect: dialect)
-  } catch {
-    throw WeightError(
-      .malformedJSON, path, found: "a file that is \(error)", expected: "JSON",
-      fix: damagedFile)
+  /// The same; nil where there is no such file.
+  public static func ifPresent(_ path: String) throws(WeightError) -> JSON? {
+    do {
+      return try JSON(contentsOf: path)
+    } catch  where error.kind == .missingFile {
+      return nil
+    }
+  }
+
+  init(
+    _ bytes: UnsafeRawBufferPointer, of path: String, dialect: Dialect, budget: ReadBudget
+  ) throws(WeightError) {
+    try budget.check(bytes.count, path)
+    do {
+      self = try JSON(parsing: bytes, dialect: dialect, budget: budget)
+    } catch {
+      throw error.place == .limit
+        ? WeightError(
+          .budget, path, found: error.reason, expected: "fewer",
+          fix: "The file is not what its name says: fetch it again.")
+        : WeightError(.malformedJSON, path, found: "a file that is \(error)", expected: "JSON", fix: damagedFile)
+    }
   }
 }

@@ -18,6 +18,8 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
     case offset(Int)
     /// Keys from the root, joined with dots.
     case path(String)
+    /// The text as a whole: it is longer, or stands for more, than its kind of file may (`ReadBudget`).
+    case limit
   }
   public let place: Place
   public let reason: String
@@ -28,6 +30,7 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
     switch place {
     case .offset(let offset): "not valid JSON at byte \(offset): \(reason)"
     case .path(let path): "key `\(path)`: \(reason)"
+    case .limit: reason
     }
   }
 }

@@ -95,7 +95,7 @@ extension JSON {
   }
 
   /// The value in a few words, for messages.
-  var summary: String {
+  package var summary: String {
     switch self {
     case .null: "null"
     case .bool(let value): "\(value)"
@@ -108,8 +108,25 @@ extension JSON {
   }
 }
 
+extension JSON {
+  /// A plain value as it stands in the file, a short list of them too; else `summary`. For messages.
+  package var brief: String {
+    switch self {
+    case .null: "null"
+    case .bool(let value): "\(value)"
+    case .integer(let value): "\(value)"
+    case .number(let value):
+      value.isNaN ? "NaN" : value.isInfinite ? (value < 0 ? "-Infinity" : "Infinity") : "\(value)"
+    case .string(let value): "'\(shortened(value))'"
+    case .array(let values) where values.count <= 4 && values.allSatisfy { $0.array == nil && $0.object == nil }:
+      "[\(values.map(\.brief).joined(separator: ", "))]"
+    default: summary
+    }
+  }
+}
+
 /// At most 60 characters of a text out of a file, fit for one line of a message.
-func shortened(_ text: String) -> String {
+package func shortened(_ text: String) -> String {
   let line = String(String.UnicodeScalarView(text.unicodeScalars.prefix(61).map { $0.value < 32 ? " " : $0 }))
   return line.unicodeScalars.count > 60
     ? String(String.UnicodeScalarView(line.unicodeScalars.prefix(60))) + "..." : line

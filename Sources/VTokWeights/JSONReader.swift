@@ -11,36 +11,45 @@ extension JSON {
 
   /// Reads one JSON text of UTF-8 bytes. Refused with the byte offset: anything outside the grammar, invalid UTF-8,
   /// lone surrogates, nesting deeper than `depthLimit`, a key that occurs twice in its object, numbers beyond double
-  /// range. O(n).
-  public init(parsing bytes: UnsafeRawBufferPointer, dialect: Dialect = .strict) throws(JSONError) {
-    var reader = JSONReader(bytes: bytes.bindMemory(to: UInt8.self), dialect: dialect)
+  /// range, more values than the budget has memory for. O(n).
+  public init(
+    parsing bytes: UnsafeRawBufferPointer, dialect: Dialect = .strict, budget: ReadBudget = .data
+  ) throws(JSONError) {
+    var reader = JSONReader(bytes: bytes.bindMemory(to: UInt8.self), dialect: dialect, budget: budget)
     self = try reader.document()
   }
 
-  public init(parsing bytes: [UInt8], dialect: Dialect = .strict) throws(JSONError) {
+  public init(
+    parsing bytes: [UInt8], dialect: Dialect = .strict, budget: ReadBudget = .data
+  ) throws(JSONError) {
     let result = bytes.withUnsafeBytes { bytes in
-      Result { () throws(JSONError) in try JSON(parsing: bytes, dialect: dialect) }
+      Result { () throws(JSONError) in try JSON(parsing: bytes, dialect: dialect, budget: budget) }
     }
     self = try result.get()
   }
 
-  public init(parsing text: String, dialect: Dialect = .strict) throws(JSONError) {
-    self = try JSON(parsing: Array(text.utf8), dialect: dialect)
+  public init(parsing text: String, dialect: Dialect = .strict, budget: ReadBudget = .data) throws(JSONError) {
+    self = try JSON(parsing: Array(text.utf8), dialect: dialect, budget: budget)
   }
 }
 
 private struct JSONReader {
   let bytes: UnsafeBufferPointer<UInt8>
   let dialect: JSON.Dialect
+  let budget: ReadBudget
+  var meter: MemoryMeter
   var at = 0
   var depth = 0
 
-  init(bytes: UnsafeBufferPointer<UInt8>, dialect: JSON.Dialect) {
-    self.bytes = bytes
-    self.dialect = dialect
+  init(bytes: UnsafeBufferPointer<UInt8>, dialect: JSON.Dialect, budget: ReadBudget) {
+    (self.bytes, self.dialect, self.budget, meter) = (bytes, dialect, budget, MemoryMeter(budget))
   }
 
   mutating func document() throws(JSONError) -> JSON {
+    if bytes.count > budget.text {
+      throw JSONError(
+        place: .limit, reason: "\(bytes.count) bytes, more than the \(budget.text) that \(budget.kind) may have")
+    }
     if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { throw error("a byte order mark, which JSON does not allow") }
     let value = try value()
     skipSpace()
@@ -57,6 +66,15 @@ private struct JSONReader {
     let byte = bytes[at]
     let found = (33..<127).contains(byte) ? "`\(Character(Unicode.Scalar(byte)))`" : "byte \(byte)"
     return error("found \(found), expected \(expected)")
+  }
+
+  /// Books the memory of what is made next.
+  @inline(__always) mutating func book(_ memory: Int) throws(JSONError) {
+    if !meter.takes(memory) {
+      throw JSONError(
+        place: .limit,
+        reason: "more values, up to byte \(at), than the \(budget.memory >> 20) MB that \(budget.kind) may take")
+    }
   }
 
   @inline(__always) mutating func skipSpace() {
@@ -96,6 +114,7 @@ private struct JSONReader {
     depth += 1
     if depth > JSON.depthLimit { throw error("nested deeper than \(JSON.depthLimit) levels") }
     at += 1
+    try book(MemoryMeter.container)
   }
 
   mutating func array() throws(JSONError) -> [JSON] {
@@ -107,6 +126,7 @@ private struct JSONReader {
       return values
     }
     while true {
+      try book(MemoryMeter.value)
       values.append(try value())
       switch peek() {
       case UInt8(ascii: ","): at += 1
@@ -128,6 +148,7 @@ private struct JSONReader {
     }
     while true {
       guard peek() == UInt8(ascii: "\"") else { throw unexpected("a key") }
+      try book(MemoryMeter.member)
       let start = at
       let key = try string()
       guard peek() == UInt8(ascii: ":") else { throw unexpected("`:`") }
@@ -209,7 +230,8 @@ private struct JSONReader {
     throw error("a string without its closing quote", at: start - 1)
   }
 
-  func text(_ utf8: UnsafeBufferPointer<UInt8>, from start: Int) throws(JSONError) -> String {
+  mutating func text(_ utf8: UnsafeBufferPointer<UInt8>, from start: Int) throws(JSONError) -> String {
+    try book(MemoryMeter.text(utf8.count))
     guard let text = String(validating: utf8, as: UTF8.self) else {
       throw error("a string that is not valid UTF-8", at: start)
     }
@@ -224,6 +246,7 @@ private struct JSONReader {
       at += 1
       switch byte {
       case UInt8(ascii: "\""):
+        try book(MemoryMeter.text(out.count))
         guard let text = String(validating: out, as: UTF8.self) else {
           throw error("a string that is not valid UTF-8", at: start)
         }

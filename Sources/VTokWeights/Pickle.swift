@@ -3,7 +3,7 @@
 /// The machine knows the few opcodes of protocol 2 that `torch.save` writes for weights and runs no code: the only
 /// globals are ordered dictionaries, storages and the two functions that join them to tensors. Anything else is an error
 /// that names it. Containers lie in flat lists and refer to each other by number, so that nesting and cycles in a hostile
-/// file cost neither stack nor memory.
+/// file cost no stack; what they cost in memory is counted (`ReadBudget.pickle`).
 struct Pickle {
   enum Value {
     case none
@@ -59,6 +59,7 @@ private struct PickleMachine {
   var at: Int
   private let bytes: UnsafeRawBufferPointer, path: String
   private var stack: [Pickle.Value] = [], marks: [Int] = [], memo: [Int: Pickle.Value] = [:]
+  private var meter = MemoryMeter(.pickle)
   /// The opcode under way, for messages.
   private var opcode: UInt8 = 0
 
@@ -72,35 +73,35 @@ private struct PickleMachine {
       case UInt8(ascii: "."):
         pickle.root = try pop()
         return
-      case UInt8(ascii: "("): marks.append(stack.count)
-      case UInt8(ascii: "N"): push(.none)
-      case 0x88: push(.bool(true))
-      case 0x89: push(.bool(false))
-      case UInt8(ascii: "K"): push(.integer(Int(try byte())))
-      case UInt8(ascii: "M"): push(.integer(Int(try number(UInt16.self))))
-      case UInt8(ascii: "J"): push(.integer(Int(try number(Int32.self))))
-      case 0x8A: push(.integer(try long()))
-      case UInt8(ascii: "G"): push(.float(Double(bitPattern: try number(UInt64.self).byteSwapped)))
-      case UInt8(ascii: "X"): push(.text(try text(Int(try number(UInt32.self)))))
-      case UInt8(ascii: "U"): push(.text(try text(Int(try byte()))))
-      case UInt8(ascii: "q"): memo[Int(try byte())] = try top()
-      case UInt8(ascii: "r"): memo[Int(try number(UInt32.self))] = try top()
+      case UInt8(ascii: "("): try mark()
+      case UInt8(ascii: "N"): try push(.none)
+      case 0x88: try push(.bool(true))
+      case 0x89: try push(.bool(false))
+      case UInt8(ascii: "K"): try push(.integer(Int(try byte())))
+      case UInt8(ascii: "M"): try push(.integer(Int(try number(UInt16.self))))
+      case UInt8(ascii: "J"): try push(.integer(Int(try number(Int32.self))))
+      case 0x8A: try push(.integer(try long()))
+      case UInt8(ascii: "G"): try push(.float(Double(bitPattern: try number(UInt64.self).byteSwapped)))
+      case UInt8(ascii: "X"): try push(.text(try text(Int(try number(UInt32.self)))))
+      case UInt8(ascii: "U"): try push(.text(try text(Int(try byte()))))
+      case UInt8(ascii: "q"): try remember(Int(try byte()))
+      case UInt8(ascii: "r"): try remember(Int(try number(UInt32.self)))
       case UInt8(ascii: "h"): try recall(Int(try byte()))
       case UInt8(ascii: "j"): try recall(Int(try number(UInt32.self)))
-      case UInt8(ascii: ")"): tuple([])
+      case UInt8(ascii: ")"): try tuple([])
       case 0x85...0x87:
         let parts = try pop(count: Int(opcode) - 0x84)
-        tuple(parts)
+        try tuple(parts)
       case UInt8(ascii: "t"):
         let parts = try popToMark()
-        tuple(parts)
-      case UInt8(ascii: "]"): list([])
+        try tuple(parts)
+      case UInt8(ascii: "]"): try list([])
       case UInt8(ascii: "a"): try extend(by: pop(count: 1))
       case UInt8(ascii: "e"): try extend(by: popToMark())
-      case UInt8(ascii: "}"): dictionary()
+      case UInt8(ascii: "}"): try dictionary()
       case UInt8(ascii: "s"): try fill(with: pop(count: 2))
       case UInt8(ascii: "u"): try fill(with: popToMark())
-      case UInt8(ascii: "c"): push(.global(try global()))
+      case UInt8(ascii: "c"): try push(.global(try global()))
       case UInt8(ascii: "Q"): try storage()
       case UInt8(ascii: "R"): try reduce()
       case UInt8(ascii: "b"):
@@ -114,7 +115,22 @@ private struct PickleMachine {
 
   // MARK: Stack
 
-  private mutating func push(_ value: Pickle.Value) { stack.append(value) }
+  private mutating func push(_ value: Pickle.Value) throws(WeightError) {
+    guard stack.count < ReadBudget.pickleStack else { throw tooMuch("a stack of more than \(ReadBudget.pickleStack)") }
+    stack.append(value)
+  }
+
+  private mutating func mark() throws(WeightError) {
+    guard marks.count < ReadBudget.pickleStack else { throw tooMuch("more than \(ReadBudget.pickleStack) marks") }
+    marks.append(stack.count)
+  }
+
+  /// Books the memory of a container, with so many values in it or none.
+  private mutating func book(containers: Int = 0, values: Int = 0, bytes: Int = 0) throws(WeightError) {
+    if !meter.takes(containers * 96 + values * 48 + bytes) {
+      throw tooMuch("objects of more than \(ReadBudget.pickle.memory >> 20) MB")
+    }
+  }
 
   /// The values above the last mark are out of reach until that is taken away.
   private var floor: Int { marks.last ?? 0 }
@@ -143,34 +159,44 @@ private struct PickleMachine {
 
   private mutating func recall(_ key: Int) throws(WeightError) {
     guard let value = memo[key] else { throw damaged("a memo without entry \(key)") }
-    push(value)
+    try push(value)
+  }
+
+  private mutating func remember(_ key: Int) throws(WeightError) {
+    let value = try top()
+    if memo.updateValue(value, forKey: key) == nil { try book(values: 2) }
   }
 
   // MARK: Containers
 
-  private mutating func tuple(_ parts: [Pickle.Value]) {
+  private mutating func tuple(_ parts: [Pickle.Value]) throws(WeightError) {
+    try book(containers: 1, values: parts.count)
     pickle.lists.append(parts)
-    push(.tuple(pickle.lists.count - 1))
+    try push(.tuple(pickle.lists.count - 1))
   }
 
-  private mutating func list(_ parts: [Pickle.Value]) {
+  private mutating func list(_ parts: [Pickle.Value]) throws(WeightError) {
+    try book(containers: 1, values: parts.count)
     pickle.lists.append(parts)
-    push(.list(pickle.lists.count - 1))
+    try push(.list(pickle.lists.count - 1))
   }
 
-  private mutating func dictionary() {
+  private mutating func dictionary() throws(WeightError) {
+    try book(containers: 1)
     pickle.dictionaries.append([])
-    push(.dictionary(pickle.dictionaries.count - 1))
+    try push(.dictionary(pickle.dictionaries.count - 1))
   }
 
   private mutating func extend(by parts: [Pickle.Value]) throws(WeightError) {
     guard case .list(let index) = try top() else { throw damaged("no list") }
+    try book(values: parts.count)
     pickle.lists[index] += parts
   }
 
   private mutating func fill(with parts: [Pickle.Value]) throws(WeightError) {
     guard case .dictionary(let index) = try top() else { throw damaged("no dictionary") }
     guard parts.count % 2 == 0 else { throw damaged("a key without a value") }
+    try book(values: parts.count)
     for at in stride(from: 0, to: parts.count, by: 2) {
       pickle.dictionaries[index].append((parts[at], parts[at + 1]))
     }
@@ -203,8 +229,9 @@ private struct PickleMachine {
     } else if parts.count == 6 {
       throw unknown("BINPERSID of a part of a storage")
     }
+    try book(values: 2)
     pickle.storages.append(Pickle.Storage(type: type, key: key, count: count))
-    push(.storage(pickle.storages.count - 1))
+    try push(.storage(pickle.storages.count - 1))
   }
 
   private mutating func reduce() throws(WeightError) {
@@ -214,16 +241,17 @@ private struct PickleMachine {
     }
     let arguments = pickle.lists[index]
     switch (global, arguments.count) {
-    case (.orderedDictionary, 0): dictionary()
+    case (.orderedDictionary, 0): try dictionary()
     case (.parameter, 3):
       guard case .tensor = arguments[0] else { throw unknown("REDUCE of a parameter without a tensor") }
-      push(arguments[0])
+      try push(arguments[0])
     case (.tensor, 6...7):
       guard case .storage(let storage) = arguments[0], case .integer(let offset) = arguments[1],
         let shape = integers(arguments[2]), let strides = integers(arguments[3]), shape.count == strides.count
       else { throw unknown("REDUCE of a tensor without storage, offset, sizes and strides") }
+      try book(containers: 2, values: shape.count)
       pickle.tensors.append(.init(storage: storage, offset: offset, shape: shape, strides: strides))
-      push(.tensor(pickle.tensors.count - 1))
+      try push(.tensor(pickle.tensors.count - 1))
     default: throw unknown("REDUCE with \(arguments.count) arguments")
     }
   }
@@ -260,6 +288,7 @@ private struct PickleMachine {
   }
 
   private mutating func text(_ count: Int) throws(WeightError) -> String {
+    try book(bytes: MemoryMeter.text(min(count, bytes.count)))
     guard let text = String(validating: try take(count), as: UTF8.self) else { throw damaged("text that is no UTF-8") }
     return text
   }
@@ -280,6 +309,12 @@ private struct PickleMachine {
       .pickle, path, found: "the pickle opcode \(what)", expected: "tensors in dictionaries and nothing else",
       fix: "Files that need Python code to be read are not: keep the weights alone,"
         + " `torch.save(model.state_dict(), FILE)`.")
+  }
+
+  private func tooMuch(_ what: String) -> WeightError {
+    WeightError(
+      .budget, path, found: "\(what) in the pickle, up to byte \(at)", expected: "tensors in dictionaries",
+      fix: damagedFile)
   }
 
   private func damaged(_ what: String) -> WeightError {

@@ -73,11 +73,6 @@ private struct PyTorchParser {
   private(set) var checksums: [ZipDirectory.Entry] = []
   private let bytes: UnsafeRawBufferPointer, path: String
 
-  /// Longest pickle read, in bytes; 200 a tensor are usual.
-  static let pickleLimit = 64 << 20
-  /// More tensors than this no model has.
-  static let tensorLimit = 1_000_000
-
   init(_ bytes: UnsafeRawBufferPointer, path: String) throws(WeightError) {
     (self.bytes, self.path) = (bytes, path)
     if bytes.starts(with: [0x50, 0x4B, 3, 4]) {
@@ -107,9 +102,7 @@ private struct PyTorchParser {
     if let order, !bytes[order.range].elementsEqual("little".utf8) {
       throw damaged(.unsupportedFormat, "big-endian numbers", "little-endian ones")
     }
-    guard pickles[0].range.count <= Self.pickleLimit else {
-      throw damaged(.pickle, "a pickle of \(pickles[0].range.count) bytes", "\(Self.pickleLimit) at most")
-    }
+    try ReadBudget.pickle.check(pickles[0].range.count, path)
     let text = UnsafeRawBufferPointer(rebasing: bytes[pickles[0].range])
     guard crc32(text) == pickles[0].checksum else {
       throw damaged(.checksum, "a data.pkl with another checksum than the archive says", "the bytes that were saved")
@@ -131,7 +124,7 @@ private struct PyTorchParser {
   /// Pickles of a magic number, the version, facts about the machine, the weights, and the order of the storages, which
   /// follow, each after its number of elements.
   private mutating func readLegacy() throws(WeightError) {
-    let text = UnsafeRawBufferPointer(rebasing: bytes.prefix(Self.pickleLimit))
+    let text = UnsafeRawBufferPointer(rebasing: bytes.prefix(ReadBudget.pickle.text))
     let version = try Pickle(text, from: Self.legacyMagic.count, path: path)
     guard case .integer(1001) = version.root else { throw damaged(.pickle, "another version of the format", "1001") }
     let machine = try Pickle(text, from: version.end, path: path)
@@ -178,8 +171,8 @@ private struct PyTorchParser {
       }
       let prefix = waiting[last].prefix
       visited += 1
-      guard visited <= Self.tensorLimit, waiting.count <= 16 else {
-        throw damaged(.pickle, "dictionaries nested without end", "up to \(Self.tensorLimit) entries, 16 deep")
+      guard visited <= ReadBudget.pickledTensors, waiting.count <= 16 else {
+        throw damaged(.pickle, "dictionaries nested without end", "up to \(ReadBudget.pickledTensors) entries, 16 deep")
       }
       let name: String
       switch key {

@@ -11,8 +11,12 @@ extension JSON {
   /// Reads what Python's `repr` writes of dicts with string keys, lists, tuples, strings, numbers, `True`, `False` and
   /// `None`: how some trainers store their configuration in the header of a safetensors file. Tuples become arrays. Nothing
   /// is evaluated: names, calls, sets, bytes, complex numbers and string prefixes are errors, as are keys that occur twice
-  /// and nesting deeper than `depthLimit`. O(n).
+  /// and nesting deeper than `depthLimit`, and more values than a configuration may have (`ReadBudget.settings`). O(n).
   public init(pythonLiteral text: String) throws(PythonLiteralError) {
+    guard text.utf8.count <= ReadBudget.settings.text else {
+      throw PythonLiteralError(
+        offset: 0, reason: "longer than the \(ReadBudget.settings.text) bytes of a configuration")
+    }
     var reader = LiteralReader(bytes: Array(text.utf8))
     self = try reader.document()
   }
@@ -20,10 +24,16 @@ extension JSON {
 
 private struct LiteralReader {
   let bytes: [UInt8]
+  var meter = MemoryMeter(.settings)
   var at = 0
   var depth = 0
 
   init(bytes: [UInt8]) { self.bytes = bytes }
+
+  /// Books the memory of what is made next.
+  mutating func book(_ memory: Int) throws(PythonLiteralError) {
+    if !meter.takes(memory) { throw error("more values than a configuration may have") }
+  }
 
   mutating func document() throws(PythonLiteralError) -> JSON {
     let value = try value()
@@ -73,6 +83,7 @@ private struct LiteralReader {
     depth += 1
     if depth > JSON.depthLimit { throw error("nested deeper than \(JSON.depthLimit) levels") }
     at += 1
+    try book(MemoryMeter.container)
   }
 
   /// The values up to `closing`, and whether a comma follows the last.
@@ -83,6 +94,7 @@ private struct LiteralReader {
     var comma = false
     while peek() != closing {
       if !values.isEmpty && !comma { throw unexpected("`,` or `\(Character(Unicode.Scalar(closing)))`") }
+      try book(MemoryMeter.value)
       values.append(try value())
       comma = peek() == UInt8(ascii: ",")
       if comma { at += 1 }
@@ -98,6 +110,7 @@ private struct LiteralReader {
     var comma = true
     while peek() != UInt8(ascii: "}") {
       if !comma { throw unexpected("`,` or `}`") }
+      try book(MemoryMeter.member)
       let start = at
       guard [UInt8(ascii: "'"), UInt8(ascii: "\"")].contains(peek()) else { throw unexpected("a string as key") }
       let key = try string()

@@ -5,7 +5,7 @@ public struct Safetensors: TensorFile {
   public typealias Entry = TensorEntry
 
   /// Longest header read, in bytes, as in the official reader.
-  public static let headerLimit = 100_000_000
+  public static let headerLimit = ReadBudget.tensorList.text
 
   public let file: MappedFile
   public let entries: [Entry]

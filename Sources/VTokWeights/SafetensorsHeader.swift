@@ -8,7 +8,11 @@ struct SafetensorsHeader {
     let text = UnsafeRawBufferPointer(rebasing: bytes[8..<8 + length])
     let json: JSON
     do {
-      json = try JSON(parsing: text)
+      json = try JSON(parsing: text, budget: .tensorList)
+    } catch  where error.place == .limit {
+      throw WeightError(
+        .budget, path, found: "a header of \(error.reason)", expected: "a header of names, types, shapes and places",
+        fix: damagedFile)
     } catch {
       throw WeightError(
         .headerText, path, found: "a header that is \(error)", expected: "a JSON header", fix: damagedFile)
@@ -46,7 +50,8 @@ struct SafetensorsHeader {
     let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
     guard length >= 2 else { throw refuse("a header of \(length) bytes", "a header of 2 bytes or more") }
     guard length <= UInt64(Safetensors.headerLimit) else {
-      throw refuse("a header of \(length) bytes", "a safetensors file, whose header has up to 100000000 bytes")
+      throw refuse(
+        "a header of \(length) bytes", "a safetensors file, whose header has up to \(Safetensors.headerLimit) bytes")
     }
     guard Int(length) <= bytes.count - 8 else {
       throw refuse("a header of \(length) bytes in a file of \(bytes.count)", "a header that ends within the file")

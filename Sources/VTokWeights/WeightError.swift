@@ -5,8 +5,12 @@ public struct WeightError: Error, Sendable, Equatable, CustomStringConvertible {
     case missingFile, notAFile, emptyFile, unreadableFile, notADirectory
     /// Weights in a format that is not read.
     case unsupportedFormat
+    /// Weights that are changes to another model, and weights that stand for others by scales or codes.
+    case adapter, quantised
     /// A configuration file is not JSON.
     case malformedJSON
+    /// A file is longer, or stands for more objects, than its kind of file may (`ReadBudget`).
+    case budget
     /// Safetensors: the length of the header, its text, one of its entries, an element type, a byte range, bytes that
     /// belong to no tensor.
     case headerLength, headerText, headerEntry, elementType, byteRange, coverage

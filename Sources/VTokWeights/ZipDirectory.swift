@@ -31,6 +31,11 @@ struct ZipDirectory {
     guard count <= size / Self.headerSize else {
       throw damaged("\(count) files in a directory of \(size) bytes", "\(Self.headerSize) bytes or more for each")
     }
+    guard count <= ReadBudget.archivedFiles else {
+      throw WeightError(
+        .budget, path, found: "\(count) files in the archive",
+        expected: "at most \(ReadBudget.archivedFiles), one for each tensor", fix: damagedFile)
+    }
     var at = start
     for _ in 0..<count {
       let (entry, next) = try header(at, end: start + size, data: start)

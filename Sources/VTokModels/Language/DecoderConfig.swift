@@ -20,9 +20,11 @@ struct DecoderConfig {
   let depths: MixtureOfDepths?
 
   /// Whether float32 copies in the order of the kernels are worth their memory: below about 32 million numbers.
-  var isSmall: Bool {
+  var isSmall: Bool { parameters < 1 << 25 }
+
+  private var parameters: Int {
     let layer = 2 * (shape.heads + shape.kvHeads) * shape.headDim * shape.width + 3 * shape.width * shape.ffn
-    return shape.layers * layer + shape.vocabulary * shape.width < 1 << 25
+    return shape.layers * layer + shape.vocabulary * shape.width
   }
 
   private struct Family {
@@ -49,40 +51,38 @@ struct DecoderConfig {
     (["qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"], .qwenVL),
   ]
 
-  init(_ json: JSON) throws {
-    let config = HuggingFaceConfig(json: json)
-    let type = json["model_type"]?.string ?? "llama"
+  /// - Parameter config: the text part of `config.json`, as `Config.text` finds it.
+  init(_ config: Config) throws {
+    let type = try config.string("model_type") ?? "llama"
     guard let family = Self.families.first(where: { $0.types.contains(type) })?.family else {
       throw ModelError.unknownFamily(
         found: "language model type '\(type)'", known: Self.families.flatMap(\.types))
     }
-    func fail(_ key: String, _ expected: String) -> ModelError {
-      .configuration(file: config.file, key: key, found: json.value(at: key)?.text() ?? "missing", expected: expected)
-    }
-    guard try config.activation(.silu) == .silu else { throw fail("hidden_act", "silu") }
+    guard try config.activation(.silu) == .silu else { throw config.unfit("hidden_act", "silu") }
     let width = try config.int("hidden_size", family.width)
     let heads = try config.int("num_attention_heads", family.heads)
     let kvHeads = try config.int("num_key_value_heads", family.kvHeads ?? heads)
-    guard heads % kvHeads == 0 else { throw fail("num_key_value_heads", "a divisor of the \(heads) attention heads") }
+    guard heads % kvHeads == 0 else {
+      throw config.unfit("num_key_value_heads", "a divisor of the \(heads) attention heads")
+    }
     let headDim = try config.int("head_dim", width / heads)
-    guard headDim > 0, headDim % 2 == 0 else { throw fail("head_dim", "an even number") }
+    guard headDim > 0, headDim % 2 == 0, heads * headDim <= 65536 else {
+      throw config.unfit(
+        "head_dim", "an even number, and at most 65536 channels in \(heads) heads", found: "\(headDim)")
+    }
 
     // New files keep all of it in one section; old ones have theta at the top and scaling apart.
-    let rope = json.value(at: "rope_parameters") ?? json.value(at: "rope_scaling")
-    let section = HuggingFaceConfig(json: rope ?? [:])
-    let theta = try section.float("rope_theta", config.float("rope_theta", family.theta))
-    guard theta > 0 else { throw fail("rope_theta", "a positive number") }
-    let kind = (rope?["rope_type"] ?? rope?["type"])?.string ?? "default"
-    let factor = kind == "linear" ? try section.float("factor", 1) : 1
-    guard ["default", "mrope", "linear"].contains(kind), rope?["mrope_interleaved"]?.bool != true else {
-      throw ModelError.configuration(
-        file: config.file, key: "rope_scaling", found: "'\(kind)'", expected: "default, mrope or linear")
+    let rope = try config.sectionIfPresent("rope_parameters") ?? config.section("rope_scaling")
+    let theta = try rope.float("rope_theta", config.float("rope_theta", family.theta))
+    let kind = try rope.string("rope_type") ?? rope.string("type") ?? "default"
+    let factor = kind == "linear" ? try rope.float("factor", 1) : 1
+    guard ["default", "mrope", "linear"].contains(kind) else {
+      throw rope.unfit("rope_type", "default, mrope or linear", found: "'\(kind)'")
     }
-    let sections = rope?["mrope_section"]?.ints ?? []
+    guard try !rope.bool("mrope_interleaved", false) else { throw rope.unfit("mrope_interleaved", "false") }
+    let sections = try rope.ints("mrope_section") ?? []
     guard sections.isEmpty || (sections.count == 3 && sections.reduce(0, +) == headDim / 2) else {
-      throw ModelError.configuration(
-        file: config.file, key: "mrope_section", found: "\(sections)",
-        expected: "three numbers with the sum \(headDim / 2)")
+      throw rope.unfit("mrope_section", "three numbers with the sum \(headDim / 2)")
     }
     let layers = try config.int("num_hidden_layers", family.layers)
     depths = try MixtureOfDepths(config, layers: layers)
@@ -94,13 +94,14 @@ struct DecoderConfig {
         1 / powf(theta, Float(2 * pair) / Float(headDim)) / factor
       }, sections: sections, shares: depths?.shares ?? [])
     epsilon = try config.float("rms_norm_eps", family.epsilon)
-    guard json["use_sliding_window"]?.bool != true else { throw fail("use_sliding_window", "false") }
-    switch json["sliding_window"] {
+    guard try !config.bool("use_sliding_window", false) else { throw config.unfit("use_sliding_window", "false") }
+    switch config.json["sliding_window"] {
     case .null?: window = nil
     case nil: window = family.window
     default: window = family.window == nil ? nil : try config.int("sliding_window")  // only Mistral's classes heed it
     }
-    let attention = json["attention_bias"]?.bool ?? false
-    biases = (family.hasProjectionBiases || attention, attention, json["mlp_bias"]?.bool ?? false)
+    let attention = try config.bool("attention_bias", false)
+    biases = (family.hasProjectionBiases || attention, attention, try config.bool("mlp_bias", false))
+    try Shape.check(parameters: parameters, of: "language model")
   }
 }

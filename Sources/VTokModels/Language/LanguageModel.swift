@@ -21,6 +21,10 @@ public struct LanguageModel: Sendable {
   ///   - config: the text part of `config.json`; absent keys have the defaults of its `model_type`.
   /// - Throws: `ModelError`, `WeightError`.
   public init(_ text: Checkpoint, head: Weight?, config: JSON) throws {
+    try self.init(text, head: head, Config(json: config))
+  }
+
+  init(_ text: Checkpoint, head: Weight?, _ config: Config) throws {
     let config = try DecoderConfig(config)
     shape = config.shape
     tokens = try text.weight("embed_tokens.weight", [shape.vocabulary, shape.width])

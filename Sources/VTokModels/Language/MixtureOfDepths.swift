@@ -28,8 +28,10 @@ package struct MixtureOfDepths: Sendable {
     /// From `tanh_0.2_1`; a name alone means scale and bias 1.
     init?(_ text: String) {
       let parts = text.split(separator: "_").map(String.init)
-      guard let squash = Squash(rawValue: parts[0]), parts.count == 1 || parts.count == 3 else { return nil }
-      let numbers = parts.dropFirst().compactMap { Float($0) }
+      guard let name = parts.first, let squash = Squash(rawValue: name), parts.count == 1 || parts.count == 3 else {
+        return nil
+      }
+      let numbers = parts.dropFirst().compactMap { Float($0) }.filter(\.isFinite)
       guard numbers.count == parts.count - 1 else { return nil }
       (self.squash, scale, bias) = (squash, numbers.first ?? 1, numbers.last ?? 1)
     }
@@ -48,29 +50,25 @@ package struct MixtureOfDepths: Sendable {
   }
 
   /// nil where the configuration names no layers with routers.
-  init?(_ config: HuggingFaceConfig, layers: Int) throws {
-    guard let targets = config.json["mod_target_layers"]?.string else { return nil }
-    func fail(_ key: String, _ expected: String) -> ModelError {
-      .configuration(
-        file: config.file, key: key, found: config.json.value(at: key)?.text() ?? "missing", expected: expected)
-    }
+  init?(_ config: Config, layers: Int) throws {
+    guard let targets = try config.string("mod_target_layers") else { return nil }
     let average = Double(try config.float("mod_router_factor", 0.5))
-    let kind = config.json["mod_target_token_type"]?.string ?? "vision_all"
-    guard kind == "vision_all" else { throw fail("mod_target_token_type", "vision_all") }
+    let kind = try config.string("mod_target_token_type") ?? "vision_all"
+    guard kind == "vision_all" else { throw config.unfit("mod_target_token_type", "vision_all") }
     guard let shares = Self.shares(targets, average: average, layers: layers) else {
-      throw fail(
+      throw config.unfit(
         "mod_target_layers",
         "shiftedcos_decay_MAX_MIN, shiftedlinear_decay_MAX_MIN, deep_all, "
           + "deep_all_include_last or interleave")
     }
     guard shares.allSatisfy({ $0.map { (0...1).contains($0) } ?? true }) else {
-      throw fail("mod_router_factor", "shares of visual tokens in 0...1")
+      throw config.unfit("mod_router_factor", "shares of visual tokens in 0...1")
     }
-    guard let weighting = Weighting(config.json["mod_weight_norm"]?.string ?? "tanh_0.2_1") else {
-      throw fail("mod_weight_norm", "tanh, sigmoid, softmax or none, alone or followed by _SCALE_BIAS")
+    guard let weighting = Weighting(try config.string("mod_weight_norm") ?? "tanh_0.2_1") else {
+      throw config.unfit("mod_weight_norm", "tanh, sigmoid, softmax or none, alone or followed by _SCALE_BIAS")
     }
     (self.shares, self.weighting) = (shares, weighting)
-    hasBias = config.json["mod_bias_enabled"]?.bool ?? true
+    hasBias = try config.bool("mod_bias_enabled", true)
   }
 
   /// Progressive ratio decay, or the same share in all layers with a router. The official code divides by 31, which is right
@@ -79,7 +77,7 @@ package struct MixtureOfDepths: Sendable {
   static func shares(_ targets: String, average: Double, layers: Int) -> [Double?]? {
     let indices = 0..<layers
     switch targets {
-    case "deep_all": return indices.map { (2..<layers - 1).contains($0) ? average : nil }
+    case "deep_all": return indices.map { $0 >= 2 && $0 < layers - 1 ? average : nil }
     case "deep_all_include_last": return indices.map { $0 >= 2 ? average : nil }
     case "interleave": return indices.map { $0 % 2 == 1 ? average : nil }
     default: break

@@ -11,20 +11,22 @@ extension Shape {
   ///   - processor: `preprocessor_config.json`, where a tower takes its image size from it.
   /// - Throws: `ModelError`.
   public init(config: JSON, processor: JSON? = nil) throws {
-    switch config["model_type"]?.string {
-    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama": try self.init(llava: config)
-    case "idefics3", "smolvlm": try self.init(idefics3: config)
-    case "qwen2_vl", "qwen2_5_vl": try self.init(qwen: config)
+    let file = Config(json: config)
+    switch try file.string("model_type") {
+    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama": try self.init(llava: file)
+    case "idefics3", "smolvlm": try self.init(idefics3: file)
+    case "qwen2_vl", "qwen2_5_vl": try self.init(qwen: file)
     default: self.init(tower: try Tower(config: config, processor: processor))
     }
+    try Self.check(parameters: connectorMACs, of: "connector")
   }
 
   /// LLaVA-1.5, and LLaVA-NeXT where the file has image pinpoints: CLIP, a two-layer projector, Llama or Mistral.
-  private init(llava config: JSON) throws {
-    let vision = HuggingFaceConfig.llavaVision(config)
+  private init(llava config: Config) throws {
+    let vision = try config.llavaVision()
     let states = try vision.featureStates(config)
     let compressor = try QueCC.Settings(
-      HuggingFaceConfig(json: config), grid: vision.int("image_size", 224) / vision.int("patch_size", 32))
+      config, grid: vision.int("image_size", 224) / vision.int("patch_size", 32))
     let deepest = ((compressor?.states ?? []) + states).max()!
     guard deepest <= (try vision.int("num_hidden_layers", 12)) else {
       throw ModelError.configuration(
@@ -32,7 +34,7 @@ extension Shape {
         expected: "the states \(compressor?.states ?? []) that quecc takes")
     }
     let tower = try Tower.clip(vision, featureBlock: deepest - 1, anySize: false)
-    let decoder = try Decoder(config: config)
+    let decoder = try DecoderConfig(config.text()).shape
     if let compressor {
       self.init(
         tower: tower.fusing(compressor.cell * compressor.cell), decoder: decoder, layout: .single,
@@ -40,14 +42,14 @@ extension Shape {
       return
     }
     self.init(
-      tower: tower, decoder: decoder, layout: HuggingFaceConfig.isNext(config) ? .anyres : .single,
+      tower: tower, decoder: decoder, layout: try config.isNext() ? .anyres : .single,
       connectorMACs: (tower.width * states.count + decoder.width) * decoder.width)
   }
 
   /// Idefics3 and SmolVLM: SigLIP, squares of patches side by side in one row, one linear layer, Llama.
-  private init(idefics3 config: JSON) throws {
-    let vision = HuggingFaceConfig(json: config.value(at: "vision_config") ?? [:])
-    let (patch, scale) = (try vision.int("patch_size"), try HuggingFaceConfig(json: config).int("scale_factor", 2))
+  private init(idefics3 config: Config) throws {
+    let vision = try config.section("vision_config")
+    let (patch, scale) = (try vision.int("patch_size"), try config.int("scale_factor", 2))
     let side = try vision.int("image_size") / patch
     guard side > 0, side % scale == 0 else {
       throw ModelError.configuration(
@@ -59,21 +61,21 @@ extension Shape {
       blocks: vision.int("num_hidden_layers", 12), width: width, heads: vision.int("num_attention_heads"),
       ffn: vision.int("intermediate_size", 3072), prefix: 0, rows: side, columns: side, patch: patch,
       fuse: scale * scale, anySize: false)
-    let decoder = try Decoder(config: config)
+    let decoder = try DecoderConfig(config.text()).shape
     self.init(tower: tower, decoder: decoder, layout: .split, connectorMACs: scale * scale * width * decoder.width)
   }
 
   /// Qwen2-VL and Qwen2.5-VL: a tower with rotary positions for any size of image, squares of patches through two
   /// layers, Qwen2 with rotary positions of three axes. The grid is the one of a 1024 x 1024 image.
-  private init(qwen config: JSON) throws {
-    let isNewer = config["model_type"]?.string == "qwen2_5_vl"
-    let vision = HuggingFaceConfig(json: config.value(at: "vision_config") ?? [:])
+  private init(qwen config: Config) throws {
+    let isNewer = try config.string("model_type") == "qwen2_5_vl"
+    let vision = try config.section("vision_config")
     let width = try isNewer ? vision.int("hidden_size", 1280) : vision.int("embed_dim", 1280)
     let (patch, merge) = (try vision.int("patch_size", 14), try vision.int("spatial_merge_size", 2))
     let heads = try vision.int("num_heads", 16)
     let ffn = try isNewer ? vision.int("intermediate_size", 3420) : Int(Float(width) * vision.float("mlp_ratio", 4))
     let blocks = try vision.int("depth", 32)
-    let global = vision.json["fullatt_block_indexes"]?.ints ?? [7, 15, 23, 31]
+    let global = try vision.ints("fullatt_block_indexes") ?? [7, 15, 23, 31]
     let window = Tower.Windows(side: try vision.int("window_size", 112) / patch / merge * merge, global: global)
     guard window.side > 0 || !isNewer else {
       throw ModelError.configuration(
@@ -84,52 +86,50 @@ extension Shape {
       blocks: blocks, width: width, heads: heads, ffn: ffn, ffnMatrices: isNewer ? 3 : 2, prefix: 0,
       rows: Int(side) * merge, columns: Int(side) * merge, patch: patch,
       frames: vision.int("temporal_patch_size", 2), fuse: merge * merge, windows: isNewer ? window : nil)
-    let decoder = try Decoder(config: config)
+    let decoder = try DecoderConfig(config.text()).shape
     let fused = merge * merge * width
     self.init(
       tower: tower, decoder: decoder, layout: .dynamic, connectorMACs: fused * fused + fused * decoder.width)
   }
 }
 
-extension HuggingFaceConfig {
+extension Config {
   /// The text part of a configuration, with what stands outside it in some files.
-  static func text(of config: JSON) -> JSON {
-    let outer = config.value(at: "model_type")?.string ?? ""
+  func text() throws(ModelError) -> Config {
+    let outer = try string("model_type") ?? ""
     let isIdefics = outer == "idefics3" || outer == "smolvlm"
-    guard var text = config.value(at: "text_config")?.object else {
-      return isIdefics ? ["model_type": "llama", "rms_norm_eps": 1e-5] : config
+    guard let section = try sectionIfPresent("text_config"), var text = section.json.object else {
+      return isIdefics ? Config(json: ["model_type": "llama", "rms_norm_eps": 1e-5]) : self
     }
     if text["model_type"] == nil { text["model_type"] = JSON(outer.hasPrefix("qwen") ? outer : "llama") }
     for key in ["rope_scaling", "rope_theta"] where text[key] == nil && text["rope_parameters"] == nil {
-      text[key] = config[key]
+      text[key] = json[key]
     }
-    return .object(text)
+    return Config(json: .object(text), file: file, path: section.path)
   }
 
   /// The tower of a LLaVA: the defaults of an absent section; keys absent from a present one have CLIP's own.
-  static func llavaVision(_ config: JSON) -> HuggingFaceConfig {
-    HuggingFaceConfig(
-      json: config.value(at: "vision_config") ?? [
-        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
-        "image_size": 336, "patch_size": 14,
-      ])
+  func llavaVision() throws(ModelError) -> Config {
+    try sectionIfPresent("vision_config")
+      ?? Config(
+        json: [
+          "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+          "image_size": 336, "patch_size": 14,
+        ])
   }
 
   /// Whether a LLaVA cuts images into tiles, as LLaVA-NeXT does.
-  static func isNext(_ config: JSON) -> Bool {
-    config["model_type"]?.string == "llava_next" || config.value(at: "image_grid_pinpoints") != nil
+  func isNext() throws(ModelError) -> Bool {
+    try string("model_type") == "llava_next" || has("image_grid_pinpoints")
   }
 
   /// Hidden states of the tower (this) that LLaVA's features are made of: 0 enters block 0, i + 1 leaves block i.
-  func featureStates(_ config: JSON) throws -> [Int] {
-    let layers =
-      config["vision_feature_layer"]?.ints
-      ?? [config["vision_feature_layer"]?.int ?? config["mm_vision_select_layer"]?.int ?? -2]
+  func featureStates(_ config: Config) throws -> [Int] {
+    let layers = try config.intOrInts("vision_feature_layer") ?? [config.int("mm_vision_select_layer", -2)]
     let blocks = try int("num_hidden_layers", 12)
     let states = layers.map { $0 < 0 ? blocks + 1 + $0 : $0 }
     guard let last = states.max(), last > 0, states.allSatisfy({ (0...blocks).contains($0) }) else {
-      throw ModelError.configuration(
-        file: file, key: "vision_feature_layer", found: "\(layers)", expected: "layers of the \(blocks) in the tower")
+      throw config.unfit("vision_feature_layer", "layers of the \(blocks) in the tower", found: "\(layers)")
     }
     return states
   }
@@ -139,6 +139,6 @@ extension Shape.Decoder {
   /// The language model of `config.json`: its `text_config`, or the file itself where it keeps the text keys at the top.
   /// - Throws: `ModelError`.
   public init(config: JSON) throws {
-    self = try DecoderConfig(HuggingFaceConfig.text(of: config)).shape
+    self = try DecoderConfig(Config(json: config).text()).shape
   }
 }

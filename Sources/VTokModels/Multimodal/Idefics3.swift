@@ -14,7 +14,7 @@ struct Idefics3: VisualFamily {
   /// - Parameter checkpoint: with names as `visionLanguage` gives them.
   init(_ checkpoint: Checkpoint, shape: Shape) throws {
     let (tower, view) = (shape.tower!, checkpoint["vision"])
-    let config = HuggingFaceConfig(json: checkpoint.config.value(at: "vision_config") ?? [:])
+    let config = try Config(json: checkpoint.config).section("vision_config")
     let epsilon = try config.float("layer_norm_eps", 1e-6)
     let blocks = try HuggingFaceBlocks.clip(
       view["encoder"]["layers"], count: tower.blocks, width: tower.width, ffn: tower.ffn, heads: tower.heads,

@@ -16,16 +16,16 @@ struct LLaVA: VisualFamily {
 
   /// - Parameter checkpoint: with names as `visionLanguage` gives them.
   init(_ checkpoint: Checkpoint, shape: Shape) throws {
-    let config = checkpoint.config
-    let vision = HuggingFaceConfig.llavaVision(config)
-    if let separate = config["mm_vision_tower"]?.string, !checkpoint.has("vision.pre_layrnorm.weight") {
+    let config = Config(json: checkpoint.config)
+    let vision = try config.llavaVision()
+    if let separate = try config.string("mm_vision_tower"), !checkpoint.has("vision.pre_layrnorm.weight") {
       throw ModelError.configuration(
         file: "config.json", key: "mm_vision_tower", found: "'\(separate)', whose weights are not in this folder",
         expected: "a checkpoint that holds its tower (llava-hf)")
     }
     let states = try vision.featureStates(config)
     var tower = try CLIP.tower(checkpoint["vision"], vision, shape: shape.tower!)
-    let settings = try QueCC.Settings(HuggingFaceConfig(json: config), grid: shape.tower!.rows)
+    let settings = try QueCC.Settings(config, grid: shape.tower!.rows)
     tower.featureStates = (settings?.states ?? []) + states
     self.tower = tower
     compressor = try settings.map {
@@ -35,16 +35,14 @@ struct LLaVA: VisualFamily {
     let (width, inner) = (shape.decoder!.width, tower.shape.width * (settings == nil ? states.count : 1))
     connector = Connector(
       first: try checkpoint["projector"].linear("linear_1", [width, inner]),
-      activation: try HuggingFaceConfig(json: config).activation(.gelu, key: "projector_hidden_act"),
+      activation: try config.activation(.gelu, key: "projector_hidden_act"),
       second: try checkpoint["projector"].linear("linear_2", [width, width]))
     let isNext = shape.layout == .anyres
     newline = isNext ? Tensor(try checkpoint.vector("image_newline", [width]), shape: [1, width]) : nil
-    let strategy = config["vision_feature_select_strategy"]?.string ?? "default"
+    let strategy = try config.string("vision_feature_select_strategy") ?? "default"
     let expected = isNext ? ["default"] : ["default", "full"]
     guard expected.contains(strategy) else {
-      throw ModelError.configuration(
-        file: "config.json", key: "vision_feature_select_strategy", found: "'\(strategy)'",
-        expected: expected.joined(separator: " or "))
+      throw config.unfit("vision_feature_select_strategy", expected.joined(separator: " or "))
     }
     geometry = try LLaVAGeometry(shape, config: config)
   }
@@ -76,10 +74,10 @@ struct LLaVAGeometry: VisualGeometry {
   let keepsClassifier: Bool
   private let compressor: QueCC.Settings?
 
-  init(_ shape: Shape, config: JSON) throws {
+  init(_ shape: Shape, config: Config) throws {
     (tower, hasNewline) = (shape.tower!, shape.layout == .anyres)
-    compressor = try QueCC.Settings(HuggingFaceConfig(json: config), grid: tower.rows)
-    keepsClassifier = config["vision_feature_select_strategy"]?.string == "full"
+    compressor = try QueCC.Settings(config, grid: tower.rows)
+    keepsClassifier = try config.string("vision_feature_select_strategy") == "full"
   }
 
   package func check(_ image: PreparedImage) throws(ModelError) {

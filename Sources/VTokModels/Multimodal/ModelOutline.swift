@@ -17,7 +17,7 @@ public struct ModelOutline: Sendable {
     shape = try Shape(config: config, processor: json)
     switch shape.layout {
     case .plain: geometry = nil
-    case .single, .anyres: geometry = try LLaVAGeometry(shape, config: config)
+    case .single, .anyres: geometry = try LLaVAGeometry(shape, config: Config(json: config))
     case .split: geometry = Idefics3Geometry(tower: shape.tower!)
     case .dynamic: geometry = QwenVLGeometry(tower: shape.tower!)
     }

@@ -179,6 +179,7 @@ public struct MultimodalModel: Sendable {
   /// Loads whatever family the checkpoint belongs to. Weights of the language model stay mapped as they are.
   /// - Throws: `ModelError`, `WeightError`.
   public static func load(_ checkpoint: Checkpoint) throws -> MultimodalModel {
+    try checkpoint.refuseQuantised()
     let config = checkpoint.config
     guard let family = family(config) else {
       throw ModelError.unknownFamily(
@@ -187,29 +188,38 @@ public struct MultimodalModel: Sendable {
     }
     let shape = try Shape(config: config)
     let named = checkpoint.visionLanguage
-    let text = HuggingFaceConfig.text(of: config)
-    let isTied = config["tie_word_embeddings"]?.bool == true || text["tie_word_embeddings"]?.bool == true
+    let file = Config(json: config)
+    let text = try file.text()
+    let (outer, inner) = (try file.bool("tie_word_embeddings", false), try text.bool("tie_word_embeddings", false))
+    let isTied = outer || inner
     let visual = try family.visual(named, shape)
     let language = try LanguageModel(
       named["text"],
       head: isTied
         ? named.weightIfPresent("lm_head.weight", [nil, shape.decoder!.width])
-        : named.weight("lm_head.weight", [nil, shape.decoder!.width]), config: text)
+        : named.weight("lm_head.weight", [nil, shape.decoder!.width]), text)
     let unknown = checkpoint.unusedNames(ignoring: needless)
     guard unknown.isEmpty else { throw ModelError.unknownTensors(unknown) }
     return MultimodalModel(
       family: family.name, shape: shape, language: language,
-      placeholder: config["image_token_id"]?.int ?? config["image_token_index"]?.int ?? family.placeholder,
+      placeholder: try file.intIfPresent("image_token_id") ?? file.int("image_token_index", family.placeholder),
       stops: try stops(checkpoint), visual: visual)
+  }
+
+  /// Longest prompt with its answer that the model was trained for, where `config.json` says so.
+  public static func contextLength(_ config: JSON) throws(ModelError) -> Int? {
+    let key = "max_position_embeddings"
+    let file = Config(json: config)
+    if let length = try file.section("text_config").intIfPresent(key) { return length }
+    return try file.intIfPresent(key)
   }
 
   /// `eos_token_id` of `generation_config.json`, else of `config.json`.
   private static func stops(_ checkpoint: Checkpoint) throws -> Set<Int> {
-    let files = [
-      try checkpoint.json("generation_config.json"), checkpoint.config.value(at: "text_config"), checkpoint.config,
-    ]
-    let found = files.lazy.compactMap { $0?.value(at: "eos_token_id") }.first
-    return Set(found?.ints ?? found?.int.map { [$0] } ?? [])
+    let config = Config(json: checkpoint.config)
+    let generation = Config(json: try checkpoint.json("generation_config.json") ?? [:], file: "generation_config.json")
+    let found = try [generation, config.section("text_config"), config].map { try $0.intOrInts("eos_token_id") }
+    return Set(found.lazy.compactMap(\.self).first ?? [])
   }
 }
 

@@ -26,17 +26,13 @@ package struct QueCC: Sendable {
     var side: Int { grid / cell }
 
     /// nil where the configuration has no such connector.
-    init?(_ config: HuggingFaceConfig, grid: Int) throws {
-      guard let type = config.json.value(at: "mm_vision_token_compression_type")?.string else { return nil }
-      func fail(_ key: String, _ expected: String) -> ModelError {
-        .configuration(
-          file: config.file, key: key, found: config.json.value(at: key)?.text() ?? "missing", expected: expected)
-      }
-      guard type == "quecc" else { throw fail("mm_vision_token_compression_type", "quecc") }
-      guard !HuggingFaceConfig.isNext(config.json) else { throw fail("image_grid_pinpoints", "none beside quecc") }
+    init?(_ config: Config, grid: Int) throws {
+      guard let type = try config.string("mm_vision_token_compression_type") else { return nil }
+      guard type == "quecc" else { throw config.unfit("mm_vision_token_compression_type", "quecc") }
+      guard try !config.isNext() else { throw config.unfit("image_grid_pinpoints", "none beside quecc") }
       let key = "mm_vision_token_compression_states"
-      let states = config.json.value(at: key).map { $0.ints ?? [] } ?? Self.published
-      guard !states.isEmpty, states.allSatisfy({ $0 >= 0 }) else { throw fail(key, "numbers of hidden states") }
+      let states = try config.ints(key) ?? Self.published
+      guard !states.isEmpty else { throw config.unfit(key, "numbers of hidden states") }
       try self.init(
         grid: grid, kernel: config.int("mm_vision_token_compression_kernel_size", 4),
         stride: config.int("mm_vision_token_compression_stride", 4),

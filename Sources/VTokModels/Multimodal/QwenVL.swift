@@ -24,7 +24,7 @@ struct QwenVL: VisualFamily {
   /// - Parameter checkpoint: with names as `visionLanguage` gives them.
   init(_ checkpoint: Checkpoint, shape: Shape) throws {
     let (tower, view) = (shape.tower!, checkpoint["vision"])
-    let config = HuggingFaceConfig(json: checkpoint.config.value(at: "vision_config") ?? [:])
+    let config = try Config(json: checkpoint.config).section("vision_config")
     let isGated = tower.ffnMatrices == 3
     let width = tower.width
     let activation = try config.activation(isGated ? .silu : .quickGELU)

@@ -185,12 +185,12 @@ extension AutoencoderKL {
   /// Loads a stand-alone model with its own `config.json`, or the view of a larger checkpoint that holds one.
   /// - Parameter groups: of the norms; nil: `norm_num_groups` of the configuration, 32 without it.
   public static func load(_ checkpoint: Checkpoint, groups: Int? = nil) throws -> AutoencoderKL {
-    let config = checkpoint.prefix.isEmpty ? checkpoint.config : [:]
-    let activation = try config.string("act_fn", default: "silu")
+    let config = Config(json: checkpoint.prefix.isEmpty ? checkpoint.config : [:])
+    let activation = try config.string("act_fn") ?? "silu"
     guard ["silu", "swish"].contains(activation) else {
       throw ModelError.configuration(file: "config.json", key: "act_fn", found: activation, expected: "silu")
     }
-    let loader = try PyramidLoader(groups: groups ?? config.int("norm_num_groups", default: 32))
+    let loader = try PyramidLoader(groups: groups ?? config.int("norm_num_groups", 32))
     let encoder = try loader.encoder(checkpoint["encoder"])
     let decoder = try loader.decoder(checkpoint["decoder"])
     let moments = encoder.exit.outputs

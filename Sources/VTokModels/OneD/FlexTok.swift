@@ -175,15 +175,15 @@ extension FlexTok {
     let vae = try FlexTokModule(config, "vae", checkpoint).require(.autoencoder)
     let fsq = try FlexTokModule(config, "regularizer", checkpoint).require(.quantizer)
     _ = try FlexTokModule(config, "pipeline", checkpoint).require(.pipeline)
-    let levels = try fsq.config.ints("levels")
+    let levels = try fsq.settings.ints("levels") ?? []
     let size = levels.reduce(1) { $0.multipliedReportingOverflow(by: $1).overflow ? 0 : $0 * $1 }
     guard !levels.isEmpty, levels.allSatisfy({ $0 >= 2 }), (1...Int(Int32.max)).contains(size) else {
       throw fsq.unfit("levels", "\(levels)", "numbers of 2 or more whose product fits in 32 bits")
     }
     let autoencoder = try AutoencoderKL.load(vae.tensors["vae"], groups: groups)
     let channels = autoencoder.latentChannels
-    let scale = try vae.config.double("scaling_factor", default: 0)
-    guard scale.isFinite, scale != 0 else {
+    let scale = try vae.settings.double("scaling_factor", 0)
+    guard abs(scale) >= 1e-6 else {
       throw vae.unfit("scaling_factor", "\(scale)", "the factor of the latents, other than 0")
     }
     let encoder = try RegisterEncoder.load(config, checkpoint, channels: channels, levels: levels.count)
@@ -200,7 +200,7 @@ extension FlexTok {
     }
     return FlexTok(
       autoencoder: autoencoder, latentScale: Float(scale),
-      samplesPosterior: try vae.config.bool("sample_posterior", default: true), encoder: encoder,
+      samplesPosterior: try vae.settings.bool("sample_posterior", true), encoder: encoder,
       quantizer: FiniteScalarQuantizer(levels: levels), decoder: decoder)
   }
 

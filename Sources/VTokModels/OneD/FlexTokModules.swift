@@ -30,18 +30,19 @@ struct FlexTokModule {
   /// Keys from the root of the configuration.
   let path: String
   let config: JSON
+  /// The same, read with ranges.
+  let settings: Config
   /// `decoder.module_dict.dec_transformer`: path and prefix of the tensors are the same.
   let tensors: Checkpoint
 
   init(_ config: JSON, _ path: String, _ checkpoint: Checkpoint) throws {
-    let target = try config.string("\(path)._target_")
-    guard let kind = FlexTokClass(rawValue: target) else {
-      throw ModelError.configuration(
-        file: checkpoint.name, key: "\(path)._target_", found: "'\(target)'",
-        expected: "a class of FlexTok that is known")
+    let section = try Config(json: config, file: checkpoint.name).section(path)
+    let target = try section.string("_target_")
+    guard let kind = target.flatMap(FlexTokClass.init) else {
+      throw section.unfit("_target_", "a class of FlexTok that is known")
     }
-    (self.kind, self.path, tensors) = (kind, path, checkpoint[path])
-    self.config = config.value(at: path)!
+    (self.kind, self.path, tensors, settings) = (kind, path, checkpoint[path], section)
+    self.config = section.json
   }
 
   func unfit(_ key: String, _ found: String, _ expected: String) -> ModelError {
@@ -71,7 +72,9 @@ struct FlexTokModules {
     _ = try FlexTokModule(config, path, checkpoint).require(.sequence)
     self.path = path + ".module_dict"
     file = checkpoint.name
-    all = try config.object(self.path).map { try FlexTokModule(config, "\(path).module_dict.\($0.key)", checkpoint) }
+    all = try (config.value(at: self.path)?.object ?? JSONObject()).map {
+      try FlexTokModule(config, "\(path).module_dict.\($0.key)", checkpoint)
+    }
   }
 
   /// The only module of these classes for which `isMeant` holds.

@@ -225,9 +225,9 @@ extension FlexTransformer {
     for key in ["gated_mlp", "qk_norm"] { try module.require(key, true) }
     for key in ["rope_forward_read_key", "score_mod_read_key"] { try module.require(key, .null) }
     try module.require("norm_layer.elementwise_affine", false)
-    let width = try module.config.int("dim", default: 768)
-    let headDim = try module.config.int("head_dim", default: 64)
-    let depth = try module.config.int("depth", default: 12)
+    let width = try module.settings.int("dim", 768)
+    let headDim = try module.settings.int("head_dim", 64)
+    let depth = try module.settings.int("depth", 12)
     guard width > 0, headDim > 0, width % headDim == 0 else {
       throw module.unfit("head_dim", "\(headDim)", "a divisor of the width \(width)")
     }
@@ -237,7 +237,7 @@ extension FlexTransformer {
     guard (module.config.value(at: "adaLN_emb_read_key") != nil) == isModulated else {
       throw module.unfit("adaLN_emb_read_key", isModulated ? "absent" : "present", "the opposite here")
     }
-    let kinds = try module.config.int("adaLN_expansion", default: 1)
+    let kinds = try module.settings.int("adaLN_expansion", 1)
     guard [1, 2].contains(kinds) else { throw module.unfit("adaLN_expansion", "\(kinds)", "1 or 2") }
     let blocks = try (0..<depth).map { index in
       var block = module.tensors["blocks"][index]

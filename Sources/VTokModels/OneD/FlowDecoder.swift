@@ -139,7 +139,7 @@ package struct FlowDecoder: Sendable {
         shape: [registers, width]), maskToken: try dropout.tensors.vector("dropout_mask_token", [width]),
       nullToken: null.kind == .zeroNull
         ? [Float](repeating: 0, count: width) : try null.tensors.vector("nullcond", [width]),
-      nullIsSingle: try null.config.bool("replace_with_single_token", default: false),
+      nullIsSingle: try null.settings.bool("replace_with_single_token", false),
       time: try TimeEmbedding.load(time, width), transformer: transformer,
       headModulation: Linear(
         weight: try head.tensors.weight("adaLN_modulation.1.weight", [2 * width, width]),
@@ -173,10 +173,9 @@ package struct TimeEmbedding: Sendable {
 
   static func load(_ module: FlexTokModule, _ width: Int) throws -> TimeEmbedding {
     try module.require("temb_as_tokens", false)
-    let size = try module.config.int("frequency_embedding_size", default: 256)
+    let size = try module.settings.int("frequency_embedding_size", 256)
     guard size > 0, size % 2 == 0 else { throw module.unfit("frequency_embedding_size", "\(size)", "an even number") }
-    let last = try module.config.double("max_timestep", default: 1000)
-    guard last >= 1, last.isFinite else { throw module.unfit("max_timestep", "\(last)", "1 or more") }
+    let last = try module.settings.double("max_timestep", 1000)
     func linear(_ name: String, _ columns: Int) throws -> Linear {
       Linear(
         weight: try module.tensors.weight("\(name).weight", [width, columns]),

@@ -59,7 +59,7 @@ struct LatentPatches: Sendable {
 
   static func load(_ embedder: FlexTokModule, _ adder: FlexTokModule, channels: Int, width: Int) throws -> LatentPatches
   {
-    let sizes = try embedder.config.ints("patch_sizes")
+    let sizes = try embedder.settings.ints("patch_sizes") ?? []
     guard sizes.count == 2, sizes[0] == sizes[1], (1...64).contains(sizes[0]) else {
       throw embedder.unfit("patch_sizes", "\(sizes)", "two equal sizes")
     }
@@ -72,9 +72,8 @@ struct LatentPatches: Sendable {
   /// The table of a positional adder with two axes, `[rows, columns, width]`.
   private static func table(_ adder: FlexTokModule, _ width: Int) throws -> Tensor {
     try adder.require("posemb_scaling", "absolute")
-    let sizes = try adder.config.ints("max_sizes")
-    guard sizes.allSatisfy({ $0 > 0 }) else { throw adder.unfit("max_sizes", "\(sizes)", "sizes of 1 or more") }
-    let kind = try adder.config.string("posemb_type", default: "sincos")
+    let sizes = try adder.settings.ints("max_sizes", count: 2, in: 1...1024) ?? []
+    let kind = try adder.settings.string("posemb_type") ?? "sincos"
     let (rows, columns) = (sizes[0], sizes[1])
     switch kind {
     case "sincos":

@@ -44,6 +44,7 @@ struct LatentTransformer: Sendable {
         up: up, down: try view.linear("mlp.c_proj", [width, up.weight.rows]), mlp: .plain(.gelu), scale2: nil)
     }
     try requireHeads(heads, width: width, blocks: blocks.count)
+    try requireEqual(blocks)
   }
 
   /// - Parameters:

@@ -55,11 +55,10 @@ public struct OneDPiece: ImageTokenizer {
   /// - Parameter heads: of encoder and decoder; nil: one for every 64 channels, as in all published sizes.
   /// - Throws: `ModelError`, `WeightError`.
   package init(_ checkpoint: Checkpoint, heads: (encoder: Int, decoder: Int)? = nil) throws {
-    let model = checkpoint.config["model"] ?? [:]
-    let settings = model["vq_model"] ?? [:]
-    if let mode = settings["quantize_mode"]?.string, mode != "vq" {
-      throw ModelError.configuration(
-        file: "config.json", key: "quantize_mode", found: "'\(mode)'", expected: "'vq': others have no token ids")
+    let model = try Config(json: checkpoint.config).section("model")
+    let settings = try model.section("vq_model")
+    if let mode = try settings.string("quantize_mode"), mode != "vq" {
+      throw settings.unfit("quantize_mode", "'vq': others have no token ids")
     }
     latentTokens = try checkpoint.tensor("latent_tokens", [nil, nil])
     let latents = latentTokens.rows
@@ -80,12 +79,13 @@ public struct OneDPiece: ImageTokenizer {
 
     isLegacy = checkpoint.has("decoder.ffn.2.weight")
     // Without a configuration: legacy models normalise, and the only one of them with 256 tokens is One-D-Piece.
-    let isNormalised = settings["use_l2_norm"]?.bool ?? isLegacy
+    let isNormalised = try settings.bool("use_l2_norm", isLegacy)
     quantizer = VectorQuantizer(
       try checkpoint.tensor("quantize.embedding.weight", [nil, nil]), isNormalised: isNormalised)
-    let isOneDPiece =
-      model["type"]?.string == "one_d_piece" || (checkpoint.config["model"] == nil && isLegacy && latents == 256)
-    hasPrefixes = isOneDPiece && settings["strict_length_assertion"]?.bool != true
+    let isUnnamed = checkpoint.config["model"] == nil && isLegacy && latents == 256
+    let isOneDPiece = try isUnnamed || model.string("type") == "one_d_piece"
+    let isStrict = try settings.bool("strict_length_assertion", false)
+    hasPrefixes = isOneDPiece && !isStrict
     name = isOneDPiece ? "one-d-piece" : "titok"
     let width = quantizer.codes.width
     let output = try checkpoint.tensor("encoder.conv_out.weight", [width, encoder.width, 1, 1])

@@ -51,13 +51,13 @@ package struct RegisterEncoder: Sendable {
     try modules.requireOrder(embedder, adder, packer, trunk, head)
     try modules.requireOrder(registers, packer)
     try packer.requireInputs(adder.config["write_key"], registers.config["registers_write_key"])
-    let mask = try packer.config.string("mask_mode", default: "full")
+    let mask = try packer.settings.string("mask_mode") ?? "full"
     guard mask == "causal_last" else { throw packer.unfit("mask_mode", "'\(mask)'", "'causal_last'") }
     try registers.require("ordering_mode", "nested")
     let transformer = try FlexTransformer.load(trunk, mask: .causalRegisters, isModulated: false)
     let width = transformer.width
-    let count = try registers.config.int("n_max")
-    guard count > 0, try registers.config.int("n_eval", default: count) == count else {
+    let count = try registers.settings.int("n_max")
+    guard count > 0, try registers.settings.int("n_eval", count) == count else {
       throw registers.unfit("n_max", "\(count)", "1 or more, and the same as n_eval")
     }
     try head.require("use_mup_readout", false)

@@ -25,6 +25,7 @@ public enum ImageTokenizers {
   /// Loads whatever family the checkpoint belongs to.
   /// - Throws: `ModelError`, `WeightError`.
   public static func load(_ checkpoint: Checkpoint) throws -> any ImageTokenizer {
+    try checkpoint.refuseQuantised()
     guard let family = families.first(where: { $0.matches(checkpoint) }) else {
       throw ModelError.unknownFamily(found: "other tensors in \(checkpoint.name)", known: families.map(\.name))
     }

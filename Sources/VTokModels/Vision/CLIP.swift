@@ -26,7 +26,7 @@ public struct CLIP: Sendable {
 
   /// The vision tower; names with and without `vision_model.`.
   static func loadVision(_ checkpoint: Checkpoint) throws -> VisionModel {
-    let config = HuggingFaceConfig(json: checkpoint.config["vision_config"] ?? checkpoint.config)
+    let config = try Config(json: checkpoint.config).visionPart()
     let view =
       checkpoint.has("vision_model.embeddings.class_embedding") ? checkpoint["vision_model"] : checkpoint
     // The grid is that of the file: configurations leave the image size out.
@@ -45,7 +45,7 @@ public struct CLIP: Sendable {
   }
 
   /// The tower below `view`, without the norm of its pooled token.
-  static func tower(_ view: Checkpoint, _ config: HuggingFaceConfig, shape: Shape.Tower) throws -> VisionTower {
+  static func tower(_ view: Checkpoint, _ config: Config, shape: Shape.Tower) throws -> VisionTower {
     let (width, patch) = (shape.width, shape.patch)
     let epsilon = try config.float("layer_norm_eps", 1e-5)
     let blocks = try HuggingFaceBlocks.clip(
@@ -65,17 +65,21 @@ public struct CLIP: Sendable {
   /// Both towers, for zero-shot classification.
   public static func load(_ checkpoint: Checkpoint) throws -> CLIP {
     let vision = try loadVision(checkpoint)
-    let config = HuggingFaceConfig(json: checkpoint.config["text_config"] ?? [:])
+    let config = try Config(json: checkpoint.config).section("text_config")
     // Original OpenAI configs carry eos 2, which is not the id in their text: the end is then the largest id.
-    let eos = config.json["eos_token_id"]?.int ?? 49407
+    let eos = try config.int("eos_token_id", 49407)
     let text = try TextTower(
       checkpoint["text_model"], config, causal: true, activation: .quickGELU, epsilon: 1e-5,
       end: eos == 2 ? .largestID : .firstID(eos),
-      head: Linear(weight: try checkpoint.weight("text_projection.weight", [nil, nil]).widened, bias: nil))
+      head: Linear(
+        weight: try checkpoint.weight("text_projection.weight", [nil, config.int("hidden_size", 512)]).widened,
+        bias: nil))
     return CLIP(
       vision: vision, text: text,
       visualProjection: Linear(
-        weight: try checkpoint.weight("visual_projection.weight", [nil, vision.tower.shape.width]).widened, bias: nil),
+        weight: try checkpoint.weight(
+          "visual_projection.weight", [text.head.weight.rows, vision.tower.shape.width]
+        ).widened, bias: nil),
       logitScale: try checkpoint.tensor("logit_scale", []).values[0])
   }
 

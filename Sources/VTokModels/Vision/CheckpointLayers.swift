@@ -13,6 +13,19 @@ func requireHeads(_ heads: Int, width: Int, blocks: Int) throws {
   }
 }
 
+/// Refuses blocks whose MLPs do not fit together or are not of one width: scratch memory is made for the first one.
+func requireEqual(_ blocks: [TransformerBlock]) throws {
+  for (index, block) in blocks.enumerated() {
+    let halves = if case .gated = block.mlp { 2 } else { 1 }
+    guard block.hidden > 0, block.hidden == blocks[0].hidden, block.up.weight.rows == halves * block.hidden else {
+      throw ModelError.configuration(
+        file: "model.safetensors", key: "MLP of block \(index)",
+        found: "of \(block.up.weight.rows) rows before and \(block.hidden) columns behind the activation",
+        expected: "\(halves * blocks[0].hidden) and \(blocks[0].hidden), as in the first block")
+    }
+  }
+}
+
 extension Checkpoint {
   /// `NAME.weight` with `NAME.bias` where there is one, as a float32 copy: towers are small and hot. `nil` sizes are free.
   func linear(_ name: String, _ shape: [Int?]) throws -> Linear {

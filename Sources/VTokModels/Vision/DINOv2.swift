@@ -14,7 +14,7 @@ enum DINOv2 {
   }
 
   static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
-    let config = HuggingFaceConfig(json: checkpoint.config)
+    let config = Config(json: checkpoint.config)
     // A classifier puts the backbone under its own prefix.
     let prefixes = ["dinov2", "dinov2_with_registers"]
     let found = prefixes.first { checkpoint.has("\($0).embeddings.cls_token") }
@@ -24,7 +24,7 @@ enum DINOv2 {
     let patch = try config.int("patch_size", 14)
     let epsilon = try config.float("layer_norm_eps", 1e-6)
     let activation = try config.activation(.gelu)
-    let gated = config.json["use_swiglu_ffn"]?.bool == true
+    let gated = try config.bool("use_swiglu_ffn", false)
     let count = try config.int("num_hidden_layers", 12)
     try requireHeads(heads, width: width, blocks: count)
 
@@ -40,6 +40,8 @@ enum DINOv2 {
         down: try layer.linear(gated ? "mlp.weights_out" : "mlp.fc2", [width, nil]),
         mlp: gated ? .gated : .plain(activation), scale2: try layer.vector("layer_scale2.lambda1", [width]))
     }
+
+    try requireEqual(blocks)
 
     // Positions are for [class, patches]; registers stand between them without a position.
     let positions = try view.tensor("embeddings.position_embeddings", [1, nil, width])
@@ -70,6 +72,11 @@ enum DINOv2 {
     processor.cropRounding = .halfEven
     // The grid of the pictures the processor makes, not of the (usually larger) one that positions were trained on.
     let side = processor.crop ?? Size(224)
+    guard side.width >= patch, side.height >= patch else {
+      throw ModelError.configuration(
+        file: "preprocessor_config.json", key: "crop_size", found: "\(side)",
+        expected: "a patch of \(patch) pixels or more")
+    }
     let shape = Shape.Tower(
       blocks: blocks.count, width: width, heads: heads, ffn: blocks[0].hidden, ffnMatrices: gated ? 3 : 2,
       prefix: prefix.count, hasClassifier: true, rows: side.height / patch, columns: side.width / patch, patch: patch,
@@ -78,7 +85,7 @@ enum DINOv2 {
       family: "dinov2",
       tower: VisionTower(
         embedding: embedding, blocks: blocks, finalNorm: try view.norm("layernorm", width, epsilon: epsilon),
-        shape: shape), head: head, labels: checkpoint.has("classifier.weight") ? config.labels : nil,
+        shape: shape), head: head, labels: try head.classes.flatMap { try config.labels($0) },
       processor: processor)
   }
 }

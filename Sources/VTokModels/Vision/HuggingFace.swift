@@ -3,47 +3,39 @@ import VTokImage
 import VTokTensor
 import VTokWeights
 
-/// What the Hugging Face families share: config values with their defaults, processors, labels, position tables.
-struct HuggingFaceConfig {
-  let json: JSON
-  let file = "config.json"
+extension Config {
+  /// The section on the tower, or the file itself where a tower is all it has.
+  func visionPart() throws(ModelError) -> Config { try sectionIfPresent("vision_config") ?? self }
 
-  func int(_ key: String, _ fallback: Int? = nil) throws -> Int {
-    guard let value = json[key], value != .null else {
-      if let fallback { return fallback }
-      throw ModelError.configuration(file: file, key: key, found: "missing", expected: "a whole number")
-    }
-    guard let number = value.int, number > 0 else {
-      throw ModelError.configuration(file: file, key: key, found: value.text(), expected: "a positive whole number")
-    }
-    return number
+  /// One number for both sides, or an object with `height` and `width`.
+  func size(_ key: String) throws(ModelError) -> Size? {
+    guard json.value(at: key)?.object != nil else { return try intIfPresent(key).map { Size($0) } }
+    return Size(width: try int(key + ".width"), height: try int(key + ".height"))
   }
 
-  func float(_ key: String, _ fallback: Float) throws -> Float {
-    guard let value = json[key], value != .null else { return fallback }
-    guard let number = value.double, number.isFinite else {
-      throw ModelError.configuration(file: file, key: key, found: value.text(), expected: "a number")
-    }
-    return Float(number)
-  }
-
-  func activation(_ fallback: Activation, key: String = "hidden_act") throws -> Activation {
-    guard let name = json[key]?.string else { return fallback }
+  func activation(_ fallback: Activation, key: String = "hidden_act") throws(ModelError) -> Activation {
+    guard let name = try string(key) else { return fallback }
     guard let known = Activation(huggingFace: name) else {
-      throw ModelError.configuration(
-        file: file, key: key, found: "'\(name)'", expected: "gelu, gelu_pytorch_tanh, quick_gelu or silu")
+      throw unfit(key, "gelu, gelu_pytorch_tanh, quick_gelu or silu")
     }
     return known
   }
 
-  /// `id2label` in order of ids, if it is complete.
-  var labels: [String]? {
-    guard let table = json["id2label"]?.object else { return nil }
-    let named = Dictionary(table.compactMap { pair in Int(pair.key).map { ($0, pair.value.string ?? pair.key) } }) {
-      $1
+  /// Names of so many classes, `id2label` in order of ids; nil where the file has none.
+  func labels(_ classes: Int) throws(ModelError) -> [String]? {
+    guard let table = try sectionIfPresent("id2label")?.json.object else { return nil }
+    var names = [String?](repeating: nil, count: classes)
+    for (key, value) in table {
+      guard let id = Int(key), names.indices.contains(id), let name = value.string else {
+        throw unfit(
+          "id2label", "a name for each of the \(classes) classes", found: "\(value.brief) for `\(shortened(key))`")
+      }
+      names[id] = name
     }
-    let ordered = named.indices.isEmpty ? [] : (0..<named.count).compactMap { named[$0] }
-    return ordered.count == table.count ? ordered : nil
+    guard !names.contains(nil) else {
+      throw unfit("id2label", "a name for each of the \(classes) classes", found: "\(table.count) names")
+    }
+    return names.compactMap(\.self)
   }
 }
 
@@ -81,53 +73,40 @@ extension ImageProcessor {
   package static func huggingFace(_ json: JSON, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws
     -> ImageProcessor
   {
-    let file = "preprocessor_config.json"
+    try huggingFace(
+      Config(json: json, file: "preprocessor_config.json"), fallback: fallback, bareSizeIsSquare: bareSizeIsSquare)
+  }
+
+  static func huggingFace(_ config: Config, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws(ModelError)
+    -> ImageProcessor
+  {
     var processor = fallback
-    func fail(_ key: String, _ expected: String) -> ModelError {
-      .configuration(file: file, key: key, found: json[key]?.text() ?? "missing", expected: expected)
-    }
-    func sides(_ key: String) throws -> Size? {
-      guard let value = json[key], value != .null else { return nil }
-      if let side = value.int, side > 0 { return Size(side) }
-      guard let height = value["height"]?.int, let width = value["width"]?.int, height > 0, width > 0 else {
-        throw fail(key, "a number, or height and width")
-      }
-      return Size(width: width, height: height)
-    }
-    if json["do_resize"]?.bool == false {
+    if try !config.bool("do_resize", true) {
       processor.resize = .none
-    } else if let size = json["size"], size != .null {
-      if let edge = size["shortest_edge"]?.int, edge > 0 {
-        processor.resize = .shortestEdge(edge)
-      } else if let side = size.int, side > 0 {
-        processor.resize = bareSizeIsSquare ? .exact(width: side, height: side) : .shortestEdge(side)
-      } else if let exact = try sides("size") {
-        processor.resize = .exact(width: exact.width, height: exact.height)
-      }
+    } else if let edge = try config.intIfPresent("size.shortest_edge") {
+      processor.resize = .shortestEdge(edge)
+    } else if let size = try config.size("size") {
+      let isEdge = config.json.value(at: "size")?.object == nil && !bareSizeIsSquare
+      processor.resize = isEdge ? .shortestEdge(size.width) : .exact(width: size.width, height: size.height)
     }
-    if let code = json["resample"]?.int {
-      guard let filter = Resample(pillow: code) else { throw fail("resample", "0 to 4") }
+    if let code = try config.intIfPresent("resample") {
+      guard let filter = Resample(pillow: code) else { throw config.unfit("resample", "0 to 4") }
       processor.filter = filter
     }
-    if json["do_center_crop"]?.bool == false {
-      processor.crop = nil
-    } else if let crop = try sides("crop_size"), json["do_center_crop"]?.bool == true || fallback.crop != nil {
-      processor.crop = crop
-    }
+    let crop = try config.size("crop_size")
+    let crops = config.has("do_center_crop") ? try config.bool("do_center_crop", true) : fallback.crop != nil
+    processor.crop = crops ? crop ?? fallback.crop : nil
     processor.cropRounding = .floor
-    if json["do_rescale"]?.bool == false {
+    if try !config.bool("do_rescale", true) {
       processor.rescale = 1
-    } else if let factor = json["rescale_factor"]?.double {
+    } else if let factor = try config.doubleIfPresent("rescale_factor") {
       processor.rescale = factor
     }
-    if json["do_normalize"]?.bool == false {
-      (processor.mean, processor.std) = ([0, 0, 0], [1, 1, 1])
+    let (mean, std) = (try config.floats("image_mean", count: 3), try config.floats("image_std", count: 3))
+    if try config.bool("do_normalize", true) {
+      (processor.mean, processor.std) = (mean ?? fallback.mean, std ?? fallback.std)
     } else {
-      for (key, path) in [("image_mean", \ImageProcessor.mean), ("image_std", \ImageProcessor.std)] {
-        guard let numbers = json[key]?.doubles else { continue }
-        guard numbers.count == 3 else { throw fail(key, "three numbers") }
-        processor[keyPath: path] = numbers.map { Float($0) }
-      }
+      (processor.mean, processor.std) = ([0, 0, 0], [1, 1, 1])
     }
     return processor
   }

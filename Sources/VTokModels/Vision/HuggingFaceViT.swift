@@ -13,7 +13,7 @@ enum HuggingFaceViT {
   }
 
   static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
-    let config = HuggingFaceConfig(json: checkpoint.config)
+    let config = Config(json: checkpoint.config)
     let found = ["vit", "deit"].first { checkpoint.has("\($0).embeddings.cls_token") }
     let view = found.map { checkpoint[$0] } ?? checkpoint
     let width = try config.int("hidden_size", 768)
@@ -69,7 +69,7 @@ enum HuggingFaceViT {
       family: config.json["model_type"]?.string ?? "vit",
       tower: VisionTower(
         embedding: embedding, blocks: blocks, finalNorm: try view.norm("layernorm", width, epsilon: epsilon),
-        shape: shape), head: head, labels: macs.constant > 0 ? config.labels : nil,
+        shape: shape), head: head, labels: try head.classes.flatMap { try config.labels($0) },
       processor: try .huggingFace(checkpoint, fallback: fallback, bareSizeIsSquare: true))
   }
 }

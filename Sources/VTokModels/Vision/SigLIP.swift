@@ -23,7 +23,7 @@ public struct SigLIP: Sendable {
   }
 
   static func loadVision(_ checkpoint: Checkpoint) throws -> VisionModel {
-    let config = HuggingFaceConfig(json: checkpoint.config["vision_config"] ?? checkpoint.config)
+    let config = try Config(json: checkpoint.config).visionPart()
     let view =
       checkpoint.has("vision_model.embeddings.patch_embedding.weight") ? checkpoint["vision_model"] : checkpoint
     let width = try config.int("hidden_size", 768)
@@ -65,9 +65,10 @@ public struct SigLIP: Sendable {
   public static func load(_ checkpoint: Checkpoint) throws -> SigLIP {
     let vision = try loadVision(checkpoint)
     let view = checkpoint["text_model"]
+    let config = try Config(json: checkpoint.config).section("text_config")
     let text = try TextTower(
-      view, HuggingFaceConfig(json: checkpoint.config["text_config"] ?? [:]), causal: false,
-      activation: .geluTanh, epsilon: 1e-6, end: .lastPosition, head: try view.linear("head", [nil, nil]))
+      view, config, causal: false, activation: .geluTanh, epsilon: 1e-6, end: .lastPosition,
+      head: view.linear("head", [vision.tower.shape.width, config.int("hidden_size", 768)]))
     return SigLIP(
       vision: vision, text: text, logitScale: try checkpoint.tensor("logit_scale", [1]).values[0],
       logitBias: try checkpoint.tensor("logit_bias", [1]).values[0])

@@ -26,7 +26,7 @@ public struct TextTower: Sendable {
   public var contextLength: Int { positions.rows }
 
   init(
-    _ view: Checkpoint, _ config: HuggingFaceConfig, causal: Bool, activation: Activation, epsilon: Float, end: End,
+    _ view: Checkpoint, _ config: Config, causal: Bool, activation: Activation, epsilon: Float, end: End,
     head: Linear
   ) throws {
     let width = try config.int("hidden_size", causal ? 512 : 768)

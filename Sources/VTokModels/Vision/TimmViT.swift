@@ -15,20 +15,43 @@ package enum TimmViT {
   }
 
   static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
-    let config = checkpoint.config
-    let architecture = config["architecture"]?.string ?? ""
-    let heads = config["model_args"]?["num_heads"]?.int ?? self.heads(of: architecture)
-    guard let heads else {
-      throw ModelError.configuration(
-        file: "config.json", key: "architecture", found: "'\(architecture)'",
-        expected: "a known timm name (vit_small_..., deit_base_...) or model_args.num_heads")
+    let config = Config(json: checkpoint.config)
+    let architecture = try config.string("architecture") ?? ""
+    guard let heads = try config.section("model_args").intIfPresent("num_heads") ?? self.heads(of: architecture) else {
+      throw config.unfit(
+        "architecture", "a known timm name (vit_small_..., deit_base_...) or model_args.num_heads",
+        found: "'\(architecture)'")
     }
-    let pretrained = config["pretrained_cfg"] ?? [:]
-    let size = pretrained["input_size"]?.ints
-    return try load(
-      checkpoint, architecture: architecture, heads: heads, pool: config["global_pool"]?.string,
-      imageSize: size.flatMap { $0.count == 3 ? ($0[1], $0[2]) : nil }, processor: processor(pretrained),
-      labels: pretrained["label_names"]?.strings)
+    let pool = try config.string("global_pool")
+    guard ["token", "avg", "", nil].contains(pool) else { throw config.unfit("global_pool", "token or avg") }
+    let pretrained = try config.section("pretrained_cfg")
+    let size = try pretrained.inputSize()
+    try check(checkpoint, config)
+    let model = try load(
+      checkpoint, architecture: architecture, heads: heads, pool: pool,
+      imageSize: size.map { ($0.height, $0.width) }, processor: processor(pretrained, size),
+      labels: pretrained.strings("label_names"))
+    if let labels = model.labels, let classes = model.head.classes, labels.count != classes {
+      throw pretrained.unfit("label_names", "a name for each of the \(classes) classes", found: "\(labels.count) names")
+    }
+    return model
+  }
+
+  /// Refuses a file that says other sizes than the tensors have.
+  private static func check(_ checkpoint: Checkpoint, _ config: Config) throws {
+    let arguments = try config.section("model_args")
+    let kernel = checkpoint.shape("patch_embed.proj.weight") ?? []
+    let found = [
+      ("embed_dim", kernel.first), ("patch_size", kernel.last), ("depth", checkpoint.count("blocks")),
+    ]
+    for (key, size) in found {
+      guard let stated = try arguments.intOrInts(key), let size, !stated.allSatisfy({ $0 == size }) else { continue }
+      throw arguments.unfit(key, "\(size), as in the weights")
+    }
+    _ = try arguments.intOrInts("img_size")
+    for section in [config, arguments, try config.section("pretrained_cfg")] {
+      for key in ["num_classes", "num_features"] { _ = try section.intIfPresent(key) }
+    }
   }
 
   /// - Parameters:
@@ -60,6 +83,7 @@ package enum TimmViT {
           scale2: try view.vectorIfPresent("ls2.gamma", [width])))
     }
     try requireHeads(heads, width: width, blocks: blocks.count)
+    try requireEqual(blocks)
 
     let (embedding, rows, columns) = try self.embedding(
       checkpoint, width: width, patch: patch, imageSize: imageSize,
@@ -140,18 +164,26 @@ package enum TimmViT {
     return sizes.first { (architecture + "_").contains($0.0) }?.1
   }
 
-  /// timm's evaluation transform from `pretrained_cfg`.
-  private static func processor(_ config: JSON) throws -> ImageProcessor? {
-    guard let size = config["input_size"]?.ints else { return nil }
-    guard size.count == 3, size[1] > 0, size[2] > 0 else {
-      throw ModelError.configuration(
-        file: "config.json", key: "pretrained_cfg.input_size", found: "\(size)", expected: "[3, height, width]")
+  /// timm's evaluation transform from `pretrained_cfg`; nil where it names no size.
+  private static func processor(_ config: Config, _ size: Size?) throws(ModelError) -> ImageProcessor? {
+    let (share, mode) = (
+      try config.double("crop_pct", 0.875), try config.choice("crop_mode", ImageProcessor.CropMode.self)
+    )
+    let filter = try config.choice("interpolation", Resample.self)
+    let (mean, std) = (try config.floats("mean", count: 3), try config.floats("std", count: 3))
+    return size.map {
+      .timm(
+        inputSize: $0, cropPct: share, cropMode: mode ?? .center, filter: filter ?? .bicubic,
+        mean: mean ?? ImageProcessor.imagenetMean, std: std ?? ImageProcessor.imagenetStd)
     }
-    func triple(_ key: String) -> [Float]? { config[key]?.doubles?.map { Float($0) } }
-    return .timm(
-      inputSize: Size(width: size[2], height: size[1]), cropPct: config["crop_pct"]?.double ?? 0.875,
-      cropMode: config["crop_mode"]?.string.flatMap(ImageProcessor.CropMode.init) ?? .center,
-      filter: config["interpolation"]?.string.flatMap(Resample.init) ?? .bicubic,
-      mean: triple("mean") ?? ImageProcessor.imagenetMean, std: triple("std") ?? ImageProcessor.imagenetStd)
+  }
+}
+
+extension Config {
+  /// `input_size` of a timm model: `[3, height, width]`.
+  func inputSize() throws(ModelError) -> Size? {
+    guard let size = try ints("input_size", count: 3) else { return nil }
+    guard size[0] == 3 else { throw unfit("input_size", "[3, height, width]") }
+    return Size(width: size[2], height: size[1])
   }
 }

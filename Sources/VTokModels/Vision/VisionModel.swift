@@ -38,6 +38,15 @@ public struct VisionModel: Sendable {
       }
     }
 
+    /// Logits that the classifier gives; nil without one.
+    var classes: Int? {
+      switch self {
+      case .token(let linear), .mean(_, let linear): linear?.weight.rows
+      case .distilled(let linear, _), .tokenAndMean(let linear): linear.weight.rows
+      case .normedToken, .attention: nil
+      }
+    }
+
     /// Multiply-adds of the head: constant, and per token.
     var macs: (constant: Int, perToken: Int) {
       func size(_ linear: Linear?) -> Int { linear.map { $0.weight.rows * $0.weight.columns } ?? 0 }
@@ -109,6 +118,7 @@ public struct VisionModel: Sendable {
   /// Loads whatever family the checkpoint belongs to.
   /// - Throws: `ModelError`, `WeightError` or `JSONError`.
   public static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
+    try checkpoint.refuseQuantised()
     guard let family = families.first(where: { $0.matches(checkpoint) }) else {
       let config = checkpoint.config
       let type = config["model_type"]?.string ?? config["architecture"]?.string
@@ -116,7 +126,28 @@ public struct VisionModel: Sendable {
         found: type.map { "model type '\($0)'" } ?? "no model_type or architecture in config.json",
         known: families.map(\.name))
     }
-    return try family.load(checkpoint)
+    let model = try family.load(checkpoint)
+    try model.checkInput()
+    return model
+  }
+
+  /// Refuses a processor whose pictures are smaller than a patch, or have more patches than any model was made for.
+  private func checkInput() throws(ModelError) {
+    let sides: Size
+    switch (processor.crop, processor.resize) {
+    case (let crop?, _): sides = crop
+    case (nil, .exact(let width, let height)): sides = Size(width: width, height: height)
+    case (nil, .covering(let width, let height)): sides = Size(width: width, height: height)
+    case (nil, .shortestEdge(let edge)): sides = Size(edge)
+    case (nil, .none): return  // as each picture is
+    }
+    let patch = tower.shape.patch
+    let (rows, columns) = (sides.height / patch, sides.width / patch)
+    guard rows > 0, columns > 0, rows * columns <= 1 << 16 else {
+      throw .configuration(
+        file: "preprocessor_config.json", key: "size", found: "\(sides), \(rows)x\(columns) patches",
+        expected: "1 to \(1 << 16) patches of \(patch) pixels")
+    }
   }
 }
 

@@ -10,11 +10,11 @@ struct BPEModel: Sendable {
 
   init(_ part: TokenizerPart, added: AddedTokens) throws(TokenizerError) {
     // Older files leave the type out.
-    guard part.json["type"]?.string ?? "BPE" == "BPE" else { throw part.refused("type", "BPE") }
+    guard try part.stringIfPresent("type") ?? "BPE" == "BPE" else { throw part.refused("type", "BPE") }
     for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
-      guard part.json[key]?.string ?? "" == "" else { throw part.refused(key, "null") }
+      guard try part.stringIfPresent(key) ?? "" == "" else { throw part.refused(key, "null") }
     }
-    guard part.json["dropout"]?.double ?? 0 == 0 else { throw part.refused("dropout", "null") }
+    guard (part.json.value(at: "dropout") ?? 0).double == 0 else { throw part.refused("dropout", "null") }
     guard let vocabulary = part.json["vocab"]?.object else { throw part.refused("vocab", "tokens with their ids") }
     var ids: [ExactString: Int32] = [:]
     var symbols: [Unicode.Scalar: Int32] = [:]
@@ -41,7 +41,7 @@ struct BPEModel: Sendable {
       pairs.append(
         try id(two[0], "merges"), try id(two[1], "merges"), to: try id(two[0] + two[1], "merges"), rank: rank)
     }
-    if let token = part.json["unk_token"]?.string {
+    if let token = try part.stringIfPresent("unk_token") {
       let known = added.names.first { $0.value == token }?.key
       unknown = if let known { known } else { try id(token, "unk_token") }
     } else {

@@ -83,13 +83,12 @@ public struct CLIPTokenizer: Sendable {
       try self.init(tokenizer: tokenizer)
       return
     }
-    guard let vocabulary = try checkpoint.json("vocab.json"), let merges = checkpoint.path("merges.txt") else {
+    guard let vocabulary = try checkpoint.json("vocab.json"), let merges = try checkpoint.text("merges.txt") else {
       throw TokenizerError(
         subject: checkpoint.name, found: "no text tokenizer", expected: "tokenizer.json, or vocab.json and merges.txt",
         fix: "Fetch these files of the checkpoint too.")
     }
-    let text = try MappedFile(path: merges).withBytes { String(decoding: $0, as: UTF8.self) }
-    try self.init(vocabulary: vocabulary, merges: text)
+    try self.init(vocabulary: vocabulary, merges: merges)
   }
 
   private init(ids: [ExactString: Int32], merges: [(String, String)], subject: String) throws(TokenizerError) {

@@ -16,8 +16,11 @@ struct PostProcessor: Sendable {
       var texts = 0
       for item in try part.parts("single") {
         if let name = item.json.value(at: "SpecialToken.id")?.string {
-          guard let ids = tokens[name]?["ids"]?.ints else { throw part.refused("special_tokens", "ids of `\(name)`") }
-          if texts == 0 { before += ids.map(Int32.init) } else { after += ids.map(Int32.init) }
+          let ids = tokens[name]?["ids"]?.ints?.compactMap { $0 >= 0 ? Int32(exactly: $0) : nil } ?? []
+          guard !ids.isEmpty, ids.count == tokens[name]?["ids"]?.array?.count else {
+            throw part.refused("special_tokens", "ids of `\(shortened(name))`")
+          }
+          if texts == 0 { before += ids } else { after += ids }
         } else if item.json.value(at: "Sequence.id")?.string == "A" {
           texts += 1
         } else {

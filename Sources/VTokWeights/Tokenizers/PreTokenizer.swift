@@ -26,7 +26,7 @@ indirect enum PreTokenizer: Sendable {
       let replacement = Array(try part.string("replacement").unicodeScalars)
       guard replacement.count == 1 else { throw part.refused("replacement", "one character") }
       // Older files have `add_prefix_space` in place of the scheme.
-      let named = part.json["prepend_scheme"]?.string
+      let named = try part.stringIfPresent("prepend_scheme")
       let prefix = try part.bool("add_prefix_space", default: true)
       guard let scheme = Scheme(rawValue: named ?? (prefix ? "always" : "never")) else {
         throw part.refused("prepend_scheme", "always, first or never")

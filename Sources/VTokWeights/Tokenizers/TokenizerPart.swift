@@ -20,6 +20,11 @@ struct TokenizerPart {
     return value
   }
 
+  /// nil where the file has null or nothing.
+  func stringIfPresent(_ key: String) throws(TokenizerError) -> String? {
+    json.value(at: key) == nil ? nil : try string(key)
+  }
+
   func bool(_ key: String, default standard: Bool) throws(TokenizerError) -> Bool {
     guard let value = json.value(at: key) else { return standard }
     guard let value = value.bool else { throw refused(key, "true or false") }
