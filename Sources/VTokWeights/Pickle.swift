@@ -38,8 +38,11 @@ struct Pickle {
   /// - Parameters:
   ///   - start: where the pickle begins.
   ///   - path: names the file in messages.
-  init(_ bytes: UnsafeRawBufferPointer, from start: Int = 0, path: String) throws(WeightError) {
-    var machine = PickleMachine(bytes: bytes, at: start, path: path)
+  ///   - memory: of the values, in bytes.
+  init(
+    _ bytes: UnsafeRawBufferPointer, from start: Int = 0, path: String, memory: Int = ReadBudget.pickle.memory
+  ) throws(WeightError) {
+    var machine = PickleMachine(bytes: bytes, at: start, path: path, memory: memory)
     try machine.run()
     self = machine.pickle
     end = machine.at
@@ -59,11 +62,13 @@ private struct PickleMachine {
   var at: Int
   private let bytes: UnsafeRawBufferPointer, path: String
   private var stack: [Pickle.Value] = [], marks: [Int] = [], memo: [Int: Pickle.Value] = [:]
-  private var meter = MemoryMeter(.pickle)
+  private var meter: MemoryMeter
   /// The opcode under way, for messages.
   private var opcode: UInt8 = 0
 
-  init(bytes: UnsafeRawBufferPointer, at: Int, path: String) { (self.bytes, self.at, self.path) = (bytes, at, path) }
+  init(bytes: UnsafeRawBufferPointer, at: Int, path: String, memory: Int) {
+    (self.bytes, self.at, self.path, meter) = (bytes, at, path, MemoryMeter(memory: memory))
+  }
 
   mutating func run() throws(WeightError) {
     while true {
@@ -128,7 +133,7 @@ private struct PickleMachine {
   /// Books the memory of a container, with so many values in it or none.
   private mutating func book(containers: Int = 0, values: Int = 0, bytes: Int = 0) throws(WeightError) {
     if !meter.takes(containers * 96 + values * 48 + bytes) {
-      throw tooMuch("objects of more than \(ReadBudget.pickle.memory >> 20) MB")
+      throw tooMuch("objects of more than a pickle's share of \(ReadBudget.pickle.memory >> 20) MB")
     }
   }
 

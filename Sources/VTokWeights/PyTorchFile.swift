@@ -125,16 +125,18 @@ private struct PyTorchParser {
   /// follow, each after its number of elements.
   private mutating func readLegacy() throws(WeightError) {
     let text = UnsafeRawBufferPointer(rebasing: bytes.prefix(ReadBudget.pickle.text))
-    let version = try Pickle(text, from: Self.legacyMagic.count, path: path)
+    // The weights have the budget almost to themselves; the list of storages is a key for each of them.
+    let little = ReadBudget.pickle.memory / 96
+    let version = try Pickle(text, from: Self.legacyMagic.count, path: path, memory: little)
     guard case .integer(1001) = version.root else { throw damaged(.pickle, "another version of the format", "1001") }
-    let machine = try Pickle(text, from: version.end, path: path)
+    let machine = try Pickle(text, from: version.end, path: path, memory: little)
     for (key, value) in machine.dictionary(machine.root) ?? [] {
       if case .text("little_endian") = key, case .bool(false) = value {
         throw damaged(.unsupportedFormat, "big-endian numbers", "little-endian ones")
       }
     }
     let weights = try Pickle(text, from: machine.end, path: path)
-    let order = try Pickle(text, from: weights.end, path: path)
+    let order = try Pickle(text, from: weights.end, path: path, memory: 32 * little)
     let types = Dictionary(weights.storages.map { ($0.key, $0.type) }) { first, _ in first }
     var homes: [String: Range<Int>] = [:]
     var at = order.end

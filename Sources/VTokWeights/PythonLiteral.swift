@@ -13,22 +13,29 @@ extension JSON {
   /// is evaluated: names, calls, sets, bytes, complex numbers and string prefixes are errors, as are keys that occur twice
   /// and nesting deeper than `depthLimit`, and more values than a configuration may have (`ReadBudget.settings`). O(n).
   public init(pythonLiteral text: String) throws(PythonLiteralError) {
+    var meter = MemoryMeter(.settings)
+    try self.init(pythonLiteral: text, meter: &meter)
+  }
+
+  /// - Parameter meter: of all texts that are read together.
+  init(pythonLiteral text: String, meter: inout MemoryMeter) throws(PythonLiteralError) {
     guard text.utf8.count <= ReadBudget.settings.text else {
       throw PythonLiteralError(
         offset: 0, reason: "longer than the \(ReadBudget.settings.text) bytes of a configuration")
     }
-    var reader = LiteralReader(bytes: Array(text.utf8))
+    var reader = LiteralReader(bytes: Array(text.utf8), meter: meter)
     self = try reader.document()
+    meter = reader.meter
   }
 }
 
 private struct LiteralReader {
   let bytes: [UInt8]
-  var meter = MemoryMeter(.settings)
+  var meter: MemoryMeter
   var at = 0
   var depth = 0
 
-  init(bytes: [UInt8]) { self.bytes = bytes }
+  init(bytes: [UInt8], meter: MemoryMeter) { (self.bytes, self.meter) = (bytes, meter) }
 
   /// Books the memory of what is made next.
   mutating func book(_ memory: Int) throws(PythonLiteralError) {
@@ -216,9 +223,10 @@ extension Checkpoint {
   /// - Throws: `WeightError` for a text that begins like a dict, list, tuple or string and is none.
   public func literalMetadata() throws(WeightError) -> JSON {
     var members = JSONObject()
+    var meter = MemoryMeter(.settings)
     for (key, text) in metadata.sorted(by: { $0.key < $1.key }) {
       do {
-        members[key] = try JSON(pythonLiteral: text)
+        members[key] = try JSON(pythonLiteral: text, meter: &meter)
       } catch {
         if let first = text.first, "{[('\"".contains(first) {
           throw WeightError(

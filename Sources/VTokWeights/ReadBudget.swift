@@ -57,7 +57,8 @@ public struct ReadBudget: Sendable, Equatable {
 struct MemoryMeter {
   private(set) var left: Int
 
-  init(_ budget: ReadBudget) { left = budget.memory }
+  init(_ budget: ReadBudget) { self.init(memory: budget.memory) }
+  init(memory: Int) { left = memory }
 
   /// A value in an array; a key with its value in an object, and its place in the table that finds it.
   static let value = 32, member = 112

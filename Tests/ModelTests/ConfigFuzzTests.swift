@@ -27,9 +27,9 @@ import VTok
 
   // MARK: Models
 
-  static let towers = [repository + "/Sources/CVTokTiny"] + ConfigShapeTests.folders + shared("vit-towers")
-  static let languageModels = MultimodalTests.names.map { cases + "lvlm/" + $0 } + shared("lvlm")
-  static let generators = ["vqa-small", "vqa-tiles", "vqa-small-pmod", "vqa-small-quecc-16"].map {
+  static let towerFolders = [repository + "/Sources/CVTokTiny"] + ConfigShapeTests.folders + shared("vit-towers")
+  static let languageFolders = MultimodalTests.names.map { cases + "lvlm/" + $0 } + shared("lvlm")
+  static let generatorFolders = ["vqa-small", "vqa-tiles", "vqa-small-pmod", "vqa-small-quecc-16"].map {
     repository + "/Benchmarks/models/" + $0
   }
 
@@ -42,7 +42,7 @@ import VTok
       .filter { FileManager.default.fileExists(atPath: $0 + "/model.safetensors") }
   }
 
-  @Test(arguments: towers) func towers(_ folder: String) throws {
+  @Test(arguments: towerFolders) func towers(_ folder: String) throws {
     try fuzz(folder) { folder, config in
       let shape = try Shape(config: config)
       _ = Cost(denseWith: shape.tower!.patches, shape: shape)
@@ -50,7 +50,7 @@ import VTok
     }
   }
 
-  @Test(arguments: languageModels) func languageModels(_ folder: String) throws {
+  @Test(arguments: languageFolders) func languageModels(_ folder: String) throws {
     try fuzz(folder) { folder, config in
       let checkpoint = try Checkpoint(directory: folder)
       let outline = try ModelOutline(config: config)
@@ -63,7 +63,7 @@ import VTok
     }
   }
 
-  @Test(arguments: generators) func generators(_ folder: String) throws {
+  @Test(arguments: generatorFolders) func generators(_ folder: String) throws {
     try fuzz(folder) { folder, _ in
       _ = try Generator(model: folder)("what is it?", about: [Self.photo], limit: 2)
     }

@@ -41,7 +41,7 @@ package enum TimmViT {
   private static func check(_ checkpoint: Checkpoint, _ config: Config) throws {
     let arguments = try config.section("model_args")
     let kernel = checkpoint.shape("patch_embed.proj.weight") ?? []
-    let found = [
+    let found: [(String, Int?)] = [
       ("embed_dim", kernel.first), ("patch_size", kernel.last), ("depth", checkpoint.count("blocks")),
     ]
     for (key, size) in found {
