@@ -6,9 +6,13 @@ import VTok
 /// that goes in and comes out; `vtok-golden-checks/1` the steps, and patterns of the tensors that come out;
 /// `vtok-golden-table/1` has plain `rows`.
 struct GoldenCase: Sendable, CustomTestStringConvertible {
+  static let schemas = ["vtok-golden/1", "vtok-golden-checks/1", "vtok-golden-table/1"]
+
   let path: String
-  let function: String, method: String, name: String
+  let schema: String, function: String, method: String, name: String
   let manifest: JSON
+  /// Why the manifest could not be read.
+  var unreadable: String?
 
   var testDescription: String { "\(function) \(name)" }
   var folder: String { (path as NSString).deletingLastPathComponent }
@@ -17,16 +21,25 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
   /// Every manifest below `folder`, sorted by path. Files that are no manifest are passed over.
   static func all(below folder: String) -> [GoldenCase] {
     let paths = (FileManager.default.enumerator(atPath: folder)?.allObjects as? [String] ?? []).sorted()
-    return paths.filter { $0.hasSuffix(".json") }.compactMap { relative in
-      let path = folder + "/" + relative
-      guard let data = FileManager.default.contents(atPath: path),
-        let manifest = try? JSON(parsing: [UInt8](data), dialect: .python),
-        let schema = manifest["schema"]?.string, schema.hasPrefix("vtok-golden")
-      else { return nil }
-      return GoldenCase(
-        path: path, function: manifest["function"]?.string ?? schema, method: manifest["method"]?.string ?? "",
-        name: manifest["case"]?.string ?? relative, manifest: manifest)
+    return paths.filter { $0.hasSuffix(".json") }.compactMap { GoldenCase(path: folder + "/" + $0) }
+  }
+
+  /// nil for a file that is no manifest. One that names a golden schema and cannot be read is a case that fails.
+  init?(path: String) {
+    guard let data = FileManager.default.contents(atPath: path) else { return nil }
+    let file = ((path as NSString).lastPathComponent as NSString).deletingPathExtension
+    do {
+      manifest = try JSON(parsing: [UInt8](data), dialect: .python)
+    } catch {
+      guard data.range(of: Data(#""vtok-golden"#.utf8)) != nil else { return nil }
+      (manifest, unreadable) = ([:], "the manifest is \(error)")
     }
+    schema = manifest["schema"]?.string ?? (unreadable == nil ? "" : "vtok-golden")
+    guard schema.hasPrefix("vtok-golden") else { return nil }
+    self.path = path
+    function = manifest["function"]?.string ?? schema
+    method = manifest["method"]?.string ?? ""
+    name = manifest["case"]?.string ?? file
   }
 
   /// The file with the tensors.
@@ -57,6 +70,10 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
         continue
       }
       let wanted = try GoldenValue(file, rule.tensor, shape: rule.shape)
+      guard wanted.doubles.count == rule.shape.reduce(1, *) else {
+        failures.append("\(rule.name): the manifest says \(rule.shape), the file holds \(wanted.doubles.count) numbers")
+        continue
+      }
       var first: String?
       var stray = 0
       for (index, (a, b)) in zip(found.doubles, wanted.doubles).enumerated() where rule.counts(index, wanted) {
@@ -154,22 +171,37 @@ struct Inputs {
 
   var config: JSON { `case`.config }
   func stored(_ name: String) -> String { names?[name]?["tensor"]?.string ?? name }
-  func tensor(_ name: String) throws -> Tensor { try tensors!.tensor(stored(name)) }
-  func integers(_ name: String) throws -> [Int64] { try tensors!.integers(stored(name)) }
-  func bytes(_ name: String) throws -> [UInt8] { try tensors!.bytes(stored(name)) }
+  private var file: Safetensors {
+    get throws {
+      guard let tensors else { throw GoldenError("the manifest names no file with tensors") }
+      return tensors
+    }
+  }
+  func tensor(_ name: String) throws -> Tensor { try file.tensor(stored(name)) }
+  func integers(_ name: String) throws -> [Int64] { try file.integers(stored(name)) }
+  func bytes(_ name: String) throws -> [UInt8] { try file.bytes(stored(name)) }
   func shape(_ name: String) -> [Int] { tensors?.entry(stored(name))?.shape ?? [] }
   var inputNames: [String] { names?.map(\.key) ?? [] }
   var outputNames: [String] { `case`.manifest["outputs"]?.object?.map(\.key) ?? [] }
   /// An RGB image stored as `[height, width, 3]` bytes.
   func image(_ name: String) throws -> Image {
     let shape = shape(name)
+    guard shape.count == 3, shape[2] == 3 else { throw GoldenError("\(name) has the shape \(shape), no RGB image") }
     return Image(width: shape[1], height: shape[0], rgb: try bytes(name))
   }
   func file(_ relative: String) -> String { `case`.folder + "/" + relative }
   func checkpoint() throws -> Checkpoint {
     if let model = `case`.manifest["model_file"]?.string { return try Checkpoint(file: file(model), config: config) }
-    return try Checkpoint(directory: file(config["checkpoint_dir"]!.string!))
+    return try Checkpoint(directory: file(config.string("checkpoint_dir")))
   }
+  /// The rows of a table.
+  var rows: [JSON] { get throws { try `case`.manifest.array("rows") } }
+}
+
+/// A manifest that a function cannot read.
+struct GoldenError: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
 }
 
 /// A produced output.
