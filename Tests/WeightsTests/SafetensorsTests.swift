@@ -4,6 +4,23 @@ import VTokTensor
 import VTokWeights
 
 @Suite struct SafetensorsTests {
+  /// Today's libraries write files of up to 50 GB. This one takes no room on the disk.
+  @Test func tensorsBehindFiveGigabytes() throws {
+    try withFolder { folder in
+      let (path, gap) = (folder + "/model.safetensors", 6_000_000_000)
+      let head = safetensors(
+        "{\"gap\":{\"dtype\":\"U8\",\"shape\":[\(gap)],\"data_offsets\":[0,\(gap)]},"
+          + "\"last\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[\(gap),\(gap + 8)]}}", data: 0)
+      try write(head, path)
+      let file = try #require(FileHandle(forWritingAtPath: path))
+      try file.seek(toOffset: UInt64(head.count + gap))
+      try file.write(contentsOf: [Float(1.5), -2].withUnsafeBytes { Data($0) })
+      try file.close()
+      let checkpoint = try Checkpoint(directory: folder, config: [:])
+      #expect(try checkpoint.vector("last", [2]) == [1.5, -2])
+    }
+  }
+
   /// Header, bytes of data, the kind of error, a part of its message.
   static let hostile: [(String, Int, WeightError.Kind, String)] = {
     func tensor(_ type: String, _ shape: String, _ offsets: String) -> String {
