@@ -61,13 +61,13 @@ public struct Generator: Sendable {
         what: "model '\(checkpoint.name)'",
         found: config["model_type"]?.string.map { "type '\($0)'" } ?? "no model_type in config.json",
         expected: "a vision-language model: "
-          + MultimodalModel.familyDescriptions.map(\.name).joined(separator: ", "),
+          + ModelFamily.all.filter { $0.kind == .languageVision }.map(\.name).joined(separator: ", "),
         fix: "For a vision tower alone use 'vtok prune'.")
     }
     self.checkpoint = checkpoint
     self.visual = visual
     name = checkpoint.name.split(separator: "/").last.map(String.init) ?? checkpoint.name
-    outline = try ModelOutline(config: config, processor: checkpoint.json("preprocessor_config.json"))
+    outline = try ModelOutline(checkpoint)
     composition = try Self.compose(method, keep, read, for: outline.shape)
     self.method = method?.description ?? "dense"
     budget = keep

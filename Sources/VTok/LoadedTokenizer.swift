@@ -12,6 +12,7 @@ public struct LoadedTokenizer: Sendable {
 
   /// What the weights hold.
   public let tensors: [TensorEntry]
+  let files: [MappedFile]
 
   /// Names of the tokenizers inside the binary.
   public static let embedded = ["klt"]
@@ -26,13 +27,13 @@ public struct LoadedTokenizer: Sendable {
       let file = try Safetensors(memory)
       return LoadedTokenizer(
         name: nameOrDirectory, tokenizer: try KLTTokenizer(file), sha256: LoadedModel.checksum([memory]),
-        tensors: file.entries)
+        tensors: file.entries, files: [memory])
     }
     let checkpoint = try Checkpoint(directory: nameOrDirectory, config: [:])
     let name = nameOrDirectory.split(separator: "/").last.map(String.init) ?? nameOrDirectory
     return LoadedTokenizer(
       name: name, tokenizer: try ImageTokenizers.load(checkpoint), sha256: LoadedModel.checksum(checkpoint.files),
-      tensors: checkpoint.tensors)
+      tensors: checkpoint.tensors, files: checkpoint.files)
   }
 
   /// Whether there is an image tokenizer of that name or in that directory.

@@ -12,8 +12,7 @@ extension ModelOutline {
       return ModelOutline(tower: try LoadedModel.load(nameOrDirectory).vision.tower.shape)
     }
     if let config = try JSON.ifPresent(nameOrDirectory + "/config.json") {
-      return try ModelOutline(
-        config: config, processor: JSON.ifPresent(nameOrDirectory + "/preprocessor_config.json"))
+      return try ModelOutline(config: config, processor: ProcessorFile(directory: nameOrDirectory))
     }
     let names = LoadedModel.embedded + Shape.published.map(\.name)
     throw ModelError.input(

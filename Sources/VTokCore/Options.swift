@@ -189,6 +189,12 @@ public struct Options: Sendable {
 
 /// The word of `known` nearest to `word` by edit distance, if it is near enough to be a slip.
 public func closest(to word: String, in known: [String]) -> String? {
+  guard let best = nearest(to: word, in: known), best.distance <= max(1, word.count / 3) else { return nil }
+  return best.word
+}
+
+/// The word of `known` nearest to `word`, however far it is; of equals the first in order. nil for an empty list.
+package func nearest(to word: String, in known: [String]) -> (word: String, distance: Int)? {
   func distance(_ a: [Character], _ b: [Character]) -> Int {
     var row = Array(0...b.count)
     for (i, x) in a.enumerated() {
@@ -202,7 +208,6 @@ public func closest(to word: String, in known: [String]) -> String? {
     return row[b.count]
   }
   let letters = Array(word.lowercased())
-  let ranked = known.map { (distance(letters, Array($0.lowercased())), $0) }.sorted { $0 < $1 }
-  guard let best = ranked.first, best.0 <= max(1, letters.count / 3) else { return nil }
-  return best.1
+  return known.map { (word: $0, distance: distance(letters, Array($0.lowercased()))) }
+    .min { ($0.distance, $0.word) < ($1.distance, $1.word) }
 }

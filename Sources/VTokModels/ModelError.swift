@@ -1,7 +1,9 @@
+import VTokWeights
+
 /// Why a checkpoint cannot become a model.
 public enum ModelError: Error, Sendable, Equatable, CustomStringConvertible {
-  /// No family knows the directory.
-  case unknownFamily(found: String, known: [String])
+  /// No family knows the model; `nearest` is the name of one that is known.
+  case unknownFamily(found: String, known: [String], nearest: String? = nil)
   /// A value of a configuration file is missing or makes no sense.
   case configuration(file: String, key: String, found: String, expected: String)
   /// The files hold tensors that no part of the model reads.
@@ -11,14 +13,15 @@ public enum ModelError: Error, Sendable, Equatable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .unknownFamily(let found, let known):
+    case .unknownFamily(let found, let known, let nearest):
       "no model family fits: \(found), expected one of \(known.joined(separator: ", ")). "
-        + "Give a directory as downloaded from the Hub (config.json and *.safetensors)."
+        + (nearest.map { "The nearest that is known is '\($0)'. " } ?? "")
+        + "'vtok models' lists what can be loaded: a directory as downloaded from the Hub."
     case .configuration(let file, let key, let found, let expected):
       "\(file): '\(key)' is \(found), expected \(expected). Use the file as published with the weights."
     case .unknownTensors(let names):
-      "the weights hold \(names.count) tensors that the model of config.json does not have, the first `\(names[0])`; "
-        + "expected none. Fetch config.json and weights from one revision."
+      "the weights hold \(names.count) \(names.count == 1 ? "tensor" : "tensors") that the model of config.json does not "
+        + "have: \(listed(names, limit: 3)); expected none. It is another model than its config.json says, or files of two revisions: fetch both again."
     case .input(let what, let found, let expected, let fix): "\(what): \(found), expected \(expected). \(fix)"
     }
   }

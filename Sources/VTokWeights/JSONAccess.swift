@@ -125,6 +125,12 @@ extension JSON {
   }
 }
 
+/// Names in one line, the first few of many: "a, b, … (12 in all)".
+package func listed(_ names: [String], limit: Int = 8) -> String {
+  let head = names.prefix(limit).map(shortened).joined(separator: ", ")
+  return names.count <= limit ? head : "\(head), … (\(names.count) in all)"
+}
+
 /// At most 60 characters of a text out of a file, fit for one line of a message.
 package func shortened(_ text: String) -> String {
   let line = String(String.UnicodeScalarView(text.unicodeScalars.prefix(61).map { $0.value < 32 ? " " : $0 }))

@@ -129,8 +129,7 @@ extension BenchCommand {
           let question = data.scenes[0].questions[0].text
           let picture = try Image.decode(contentsOf: data.scenes[0].paths[0], options: decode).image.size
           return try TargetSolver.solve(
-            target, spec,
-            of: ModelOutline(config: checkpoint.config, processor: checkpoint.json("preprocessor_config.json")),
+            target, spec, of: ModelOutline(checkpoint),
             prompt: .init(picture: picture, text: max(1, question.utf8.count / 4), newTokens: 1), read: OptionFiles.read
           )
         }[0]

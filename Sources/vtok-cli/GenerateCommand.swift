@@ -143,7 +143,7 @@ struct GenerateCommand: ParsableCommand {
   ) throws -> ReductionOptions.Combination {
     let text = Rehearsal.Prompt(picture: pictures[0].size, text: max(1, prompt.utf8.count / 4), newTokens: 1)
     return try reduction.solved([combination], quiet: running.quiet) { target, spec in
-      let outline = try ModelOutline(config: checkpoint.config, processor: checkpoint.json("preprocessor_config.json"))
+      let outline = try ModelOutline(checkpoint)
       return try TargetSolver.solve(target, spec, of: outline, prompt: text, read: OptionFiles.read)
     }[0]
   }

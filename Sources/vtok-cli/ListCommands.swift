@@ -52,6 +52,7 @@ struct ModelsCommand: ParsableCommand {
   var format = Table.Format.md
 
   func run() throws {
+    guard format == .md else { return print(Self.families.text(format), terminator: "") }
     var table = Table(["model", "input", "tokens", "width", "blocks", "GMACs", "classes"])
     for name in LoadedModel.embedded {
       let model = try LoadedModel.load(name).vision
@@ -68,15 +69,28 @@ struct ModelsCommand: ParsableCommand {
           "blocks": JSON(tower.blocks), "gmacs": JSON(cost.gmacs), "classes": JSON(model.labels ?? []),
         ])
     }
-    print(table.text(format), terminator: "")
-    if format == .md {
-      print("\nAny directory as downloaded from the Hub of one of these families (see 'vtok inspect DIR'):")
-      for (name, what) in VisionModel.familyDescriptions { print("- \(name): \(what)") }
-      print("\nImage tokenizers ('vtok tokenize'): klt, inside the program, and directories of these families:")
-      for (name, what) in ImageTokenizers.familyDescriptions { print("- \(name): \(what)") }
-      print("\nWithout any file, 'vtok flops' knows the shapes of:")
-      print(Shape.published.map(\.name).joined(separator: ", "))
+    print(table.text(.md))
+    print("Any directory as downloaded from the Hub of one of these families (see 'vtok inspect DIR'):\n")
+    print(Self.families.text(.md))
+    print("Without any file, 'vtok flops' knows the shapes of:")
+    print(Shape.published.map(\.name).joined(separator: ", "))
+  }
+
+  /// Everything that runs, by family; what is inside the program first.
+  private static var families: Table {
+    var table = Table(["family", "kind", "types", "what it is"])
+    func add(_ name: String, _ kind: ModelFamily.Kind, _ types: [String], _ summary: String, isInside: Bool) {
+      table.add(
+        [name, kind.rawValue, types.isEmpty ? "-" : listed(types, limit: 4), summary],
+        [
+          "name": JSON(name), "kind": JSON(kind.rawValue), "types": JSON(types), "summary": JSON(summary),
+          "inside": JSON(isInside),
+        ])
     }
+    for name in LoadedModel.embedded { add(name, .tower, [], "inside the program", isInside: true) }
+    for name in LoadedTokenizer.embedded { add(name, .tokenizer, [], "inside the program", isInside: true) }
+    for family in ModelFamily.all { add(family.name, family.kind, family.types, family.summary, isInside: false) }
+    return table
   }
 }
 
@@ -95,9 +109,9 @@ struct InspectCommand: ParsableCommand {
   var format = Table.Format.md
 
   func run() throws {
-    let tokenizer = LoadedTokenizer.exists(model) ? try LoadedTokenizer.load(model) : nil
-    let entries = try tokenizer?.tensors ?? LoadedModel.checkpoint(model).tensors
     if tensors {
+      let entries =
+        try LoadedTokenizer.exists(model) ? LoadedTokenizer.load(model).tensors : LoadedModel.checkpoint(model).tensors
       var table = Table(["tensor", "type", "shape", "bytes", "file"])
       for entry in entries {
         let shape = entry.shape.map(String.init).joined(separator: "x")
@@ -110,55 +124,11 @@ struct InspectCommand: ParsableCommand {
       }
       return print(table.text(format), terminator: "")
     }
-    if let tokenizer { return describe(tokenizer) }
-    let loaded = try LoadedModel.load(model)
-    let tower = loaded.vision.tower.shape
-    let processor = loaded.vision.processor
-    print("family      \(loaded.vision.family)")
-    print("weights     \(weights(entries))")
-    print("sha256      \(loaded.sha256)")
-    print("tower       \(tower.blocks) blocks, width \(tower.width), \(tower.heads) heads, MLP \(tower.ffn)")
-    print("patches     \(tower.patch) px, grid \(tower.rows)x\(tower.columns), \(tower.prefix) prefix tokens")
-    print("dense       \(fixed(Cost(denseWith: tower.patches, shape: loaded.vision.shape).gmacs, 3)) GMACs an image")
-    print("image       \(describe(processor))")
-    print(
-      "labels      \(loaded.vision.labels.map { "\($0.count): " + $0.prefix(8).joined(separator: ", ") } ?? "none")")
-    print("unused      \(loaded.unusedTensors.isEmpty ? "none" : loaded.unusedTensors.joined(separator: ", "))")
-  }
-
-  private func weights(_ entries: [TensorEntry]) -> String {
-    let bytes = entries.reduce(0) { $0 + $1.range.count }
-    let types = Set(entries.map(\.type.rawValue)).sorted().joined(separator: ", ")
-    return "\(entries.count) tensors, \(types), \(fixed(Double(bytes) * 1e-6, 1)) MB"
-  }
-
-  private func describe(_ loaded: LoadedTokenizer) {
-    let tokenizer = loaded.tokenizer
-    let photo = Size(width: 640, height: 480)
-    let size = tokenizer.prepare(Image(width: photo.width, height: photo.height, colour: [0, 0, 0])).size
-    let lengths =
-      switch tokenizer.lengths(for: size) {
-      case .fixed(let count): "\(count), no fewer"
-      case .prefixes(let most): "1 to \(most), coarse to fine"
-      }
-    print("family      \(tokenizer.name), an image tokenizer")
-    print("weights     \(weights(loaded.tensors))")
-    print("sha256      \(loaded.sha256)")
-    print("tokens      \(lengths)")
-    print("codebook    \(tokenizer.codebookSize) codes, \(fixed(tokenizer.bitsPerToken, 2)) bits a token")
-    print("image       \(size == photo ? "any size" : "\(size)")")
-  }
-
-  private func describe(_ processor: ImageProcessor) -> String {
-    let resize =
-      switch processor.resize {
-      case .none: "as it is"
-      case .shortestEdge(let edge): "short side \(edge)"
-      case .exact(let width, let height): "\(width)x\(height)"
-      case .covering(let width, let height): "covering \(width)x\(height)"
-      }
-    return "\(resize) (\(processor.filter.rawValue))" + (processor.crop.map { ", crop \($0)" } ?? "")
-      + ", mean \(processor.mean), deviation \(processor.std)"
+    let inspection = try Inspection(model)
+    for (name, text) in inspection.lines {
+      print(name.padding(toLength: 11, withPad: " ", startingAt: 0), text)
+    }
+    if let problem = inspection.problem { throw problem }
   }
 }
 

@@ -36,7 +36,7 @@ let imageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]]
     let json = try JSON(parsing: [UInt8](FileManager.default.contents(atPath: file)!))
     let fallback = ImageProcessor(resize: .none, filter: .bicubic, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5])
     let processor = try ImageProcessor.huggingFace(
-      json, fallback: fallback, bareSizeIsSquare: !type.hasPrefix("CLIP"))
+      ProcessorFile(json), fallback: fallback, bareSizeIsSquare: !type.hasPrefix("CLIP"))
     return ["pixel_values": GoldenValue(processor(try inputs.image("rgb_u8")))]
   },
 

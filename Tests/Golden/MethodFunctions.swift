@@ -105,11 +105,12 @@ let methodFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]
 /// A timm checkpoint that has no config.json beside it: what its manifest says takes the place.
 func timm(_ inputs: Inputs) throws -> VisionModel {
   let config = inputs.config
-  let size = config["img_size"]!.int!
-  return try TimmViT.load(
-    Checkpoint(file: inputs.file(config["checkpoint_dir"]!.string!) + "/model.safetensors"),
-    architecture: (config["arch"] ?? config["architecture"])?.string ?? "", heads: config["num_heads"]!.int!,
-    pool: config["global_pool"]?.string, imageSize: (size, size))
+  let size = try config.int("img_size")
+  let checkpoint = try Checkpoint(file: inputs.file(config.string("checkpoint_dir")) + "/model.safetensors")
+  var arguments = try TimmArguments(architecture: (config["arch"] ?? config["architecture"])?.string ?? "")
+  arguments.heads = try config.int("num_heads")
+  if checkpoint.has("fc_norm.weight") { arguments.pool = .avg }
+  return try TimmViT.load(checkpoint, arguments, imageSize: (size, size))
 }
 
 /// Hidden states, sizes, ids, source matrix and logits of a compressed batch, and the logits of the dense model.

@@ -7,7 +7,7 @@ let processorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVal
 
   "lvlm.preprocess.llava_next": { inputs in
     let prepared = try tiles(inputs, "LlavaNext")
-    let tile = inputs.config["tile"]!.int!
+    let tile = try inputs.config.int("tile", default: prepared.tiles[0].shape[1])
     var layout: [[Int]] = []
     if let patch = inputs.config["patch_size"]?.int {
       // The thumbnail, then the grid row by row, a newline behind every row.
@@ -50,7 +50,7 @@ let processorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVal
       area: qwen["min_pixels"]!.int!...qwen["max_pixels"]!.int!)
     func pair(_ size: Size) -> JSON { JSON([size.height, size.width]) }
 
-    let rows = inputs.case.manifest["rows"]!.array!.map { row -> JSON in
+    let rows = try inputs.rows.map { row -> JSON in
       let size = Size(width: row["width"]!.int!, height: row["height"]!.int!)
       let best = next.resolution(for: size)
       let fitted = next.fitted(size, in: best)
@@ -100,13 +100,19 @@ let processorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVal
 
 /// The picture through the processor that the manifest's parameters make, read as from a checkpoint.
 private func tiles(_ inputs: Inputs, _ name: String) throws -> PreparedImage {
-  var file = inputs.config.object!
+  var file = inputs.config.object ?? JSONObject()
   file["image_processor_type"] = JSON(name + "ImageProcessor")
-  let processor = try ProcessorConfig.read(.object(file), config: [:])
+  let processor =
+    if let folder = inputs.config["checkpoint_dir"]?.string.map(inputs.file) {
+      // All values stand in the folder's own files; its weights need not be there.
+      try ProcessorConfig.read(ProcessorFile(directory: folder), config: JSON(contentsOf: folder + "/config.json"))
+    } else {
+      try ProcessorConfig.read(ProcessorFile(.object(file)), config: [:])
+    }
   // Pixels as stored, or the picture's file.
   let isStored = inputs.inputNames.contains("rgb")
   let image =
     try isStored
-    ? inputs.image("rgb") : Image.decode(contentsOf: inputs.file(inputs.config["image"]!.string!)).image
+    ? inputs.image("rgb") : Image.decode(contentsOf: inputs.file(inputs.config.string("image"))).image
   return try processor.tiles(of: image)
 }

@@ -128,9 +128,10 @@ struct DoubleNetwork {
     let path = NSTemporaryDirectory() + "/vtok-gradient-\(process)-\(kind).safetensors"
     defer { try? FileManager.default.removeItem(atPath: path) }
     try Safetensors.write(tensors.map { ($0.name, .f32($0.tensor)) }, to: path)
-    return try TimmViT.load(
-      Checkpoint(file: path), architecture: "vit", heads: heads, pool: kind == .mean ? "avg" : "token",
-      imageSize: (16, 16))
+    var arguments = TimmArguments()
+    (arguments.heads, arguments.pool) = (heads, kind == .mean ? .avg : .token)
+    arguments.hasLayerScale = kind == .scaled
+    return try TimmViT.load(Checkpoint(file: path), arguments, imageSize: (16, 16))
   }
 
   /// Cross-entropy with the masks `h + t(plan) - t(base)`.

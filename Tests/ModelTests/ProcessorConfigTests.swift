@@ -3,7 +3,7 @@ import VTok
 
 @Suite struct ProcessorConfigTests {
   static func read(_ file: String?, config: String = "{}") throws -> any TiledProcessor {
-    try ProcessorConfig.read(file.map { try JSON(parsing: $0) }, config: JSON(parsing: config))
+    try ProcessorConfig.read(file.map { ProcessorFile(try JSON(parsing: $0)) }, config: JSON(parsing: config))
   }
 
   /// Files as published, cut to what matters.

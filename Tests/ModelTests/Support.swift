@@ -60,3 +60,43 @@ let relevanceNet: OptionFile = {
     "output.weight": noise([1, 16, 1]),
   ])
 }()
+
+/// The goldens' own checkpoints.
+let goldenCases =
+  URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path + "/Golden/Cases/"
+
+/// A copy of a small checkpoint with changes, gone after `body`.
+/// - Parameters:
+///   - change: of its `config.json`.
+///   - tensors: what becomes of every tensor; nil: it goes.
+///   - adding: further tensors, of one number each.
+///   - files: further files by name.
+@discardableResult func withCopy<Result>(
+  of folder: String, config change: (inout JSONObject) -> Void = { _ in },
+  tensors: (String, Tensor) -> (String, Tensor)? = { ($0, $1) }, adding: [String] = [], files: [String: String] = [:],
+  body: (String) throws -> Result
+) throws -> Result {
+  let url = FileManager.default.temporaryDirectory.appendingPathComponent("checkpoint-copy-\(UUID().uuidString)")
+  try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+  defer { try? FileManager.default.removeItem(at: url) }
+  let source = try Checkpoint(directory: folder)
+  var config = source.config.object!
+  change(&config)
+  try Data(JSON.object(config).text().utf8).write(to: url.appendingPathComponent("config.json"))
+  let file = try Safetensors(source.files[0])
+  let kept = try file.entries.compactMap { tensors($0.name, try file.tensor($0.name)) }
+  let more = adding.map { ($0, Tensor(zeros: [1])) }
+  try Safetensors.write((kept + more).map { ($0.0, .f32($0.1)) }, to: url.path + "/model.safetensors")
+  for (name, text) in files { try Data(text.utf8).write(to: url.appendingPathComponent(name)) }
+  return try body(url.path)
+}
+
+/// The `ModelError` that `body` throws.
+func modelError(_ body: () throws -> Void) -> ModelError? {
+  do {
+    try body()
+    return nil
+  } catch {
+    return error as? ModelError
+  }
+}

@@ -80,6 +80,16 @@ struct DecoderConfig {
       throw rope.unfit("rope_type", "default, mrope or linear", found: "'\(kind)'")
     }
     guard try !rope.bool("mrope_interleaved", false) else { throw rope.unfit("mrope_interleaved", "false") }
+    guard try rope.double("partial_rotary_factor", config.double("partial_rotary_factor", 1)) == 1 else {
+      throw config.unfit("partial_rotary_factor", "1")
+    }
+    for key in ["qk_layer_norms", "rope_interleaved", "use_resampler", "use_qk_norm"] {
+      guard try !config.bool(key, false) else { throw config.unfit(key, "false") }
+    }
+    let kinds = Set(try config.strings("layer_types") ?? [])
+    guard kinds.isSubset(of: ["full_attention"]) || kinds == ["sliding_attention"] && family.window != nil else {
+      throw config.unfit("layer_types", "full_attention in every layer", found: kinds.sorted().joined(separator: ", "))
+    }
     let sections = try rope.ints("mrope_section") ?? []
     guard sections.isEmpty || (sections.count == 3 && sections.reduce(0, +) == headDim / 2) else {
       throw rope.unfit("mrope_section", "three numbers with the sum \(headDim / 2)")

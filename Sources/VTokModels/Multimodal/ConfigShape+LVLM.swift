@@ -8,21 +8,19 @@ extension Shape {
   /// A vision tower or a vision-language model of any family that is known.
   /// - Parameters:
   ///   - config: `config.json` as published.
-  ///   - processor: `preprocessor_config.json`, where a tower takes its image size from it.
+  ///   - processor: where a tower takes its image size from it.
   /// - Throws: `ModelError`.
-  public init(config: JSON, processor: JSON? = nil) throws {
-    let file = Config(json: config)
-    switch try file.string("model_type") {
-    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama": try self.init(llava: file)
-    case "idefics3", "smolvlm": try self.init(idefics3: file)
-    case "qwen2_vl", "qwen2_5_vl": try self.init(qwen: file)
-    default: self.init(tower: try Tower(config: config, processor: processor))
+  public init(config: JSON, processor: ProcessorFile? = nil) throws {
+    if let family = MultimodalModel.family(config) {
+      self = try family.shape(Config(json: config))
+    } else {
+      self.init(tower: try Tower(config: config, processor: processor))
     }
     try Self.check(parameters: connectorMACs, of: "connector")
   }
 
   /// LLaVA-1.5, and LLaVA-NeXT where the file has image pinpoints: CLIP, a two-layer projector, Llama or Mistral.
-  private init(llava config: Config) throws {
+  init(llava config: Config) throws {
     let vision = try config.llavaVision()
     let states = try vision.featureStates(config)
     let compressor = try QueCC.Settings(
@@ -47,7 +45,7 @@ extension Shape {
   }
 
   /// Idefics3 and SmolVLM: SigLIP, squares of patches side by side in one row, one linear layer, Llama.
-  private init(idefics3 config: Config) throws {
+  init(idefics3 config: Config) throws {
     let vision = try config.section("vision_config")
     let (patch, scale) = (try vision.int("patch_size"), try config.int("scale_factor", 2))
     let side = try vision.int("image_size") / patch
@@ -67,8 +65,8 @@ extension Shape {
 
   /// Qwen2-VL and Qwen2.5-VL: a tower with rotary positions for any size of image, squares of patches through two
   /// layers, Qwen2 with rotary positions of three axes. The grid is the one of a 1024 x 1024 image.
-  private init(qwen config: Config) throws {
-    let isNewer = try config.string("model_type") == "qwen2_5_vl"
+  /// - Parameter isNewer: whether it is Qwen2.5-VL, with windows and a gated MLP.
+  init(qwen config: Config, isNewer: Bool) throws {
     let vision = try config.section("vision_config")
     let width = try isNewer ? vision.int("hidden_size", 1280) : vision.int("embed_dim", 1280)
     let (patch, merge) = (try vision.int("patch_size", 14), try vision.int("spatial_merge_size", 2))
@@ -96,12 +94,11 @@ extension Shape {
 extension Config {
   /// The text part of a configuration, with what stands outside it in some files.
   func text() throws(ModelError) -> Config {
-    let outer = try string("model_type") ?? ""
-    let isIdefics = outer == "idefics3" || outer == "smolvlm"
+    let family = MultimodalModel.family(json)
     guard let section = try sectionIfPresent("text_config"), var text = section.json.object else {
-      return isIdefics ? Config(json: ["model_type": "llama", "rms_norm_eps": 1e-5]) : self
+      return family?.absentText.map { Config(json: $0) } ?? self
     }
-    if text["model_type"] == nil { text["model_type"] = JSON(outer.hasPrefix("qwen") ? outer : "llama") }
+    if text["model_type"] == nil { text["model_type"] = JSON(family?.textType ?? "llama") }
     for key in ["rope_scaling", "rope_theta"] where text[key] == nil && text["rope_parameters"] == nil {
       text[key] = json[key]
     }
@@ -110,12 +107,18 @@ extension Config {
 
   /// The tower of a LLaVA: the defaults of an absent section; keys absent from a present one have CLIP's own.
   func llavaVision() throws(ModelError) -> Config {
-    try sectionIfPresent("vision_config")
-      ?? Config(
+    guard let vision = try sectionIfPresent("vision_config") else {
+      return Config(
         json: [
           "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
           "image_size": 336, "patch_size": 14,
         ])
+    }
+    let type = try vision.string("model_type") ?? "clip_vision_model"
+    guard type == "clip_vision_model" else {
+      throw .unknownFamily(found: "a LLaVA with a tower of type '\(shortened(type))'", known: ["clip_vision_model"])
+    }
+    return vision
   }
 
   /// Whether a LLaVA cuts images into tiles, as LLaVA-NeXT does.

@@ -30,7 +30,7 @@ struct Idefics3: VisualFamily {
     geometry = Idefics3Geometry(tower: tower)
     connector = Connector(
       first: try checkpoint["connector.modality_projection"].linear(
-        "proj", [shape.decoder!.width, tower.fuse * tower.width]))
+        "proj", [shape.decoder!.width, tower.fuse * tower.width], bias: false))
   }
 
   func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {

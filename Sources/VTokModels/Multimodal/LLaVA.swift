@@ -33,10 +33,11 @@ struct LLaVA: VisualFamily {
         checkpoint["projector.compressor"], $0, width: tower.shape.width, states: tower.shape.width * $0.states.count)
     }
     let (width, inner) = (shape.decoder!.width, tower.shape.width * (settings == nil ? states.count : 1))
+    let hasBiases = try config.bool("multimodal_projector_bias", true)
     connector = Connector(
-      first: try checkpoint["projector"].linear("linear_1", [width, inner]),
+      first: try checkpoint["projector"].linear("linear_1", [width, inner], bias: hasBiases),
       activation: try config.activation(.gelu, key: "projector_hidden_act"),
-      second: try checkpoint["projector"].linear("linear_2", [width, width]))
+      second: try checkpoint["projector"].linear("linear_2", [width, width], bias: hasBiases))
     let isNext = shape.layout == .anyres
     newline = isNext ? Tensor(try checkpoint.vector("image_newline", [width]), shape: [1, width]) : nil
     let strategy = try config.string("vision_feature_select_strategy") ?? "default"

@@ -11,17 +11,23 @@ public struct ModelOutline: Sendable {
 
   /// - Parameters:
   ///   - config: `config.json` as published, of a vision tower or a vision-language model of any known family.
-  ///   - processor: `preprocessor_config.json`; nil: the family's own.
+  ///   - processor: nil: the family's own.
   /// - Throws: `ModelError`.
-  public init(config: JSON, processor json: JSON? = nil) throws {
-    shape = try Shape(config: config, processor: json)
+  public init(config: JSON, processor file: ProcessorFile? = nil) throws {
+    shape = try Shape(config: config, processor: file)
     switch shape.layout {
     case .plain: geometry = nil
     case .single, .anyres: geometry = try LLaVAGeometry(shape, config: Config(json: config))
     case .split: geometry = Idefics3Geometry(tower: shape.tower!)
     case .dynamic: geometry = QwenVLGeometry(tower: shape.tower!)
     }
-    processor = geometry == nil ? nil : try ProcessorConfig.read(json, config: config)
+    processor = geometry == nil ? nil : try ProcessorConfig.read(file, config: config)
+  }
+
+  /// What the files of a checkpoint say.
+  /// - Throws: `ModelError`, `WeightError`.
+  public init(_ checkpoint: Checkpoint) throws {
+    try self.init(config: checkpoint.config, processor: checkpoint.processorFile)
   }
 
   /// A tower alone.
@@ -43,6 +49,15 @@ public struct ModelOutline: Sendable {
     let grid = geometry!.grid(of: image)
     let patch = shape.tower!.patch
     return (image.tiles.count, Size(width: grid.columns * patch, height: grid.rows * patch))
+  }
+
+  /// Visual tokens that a picture becomes when nothing is reduced.
+  /// - Throws: `ImageError` if the processor refuses the size, `ModelError` for one that does not fit the model.
+  /// - Precondition: this is a vision-language model.
+  public func visualTokens(of picture: Size) throws -> Int {
+    let image = try prepared(picture)
+    try geometry!.check(image)
+    return geometry!.spans(of: image).reduce(0, +)
   }
 
   /// A picture of so many pixels, prepared for the model.

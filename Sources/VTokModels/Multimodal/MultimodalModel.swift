@@ -134,58 +134,12 @@ public struct MultimodalModel: Sendable {
 
   // MARK: Loading
 
-  struct Family: Sendable {
-    let name: String
-    /// `model_type` in `config.json`.
-    let types: [String]
-    let placeholder: Int
-    let visual: @Sendable (Checkpoint, Shape) throws -> any VisualFamily
-  }
-
-  static let families: [Family] = [
-    Family(name: "llava", types: ["llava", "llava_llama", "llava_mistral"], placeholder: 32000) {
-      try LLaVA($0, shape: $1)
-    },
-    Family(name: "llava-next", types: ["llava_next"], placeholder: 32000) { try LLaVA($0, shape: $1) },
-    Family(name: "p-mod", types: ["pmod_llava_llama"], placeholder: 32000) { try LLaVA($0, shape: $1) },
-    Family(name: "idefics3", types: ["idefics3"], placeholder: 128_257) { try Idefics3($0, shape: $1) },
-    Family(name: "smolvlm", types: ["smolvlm"], placeholder: 128_257) { try Idefics3($0, shape: $1) },
-    Family(name: "qwen2-vl", types: ["qwen2_vl"], placeholder: 151_655) { try QwenVL($0, shape: $1) },
-    Family(name: "qwen2.5-vl", types: ["qwen2_5_vl"], placeholder: 151_655) { try QwenVL($0, shape: $1) },
-  ]
-  /// What each family covers, for people.
-  public static let familyDescriptions: [(name: String, what: String)] = [
-    ("llava", "LLaVA-1.5, as llava-hf and the research code publish it"),
-    ("llava-next", "LLaVA-NeXT (1.6) with Vicuna, Mistral or Llama"),
-    ("p-mod", "p-MoD on LLaVA-1.5 and LLaVA-NeXT: visual tokens pass deep layers by"),
-    ("idefics3", "Idefics3"),
-    ("smolvlm", "SmolVLM of all sizes"),
-    ("qwen2-vl", "Qwen2-VL"),
-    ("qwen2.5-vl", "Qwen2.5-VL"),
-  ]
-
-  /// Whether a configuration is that of a vision-language model that is known.
-  public static func matches(_ config: JSON) -> Bool { family(config) != nil }
-
-  private static func family(_ config: JSON) -> Family? {
-    guard let type = config["model_type"]?.string else { return nil }
-    return families.first { $0.types.contains(type) }
-  }
-
-  /// Names that published files carry and no model needs.
-  static let needless =
-    Checkpoint.needless + ["*.rotary_emb.inv_freq", "*.rotary_pos_emb.inv_freq", "*vision_tower*.post_layernorm.*"]
-
   /// Loads whatever family the checkpoint belongs to. Weights of the language model stay mapped as they are.
   /// - Throws: `ModelError`, `WeightError`.
   public static func load(_ checkpoint: Checkpoint) throws -> MultimodalModel {
-    try checkpoint.refuseQuantised()
     let config = checkpoint.config
-    guard let family = family(config) else {
-      throw ModelError.unknownFamily(
-        found: config["model_type"]?.string.map { "model type '\($0)'" } ?? "no model_type in config.json",
-        known: families.flatMap(\.types))
-    }
+    guard let family = family(config) else { throw ModelFamily.unknown(config, known: families.flatMap(\.types)) }
+    try checkpoint.refuseQuantised()
     let shape = try Shape(config: config)
     let named = checkpoint.visionLanguage
     let file = Config(json: config)
@@ -198,8 +152,7 @@ public struct MultimodalModel: Sendable {
       head: isTied
         ? named.weightIfPresent("lm_head.weight", [nil, shape.decoder!.width])
         : named.weight("lm_head.weight", [nil, shape.decoder!.width]), text)
-    let unknown = checkpoint.unusedNames(ignoring: needless)
-    guard unknown.isEmpty else { throw ModelError.unknownTensors(unknown) }
+    try checkpoint.refuseUnknown(needless)
     return MultimodalModel(
       family: family.name, shape: shape, language: language,
       placeholder: try file.intIfPresent("image_token_id") ?? file.int("image_token_index", family.placeholder),

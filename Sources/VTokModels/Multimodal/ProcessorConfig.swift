@@ -2,30 +2,26 @@ import VTokCore
 import VTokImage
 import VTokWeights
 
-/// Reads the image processor of a vision-language checkpoint: `preprocessor_config.json`, or the part of
-/// `processor_config.json` in its place. Values that the file leaves out are those of the published models, with the
-/// sizes of `config.json`.
+/// Makes the image processor of a vision-language checkpoint. Values that its file leaves out are those of the published
+/// models, with the sizes of `config.json`.
 public enum ProcessorConfig {
   /// - Throws: `ModelError` for a value that makes no sense or a processor that is not built; `WeightError`.
   public static func load(_ checkpoint: Checkpoint) throws -> any TiledProcessor {
-    try read(checkpoint.imageProcessor, config: checkpoint.config)
+    try read(checkpoint.processorFile, config: checkpoint.config)
   }
 
   /// - Parameters:
-  ///   - json: the processor's file; nil: there is none.
+  ///   - file: nil: there is none.
   ///   - config: `config.json`.
-  package static func read(_ json: JSON?, config: JSON) throws -> any TiledProcessor {
-    let section = Section(
-      settings: Config(json: json ?? [:], file: "preprocessor_config.json"), config: Config(json: config))
-    let named = try section.settings.string("image_processor_type")
-    let type = try named ?? section.settings.string("feature_extractor_type")
-    let family = try section.config.string("model_type") ?? ""
-    switch try type.map(plainName) ?? processor(family, section.config) ?? family {
+  package static func read(_ file: ProcessorFile?, config: JSON) throws -> any TiledProcessor {
+    let section = Section(settings: (file ?? ProcessorFile([:])).values, config: Config(json: config))
+    let own = try MultimodalModel.family(config)?.processor(section.config)
+    switch try file?.type() ?? own ?? section.config.string("model_type") ?? "" {
     case "LlavaImageProcessor":
       var processor = try section.clip()
       // Research checkpoints have no file of their own for this, and say it in config.json.
       let pads = try section.settings.bool(
-        "do_pad", json == nil && section.config.string("image_aspect_ratio") == "pad")
+        "do_pad", file == nil && section.config.string("image_aspect_ratio") == "pad")
       if pads { processor.padToSquare = ImageProcessor.padding(mean: processor.mean) }
       return processor
     case "CLIPImageProcessor", "CLIPFeatureExtractor": return try section.clip()
@@ -38,24 +34,6 @@ public enum ProcessorConfig {
         "one of CLIP, Llava, LlavaNext, Idefics3, SmolVLM or Qwen2VL with 'ImageProcessor' behind it",
         found: "'\(other)'")
     }
-  }
-
-  /// By `model_type`, where the file does not name its processor.
-  private static func processor(_ family: String, _ config: Config) throws(ModelError) -> String? {
-    switch family {
-    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama":
-      try config.isNext() ? "LlavaNextImageProcessor" : "LlavaImageProcessor"
-    case "idefics3": "Idefics3ImageProcessor"
-    case "smolvlm": "SmolVLMImageProcessor"
-    case "qwen2_vl", "qwen2_5_vl": "Qwen2VLImageProcessor"
-    default: nil
-    }
-  }
-
-  /// Without the name of the backend, which changes nothing but rounding.
-  private static func plainName(_ type: String) -> String {
-    for backend in ["Fast", "Pil"] where type.hasSuffix(backend) { return String(type.dropLast(backend.count)) }
-    return type
   }
 }
 
@@ -90,22 +68,22 @@ private struct Section {
 
   /// Filter and normalisation alone: `size` means something else here.
   func pixels(filter: Resample, mean: [Float], std: [Float]) throws -> ImageProcessor {
-    var members = settings.json.object ?? JSONObject()
-    for key in ["size", "crop_size", "do_center_crop", "do_resize"] { members[key] = nil }
-    return try read(
-      Config(json: .object(members), file: settings.file),
+    try read(
+      settings.without(["size", "crop_size", "do_center_crop", "do_resize"]),
       fallback: ImageProcessor(resize: .none, filter: filter, mean: mean, std: std))
   }
 
   func anyResolution() throws -> AnyResolutionProcessor {
     let tile = try clip()
+    // The official code takes both sizes as they stand, also where tiles are neither resized nor cropped.
+    let sizes = try Section(settings: settings.without(["do_resize", "do_center_crop"]), config: config).clip()
     let thumbnail =
-      switch tile.resize {
-      case .shortestEdge(let edge): Size(edge)
+      switch sizes.resize {
       case .exact(let width, let height): Size(width: width, height: height)
-      default: try tile.crop ?? Size(tower("image_size") ?? 336)
+      case .shortestEdge(let edge): Size(edge)
+      default: preconditionFailure("clip() resizes")
       }
-    let side = tile.crop?.height ?? thumbnail.height
+    let side = sizes.crop?.height ?? thumbnail.height
     let key = "image_grid_pinpoints"
     let source = settings.has(key) ? settings : config
     let tiles = [[1, 2], [2, 1], [2, 2], [3, 1], [1, 3]]
@@ -162,6 +140,13 @@ private struct Section {
 }
 
 extension Config {
+  /// The same values but for some keys.
+  fileprivate func without(_ keys: [String]) -> Config {
+    var members = json.object ?? JSONObject()
+    for key in keys { members[key] = nil }
+    return Config(json: .object(members), file: file, path: path)
+  }
+
   /// A list of `[height, width]` that is not empty.
   fileprivate func pairs(_ key: String) throws(ModelError) -> [[Int]]? {
     guard let value = json.value(at: key) else { return nil }

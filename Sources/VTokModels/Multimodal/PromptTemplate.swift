@@ -158,6 +158,16 @@ public struct PromptTemplate: Sendable, Equatable {
 }
 
 extension Checkpoint {
+  /// The file that holds the chat template; nil where none does.
+  public var chatTemplateFile: String? {
+    get throws {
+      if try text("chat_template.jinja") != nil { return "chat_template.jinja" }
+      return try ["chat_template.json", "processor_config.json", "tokenizer_config.json"].first {
+        try json($0)?["chat_template"]?.string != nil
+      }
+    }
+  }
+
   /// The chat template as a checkpoint has it, in one of four places.
   var chatTemplate: String? {
     get throws {

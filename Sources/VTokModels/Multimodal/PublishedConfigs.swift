@@ -5,8 +5,8 @@ import VTokWeights
 /// their class, read by the same code as a downloaded file.
 enum PublishedConfigs {
   /// `preprocessor_config.json` of the Qwens; the others have the defaults of their processors.
-  static func processor(_ name: String) -> JSON? {
-    name.hasPrefix("qwen") ? ["min_pixels": 3136, "max_pixels": 12_845_056] : nil
+  static func processor(_ name: String) -> ProcessorFile? {
+    name.hasPrefix("qwen") ? ProcessorFile(["min_pixels": 3136, "max_pixels": 12_845_056]) : nil
   }
 
   static let all: [(name: String, config: JSON)] = [

@@ -46,7 +46,7 @@ struct QwenVL: VisualFamily {
         heads: tower.heads, norm1: try norm("norm1", in: block), qkv: try block.linear("attn.qkv", [3 * width, width]),
         output: try block.linear("attn.proj", [width, width]), scale1: nil, norm2: try norm("norm2", in: block),
         up: isGated
-          ? try block["mlp"].linear(stacking: ["gate_proj", "up_proj"], [tower.ffn, width])
+          ? try block["mlp"].linear(stacking: ["gate_proj", "up_proj"], [tower.ffn, width], bias: true)
           : try block.linear("mlp.fc1", [tower.ffn, width]),
         down: try block.linear(isGated ? "mlp.down_proj" : "mlp.fc2", [width, tower.ffn]),
         mlp: isGated ? .gated : .plain(activation), scale2: nil)
@@ -62,7 +62,12 @@ struct QwenVL: VisualFamily {
       norm: try norm("ln_q", in: merger), first: try merger.linear("mlp.0", [joined, joined]),
       second: try merger.linear("mlp.2", [shape.decoder!.width, joined]))
     let quarter = tower.headDim / 4
-    frequencies = (0..<quarter).map { powf(10000, -Float(2 * $0) / Float(2 * quarter)) }
+    let rope = try config.section("rope_parameters")
+    guard try ["axial", "default", nil].contains(rope.string("rope_type")) else {
+      throw rope.unfit("rope_type", "axial")
+    }
+    let theta = try rope.float("rope_theta", 10000)
+    frequencies = (0..<quarter).map { powf(theta, -Float(2 * $0) / Float(2 * quarter)) }
   }
 
   func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {

@@ -277,7 +277,7 @@ private struct PyramidLoader {
     let isOld = checkpoint.has("query.weight")
     func linear(_ name: String) throws -> Linear {
       let axes = checkpoint.shape("\(name).weight")?.count == 4 ? [channels, channels, 1, 1] : [channels, channels]
-      return try checkpoint.linear(name, axes)
+      return try checkpoint.linear(name, axes, bias: nil)
     }
     let parts = try (isOld ? ["query", "key", "value"] : ["to_q", "to_k", "to_v"]).map(linear)
     let zero = [Float](repeating: 0, count: channels)

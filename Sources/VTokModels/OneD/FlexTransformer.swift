@@ -244,7 +244,7 @@ extension FlexTransformer {
       // Left by a trainer's activation checkpointing.
       if block.has("_checkpoint_wrapped_module.attn.wq.weight") { block = block["_checkpoint_wrapped_module"] }
       let square: [Int?] = [width, width]
-      let gate = try block.linear("mlp.fc1", [nil, width])
+      let gate = try block.linear("mlp.fc1", [nil, width], bias: nil)
       let hidden = gate.weight.rows
       // One row at a time passes through these, so they stay as they lie in the file.
       let modulation =
@@ -253,9 +253,11 @@ extension FlexTransformer {
           weight: try block.weight("adaLN_modulation.1.weight", [kinds * 6 * width, width]),
           bias: try block.vector("adaLN_modulation.1.bias", [kinds * 6 * width])) : nil
       return Block(
-        query: try block.linear("attn.wq", square), key: try block.linear("attn.wk", square),
-        value: try block.linear("attn.wv", square), output: try block.linear("attn.proj", square), gate: gate,
-        up: try block.linear("mlp.fc3", [hidden, width]), down: try block.linear("mlp.fc2", [width, hidden]),
+        query: try block.linear("attn.wq", square, bias: nil), key: try block.linear("attn.wk", square, bias: nil),
+        value: try block.linear("attn.wv", square, bias: nil), output: try block.linear("attn.proj", square, bias: nil),
+        gate: gate,
+        up: try block.linear("mlp.fc3", [hidden, width], bias: nil),
+        down: try block.linear("mlp.fc2", [width, hidden], bias: nil),
         modulation: modulation)
     }
     let hidden = blocks[0].gate.weight.rows

@@ -133,7 +133,7 @@ package struct FlowDecoder: Sendable {
       throw line.unfit("max_sizes", "\(table.width) positions", "as many as registers, \(registers)")
     }
     return FlowDecoder(
-      patches: patches, projection: try linear.tensors.linear("proj", [width, levels]),
+      patches: patches, projection: try linear.tensors.linear("proj", [width, levels], bias: nil),
       positions: Tensor(
         (0..<registers * width).map { table.values[$0 % width * table.width + $0 / width] },
         shape: [registers, width]), maskToken: try dropout.tensors.vector("dropout_mask_token", [width]),
@@ -144,7 +144,7 @@ package struct FlowDecoder: Sendable {
       headModulation: Linear(
         weight: try head.tensors.weight("adaLN_modulation.1.weight", [2 * width, width]),
         bias: try head.tensors.vectorIfPresent("adaLN_modulation.1.bias", [2 * width])),
-      head: try head.tensors.linear("proj", [patches.side * patches.side * channels, width]))
+      head: try head.tensors.linear("proj", [patches.side * patches.side * channels, width], bias: nil))
   }
 }
 

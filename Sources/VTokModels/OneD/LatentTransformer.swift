@@ -37,11 +37,13 @@ struct LatentTransformer: Sendable {
       let qkv = Linear(
         weight: try view.weight("attn.in_proj_weight", [3 * width, width]).packed,
         bias: try view.vector("attn.in_proj_bias", [3 * width]))
-      let up = try view.linear("mlp.c_fc", [nil, width])
+      let up = try view.linear("mlp.c_fc", [nil, width], bias: nil)
       return TransformerBlock(
         heads: heads, norm1: .layer(try norm("ln_1", view)), qkv: qkv,
-        output: try view.linear("attn.out_proj", [width, width]), scale1: nil, norm2: .layer(try norm("ln_2", view)),
-        up: up, down: try view.linear("mlp.c_proj", [width, up.weight.rows]), mlp: .plain(.gelu), scale2: nil)
+        output: try view.linear("attn.out_proj", [width, width], bias: nil), scale1: nil,
+        norm2: .layer(try norm("ln_2", view)),
+        up: up, down: try view.linear("mlp.c_proj", [width, up.weight.rows], bias: nil), mlp: .plain(.gelu), scale2: nil
+      )
     }
     try requireHeads(heads, width: width, blocks: blocks.count)
     try requireEqual(blocks)

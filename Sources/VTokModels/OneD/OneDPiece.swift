@@ -92,7 +92,7 @@ public struct OneDPiece: ImageTokenizer {
     toCode = Linear(
       weight: Weight(output.reshaped([width, encoder.width])).packed,
       bias: try checkpoint.vector("encoder.conv_out.bias", [width]))
-    fromCode = try checkpoint["decoder"].linear("decoder_embed", [decoder.width, width])
+    fromCode = try checkpoint["decoder"].linear("decoder_embed", [decoder.width, width], bias: nil)
     maskToken = try checkpoint.tensor("decoder.mask_token", [1, 1, decoder.width]).values
     head = try Self.head(checkpoint, width: decoder.width, isLegacy: isLegacy)
     side = painted * head.patch

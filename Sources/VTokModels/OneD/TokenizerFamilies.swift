@@ -3,20 +3,21 @@ import VTokWeights
 /// Image tokenizers that come as checkpoints.
 public enum ImageTokenizers {
   struct Family: Sendable {
-    let name: String
+    let name: String, summary: String
     let matches: @Sendable (Checkpoint) -> Bool
     let load: @Sendable (Checkpoint) throws -> any ImageTokenizer
   }
 
   /// In the order they are asked whether a checkpoint is theirs.
   static let families: [Family] = [
-    Family(name: "flextok", matches: FlexTok.matches) { try FlexTok.load($0) },
-    Family(name: "one-d-piece", matches: OneDPiece.matches) { try OneDPiece($0) },
-  ]
-  /// What each family covers, for people.
-  public static let familyDescriptions: [(name: String, what: String)] = [
-    ("flextok", "FlexTok: any prefix, decoded through a flow; 25 steps without guidance"),
-    ("one-d-piece", "One-D-Piece (any prefix), TiTok with vector quantisation (one length)"),
+    Family(
+      name: "flextok", summary: "FlexTok: any prefix, decoded through a flow; 25 steps without guidance",
+      matches: FlexTok.matches
+    ) { try FlexTok.load($0) },
+    Family(
+      name: "one-d-piece", summary: "One-D-Piece (any prefix), TiTok with vector quantisation (one length)",
+      matches: OneDPiece.matches
+    ) { try OneDPiece($0) },
   ]
 
   /// Whether a checkpoint is an image tokenizer.

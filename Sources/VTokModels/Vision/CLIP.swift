@@ -18,12 +18,6 @@ public struct CLIP: Sendable {
   let visualProjection: Linear
   let logitScale: Float
 
-  static func matches(_ checkpoint: Checkpoint) -> Bool {
-    let type = checkpoint.config["model_type"]?.string
-    return type == "clip" || type == "clip_vision_model"
-      || (type == nil && checkpoint.has("vision_model.pre_layrnorm.weight"))
-  }
-
   /// The vision tower; names with and without `vision_model.`.
   static func loadVision(_ checkpoint: Checkpoint) throws -> VisionModel {
     let config = try Config(json: checkpoint.config).visionPart()
@@ -56,7 +50,8 @@ public struct CLIP: Sendable {
     let grid = PositionGrid(
       table.gathered(Array(1..<table.rows)), rows: shape.rows, columns: shape.columns, kernel: .plain)
     let embedding = VisionTower.Embedding(
-      patch: patch, projection: try view.patchProjection("embeddings.patch_embedding", width: width, patch: patch),
+      patch: patch,
+      projection: try view.patchProjection("embeddings.patch_embedding", width: width, patch: patch, bias: false),
       prefix: [(.classifier, zip(cls, table.row(0)).map(+))], positions: grid,
       norm: try view.norm("pre_layrnorm", width, epsilon: epsilon))  // the published misspelling
     return VisionTower(embedding: embedding, blocks: blocks, finalNorm: nil, shape: shape)
@@ -74,13 +69,12 @@ public struct CLIP: Sendable {
       head: Linear(
         weight: try checkpoint.weight("text_projection.weight", [nil, config.int("hidden_size", 512)]).widened,
         bias: nil))
+    let projection = try checkpoint.weight(
+      "visual_projection.weight", [text.head.weight.rows, vision.tower.shape.width])
+    let scale = try checkpoint.tensor("logit_scale", []).values[0]
+    try checkpoint.refuseUnknown([.positions])
     return CLIP(
-      vision: vision, text: text,
-      visualProjection: Linear(
-        weight: try checkpoint.weight(
-          "visual_projection.weight", [text.head.weight.rows, vision.tower.shape.width]
-        ).widened, bias: nil),
-      logitScale: try checkpoint.tensor("logit_scale", []).values[0])
+      vision: vision, text: text, visualProjection: Linear(weight: projection.widened, bias: nil), logitScale: scale)
   }
 
   /// L2-normalised image vector. Pixels `[3, height, width]`.

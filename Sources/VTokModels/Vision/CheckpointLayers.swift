@@ -27,25 +27,33 @@ func requireEqual(_ blocks: [TransformerBlock]) throws {
 }
 
 extension Checkpoint {
-  /// `NAME.weight` with `NAME.bias` where there is one, as a float32 copy: towers are small and hot. `nil` sizes are free.
-  func linear(_ name: String, _ shape: [Int?]) throws -> Linear {
+  /// `NAME.weight` with `NAME.bias`, as a float32 copy: towers are small and hot. `nil` sizes are free.
+  /// - Parameter bias: whether the layer has one, which the model says; nil: the file may decide.
+  func linear(_ name: String, _ shape: [Int?], bias: Bool? = true) throws -> Linear {
     let weight = try weight("\(name).weight", shape).packed
-    return Linear(weight: weight, bias: try vectorIfPresent("\(name).bias", [weight.rows]))
+    return Linear(weight: weight, bias: try self.bias(name, weight.rows, bias))
   }
 
   /// Several linear layers of equal input width as one (q, k, v).
-  func linear(stacking names: [String], _ shape: [Int?]) throws -> Linear {
-    let parts = try names.map { try linear($0, shape) }
-    let bias = parts.allSatisfy { $0.bias != nil } ? parts.flatMap { $0.bias! } : nil
-    return Linear(weight: Weight.stacked(parts.map(\.weight)).packed, bias: bias)
+  func linear(stacking names: [String], _ shape: [Int?], bias: Bool) throws -> Linear {
+    let parts = try names.map { try linear($0, shape, bias: bias) }
+    return Linear(
+      weight: Weight.stacked(parts.map(\.weight)).packed, bias: bias ? parts.flatMap { $0.bias! } : nil)
   }
 
   /// The patch convolution as a matrix `[width, 3 * patch * patch]`.
-  func patchProjection(_ name: String, width: Int, patch: Int) throws -> Linear {
+  func patchProjection(_ name: String, width: Int, patch: Int, bias: Bool = true) throws -> Linear {
     let kernel = try tensor("\(name).weight", [width, 3, patch, patch])
     return Linear(
-      weight: Weight(kernel.reshaped([width, 3 * patch * patch])).packed,
-      bias: try vectorIfPresent("\(name).bias", [width]))
+      weight: Weight(kernel.reshaped([width, 3 * patch * patch])).packed, bias: try self.bias(name, width, bias))
+  }
+
+  private func bias(_ name: String, _ rows: Int, _ wanted: Bool?) throws -> [Float]? {
+    switch wanted {
+    case true?: try vector("\(name).bias", [rows])
+    case false?: nil
+    case nil: try vectorIfPresent("\(name).bias", [rows])
+    }
   }
 
   /// A layer norm under `name`.

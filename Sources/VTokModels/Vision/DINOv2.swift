@@ -6,11 +6,19 @@ import VTokWeights
 /// DINOv2 as Hugging Face publishes it, with and without registers, with and without a classifier.
 /// (transformers: `models/dinov2`, `models/dinov2_with_registers`; Oquab et al. 2023, arXiv 2304.07193.)
 enum DINOv2 {
-  static func matches(_ checkpoint: Checkpoint) -> Bool {
-    let type = checkpoint.config["model_type"]?.string
-    return type == "dinov2" || type == "dinov2_with_registers"
-      || (type == nil
-        && (checkpoint.has("encoder.layer.0.layer_scale1.lambda1") || checkpoint.has("dinov2.layernorm.weight")))
+  /// Register tokens: those that the type promises. Where no type is given, the file decides.
+  static func registers(_ config: Config, found: Int) throws(ModelError) -> Int {
+    switch try config.string("model_type") {
+    case "dinov2_with_registers": try config.int("num_register_tokens", 4)
+    case nil: found
+    default: 0
+    }
+  }
+
+  /// Hidden width of the MLP; a gated one has two thirds of it, rounded up to a multiple of 8.
+  static func hidden(_ config: Config, width: Int) throws(ModelError) -> Int {
+    let hidden = Int(Double(width) * (try config.double("mlp_ratio", 4)))
+    return try config.bool("use_swiglu_ffn", false) ? (hidden * 2 / 3 + 7) / 8 * 8 : hidden
   }
 
   static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
@@ -25,19 +33,21 @@ enum DINOv2 {
     let epsilon = try config.float("layer_norm_eps", 1e-6)
     let activation = try config.activation(.gelu)
     let gated = try config.bool("use_swiglu_ffn", false)
-    let count = try config.int("num_hidden_layers", 12)
-    try requireHeads(heads, width: width, blocks: count)
+    let (ffn, hasBiases) = (try hidden(config, width: width), try config.bool("qkv_bias", true))
+    let depth = try config.int("num_hidden_layers", 12)
+    try requireHeads(heads, width: width, blocks: depth)
 
-    let blocks = try (0..<count).map { index in
+    let blocks = try (0..<depth).map { index in
       let layer = view["encoder"]["layer"][index]
       return TransformerBlock(
         heads: heads, norm1: try layer.norm("norm1", width, epsilon: epsilon),
-        qkv: try layer["attention"]["attention"].linear(stacking: ["query", "key", "value"], [width, width]),
+        qkv: try layer["attention"]["attention"].linear(
+          stacking: ["query", "key", "value"], [width, width], bias: hasBiases),
         output: try layer.linear("attention.output.dense", [width, width]),
         scale1: try layer.vector("layer_scale1.lambda1", [width]),
         norm2: try layer.norm("norm2", width, epsilon: epsilon),
-        up: try layer.linear(gated ? "mlp.weights_in" : "mlp.fc1", [nil, width]),
-        down: try layer.linear(gated ? "mlp.weights_out" : "mlp.fc2", [width, nil]),
+        up: try layer.linear(gated ? "mlp.weights_in" : "mlp.fc1", [gated ? 2 * ffn : ffn, width]),
+        down: try layer.linear(gated ? "mlp.weights_out" : "mlp.fc2", [width, ffn]),
         mlp: gated ? .gated : .plain(activation), scale2: try layer.vector("layer_scale2.lambda1", [width]))
     }
 
@@ -47,9 +57,11 @@ enum DINOv2 {
     let positions = try view.tensor("embeddings.position_embeddings", [1, nil, width])
     let cls = try view.tensor("embeddings.cls_token", [1, 1, width]).values
     var prefix: [(kind: TokenKind, row: [Float])] = [(.classifier, zip(cls, positions.row(0)).map(+))]
-    let hasRegisters = view.has("embeddings.register_tokens")
+    let name = "embeddings.register_tokens"
+    let count = try Self.registers(config, found: view.shape(name)?.dropFirst().first ?? 0)
+    let hasRegisters = count > 0
     if hasRegisters {
-      let registers = try view.tensor("embeddings.register_tokens", [1, nil, width])
+      let registers = try view.tensor(name, [1, count, width])
       for index in 0..<registers.rows { prefix.append((.register, Array(registers.row(index)))) }
     }
     let grid = try PositionGrid.square(
@@ -61,7 +73,7 @@ enum DINOv2 {
       prefix: prefix, positions: grid, norm: nil)
     let head: VisionModel.Head =
       checkpoint.has("classifier.weight")
-      ? .tokenAndMean(try checkpoint.linear("classifier", [nil, 2 * width])) : .token(nil)
+      ? .tokenAndMean(try checkpoint.linear("classifier", [nil, 2 * width], bias: nil)) : .token(nil)
 
     let fallback = ImageProcessor(
       resize: .shortestEdge(256), filter: .bicubic, crop: Size(224), cropRounding: .floor,

@@ -51,30 +51,28 @@ extension PositionGrid {
   }
 }
 
-extension Checkpoint {
-  /// `preprocessor_config.json`, or the part of `processor_config.json` that newer files have in its place.
-  var imageProcessor: JSON? {
-    get throws { try json("preprocessor_config.json") ?? json("processor_config.json")?["image_processor"] }
-  }
-}
-
 extension ImageProcessor {
-  /// Reads `preprocessor_config.json` (or the processor part of `processor_config.json`).
+  /// Reads the processor of a folder.
   /// - Parameters:
   ///   - fallback: the family's published processor, for absent files and absent keys.
   ///   - bareSizeIsSquare: old files give `size` as one number: an exact square for ViT, the shortest edge for CLIP.
   static func huggingFace(_ checkpoint: Checkpoint, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws
     -> ImageProcessor
   {
-    try checkpoint.imageProcessor.map { try huggingFace($0, fallback: fallback, bareSizeIsSquare: bareSizeIsSquare) }
+    try checkpoint.processorFile.map { try huggingFace($0, fallback: fallback, bareSizeIsSquare: bareSizeIsSquare) }
       ?? fallback
   }
 
-  package static func huggingFace(_ json: JSON, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws
+  package static func huggingFace(_ file: ProcessorFile, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws
     -> ImageProcessor
   {
-    try huggingFace(
-      Config(json: json, file: "preprocessor_config.json"), fallback: fallback, bareSizeIsSquare: bareSizeIsSquare)
+    let known = ["CLIP", "Siglip", "ViT", "DeiT", "Bit"]
+    let names = known.flatMap { ["\($0)ImageProcessor", "\($0)FeatureExtractor"] }
+    guard try file.type().map(names.contains) ?? true else {
+      throw file.values.unfit(
+        "image_processor_type", "one of \(known.joined(separator: ", ")) with 'ImageProcessor' behind it")
+    }
+    return try huggingFace(file.values, fallback: fallback, bareSizeIsSquare: bareSizeIsSquare)
   }
 
   static func huggingFace(_ config: Config, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws(ModelError)
@@ -83,6 +81,11 @@ extension ImageProcessor {
     var processor = fallback
     if try !config.bool("do_resize", true) {
       processor.resize = .none
+    } else if let keys = config.json.value(at: "size")?.object?.filter({ !$0.value.isNull }).map(\.key),
+      ![["shortest_edge"], ["height", "width"]].contains(keys.sorted())
+    {
+      // Another key beside the one that is read would change the size: `longest_edge` limits the other side.
+      throw config.unfit("size", "a number, shortest_edge alone, or height and width")
     } else if let edge = try config.intIfPresent("size.shortest_edge") {
       processor.resize = .shortestEdge(edge)
     } else if let size = try config.size("size") {

@@ -5,13 +5,6 @@ import VTokWeights
 
 /// ViT and DeiT as Hugging Face publishes them (transformers: `models/vit`, `models/deit`). Layer norm epsilon 1e-12.
 enum HuggingFaceViT {
-  static func matches(_ checkpoint: Checkpoint) -> Bool {
-    let type = checkpoint.config["model_type"]?.string
-    return type == "vit" || type == "deit"
-      || (type == nil
-        && ["vit.", "deit.", ""].contains { checkpoint.has("\($0)encoder.layer.0.layernorm_before.weight") })
-  }
-
   static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
     let config = Config(json: checkpoint.config)
     let found = ["vit", "deit"].first { checkpoint.has("\($0).embeddings.cls_token") }
@@ -23,13 +16,15 @@ enum HuggingFaceViT {
     let epsilon = try config.float("layer_norm_eps", 1e-12)
     let activation = try config.activation(.gelu)
     let count = try config.int("num_hidden_layers", 12)
+    let hasBiases = try config.bool("qkv_bias", true)
     try requireHeads(heads, width: width, blocks: count)
 
     let blocks = try (0..<count).map { index in
       let layer = view["encoder"]["layer"][index]
       return TransformerBlock(
         heads: heads, norm1: try layer.norm("layernorm_before", width, epsilon: epsilon),
-        qkv: try layer["attention"]["attention"].linear(stacking: ["query", "key", "value"], [width, width]),
+        qkv: try layer["attention"]["attention"].linear(
+          stacking: ["query", "key", "value"], [width, width], bias: hasBiases),
         output: try layer.linear("attention.output.dense", [width, width]), scale1: nil,
         norm2: try layer.norm("layernorm_after", width, epsilon: epsilon),
         up: try layer.linear("intermediate.dense", [ffn, width]), down: try layer.linear("output.dense", [width, ffn]),
@@ -38,7 +33,9 @@ enum HuggingFaceViT {
 
     let positions = try view.tensor("embeddings.position_embeddings", [1, nil, width])
     var prefix: [(kind: TokenKind, row: [Float])] = []
-    for name in ["cls_token", "distillation_token"] where view.has("embeddings.\(name)") {
+    let type = try config.string("model_type")
+    let isDistilled = type.map { $0 == "deit" } ?? view.has("embeddings.distillation_token")
+    for name in isDistilled ? ["cls_token", "distillation_token"] : ["cls_token"] {
       let token = try view.tensor("embeddings.\(name)", [1, 1, width]).values
       prefix.append((.classifier, zip(token, positions.row(prefix.count)).map(+)))
     }
@@ -52,10 +49,11 @@ enum HuggingFaceViT {
     let head: VisionModel.Head
     if checkpoint.has("distillation_classifier.weight") {
       head = .distilled(
-        try checkpoint.linear("cls_classifier", [nil, width]),
-        try checkpoint.linear("distillation_classifier", [nil, width]))
+        try checkpoint.linear("cls_classifier", [nil, width], bias: nil),
+        try checkpoint.linear("distillation_classifier", [nil, width], bias: nil))
     } else {
-      head = .token(checkpoint.has("classifier.weight") ? try checkpoint.linear("classifier", [nil, width]) : nil)
+      head = .token(
+        checkpoint.has("classifier.weight") ? try checkpoint.linear("classifier", [nil, width], bias: nil) : nil)
     }
     let macs = head.macs
     let shape = Shape.Tower(
@@ -66,7 +64,7 @@ enum HuggingFaceViT {
       resize: .exact(width: side, height: side), filter: .bilinear, crop: nil, cropRounding: .floor,
       mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5])
     return VisionModel(
-      family: config.json["model_type"]?.string ?? "vit",
+      family: type ?? "vit",
       tower: VisionTower(
         embedding: embedding, blocks: blocks, finalNorm: try view.norm("layernorm", width, epsilon: epsilon),
         shape: shape), head: head, labels: try head.classes.flatMap { try config.labels($0) },

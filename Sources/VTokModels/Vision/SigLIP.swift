@@ -16,12 +16,6 @@ public struct SigLIP: Sendable {
   public let text: TextTower
   let logitScale: Float, logitBias: Float
 
-  static func matches(_ checkpoint: Checkpoint) -> Bool {
-    let type = checkpoint.config["model_type"]?.string
-    return type == "siglip" || type == "siglip_vision_model"
-      || (type == nil && checkpoint.has("vision_model.head.probe"))
-  }
-
   static func loadVision(_ checkpoint: Checkpoint) throws -> VisionModel {
     let config = try Config(json: checkpoint.config).visionPart()
     let view =
@@ -42,7 +36,7 @@ public struct SigLIP: Sendable {
       patch: patch, projection: try view.patchProjection("embeddings.patch_embedding", width: width, patch: patch),
       prefix: [], positions: grid, norm: nil)
     let pool =
-      view.has("head.probe")
+      try config.bool("vision_use_head", true)
       ? try AttentionPool(view["head"], width: width, ffn: ffn, heads: heads, activation: activation, epsilon: epsilon)
       : nil
     let head: VisionModel.Head = pool.map { .attention($0) } ?? .mean(nil, nil)
@@ -69,9 +63,9 @@ public struct SigLIP: Sendable {
     let text = try TextTower(
       view, config, causal: false, activation: .geluTanh, epsilon: 1e-6, end: .lastPosition,
       head: view.linear("head", [vision.tower.shape.width, config.int("hidden_size", 768)]))
-    return SigLIP(
-      vision: vision, text: text, logitScale: try checkpoint.tensor("logit_scale", [1]).values[0],
-      logitBias: try checkpoint.tensor("logit_bias", [1]).values[0])
+    let (scale, bias) = (try checkpoint.tensor("logit_scale", [1]), try checkpoint.tensor("logit_bias", [1]))
+    try checkpoint.refuseUnknown([.positions])
+    return SigLIP(vision: vision, text: text, logitScale: scale.values[0], logitBias: bias.values[0])
   }
 
   /// L2-normalised image vector. Pixels `[3, height, width]`.

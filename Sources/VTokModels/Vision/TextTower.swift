@@ -93,7 +93,8 @@ enum HuggingFaceBlocks {
       let view = layers[index]
       return TransformerBlock(
         heads: heads, norm1: try view.norm("layer_norm1", width, epsilon: epsilon),
-        qkv: try view["self_attn"].linear(stacking: ["q_proj", "k_proj", "v_proj"], [width, width]),
+        qkv: try view["self_attn"].linear(
+          stacking: ["q_proj", "k_proj", "v_proj"], [width, width], bias: true),
         output: try view.linear("self_attn.out_proj", [width, width]), scale1: nil,
         norm2: try view.norm("layer_norm2", width, epsilon: epsilon), up: try view.linear("mlp.fc1", [ffn, width]),
         down: try view.linear("mlp.fc2", [width, ffn]), mlp: .plain(activation), scale2: nil)

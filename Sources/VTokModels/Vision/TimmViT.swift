@@ -3,165 +3,167 @@ import VTokImage
 import VTokTensor
 import VTokWeights
 
-/// Vision transformers as timm publishes them: DeiT (distilled too), AugReg, MAE fine-tuned, DINOv2 with and without
-/// registers, SwiGLU. (timm 1.0: `models/vision_transformer.py`, `models/deit.py`.)
+/// Vision transformers as timm publishes them: the architectures that `TimmArguments` lists, and no others.
+/// (timm 1.0: `models/vision_transformer.py`, `models/deit.py`.)
 ///
-/// Sizes come from the tensors. Only the number of heads is not in them: it is `model_args.num_heads`, or follows from
-/// the architecture's name.
+/// What a model computes follows from its arguments: those of its architecture, changed by `model_args` in `config.json`.
+/// The tensors must be the ones that these arguments make, to the last name and size.
 package enum TimmViT {
-  static func matches(_ checkpoint: Checkpoint) -> Bool {
-    checkpoint.config["architecture"] != nil
-      || (checkpoint.config["model_type"] == nil && checkpoint.has("blocks.0.attn.qkv.weight"))
-  }
+  /// `model_type` of a timm model that transformers has saved. All its tensors then stand behind `timm_model.`
+  static let wrapper = "timm_wrapper"
 
   static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
     let config = Config(json: checkpoint.config)
-    let architecture = try config.string("architecture") ?? ""
-    guard let heads = try config.section("model_args").intIfPresent("num_heads") ?? self.heads(of: architecture) else {
-      throw config.unfit(
-        "architecture", "a known timm name (vit_small_..., deit_base_...) or model_args.num_heads",
-        found: "'\(architecture)'")
+    let prefix = "timm_model."
+    let checkpoint = checkpoint.renamed { $0.hasPrefix(prefix) ? String($0.dropFirst(prefix.count)) : $0 }
+    var arguments = try TimmArguments(config)
+    if let pool = try config.choice("global_pool", TimmArguments.Pool.self) {
+      // timm notes here what the model was saved with; an argument of that name has the last word.
+      if try !config.section("model_args").has("global_pool") { arguments.pool = pool }
+    } else if checkpoint.has("fc_norm.weight"), try !config.section("model_args").has("global_pool") {
+      arguments.pool = .avg  // a file without configuration: only a mean is normed behind the pool
     }
-    let pool = try config.string("global_pool")
-    guard ["token", "avg", "", nil].contains(pool) else { throw config.unfit("global_pool", "token or avg") }
-    let pretrained = try config.section("pretrained_cfg")
+    try checkSizes(checkpoint, arguments)
+    let pretrained = try self.pretrained(config, checkpoint)
     let size = try pretrained.inputSize()
-    try check(checkpoint, config)
+    let names = pretrained.has("label_names") ? pretrained : config  // an object of names with gaps is not read
+    for section in [config, try config.section("model_args"), pretrained] {
+      for key in ["num_classes", "num_features"] { _ = try section.intIfPresent(key) }
+    }
     let model = try load(
-      checkpoint, architecture: architecture, heads: heads, pool: pool,
-      imageSize: size.map { ($0.height, $0.width) }, processor: processor(pretrained, size),
-      labels: pretrained.strings("label_names"))
+      checkpoint, arguments, imageSize: arguments.side.map { ($0, $0) } ?? size.map { ($0.height, $0.width) },
+      processor: processor(pretrained, size),
+      labels: names.json["label_names"]?.array == nil ? nil : names.strings("label_names"))
     if let labels = model.labels, let classes = model.head.classes, labels.count != classes {
-      throw pretrained.unfit("label_names", "a name for each of the \(classes) classes", found: "\(labels.count) names")
+      throw names.unfit("label_names", "a name for each of the \(classes) classes", found: "\(labels.count) names")
     }
     return model
   }
 
-  /// Refuses a file that says other sizes than the tensors have.
-  private static func check(_ checkpoint: Checkpoint, _ config: Config) throws {
-    let arguments = try config.section("model_args")
-    let kernel = checkpoint.shape("patch_embed.proj.weight") ?? []
-    let found: [(String, Int?)] = [
-      ("embed_dim", kernel.first), ("patch_size", kernel.last), ("depth", checkpoint.count("blocks")),
-    ]
-    for (key, size) in found {
-      guard let stated = try arguments.intOrInts(key), let size, !stated.allSatisfy({ $0 == size }) else { continue }
-      throw arguments.unfit(key, "\(size), as in the weights")
+  /// What the weights were trained with: of `config.json`, or of the processor that transformers saves beside it.
+  private static func pretrained(_ config: Config, _ checkpoint: Checkpoint) throws -> Config {
+    let key = "pretrained_cfg"
+    return try config.sectionIfPresent(key) ?? checkpoint.processorFile?.values.sectionIfPresent(key)
+      ?? config.section(key)
+  }
+
+  /// Refuses tensors of other sizes than the arguments make: a name that lies about its model lies about its heads too.
+  private static func checkSizes(_ checkpoint: Checkpoint, _ arguments: TimmArguments) throws {
+    let depth = checkpoint.count("blocks")
+    guard depth == arguments.depth else {
+      throw ModelError.configuration(
+        file: "config.json", key: "model_args.depth", found: "\(arguments.depth) for this architecture",
+        expected: "the \(depth) blocks of the weights")
     }
-    _ = try arguments.intOrInts("img_size")
-    for section in [config, arguments, try config.section("pretrained_cfg")] {
-      for key in ["num_classes", "num_features"] { _ = try section.intIfPresent(key) }
-    }
+    _ = try checkpoint.tensor(
+      "patch_embed.proj.weight", [arguments.width, 3, arguments.patch, arguments.patch])
+    _ = try checkpoint["blocks"][0].weight("mlp.fc1.weight", [arguments.hidden.rows, arguments.width])
   }
 
   /// - Parameters:
+  ///   - arguments: kinds of parts and the number of heads; sizes are those of the tensors.
   ///   - imageSize: height and width the positions are for; nil: a square grid.
   package static func load(
-    _ checkpoint: Checkpoint, architecture: String, heads: Int, pool: String? = nil, imageSize: (Int, Int)? = nil,
+    _ checkpoint: Checkpoint, _ arguments: TimmArguments, imageSize: (Int, Int)? = nil,
     processor: ImageProcessor? = nil, labels: [String]? = nil
   ) throws -> VisionModel {
-    let epsilon: Float = architecture.contains("_clip_") ? 1e-5 : 1e-6
-    let activation: Activation = architecture.contains("quickgelu") ? .quickGELU : .gelu
     let patchShape = try checkpoint.shape("patch_embed.proj.weight", rank: 4)
     let (width, patch) = (patchShape[0], patchShape[3])
-    func norm(_ name: String, in view: Checkpoint) throws -> LayerNorm { try view.norm(name, width, epsilon: epsilon) }
-
-    var blocks: [TransformerBlock] = []
-    while checkpoint.has("blocks.\(blocks.count).norm1.weight") {
-      let view = checkpoint["blocks"][blocks.count]
-      let up = try view.linear("mlp.fc1", [nil, width])
-      let down = try view.linear("mlp.fc2", [width, nil])
-      let gated = up.weight.rows == 2 * down.weight.columns
-      blocks.append(
-        TransformerBlock(
-          heads: heads, norm1: try view.norm("norm1", width, epsilon: epsilon),
-          qkv: try view.linear("attn.qkv", [3 * width, width]),
-          output: try view.linear("attn.proj", [width, width]),
-          scale1: try view.vectorIfPresent("ls1.gamma", [width]),
-          norm2: try view.norm("norm2", width, epsilon: epsilon), up: up,
-          down: down, mlp: gated ? .gated : .plain(activation),
-          scale2: try view.vectorIfPresent("ls2.gamma", [width])))
+    let depth = checkpoint.count("blocks")
+    try requireHeads(arguments.heads, width: width, blocks: depth)
+    let blocks = try (0..<depth).map { try block(checkpoint["blocks"][$0], width, arguments) }
+    func norm(_ name: String, if isThere: Bool) throws -> LayerNorm? {
+      isThere ? try checkpoint.norm(name, width, epsilon: arguments.epsilon) : nil
     }
-    try requireHeads(heads, width: width, blocks: blocks.count)
     try requireEqual(blocks)
-
     let (embedding, rows, columns) = try self.embedding(
-      checkpoint, width: width, patch: patch, imageSize: imageSize,
-      norm: checkpoint.has("norm_pre.weight") ? norm("norm_pre", in: checkpoint) : nil)
-    let poolNorm = checkpoint.has("fc_norm.weight") ? try norm("fc_norm", in: checkpoint) : nil
-    let head = checkpoint.has("head.weight") ? try checkpoint.linear("head", [nil, width]) : nil
+      checkpoint, arguments, width: width, patch: patch, imageSize: imageSize,
+      norm: norm("norm_pre", if: arguments.hasPreNorm))
+    let finalNorm = try norm("norm", if: arguments.hasFinalNorm && !arguments.normsMean)
+    let poolNorm = try norm("fc_norm", if: arguments.hasFinalNorm && arguments.normsMean)
+    let head = checkpoint.has("head.weight") ? try checkpoint.linear("head", [nil, width], bias: nil) : nil
     let output: VisionModel.Head
-    if let head, checkpoint.has("head_dist.weight") {
-      output = .distilled(head, try checkpoint.linear("head_dist", [head.weight.rows, width]))
-    } else if poolNorm != nil || pool == "avg" {
+    if let head, arguments.isDistilled {
+      output = .distilled(head, try checkpoint.linear("head_dist", [head.weight.rows, width], bias: nil))
+    } else if arguments.pool == .avg {
       output = .mean(poolNorm, head)
     } else {
       output = .token(head)
     }
     let macs = output.macs
     let shape = Shape.Tower(
-      blocks: blocks.count, width: width, heads: heads, ffn: blocks[0].hidden,
-      ffnMatrices: blocks[0].up.weight.rows == blocks[0].hidden ? 2 : 3, prefix: embedding.prefix.count,
-      hasClassifier: true, rows: rows, columns: columns, patch: patch, headMACs: macs.constant,
-      headMACsPerToken: macs.perToken)
-    let tower = VisionTower(
-      embedding: embedding, blocks: blocks,
-      finalNorm: checkpoint.has("norm.weight") ? try norm("norm", in: checkpoint) : nil, shape: shape)
+      blocks: depth, width: width, heads: arguments.heads, ffn: blocks[0].hidden,
+      ffnMatrices: arguments.isGated ? 3 : 2, prefix: embedding.prefix.count, hasClassifier: true, rows: rows,
+      columns: columns, patch: patch, headMACs: macs.constant, headMACsPerToken: macs.perToken)
+    let tower = VisionTower(embedding: embedding, blocks: blocks, finalNorm: finalNorm, shape: shape)
     let fallback = ImageProcessor.timm(inputSize: Size(width: columns * patch, height: rows * patch), cropPct: 0.875)
     return VisionModel(family: "timm", tower: tower, head: output, labels: labels, processor: processor ?? fallback)
   }
 
-  /// Prefix tokens in timm's order [class, distillation, registers] and the grid. Positions cover the prefix, or (models
-  /// with `no_embed_class`) only the patches.
-  private static func embedding(
-    _ checkpoint: Checkpoint, width: Int, patch: Int, imageSize: (Int, Int)?, norm: LayerNorm?
-  ) throws -> (VisionTower.Embedding, rows: Int, columns: Int) {
-    var prefix: [(kind: TokenKind, row: [Float])] = [
-      (.classifier, try checkpoint.tensor("cls_token", [1, 1, width]).values)
-    ]
-    if checkpoint.has("dist_token") {
-      prefix.append((.classifier, try checkpoint.tensor("dist_token", [1, 1, width]).values))
+  private static func block(_ view: Checkpoint, _ width: Int, _ arguments: TimmArguments) throws -> TransformerBlock {
+    let down = try view.linear("mlp.fc2", [width, nil])
+    let hidden = down.weight.columns
+    func scale(_ name: String) throws -> [Float]? {
+      arguments.hasLayerScale ? try view.vector("\(name).gamma", [width]) : nil
     }
-    if checkpoint.has("reg_token") {
-      let registers = try checkpoint.tensor("reg_token", [1, nil, width])
+    return TransformerBlock(
+      heads: arguments.heads, norm1: try view.norm("norm1", width, epsilon: arguments.epsilon),
+      qkv: try view.linear("attn.qkv", [3 * width, width], bias: arguments.hasBiases),
+      output: try view.linear("attn.proj", [width, width]), scale1: try scale("ls1"),
+      norm2: try view.norm("norm2", width, epsilon: arguments.epsilon),
+      up: try view.linear("mlp.fc1", [arguments.isGated ? 2 * hidden : hidden, width]), down: down,
+      mlp: arguments.isGated ? .gated : .plain(arguments.activation), scale2: try scale("ls2"))
+  }
+
+  /// Prefix tokens in timm's order [class, distillation, registers] and the grid.
+  private static func embedding(
+    _ checkpoint: Checkpoint, _ arguments: TimmArguments, width: Int, patch: Int, imageSize: (Int, Int)?,
+    norm: LayerNorm?
+  ) throws -> (VisionTower.Embedding, rows: Int, columns: Int) {
+    var prefix: [(kind: TokenKind, row: [Float])] = []
+    for name in arguments.isDistilled ? ["cls_token", "dist_token"] : ["cls_token"] {
+      prefix.append((.classifier, try checkpoint.tensor(name, [1, 1, width]).values))
+    }
+    if arguments.registers > 0 {
+      let registers = try checkpoint.tensor("reg_token", [1, arguments.registers, width])
       for index in 0..<registers.rows { prefix.append((.register, Array(registers.row(index)))) }
     }
     let positions = try checkpoint.tensor("pos_embed", [1, nil, width])
-    let entries = positions.rows
-    func grid(_ count: Int) -> (Int, Int)? {
-      if let (height, width) = imageSize, (height / patch) * (width / patch) == count {
-        return (height / patch, width / patch)
-      }
-      let side = Int(Double(count).squareRoot().rounded())
-      return count > 0 && side * side == count ? (side, side) : nil
-    }
-    // With the image size known only one reading fits; without it, positions over the prefix are the common case.
-    let sized = imageSize.map { ($0.0 / patch) * ($0.1 / patch) }
-    let covers = sized.map { $0 != entries } ?? (grid(entries - prefix.count) != nil)
-    guard let (rows, columns) = grid(covers ? entries - prefix.count : entries) else {
+    let placed = arguments.placesPrefix ? prefix.count : 0
+    let count = positions.rows - placed
+    let side = Int(Double(max(count, 0)).squareRoot().rounded())
+    let given = imageSize.map { ($0.0 / patch, $0.1 / patch) }
+    guard count > 0,
+      let (rows, columns) = given.flatMap({ $0.0 * $0.1 == count ? $0 : nil })
+        ?? (side * side == count ? (side, side) : nil)
+    else {
       throw ModelError.configuration(
-        file: "model.safetensors", key: "pos_embed", found: "\(entries) positions for \(prefix.count) prefix tokens",
+        file: "model.safetensors", key: "pos_embed", found: "\(positions.rows) positions for \(placed) prefix tokens",
         expected: "a square patch grid, or pretrained_cfg.input_size in config.json")
     }
-    if covers {
-      for index in prefix.indices {
-        prefix[index].row = zip(prefix[index].row, positions.row(index)).map(+)
-      }
-    }
-    let table = positions.gathered(Array((covers ? prefix.count : 0)..<entries))
+    for index in 0..<placed { prefix[index].row = zip(prefix[index].row, positions.row(index)).map(+) }
+    let table = positions.gathered(Array(placed..<positions.rows))
     let embedding = VisionTower.Embedding(
-      patch: patch, projection: try checkpoint.patchProjection("patch_embed.proj", width: width, patch: patch),
+      patch: patch,
+      projection: try checkpoint.patchProjection(
+        "patch_embed.proj", width: width, patch: patch, bias: !arguments.hasPreNorm),
       prefix: prefix, positions: PositionGrid(table, rows: rows, columns: columns, kernel: .antialiased), norm: norm)
     return (embedding, rows, columns)
   }
 
-  /// Heads by architecture name.
-  static func heads(of architecture: String) -> Int? {
-    let sizes: [(String, Int)] = [
-      ("_tiny_", 3), ("_small_", 6), ("_base_", 12), ("_large_", 16), ("_huge_", 16), ("_giant_patch14_dinov2", 24),
-      ("_giant_patch14_reg4_dinov2", 24), ("_so400m_", 16),
-    ]
-    return sizes.first { (architecture + "_").contains($0.0) }?.1
+  /// The numbers of a tower without its weights.
+  static func shape(_ arguments: TimmArguments, _ config: Config) throws -> Shape.Tower {
+    let architecture = try config.string("architecture") ?? ""
+    let words = architecture.split { "_.-".contains($0) }
+    let named = words.compactMap { Int($0) }.last.flatMap { (1...8192).contains($0) ? $0 : nil }
+    let side = arguments.side ?? named ?? 224
+    let input = try config.section("pretrained_cfg").inputSize() ?? Size(side)
+    let classes = try config.int("num_classes", 1000)
+    return try .checked(
+      blocks: arguments.depth, width: arguments.width, heads: arguments.heads, ffn: arguments.hidden.ffn,
+      ffnMatrices: arguments.isGated ? 3 : 2, prefix: arguments.prefix, rows: input.height / arguments.patch,
+      columns: input.width / arguments.patch, patch: arguments.patch,
+      headMACs: ((arguments.isDistilled ? 2 : 1) * arguments.width * classes, 0))
   }
 
   /// timm's evaluation transform from `pretrained_cfg`; nil where it names no size.

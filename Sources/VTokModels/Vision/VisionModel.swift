@@ -93,46 +93,8 @@ public struct VisionModel: Sendable {
     return try! self(pixels, run: &run, threads: threads)  // no method, nothing to refuse
   }
 
-  /// The families, in the order they are asked whether a checkpoint is theirs.
-  static let families: [Family] = [
-    Family(name: "timm", matches: TimmViT.matches, load: TimmViT.load),
-    Family(name: "clip", matches: CLIP.matches, load: CLIP.loadVision),
-    Family(name: "siglip", matches: SigLIP.matches, load: SigLIP.loadVision),
-    Family(name: "dinov2", matches: DINOv2.matches, load: DINOv2.load),
-    Family(name: "vit", matches: HuggingFaceViT.matches, load: HuggingFaceViT.load),
-  ]
-  /// What each family covers, for people.
-  public static let familyDescriptions: [(name: String, what: String)] = [
-    ("timm", "ViT, DeiT (distilled too), AugReg, MAE fine-tuned, DINOv2 with and without registers, SwiGLU"),
-    ("clip", "Hugging Face CLIP, whole or vision tower alone"),
-    ("siglip", "Hugging Face SigLIP, whole or vision tower alone"),
-    ("dinov2", "Hugging Face DINOv2, with and without registers and classifier"),
-    ("vit", "Hugging Face ViT and DeiT"),
-  ]
-  struct Family: Sendable {
-    let name: String
-    let matches: @Sendable (Checkpoint) -> Bool
-    let load: @Sendable (Checkpoint) throws -> VisionModel
-  }
-
-  /// Loads whatever family the checkpoint belongs to.
-  /// - Throws: `ModelError`, `WeightError` or `JSONError`.
-  public static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
-    try checkpoint.refuseQuantised()
-    guard let family = families.first(where: { $0.matches(checkpoint) }) else {
-      let config = checkpoint.config
-      let type = config["model_type"]?.string ?? config["architecture"]?.string
-      throw ModelError.unknownFamily(
-        found: type.map { "model type '\($0)'" } ?? "no model_type or architecture in config.json",
-        known: families.map(\.name))
-    }
-    let model = try family.load(checkpoint)
-    try model.checkInput()
-    return model
-  }
-
   /// Refuses a processor whose pictures are smaller than a patch, or have more patches than any model was made for.
-  private func checkInput() throws(ModelError) {
+  func checkInput() throws(ModelError) {
     let sides: Size
     switch (processor.crop, processor.resize) {
     case (let crop?, _): sides = crop

@@ -1,0 +1,174 @@
+import VTokCore
+import VTokEval
+import VTokImage
+import VTokModels
+import VTokWeights
+
+/// What a model's files hold, in lines of a name and a text, and whether the model runs.
+public struct Inspection {
+  public private(set) var lines: [(name: String, text: String)] = []
+  /// Why the model does not run; nil: it does.
+  public private(set) var problem: (any Error)?
+  public let tensors: [TensorEntry]
+
+  /// Reads headers and configurations of any family, and loads the model to see whether it runs. Reads all weights once
+  /// for their checksum.
+  /// - Throws: `WeightError` for files that are not those of a model; what is wrong with a model is its `problem`.
+  public init(_ nameOrDirectory: String) throws {
+    if LoadedTokenizer.exists(nameOrDirectory) {
+      let loaded = try LoadedTokenizer.load(nameOrDirectory)
+      tensors = loaded.tensors
+      describe(loaded)
+      return
+    }
+    let checkpoint = try LoadedModel.checkpoint(nameOrDirectory)
+    tensors = checkpoint.tensors
+    do {
+      if MultimodalModel.matches(checkpoint.config) {
+        try describeLanguageVision(checkpoint)
+      } else {
+        try describeTower(checkpoint)
+      }
+    } catch {
+      problem = error
+      if lines.isEmpty { addFiles(checkpoint.files, sha256: nil) }
+    }
+    add("runs", problem == nil ? "yes" : "no")
+  }
+
+  private mutating func add(_ name: String, _ text: String) { lines.append((name, text)) }
+
+  private mutating func addFamily(_ name: String, _ kind: ModelFamily.Kind, _ config: JSON) {
+    let summary = ModelFamily.all.first { $0.kind == kind && $0.name == name }?.summary
+    add("family", "\(name), a \(kind.rawValue)" + (summary.map { ": \($0)" } ?? ""))
+    let type = (config.value(at: "model_type") ?? config.value(at: "architecture"))?.string
+    if let type { add("type", shortened(type)) }
+  }
+
+  private mutating func addFiles(_ files: [MappedFile], sha256: String?) {
+    let bytes = tensors.reduce(0) { $0 + $1.range.count }
+    let types = Set(tensors.map(\.type.rawValue)).sorted()
+    add("weights", "\(tensors.count) tensors, \(listed(types)), \(fixed(Double(bytes) * 1e-6, 1)) MB")
+    let size = files.reduce(0) { $0 + $1.count }
+    let names = files.map { String($0.path.split(separator: "/").last ?? "") }
+    add("files", "\(listed(names, limit: 3)), \(fixed(Double(size) * 1e-6, 1)) MB")
+    let numbers = tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }
+    add("parameters", numbers >= 10_000_000 ? "\(fixed(Double(numbers) * 1e-6, 1)) million" : "\(numbers)")
+    if let sha256 { add("sha256", sha256) }
+  }
+
+  // MARK: Towers
+
+  private mutating func describeTower(_ checkpoint: Checkpoint) throws {
+    let vision = try VisionModel.load(checkpoint)
+    let tower = vision.tower.shape
+    addFamily(vision.family, .tower, checkpoint.config)
+    addFiles(checkpoint.files, sha256: LoadedModel.checksum(checkpoint.files))
+    addTower(tower)
+    add("tokens", "\(tower.patches) of an image")
+    add("dense", "\(fixed(Cost(denseWith: tower.patches, shape: vision.shape).gmacs, 3)) GMACs an image")
+    add("image", text(vision.processor))
+    add("labels", vision.labels.map { "\($0.count): \(listed($0))" } ?? "none")
+    addUnused(checkpoint)
+  }
+
+  private mutating func addTower(_ tower: Shape.Tower) {
+    let depth = tower.depth == tower.blocks ? "\(tower.blocks)" : "\(tower.depth) of \(tower.blocks)"
+    add("tower", "\(depth) blocks, width \(tower.width), \(tower.heads) heads, MLP \(tower.ffn)")
+    add("patches", "\(tower.patch) px, grid \(tower.rows)x\(tower.columns), \(tower.prefix) prefix tokens")
+  }
+
+  private mutating func addUnused(_ checkpoint: Checkpoint) {
+    let names = checkpoint.unusedNames(ignoring: [])
+    add("unused", names.isEmpty ? "none" : "known and not needed: \(listed(names, limit: 4))")
+  }
+
+  // MARK: Vision-language models
+
+  private static let picture = Size(width: 640, height: 480)
+
+  private mutating func describeLanguageVision(_ checkpoint: Checkpoint) throws {
+    let outline = try ModelOutline(checkpoint)
+    let (tower, decoder) = (outline.shape.tower!, outline.shape.decoder!)
+    addFamily(MultimodalModel.familyName(checkpoint.config) ?? "", .languageVision, checkpoint.config)
+    addFiles(checkpoint.files, sha256: LoadedModel.checksum(checkpoint.files))
+    addTower(tower)
+    let joined = tower.fuse == 1 ? "" : "\(tower.fuse) patches of "
+    add(
+      "connector",
+      "\(joined)\(tower.width) channels to \(decoder.width), \(fixed(Double(outline.shape.connectorMACs) * 1e-6, 1)) "
+        + "million multiply-adds a token")
+    add(
+      "language",
+      "\(decoder.layers) layers, width \(decoder.width), \(decoder.heads) heads (\(decoder.kvHeads) of keys) of "
+        + "\(decoder.headDim), MLP \(decoder.ffn), vocabulary \(decoder.vocabulary)")
+    if let length = try MultimodalModel.contextLength(checkpoint.config) { add("context", "\(length) tokens") }
+    let file = try checkpoint.processorFile
+    let processor = try ProcessorConfig.load(checkpoint)
+    add("processor", "\(file?.file ?? "none: the family's own"): \(text(processor))")
+    add("template", try checkpoint.chatTemplateFile ?? "none in the folder: the family's own")
+    let tiles = try outline.tiles(of: Self.picture)
+    add(
+      "tokens",
+      "\(try outline.visualTokens(of: Self.picture)) of an image of \(Self.picture), \(tiles.count) "
+        + "\(tiles.count == 1 ? "tile" : "tiles") of \(tiles.tile)")
+    _ = try Generator(checkpoint, method: nil)  // tokenizer, template and every tensor
+    addUnused(checkpoint)
+  }
+
+  // MARK: Image tokenizers
+
+  private mutating func describe(_ loaded: LoadedTokenizer) {
+    let tokenizer = loaded.tokenizer
+    let photo = Self.picture
+    let size = tokenizer.prepare(Image(width: photo.width, height: photo.height, colour: [0, 0, 0])).size
+    let lengths =
+      switch tokenizer.lengths(for: size) {
+      case .fixed(let count): "\(count), no fewer"
+      case .prefixes(let most): "1 to \(most), coarse to fine"
+      }
+    addFamily(tokenizer.name, .tokenizer, [:])
+    addFiles(loaded.files, sha256: loaded.sha256)
+    add("tokens", lengths)
+    add("codebook", "\(tokenizer.codebookSize) codes, \(fixed(tokenizer.bitsPerToken, 2)) bits a token")
+    add("image", size == photo ? "any size" : "\(size)")
+    add("runs", "yes")
+  }
+
+  // MARK: Processors
+
+  private func text(_ processor: any TiledProcessor) -> String {
+    switch processor {
+    case let plain as ImageProcessor: return text(plain)
+    case let tiled as AnyResolutionProcessor:
+      let sizes = tiled.pinpoints.map { "\($0)" }
+      return
+        "the whole at \(tiled.thumbnail) and tiles of \(tiled.side) px of \(listed(sizes, limit: 5)); \(text(tiled.tile))"
+    case let split as SplittingProcessor:
+      let edge = split.longestEdge.map { "long side \($0)" } ?? "as it is"
+      let tiles = split.splits ? "tiles of \(split.side) px and the whole" : "one tile of \(split.side) px"
+      return "\(edge), \(tiles) (\(split.pixels.filter.rawValue))" + normalisation(split.pixels)
+    case let merged as MergedPatchProcessor:
+      let area = merged.area.map { "\($0.lowerBound) to \($0.upperBound) pixels" } ?? "as it is"
+      return "\(area), \(merged.merge)x\(merged.merge) patches of \(merged.patch) px a token "
+        + "(\(merged.pixels.filter.rawValue))" + normalisation(merged.pixels)
+    default: return "\(type(of: processor))"
+    }
+  }
+
+  private func text(_ processor: ImageProcessor) -> String {
+    let resize =
+      switch processor.resize {
+      case .none: "as it is"
+      case .shortestEdge(let edge): "short side \(edge)"
+      case .exact(let width, let height): "\(width)x\(height)"
+      case .covering(let width, let height): "covering \(width)x\(height)"
+      }
+    return (processor.padToSquare == nil ? "" : "padded to a square, ") + "\(resize) (\(processor.filter.rawValue))"
+      + (processor.crop.map { ", crop \($0)" } ?? "") + normalisation(processor)
+  }
+
+  private func normalisation(_ processor: ImageProcessor) -> String {
+    ", mean \(processor.mean), deviation \(processor.std)"
+  }
+}
