@@ -107,7 +107,8 @@ func timm(_ inputs: Inputs) throws -> VisionModel {
   let config = inputs.config
   let size = try config.int("img_size")
   let checkpoint = try Checkpoint(file: inputs.file(config.string("checkpoint_dir")) + "/model.safetensors")
-  var arguments = try TimmArguments(architecture: (config["arch"] ?? config["architecture"])?.string ?? "")
+  let name = (config["arch"] ?? config["architecture"])?.string
+  var arguments = try name.map { try TimmArguments(architecture: $0) } ?? TimmArguments()
   arguments.heads = try config.int("num_heads")
   if checkpoint.has("fc_norm.weight") { arguments.pool = .avg }
   return try TimmViT.load(checkpoint, arguments, imageSize: (size, size))
