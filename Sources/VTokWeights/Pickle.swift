@@ -63,11 +63,13 @@ private struct PickleMachine {
   private let bytes: UnsafeRawBufferPointer, path: String
   private var stack: [Pickle.Value] = [], marks: [Int] = [], memo: [Int: Pickle.Value] = [:]
   private var meter: MemoryMeter
+  private let limit: Int
   /// The opcode under way, for messages.
   private var opcode: UInt8 = 0
 
   init(bytes: UnsafeRawBufferPointer, at: Int, path: String, memory: Int) {
-    (self.bytes, self.at, self.path, meter) = (bytes, at, path, MemoryMeter(memory: memory))
+    (self.bytes, self.at, self.path, limit) = (bytes, at, path, memory)
+    meter = MemoryMeter(memory: memory)
   }
 
   mutating func run() throws(WeightError) {
@@ -133,7 +135,7 @@ private struct PickleMachine {
   /// Books the memory of a container, with so many values in it or none.
   private mutating func book(containers: Int = 0, values: Int = 0, bytes: Int = 0) throws(WeightError) {
     if !meter.takes(containers * 96 + values * 48 + bytes) {
-      throw tooMuch("objects of more than a pickle's share of \(ReadBudget.pickle.memory >> 20) MB")
+      throw tooMuch("objects of more than \(limit >> 20) MB")
     }
   }
 

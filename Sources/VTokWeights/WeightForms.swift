@@ -61,21 +61,23 @@ extension Checkpoint {
 
   /// The first tensor that is quantised, and the one that scales it.
   private var scaled: (TensorEntry, scale: String?)? {
-    let endings = [
-      "weight_scale", "weight_scale_inv", "scale_weight", "scales", "qweight", "weight_packed", "SCB", "absmax",
-    ]
+    let scales = ["weight_scale", "weight_scale_inv", "scale_weight", "scales", "SCB", "weight.absmax"].map { "." + $0 }
+    let codes = [".weight", ".qweight", ".weight_packed"]
     let entries = store.entries
+    let marks = scales + codes.dropFirst()
     guard
       let found = entries.first(where: { entry in
-        entry.type.isFloat8 || endings.contains { entry.name.hasSuffix("." + $0) }
+        entry.type.isFloat8 || marks.contains { entry.name.hasSuffix($0) }
       })
     else { return nil }
-    let owner = found.name.split(separator: ".").dropLast().joined(separator: ".")
-    let scale = entries.first { entry in
-      entry.name.hasPrefix(owner + ".") && endings.contains { entry.name.hasSuffix("." + $0) }
+    let ending = (marks + codes).first { found.name.hasSuffix($0) } ?? ""
+    let owner = found.name.dropLast(ending.count)
+    func part(_ endings: [String]) -> TensorEntry? {
+      entries.first { entry in
+        entry.name.hasPrefix(owner) && endings.contains(String(entry.name.dropFirst(owner.count)))
+      }
     }
-    let weight = entries.first { $0.name == owner + ".weight" } ?? found
-    return (weight, scale?.name == weight.name ? nil : scale?.name)
+    return (part(codes) ?? found, part(scales)?.name)
   }
 }
 

@@ -73,8 +73,10 @@ import VTok
       case .emptyDictionaries: try pickle([0x7D, 0x85])
       case .longTexts: try pickle([0x5D] + [0x58, 32, 0, 0, 0] + [UInt8](repeating: 0x61, count: 32) + [0x61, 0x85])
       case .memo:
-        let puts = (0..<3_000_000).flatMap { index in
-          [0x72] + withUnsafeBytes(of: UInt32(index).littleEndian, Array.init)
+        var puts: [UInt8] = []
+        for index in 0..<UInt32(3_000_000) {
+          puts.append(0x72)
+          puts += withUnsafeBytes(of: index.littleEndian, Array.init)
         }
         try pickle(puts, before: [0x4E], count: puts.count)
       case .marks: try pickle([0x28])
@@ -161,8 +163,13 @@ private func storedZip(_ name: String, _ bytes: [UInt8]) -> [UInt8] {
 
 /// CRC-32 (polynomial 0xEDB88320), as zip has it.
 private func checksum(_ bytes: [UInt8]) -> UInt32 {
-  let table = (0..<256).map { index in
-    (0..<8).reduce(UInt32(index)) { sum, _ in sum & 1 == 1 ? sum >> 1 ^ 0xEDB8_8320 : sum >> 1 }
+  var table = [UInt32](repeating: 0, count: 256)
+  for index in table.indices {
+    var sum = UInt32(index)
+    for _ in 0..<8 { sum = sum & 1 == 1 ? (sum >> 1) ^ 0xEDB8_8320 : sum >> 1 }
+    table[index] = sum
   }
-  return ~bytes.reduce(~UInt32(0)) { $0 >> 8 ^ table[Int(UInt8(truncatingIfNeeded: $0) ^ $1)] }
+  var sum = ~UInt32(0)
+  for byte in bytes { sum = (sum >> 8) ^ table[Int(UInt8(truncatingIfNeeded: sum) ^ byte)] }
+  return ~sum
 }

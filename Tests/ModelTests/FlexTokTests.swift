@@ -226,7 +226,7 @@ private let cases =
     let header = try Checkpoint(file: cases + "tiny_a_model.safetensors").literalMetadata()
     let bare = try altered(config: { $0 = [:] })
     #expect(!FlexTok.matches(bare))
-    #expect(throws: JSONError.self) { try FlexTok.load(bare, groups: 4) }
+    #expect(throws: ModelError.self) { try FlexTok.load(bare, groups: 4) }
     for config in [header, ["config": header]] {
       let path = FileManager.default.temporaryDirectory.path + "/flextok-\(UUID().uuidString)"
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)

@@ -234,10 +234,11 @@ import VTokWeights
     ]
     for bytes in truncated { refused(bytes) }
     refused(Array("(lp0\nI1\naI2\na.".utf8))  // protocol 0
-    refused([UInt8](repeating: 0x28, count: 1 << 20))
-    refused([UInt8](repeating: 0x5D, count: 1 << 20))
+    refused([UInt8](repeating: 0x28, count: 1 << 20), .budget)
+    refused([UInt8](repeating: 0x5D, count: 1 << 20), .budget)
     // A tuple in a tuple in a tuple ...: neither reading nor freeing it may use the stack.
-    refused([0x29] + [UInt8](repeating: 0x85, count: 1 << 20) + [0x2E])
+    refused([0x29] + [UInt8](repeating: 0x85, count: 1 << 20) + [0x2E], .budget)
+    refused([0x29] + [UInt8](repeating: 0x85, count: 1 << 18) + [0x2E])
     // A dictionary in itself, and 2^40 ways through 40 dictionaries.
     refused([0x7D, 0x71, 0] + text("a") + [0x68, 0, 0x73, 0x2E])
     var bomb: [UInt8] = [0x7D, 0x71, 0]

@@ -84,6 +84,7 @@ package struct MixtureOfDepths: Sendable {
     }
     let parts = targets.split(separator: "_")
     guard parts.count == 4, parts[1] == "decay", let most = Double(parts[2]), let least = Double(parts[3]),
+      most.isFinite, least.isFinite,
       let decay = decay(String(parts[0]), average: average, layers: layers)
     else { return nil }
     return decay.map { $0 <= most ? max($0, least) : nil }

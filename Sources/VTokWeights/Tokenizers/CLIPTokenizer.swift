@@ -83,10 +83,15 @@ public struct CLIPTokenizer: Sendable {
       try self.init(tokenizer: tokenizer)
       return
     }
-    guard let vocabulary = try checkpoint.json("vocab.json"), let merges = try checkpoint.text("merges.txt") else {
+    guard let vocabulary = try checkpoint.json("vocab.json") else {
       throw TokenizerError(
         subject: checkpoint.name, found: "no text tokenizer", expected: "tokenizer.json, or vocab.json and merges.txt",
         fix: "Fetch these files of the checkpoint too.")
+    }
+    guard let merges = try checkpoint.text("merges.txt") else {
+      throw TokenizerError(
+        subject: checkpoint.name, found: "vocab.json without merges.txt", expected: "both",
+        fix: "Fetch this file of the checkpoint too.")
     }
     try self.init(vocabulary: vocabulary, merges: merges)
   }
