@@ -28,9 +28,12 @@ let package = Package(
     .target(name: "VTokTensor", dependencies: ["CVTokKernels", "COpenBLAS"]),
     .target(name: "VTokImage", dependencies: ["CVTokImage", "VTokTensor"]),
     .target(name: "VTokWeights", dependencies: ["CVTokKernels", "VTokTensor"]),
+    .target(name: "VTokTemplate"),
     .target(name: "VTokCore", dependencies: ["CVTokKernels", "VTokTensor"]),
     .target(name: "VTokMethods", dependencies: ["CVTokKernels", "VTokCore", "VTokTensor"]),
-    .target(name: "VTokModels", dependencies: ["CVTokKernels", "VTokCore", "VTokImage", "VTokTensor", "VTokWeights"]),
+    .target(
+      name: "VTokModels",
+      dependencies: ["CVTokKernels", "VTokCore", "VTokImage", "VTokTemplate", "VTokTensor", "VTokWeights"]),
     .target(
       name: "VTokEval",
       dependencies: ["CVTokKernels", "VTokCore", "VTokImage", "VTokMethods", "VTokModels", "VTokTensor", "VTokWeights"]),
@@ -50,10 +53,14 @@ let package = Package(
 
     // Tests. Golden reads the manifests below Tests/Golden; the others test one layer each.
     .testTarget(
-      name: "GoldenTests", dependencies: ["VTok"], path: "Tests/Golden", exclude: ["Cases", "clip-vocabulary.py"]),
+      name: "GoldenTests", dependencies: ["VTok", "VTokTemplate"], path: "Tests/Golden",
+      exclude: ["Cases", "clip-vocabulary.py"]),
     .testTarget(name: "TensorTests", dependencies: ["VTokTensor", "CVTokKernels"]),
     .testTarget(name: "ImageTests", dependencies: ["VTokImage"], exclude: ["Kinds", "Malformed"]),
     .testTarget(name: "WeightsTests", dependencies: ["VTokWeights"], exclude: ["PyTorch"]),
+    .testTarget(
+      name: "TemplateTests", dependencies: ["VTokModels", "VTokTemplate", "VTokWeights"],
+      exclude: ["jinja-table.py", "jinja-table.json"]),
     .testTarget(name: "CoreTests", dependencies: ["VTokCore", "VTokMethods"]),
     .testTarget(name: "ModelTests", dependencies: ["VTok"], exclude: ["PaperTables"]),
     .testTarget(name: "CommandTests", dependencies: ["VTok", "vtok-cli"], exclude: ["Faults"]),

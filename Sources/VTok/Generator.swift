@@ -39,7 +39,8 @@ public struct Generator: Sendable {
   ///   - model: a directory as downloaded.
   ///   - method: `NAME[:key=value,...]`, several joined with `+`; nil runs the model dense.
   ///   - keep: budget of methods that carry no amount of their own.
-  ///   - template: a name of `PromptTemplate.builtIn`, or a text with `{prompt}` and `{images}`; nil: the model's own.
+  ///   - template: a name of `PromptTemplate.builtIn`, a template in Jinja, or a text with `{prompt}` and `{images}`; nil:
+  ///     the checkpoint's own.
   ///   - companion: directory of the CLIP that the tower comes from, for methods that compare patches with the question.
   /// - Throws: before any weight is read, `MethodError` and `CompressionError` for what is asked, `TokenizerError`,
   ///   `ModelError`, `WeightError` and `JSONError` for the files.
@@ -73,8 +74,8 @@ public struct Generator: Sendable {
     budget = keep
     tokenizer = try TextTokenizer(checkpoint)
     self.template =
-      try template.map { try PromptTemplate($0, for: visual) }
-      ?? PromptTemplate.load(checkpoint, tokenizer: tokenizer)
+      try template.map { try PromptTemplate($0, for: visual, checkpoint: checkpoint) }
+      ?? PromptTemplate.load(checkpoint, tokenizer: tokenizer, for: visual)
     processor = try ProcessorConfig.load(checkpoint)
     contextLength = try MultimodalModel.contextLength(config)
     let width = outline.shape.tower!.width
@@ -168,17 +169,29 @@ public struct Generator: Sendable {
     guard !question.allSatisfy(\.isWhitespace) else {
       throw .input(what: "prompt", found: "an empty text", expected: "a question", fix: "Write one.")
     }
-    try visual.check(template.text(question, images: images, system: system), images: images)
+    try check(ChatMessage.question(question, images: images, system: system))
+  }
+
+  /// Refuses messages that the template does not take, before any image is read.
+  public func check(_ messages: [ChatMessage]) throws(ModelError) {
+    try visual.check(template.text(messages), images: messages.reduce(0) { $0 + $1.images })
   }
 
   public func prepare(_ question: String, about prepared: [PreparedImage], system: String? = nil) throws -> Prompt {
+    try prepare(ChatMessage.question(question, images: prepared.count, system: system), about: prepared)
+  }
+
+  /// A conversation as the model takes it. What its last message asks is the question that methods regard.
+  /// - Parameter prepared: one for every image of the messages, in their order.
+  public func prepare(_ messages: [ChatMessage], about prepared: [PreparedImage]) throws -> Prompt {
     let text = try visual.writtenOut(
-      template.text(question, images: prepared.count, system: system),
-      images: prepared.map { ($0.rows, $0.columns, try model.spans(of: $0)) })
+      template.text(messages), images: prepared.map { ($0.rows, $0.columns, try model.spans(of: $0)) })
     // A template may begin with what the tokenizer would put there too.
     let plain = tokenizer.encode(text, special: false)
     let begins = !tokenizer.start.isEmpty && plain.starts(with: tokenizer.start)
-    return Prompt(text: text, ids: begins ? plain : tokenizer.encode(text), images: prepared, question: question)
+    return Prompt(
+      text: text, ids: begins ? plain : tokenizer.encode(text), images: prepared,
+      question: messages.last?.text ?? "")
   }
 
   /// What came out, and what it cost.

@@ -52,7 +52,7 @@ extension BenchCommand {
     let checkpoint = try LoadedModel.checkpoint(reduction.model)
     let decode = try decoding.options()
     let model = try Generator(
-      checkpoint, method: nil, template: asking.language.text, companion: asking.language.companion)
+      checkpoint, method: nil, template: asking.language.text(), companion: asking.language.companion)
     var remarks: [String] = []
     let contenders = try contenders(combinations, model, checkpoint, data, decode, &remarks) + trained(beside: model)
     let bench = try AnswerBench(
@@ -153,7 +153,7 @@ extension BenchCommand {
   private func trained(beside model: Generator) throws -> [AnswerBench.Contender] {
     var names: Set = [model.name]
     return try asking.trained.map { path in
-      let other = try Generator(LoadedModel.checkpoint(path), method: nil, template: asking.language.text)
+      let other = try Generator(LoadedModel.checkpoint(path), method: nil, template: asking.language.text())
       guard names.insert(other.name).inserted else {
         throw UsageError(
           "--trained '\(path)'", found: "a second model named '\(other.name)'",

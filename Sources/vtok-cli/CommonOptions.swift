@@ -271,15 +271,32 @@ enum OptionFiles {
 struct LanguageFlags: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Prompt template by name (\(PromptTemplate.builtIn.map(\.name).joined(separator: ", "))), or a text with "
-        + "{prompt} and {images}, \\n for a new line (default: the model's own).", valueName: "NAME|TEXT"))
+      "Prompt template by name (\(PromptTemplate.builtIn.joined(separator: ", "))), a Jinja file or text, or a text with "
+        + "{prompt} and {images}, \\n for a new line (default: the checkpoint's chat template; without one, that which "
+        + "models of its type are known by).", valueName: "NAME|FILE|TEXT"))
   var template: String?
 
   @Option(
     help: ArgumentHelp("The CLIP that the model's tower comes from, for methods that need it.", valueName: "DIR"))
   var companion: String?
 
-  /// The template with its new lines.
-  var text: String? { template.map { $0.replacing("\\n", with: "\n") } }
+  /// The template: its name, what its file holds, or its text with its new lines.
+  func text() throws -> String? {
+    guard let template, !PromptTemplate.builtIn.contains(template) else { return template }
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: template, isDirectory: &isFolder), !isFolder.boolValue else {
+      if template.hasSuffix(".jinja") {
+        throw UsageError("--template", found: "no file '\(template)'", expected: "a Jinja file", fix: "Check the path.")
+      }
+      return template.replacing("\\n", with: "\n")
+    }
+    guard let bytes = FileManager.default.contents(atPath: template), let text = String(bytes: bytes, encoding: .utf8)
+    else {
+      throw UsageError(
+        "--template", found: "file '\(template)' that is no text in UTF-8 or cannot be read", expected: "a Jinja file",
+        fix: "Check the file.")
+    }
+    return text
+  }
   var given: [(flag: String, value: String?)] { [("--template", template), ("--companion", companion)] }
 }

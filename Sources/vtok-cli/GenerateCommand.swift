@@ -11,6 +11,10 @@ struct GenerateCommand: ParsableCommand {
       of the model without any method. Without --method the model runs dense.
 
       vtok generate --model llava-1.5-7b-hf --image photo.jpg --prompt "What is this?" --method fastv --keep-ratio 0.25
+
+      Several turns are read with --messages FILE.json: a list of {"role": "system"|"user"|"assistant", "content": ...},
+      where the content is a text or a list of {"type": "text", "text": ...} and {"type": "image", "image": FILE}, paths
+      from the folder of the file. An image without a file takes the next --image.
       """)
 
   @Option(
@@ -19,7 +23,12 @@ struct GenerateCommand: ParsableCommand {
   var images: [String] = []
 
   @Option(help: ArgumentHelp("The question.", valueName: "TEXT"))
-  var prompt: String
+  var prompt: String?
+
+  @Option(
+    help: ArgumentHelp("A conversation in place of --prompt; its last message is the question.", valueName: "FILE.json")
+  )
+  var messages: String?
 
   @Option(help: ArgumentHelp("A sentence before the question, for example the role of the model.", valueName: "TEXT"))
   var system: String?
@@ -58,7 +67,7 @@ struct GenerateCommand: ParsableCommand {
   mutating func validate() throws { images = images.fileItems }
 
   func run() throws {
-    try check()
+    let conversation = try Conversation(self)
     let file = try overlay.map { try ImageOutput($0, flag: "--overlay") }
     guard reduction.namedModel != nil else {
       throw UsageError(
@@ -68,17 +77,17 @@ struct GenerateCommand: ParsableCommand {
     let combination = try combination()
     let threads = try running.threadCount()
     let options = try decoding.options()
-    let pictures = try images.map { try Image.decode(contentsOf: $0, options: options).image }
+    let pictures = try conversation.images.map { try Image.decode(contentsOf: $0, options: options).image }
     let checkpoint = try LoadedModel.checkpoint(reduction.model)
-    let solved = try combination.map { try solve($0, checkpoint, pictures) }
+    let solved = try combination.map { try solve($0, checkpoint, pictures, conversation) }
     let generator = try Generator(
       checkpoint, method: solved?.spec, keep: solved.flatMap { $0.ruled ? $0.budget : nil },
-      template: language.text, companion: language.companion, read: OptionFiles.read)
-    try generator.check(prompt, images: images.count, system: system)
-    let prepared = try zip(pictures, images).map { picture, path in
+      template: language.text(), companion: language.companion, read: OptionFiles.read)
+    try generator.check(conversation.messages)
+    let prepared = try zip(pictures, conversation.images).map { picture, path in
       do throws(ImageError) { return try generator.picture(picture) } catch { throw error.named(path) }
     }
-    let question = try generator.prepare(prompt, about: prepared, system: system)
+    let question = try generator.prepare(conversation.messages, about: prepared)
     if !running.quiet, let limit = generator.contextLength, question.ids.count + maxTokens > limit {
       VTokCommand.warn(
         "\(question.ids.count) prompt tokens and \(maxTokens) new ones are more than the \(limit) the model was trained on"
@@ -97,7 +106,8 @@ struct GenerateCommand: ParsableCommand {
       try file.write(TokenMap.strip(strips, downwards: true))
     }
     let result = Result(
-      answer: answer, question: question, generator: generator, command: self, threads: threads,
+      answer: answer, question: question, generator: generator, command: self, conversation: conversation,
+      threads: threads,
       peakMemory: Bench.peakMemory)
     if format == .md {
       print("")
@@ -109,16 +119,6 @@ struct GenerateCommand: ParsableCommand {
       print(table.text(format), terminator: "")
     }
     if interruption.happened { throw ExitCode(130) }
-  }
-
-  /// Flags that make no sense are refused before any file is read.
-  private func check() throws {
-    guard !images.isEmpty else {
-      throw UsageError("--image", found: "none", expected: "at least one image", fix: "Add --image FILE.")
-    }
-    guard !prompt.allSatisfy(\.isWhitespace) else {
-      throw UsageError("--prompt", found: "an empty text", expected: "a question", fix: "Add --prompt TEXT.")
-    }
   }
 
   /// The method with its budget; nil: none was asked for.
@@ -139,9 +139,12 @@ struct GenerateCommand: ParsableCommand {
 
   /// With a target in place of a budget: solved without weights, for a question of this length about the first picture.
   private func solve(
-    _ combination: ReductionOptions.Combination, _ checkpoint: Checkpoint, _ pictures: [Image]
+    _ combination: ReductionOptions.Combination, _ checkpoint: Checkpoint, _ pictures: [Image],
+    _ conversation: Conversation
   ) throws -> ReductionOptions.Combination {
-    let text = Rehearsal.Prompt(picture: pictures[0].size, text: max(1, prompt.utf8.count / 4), newTokens: 1)
+    let text = Rehearsal.Prompt(
+      picture: pictures[0].size, text: max(1, conversation.messages.reduce(0) { $0 + $1.text.utf8.count } / 4),
+      newTokens: 1)
     return try reduction.solved([combination], quiet: running.quiet) { target, spec in
       let outline = try ModelOutline(checkpoint)
       return try TargetSolver.solve(target, spec, of: outline, prompt: text, read: OptionFiles.read)
@@ -171,6 +174,7 @@ func chosen<Stage>(_ stages: [Stage], _ limit: Int) -> [Stage] {
 private struct Result {
   let answer: Generator.Answer, question: Generator.Prompt, generator: Generator
   let command: GenerateCommand
+  let conversation: Conversation
   let threads: Int
   let peakMemory: Double
 
@@ -199,10 +203,10 @@ private struct Result {
         ], .null)
     }
     let budget = generator.budget.map { " at \($0.label)" } ?? ""
-    let count = command.images.count
+    let count = conversation.images.count
     var text =
       "\nmodel \(generator.name) · \(generator.method)\(budget) · \(count) image\(count == 1 ? "" : "s") · "
-      + "\(question.ids.count) prompt tokens · template \(generator.template.name) · "
+      + "\(question.ids.count) prompt tokens · template \(generator.template.title) · "
       + "\(threads) thread\(threads == 1 ? "" : "s")\n" + stages.text(.md)
     text +=
       "\(fixed(cost.gmacs, 3)) of dense \(fixed(answer.table.dense.gmacs, 3)) GMACs to the first token, selection "
@@ -249,7 +253,9 @@ private struct Result {
     }
     let members: [(String, JSON)] = [
       ("schema", "vtok-generate/1"), ("model", JSON(generator.name)), ("method", JSON(generator.method)),
-      ("budget", budget ?? .null), ("images", JSON(command.images)), ("prompt", JSON(command.prompt)),
+      ("budget", budget ?? .null), ("images", JSON(conversation.images)),
+      ("prompt", JSON(conversation.messages.last!.text)),
+      ("turns", JSON(conversation.messages.count { $0.role == .user })),
       ("template", JSON(generator.template.name)), ("answer", JSON(answer.text)), ("ids", JSON(answer.ids)),
       ("finish", answer.isComplete ? "stop" : "length"),
       (

@@ -204,7 +204,7 @@ struct PruneCommand: ParsableCommand {
     flags += [
       ("seed", JSON(Int(truncatingIfNeeded: reduction.seed))), ("dtype", JSON(dtype.rawValue)),
       ("overlay", JSON(overlay)), ("shard-size", JSON(shardSize)), ("shard", shard.map { JSON($0) } ?? .null),
-      ("prompt", prompt.map { JSON($0) } ?? .null), ("template", language.template.map { JSON($0) } ?? .null),
+      ("prompt", prompt.map { JSON($0) } ?? .null), ("template", try language.text().map { JSON($0) } ?? .null),
       ("companion", language.companion.map { JSON($0) } ?? .null),
       ("timings", JSON(timings)), ("max-pixels", JSON(decoding.maxPixels)),
       ("raw-orientation", JSON(decoding.rawOrientation)), ("alpha", JSON(decoding.alpha.rawValue)),

@@ -21,7 +21,7 @@ enum PruneModel {
       throw UsageError("--prompt", found: "an empty text", expected: "a question", fix: "Leave it out, or fill it.")
     }
     let generator = try Generator(
-      checkpoint, method: nil, template: command.language.text, companion: command.language.companion)
+      checkpoint, method: nil, template: command.language.text(), companion: command.language.companion)
     self = .visual(generator, question: command.prompt)
     if command.overlay, try !VisualReducer(generator).drawsMaps {
       throw UsageError(

@@ -85,7 +85,7 @@ struct ShowCommand: ParsableCommand {
     }
     let generator = try Generator(
       checkpoint, method: combination.spec, keep: combination.ruled ? combination.budget : nil,
-      template: language.text, companion: language.companion, read: OptionFiles.read)
+      template: language.text(), companion: language.companion, read: OptionFiles.read)
     let image = try Image.decode(contentsOf: input, options: decoding.options()).image
     let question = try generator.prepare(prompt, about: [image])
     let answer = try generator(

@@ -45,7 +45,7 @@ struct VTokCommand: ParsableCommand {
     if let code = error as? ExitCode { Output.end(code.rawValue) }
     switch error {
     case is MethodError, is OptionError, is InputError, is CompressionError, is UsageError, is MergeError,
-      is DataError, is CalibrationError:
+      is DataError, is CalibrationError, is MessageFile.Mistake:
       complain("\(error)")
       Output.end(2)
     case is ModelError, is WeightError, is TokenFileError, is JSONError, is ImageError, is TokenizerError:

@@ -56,7 +56,8 @@ public struct AnswerBench: Sendable {
         for question in scene.questions {
           do { try model.check(question.text, images: scene.paths.count) } catch {
             throw .line(
-              file: data.path, number: question.line, found: "question '\(question.text.prefix(60))'",
+              file: data.path, number: question.line,
+              found: "question '\(question.text.prefix(60))' that the model's template does not take (\(error))",
               expected: "a text without the token that stands for an image: the template places the pictures")
           }
         }

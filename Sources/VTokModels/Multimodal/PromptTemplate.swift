@@ -1,263 +1,212 @@
 import VTokImage
+import VTokTemplate
 import VTokWeights
 
-/// How a question and its images become the text that a model was trained on.
-///
-/// A checkpoint's own chat template is a program (Jinja) and is not run. It is compared with the published ones, of which
-/// these are what is left for one question; the rest is known by model.
-public struct PromptTemplate: Sendable, Equatable {
+/// How a conversation and its images become the text that a model was trained on: by the chat template of the checkpoint,
+/// which is run, by one that is known by its name, or by one that the user gives.
+public struct PromptTemplate: Sendable {
+  public enum Origin: Sendable, Equatable {
+    /// The checkpoint's own, in this file.
+    case checkpoint(file: String)
+    /// The checkpoint has none: the one that models of its type are known by.
+    case model
+    /// Asked for.
+    case given
+  }
+
   public let name: String
-  /// Before all else.
-  private let start: String
-  /// Around a system sentence, `{system}` in it; `standard` stands where none is given.
-  private let system: String, standard: String
-  /// One image: the placeholder and what belongs to it.
-  private let image: String
-  /// `{images}` and `{prompt}`; where there are no images `bare` stands in their place.
-  private let body: String, bare: String
+  public let origin: Origin
+  private let program: Program
 
-  private init(
-    _ name: String, start: String = "", system: String, standard: String = "", image: String, body: String,
-    bare: String = ""
-  ) {
-    (self.name, self.start, self.system, self.standard) = (name, start, system, standard)
-    (self.image, self.body, self.bare) = (image, body, bare)
+  private enum Program: Sendable {
+    case chat(ChatTemplate)
+    case text(TextTemplate)
   }
 
-  /// The text of one question. Text of the question is never taken for a part of the template.
+  /// Its name, and where it comes from if that is not plain.
+  public var title: String {
+    switch origin {
+    case .checkpoint: "\(name) of the checkpoint"
+    case .model: "\(name), which models of this type are known by: the checkpoint has no template"
+    case .given: name
+    }
+  }
+
+  /// The text of a conversation, a placeholder for every image. Nothing that a message says is taken for a part of the
+  /// template.
+  /// - Throws: `ModelError.input` for what the template cannot make of the messages.
+  public func text(_ messages: [ChatMessage]) throws(ModelError) -> String {
+    switch program {
+    case .chat(let template): try template.text(messages)
+    case .text(let template): try template.text(messages)
+    }
+  }
+
+  /// The text of one question.
   /// - Parameter system: a sentence before the question; nil: the template's own, which most have not.
-  public func text(_ question: String, images: Int, system: String? = nil) -> String {
-    let pictures = images == 0 ? bare : String(repeating: image, count: images)
-    let parts = body.replacingFirst("{images}", with: pictures).splitOnce("{prompt}")
-    return start + (system.map { self.system.replacingFirst("{system}", with: $0) } ?? standard) + parts.0 + question
-      + parts.1
+  public func text(_ question: String, images: Int, system: String? = nil) throws(ModelError) -> String {
+    try text(ChatMessage.question(question, images: images, system: system))
   }
 
-  // MARK: Templates by name
+  // MARK: Templates that are asked for
 
-  /// Every template that is known, by name.
-  public static let builtIn = [
-    llava, vicuna, mistral, llama3, smolVLM, idefics3, qwen,
-  ]
-
-  /// llava-hf's LLaVA-1.5.
-  static let llava = PromptTemplate(
-    "llava", system: "{system} ", image: "<image>\n", body: "USER: {images}{prompt} ASSISTANT:")
-  /// Vicuna v1 with its system sentence: LLaVA-1.5 in the papers' evaluations, and LLaVA-NeXT with Vicuna.
-  static let vicuna = PromptTemplate(
-    "vicuna-v1", system: "{system} ",
-    standard: "A chat between a curious user and an artificial intelligence assistant. "
-      + "The assistant gives helpful, detailed, and polite answers to the user's questions. ",
-    image: "<image>\n", body: "USER: {images}{prompt} ASSISTANT:")
-  /// LLaVA-NeXT with Mistral.
-  static let mistral = PromptTemplate(
-    "mistral", system: "<<SYS>>\n{system}\n<</SYS>>\n\n", image: "<image>\n", body: "[INST] {images}{prompt} [/INST]")
-  /// LLaVA-NeXT with Llama 3.
-  static let llama3 = PromptTemplate(
-    "llama-3", system: "<|start_header_id|>system<|end_header_id|>\n\n\n{system}<|eot_id|>", image: "<image>",
-    body: "<|start_header_id|>user<|end_header_id|>\n\n{images}\n{prompt}<|eot_id|>"
-      + "<|start_header_id|>assistant<|end_header_id|>\n\n")
-  static let smolVLM = PromptTemplate(
-    "smolvlm", start: "<|im_start|>", system: "System: {system}<end_of_utterance>\n", image: "<image>",
-    body: "User:{images}{prompt}<end_of_utterance>\nAssistant:", bare: " ")
-  static let idefics3 = PromptTemplate(
-    "idefics3", start: "<|begin_of_text|>", system: smolVLM.system, image: smolVLM.image, body: smolVLM.body,
-    bare: smolVLM.bare)
-  /// Qwen2-VL and Qwen2.5-VL: ChatML.
-  static let qwen = PromptTemplate(
-    "qwen2-vl", system: "<|im_start|>system\n{system}<|im_end|>\n",
-    standard: "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n",
-    image: "<|vision_start|><|image_pad|><|vision_end|>",
-    body: "<|im_start|>user\n{images}{prompt}<|im_end|>\n<|im_start|>assistant\n")
-
-  /// A name of `builtIn`, or a text with `{prompt}`, `{images}` and perhaps `{system}` in it.
-  /// - Parameter family: whose placeholder `{images}` stands for.
-  public init(_ given: String, for family: VisualText) throws(ModelError) {
-    if let known = Self.builtIn.first(where: { $0.name == given }) {
-      self = known
-      return
+  /// A name of `builtIn`, a template in Jinja, or a text with `{prompt}`, `{images}` and perhaps `{system}` in it.
+  /// - Parameters:
+  ///   - family: whose placeholder stands for an image.
+  ///   - checkpoint: has the special tokens that a template in Jinja may write.
+  public init(_ given: String, for family: VisualText, checkpoint: Checkpoint? = nil) throws {
+    origin = .given
+    if let source = Self.source(of: given) {
+      name = given
+      program = .chat(try ChatTemplate(source, from: "--template \(given)", variables: [], for: family))
+    } else if given.contains("{%") || given.contains("{{") {
+      name = "custom"
+      let variables = try checkpoint?.specialTokens ?? []
+      program = .chat(try ChatTemplate(given, from: "--template", variables: variables, for: family))
+    } else {
+      name = "custom"
+      program = .text(try TextTemplate(given, for: family))
     }
-    let fields = ["{prompt}", "{images}"]
-    guard fields.allSatisfy({ given.count(of: $0) == 1 }), given.count(of: "{system}") <= 1 else {
-      throw .input(
-        what: "--template", found: "'\(given)'",
-        expected:
-          "one of \(Self.builtIn.map(\.name).joined(separator: ", ")), or a text with {prompt} and {images} once",
-        fix: #"For example --template "USER: {images}\n{prompt} ASSISTANT:"."#)
-    }
-    let (before, after) = given.splitOnce("{system}")
-    let hasSystem = given.count(of: "{system}") == 1
-    self.init(
-      "custom", start: hasSystem ? before : "", system: hasSystem ? "{system}" : "{system} ", image: family.image,
-      body: hasSystem ? after : given)
+  }
+
+  private init(_ name: String, _ origin: Origin, _ program: Program) {
+    (self.name, self.origin, self.program) = (name, origin, program)
   }
 
   // MARK: Templates of checkpoints
 
-  /// The template of a checkpoint: its own chat template if that is a published one, else the one its model is known by.
-  /// - Throws: `ModelError.input` that asks for `--template` where neither is known.
-  public static func load(_ checkpoint: Checkpoint, tokenizer: TextTokenizer) throws -> PromptTemplate {
-    if let known = try checkpoint.chatTemplate.flatMap(published) { return known }
-    let config = checkpoint.config
+  /// The checkpoint's own chat template; if it has none, the one that its model is known by.
+  /// - Throws: `ModelError.input` that asks for `--template` where the template cannot be run, and where there is none and
+  ///   the model is not known.
+  public static func load(
+    _ checkpoint: Checkpoint, tokenizer: TextTokenizer, for family: VisualText
+  ) throws -> PromptTemplate {
+    if let own = try checkpoint.chatTemplate {
+      let place = "chat template of '\(checkpoint.name)' (\(own.file))"
+      let chat = try ChatTemplate(own.text, from: place, variables: checkpoint.specialTokens, for: family)
+      return PromptTemplate(own.file, .checkpoint(file: own.file), .chat(chat))
+    }
+    guard let name = known(checkpoint.config, tokenizer), let source = source(of: name) else {
+      let config = checkpoint.config
+      let text = (config.value(at: "text_config.model_type") ?? config["model_type"])?.string ?? ""
+      throw ModelError.input(
+        what: "prompt template of \(checkpoint.name)",
+        found: "none, and none that is known for '\(config["model_type"]?.string ?? "")' with '\(text)'",
+        expected: "a chat template in the folder, or a model that is known by one",
+        fix: #"Give one, for example --template "USER: {images}\n{prompt} ASSISTANT:", or one by name: "#
+          + builtIn.joined(separator: ", ") + ".")
+    }
+    let chat = try ChatTemplate(source, from: "template \(name)", variables: [], for: family)
+    return PromptTemplate(name, .model, .chat(chat))
+  }
+
+  /// The name of the template that a model is known by.
+  private static func known(_ config: JSON, _ tokenizer: TextTokenizer) -> String? {
     let type = config["model_type"]?.string ?? ""
     let text = (config.value(at: "text_config.model_type") ?? config["model_type"])?.string ?? ""
     func knows(_ token: String) -> Bool { tokenizer.id(token) != nil }
     let isMistral = text.contains("mistral")
-    let known: PromptTemplate?
     switch type {
     case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama":
-      if knows("<|start_header_id|>") {
-        known = llama3
-      } else if knows("<|im_start|>") || isMistral && type != "llava_next" {
-        known = nil
-      } else if type == "llava_next" {
-        known = isMistral ? mistral : vicuna
-      } else {
-        known = llava
-      }
+      if knows("<|start_header_id|>") { return "llama-3" }
+      if knows("<|im_start|>") || isMistral && type != "llava_next" { return nil }
+      return type == "llava_next" ? (isMistral ? "mistral" : "vicuna-v1") : "llava"
     case "idefics3", "smolvlm":  // SmolVLM is of type idefics3 in its first generation
-      known = knows("<|begin_of_text|>") ? idefics3 : knows("<|im_start|>") ? smolVLM : nil
-    case "qwen2_vl", "qwen2_5_vl": known = qwen
-    default: known = nil
-    }
-    guard let known else {
-      throw ModelError.input(
-        what: "prompt template of \(checkpoint.name)", found: "none that is known for '\(type)' with '\(text)'",
-        expected: "a published chat template, or a model with a template of its own",
-        fix: #"Give one, for example --template "USER: {images}\n{prompt} ASSISTANT:", or one by name: "#
-          + builtIn.map(\.name).joined(separator: ", ") + ".")
-    }
-    return known
-  }
-
-  /// What a published chat template (Jinja) makes of one question; nil for one that is not known.
-  package static func published(_ chatTemplate: String) -> PromptTemplate? { published[fingerprint(chatTemplate)] }
-
-  private static let published: [UInt64: PromptTemplate] = [
-    0xd9ce_d1d7_141b_9c24: llava, 0x4101_6294_ec8d_9cfa: llama3, 0x92cf_2b51_e627_e013: smolVLM,
-    0x357a_1549_38db_1b0b: smolVLM, 0x4c01_4775_db0e_175f: idefics3, 0x2750_4678_98fc_405a: idefics3,
-    0x7124_2f76_359e_71e8: qwen,
-    // With and without a system message, and with three spellings of the end mark.
-    0xce77_4978_6d3f_fecd: mistral, 0x8cae_050d_f880_c380: mistral, 0x205f_5240_b53d_6f56: mistral,
-    0x1a3d_1232_9308_ec17: mistral, 0x4687_7a6b_22d2_e998: mistral, 0x3233_2b55_7aef_eb22: mistral,
-  ]
-
-  /// FNV-1a of the template, line ends written as such and none behind.
-  private static func fingerprint(_ template: String) -> UInt64 {
-    var scalars = Array(template.unicodeScalars)
-    while let last = scalars.last, last.properties.isWhitespace { scalars.removeLast() }
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    var bytes = Array(String(String.UnicodeScalarView(scalars)).utf8)[...]
-    while let byte = bytes.popFirst() {
-      let isLineEnd = byte == UInt8(ascii: "\\") && bytes.first == UInt8(ascii: "n")
-      if isLineEnd { bytes.removeFirst() }
-      hash = (hash ^ UInt64(isLineEnd ? 10 : byte)) &* 0x100_0000_01b3
-    }
-    return hash
-  }
-}
-
-extension Checkpoint {
-  /// The file that holds the chat template; nil where none does.
-  public var chatTemplateFile: String? {
-    get throws {
-      if try text("chat_template.jinja") != nil { return "chat_template.jinja" }
-      return try ["chat_template.json", "processor_config.json", "tokenizer_config.json"].first {
-        try json($0)?["chat_template"]?.string != nil
-      }
-    }
-  }
-
-  /// The chat template as a checkpoint has it, in one of four places.
-  var chatTemplate: String? {
-    get throws {
-      if let text = try text("chat_template.jinja") { return text }
-      for file in ["chat_template.json", "processor_config.json", "tokenizer_config.json"] {
-        if let text = try json(file)?["chat_template"]?.string { return text }
-      }
-      return nil
-    }
-  }
-}
-
-/// How images stand in the text of a family's prompts.
-public enum VisualText: Sendable, Equatable {
-  /// LLaVA: one placeholder per token of the image.
-  case llava
-  /// Idefics3: tiles by row and column, then the whole image, a placeholder per token of each.
-  case idefics3
-  /// Qwen-VL.
-  case qwen
-
-  /// By `model_type`; nil for a model that is none of these.
-  public init?(modelType: String) {
-    switch modelType {
-    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama": self = .llava
-    case "idefics3", "smolvlm": self = .idefics3
-    case "qwen2_vl", "qwen2_5_vl": self = .qwen
+      return knows("<|begin_of_text|>") ? "idefics3" : knows("<|im_start|>") ? "smolvlm" : nil
+    case "qwen2_vl", "qwen2_5_vl": return "qwen2-vl"
     default: return nil
     }
   }
+}
 
-  /// The token that stands for one visual token.
-  public var placeholder: String { self == .qwen ? "<|image_pad|>" : "<image>" }
-  /// One image in a prompt before it is written out.
-  public var image: String { self == .qwen ? "<|vision_start|><|image_pad|><|vision_end|>" : "<image>" }
+/// A text with `{prompt}`, `{images}` and perhaps `{system}` in it: one question.
+private struct TextTemplate: Sendable {
+  /// Before all else, around a system sentence, and around images and question.
+  private let start: String, system: String, body: String
+  private let image: String
 
-  /// The text with its placeholders, one an image, written out: one for every visual token.
-  /// - Parameter images: in the text's order: tiles that the image was cut into, and tokens of every visual span.
-  /// - Throws: `ModelError.input` if there are more or fewer placeholders than images.
-  public func writtenOut(_ text: String, images: [(rows: Int, columns: Int, spans: [Int])]) throws(ModelError) -> String
-  {
-    try check(text, images: images.count)
-    var rest = text
-    var out = ""
-    for image in images {
-      let (before, after) = rest.splitOnce(placeholder)
-      out += before + writtenOut(image)
-      rest = after
-    }
-    return out + rest
-  }
-
-  /// Refuses a text that does not hold as many placeholders as there are images.
-  public func check(_ text: String, images: Int) throws(ModelError) {
-    let found = text.count(of: placeholder)
-    guard found == images else {
+  init(_ given: String, for family: VisualText) throws(ModelError) {
+    guard ["{prompt}", "{images}"].allSatisfy({ given.count(of: $0) == 1 }), given.count(of: "{system}") <= 1 else {
       throw .input(
-        what: "prompt", found: "'\(placeholder)' \(found) times for \(images) images",
-        expected: "one for every image",
-        fix: "Leave it out of the prompt: the template places the images; or check --template and --image.")
+        what: "--template", found: "'\(given.prefix(200))'",
+        expected:
+          "one of \(PromptTemplate.builtIn.joined(separator: ", ")), a Jinja template or its file, or a text with {prompt} "
+          + "and {images} once",
+        fix: #"For example --template "USER: {images}\n{prompt} ASSISTANT:"."#)
     }
+    let (before, after) = given.splitOnce("{system}")
+    let hasSystem = given.count(of: "{system}") == 1
+    (start, body) = hasSystem ? (before, after) : ("", given)
+    system = hasSystem ? "{system}" : "{system} "
+    image = family.image
   }
 
-  private func writtenOut(_ image: (rows: Int, columns: Int, spans: [Int])) -> String {
-    func tokens(_ span: Int) -> String { String(repeating: placeholder, count: image.spans[span]) }
-    guard self == .idefics3 else { return image.spans.indices.map(tokens).joined() }
-    let mark = "<fake_token_around_image>"
-    var text = ""
-    for row in 0..<image.rows {
-      for column in 0..<image.columns {
-        text += "\(mark)<row_\(row + 1)_col_\(column + 1)>" + tokens(row * image.columns + column)
-      }
-      text += "\n"
+  func text(_ messages: [ChatMessage]) throws(ModelError) -> String {
+    let spoken = messages.filter { $0.role != .system }
+    let systems = messages.prefix(messages.count - spoken.count)
+    guard spoken.count == 1, spoken[0].role == .user, systems.allSatisfy({ $0.role == .system }), systems.count < 2
+    else {
+      throw .input(
+        what: "--template", found: "a text with {prompt} for \(spoken.count) turns", expected: "one question",
+        fix: "Give a Jinja template or one by name: " + PromptTemplate.builtIn.joined(separator: ", ") + ".")
     }
-    return text + (image.rows > 0 ? "\n" : "") + "\(mark)<global-img>" + tokens(image.spans.count - 1) + mark
+    let sentence = systems.first.map { message in
+      let (before, after) = system.splitOnce("{system}")
+      return before + message.text + after
+    }
+    let (before, rest) = body.splitOnce("{prompt}")
+    let place = { (text: String) in
+      let (head, tail) = text.splitOnce("{images}")
+      return head + String(repeating: image, count: text.count(of: "{images}") * spoken[0].images) + tail
+    }
+    return start + (sentence ?? "") + place(before) + spoken[0].text + place(rest)
   }
 }
 
-// By bytes: a combining mark behind a field does not hide it.
-extension String {
-  /// What lies before and after the first `mark`; all and nothing without one.
-  fileprivate func splitOnce(_ mark: String) -> (String, String) {
-    guard let range = utf8.firstRange(of: mark.utf8) else { return (self, "") }
-    return (String(self[..<range.lowerBound]), String(self[range.upperBound...]))
+// MARK: Files of a checkpoint
+
+extension Checkpoint {
+  /// The file that holds the chat template; nil where none does.
+  public var chatTemplateFile: String? { get throws { try chatTemplate?.file } }
+
+  /// The chat template and the file that it is in. The processor's goes before the tokenizer's, as in transformers.
+  var chatTemplate: (text: String, file: String)? {
+    get throws {
+      for file in ["processor_config.json", "chat_template.json"] {
+        if let text = try named(json(file)?["chat_template"], in: file) { return (text, file) }
+      }
+      if let text = try text("chat_template.jinja") { return (text, "chat_template.jinja") }
+      let file = "tokenizer_config.json"
+      return try named(json(file)?["chat_template"], in: file).map { ($0, file) }
+    }
   }
 
-  fileprivate func replacingFirst(_ mark: String, with text: String) -> String {
-    let (before, after) = splitOnce(mark)
-    return count(of: mark) == 0 ? self : before + text + after
+  /// A text, or of a list of named ones that which is called `default`.
+  private func named(_ value: JSON?, in file: String) throws(ModelError) -> String? {
+    guard let value, !value.isNull else { return nil }
+    if let text = value.string { return text }
+    let all = value.array?.compactMap { $0["template"]?.string != nil && $0["name"]?.string != nil ? $0 : nil } ?? []
+    if let chosen = all.first(where: { $0["name"] == "default" }) ?? (all.count == 1 ? all[0] : nil) {
+      return chosen["template"]?.string
+    }
+    throw .input(
+      what: "\(file) of '\(name)'", found: "a chat_template that is neither a text nor a list with one named 'default'",
+      expected: "one of these", fix: "Use the file as published, or give a template with --template.")
   }
 
-  fileprivate func count(of mark: String) -> Int { utf8.ranges(of: mark.utf8).count }
+  /// `bos_token`, `eos_token` and whatever other names of tokens the tokenizer's files have, for templates.
+  var specialTokens: [(String, TemplateValue)] {
+    get throws {
+      var found: [(String, TemplateValue)] = []
+      for file in ["tokenizer_config.json", "special_tokens_map.json"] {
+        for (key, value) in try json(file)?.object ?? JSONObject() where key.hasSuffix("_token") {
+          guard let text = value.string ?? value["content"]?.string, !found.contains(where: { $0.0 == key }) else {
+            continue
+          }
+          found.append((key, .string(text)))
+        }
+      }
+      return found
+    }
+  }
 }

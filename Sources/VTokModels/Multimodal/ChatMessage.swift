@@ -1,0 +1,26 @@
+/// One turn of a conversation: texts and images in their order.
+public struct ChatMessage: Sendable, Equatable {
+  public enum Role: String, Sendable, CaseIterable { case system, user, assistant }
+  public enum Part: Sendable, Equatable {
+    case text(String)
+    case image
+  }
+
+  public let role: Role
+  public let parts: [Part]
+
+  public init(role: Role, parts: [Part]) { (self.role, self.parts) = (role, parts) }
+
+  /// One question behind its images, after a system sentence if there is one.
+  public static func question(_ text: String, images: Int, system: String? = nil) -> [ChatMessage] {
+    (system.map { [ChatMessage(role: .system, parts: [.text($0)])] } ?? [])
+      + [ChatMessage(role: .user, parts: Array(repeating: .image, count: images) + [.text(text)])]
+  }
+
+  /// Its texts, without the images.
+  public var text: String {
+    parts.map { part in if case .text(let text) = part { text } else { "" } }.joined()
+  }
+
+  public var images: Int { parts.count { $0 == .image } }
+}

@@ -1,0 +1,45 @@
+import Foundation
+import VTok
+import VTokTemplate
+
+/// `lvlm.prompt`: a checkpoint's folder, a question and the sizes of its images become text and ids. `template.render`: a published chat template, read from the goldens' own folder, with the variables of each row.
+let templateFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
+  "template.render": { inputs in
+    let name = inputs.case.manifest["template"]!.string!
+    guard let text = FileManager.default.contents(atPath: inputs.file(name)) else {
+      throw NeedsFile(description: "\(name) beside the manifest")
+    }
+    let template = try Template(String(decoding: text, as: UTF8.self))
+    let now = LocalTime(year: 2026, month: 1, day: 2, hour: 3, minute: 4, second: 5)
+    let rows = inputs.case.manifest["rows"]!.array!.map { row -> JSON in
+      var made = row.object!
+      made["expected"] = nil
+      made["error"] = nil
+      let variables = TemplateValue(.object(made))
+      do throws(TemplateError) {
+        made["expected"] = JSON(try template.render(variables, now: now))
+      } catch {
+        made["error"] = JSON("\(error)")
+      }
+      return .object(made)
+    }
+    return ["rows": GoldenValue(rows: rows)]
+  },
+
+  "lvlm.prompt": { inputs in
+    let generator = try Generator(model: inputs.file(inputs.config["checkpoint_dir"]!.string!))
+    let rows = try inputs.case.manifest["rows"]!.array!.map { row -> JSON in
+      let images = row["image_sizes_hw"]!.array!.map { size in
+        Image(
+          width: size[1]!.int!, height: size[0]!.int!,
+          rgb: [UInt8](repeating: 0, count: 3 * size[0]!.int! * size[1]!.int!))
+      }
+      let (question, system) = (row["question"]!.string!, row["system"]?.string)
+      var made = row.object!
+      made["text"] = JSON(try generator.template.text(question, images: images.count, system: system))
+      made["input_ids"] = JSON(try generator.prepare(question, about: images, system: system).ids)
+      return .object(made)
+    }
+    return ["rows": GoldenValue(rows: rows)]
+  },
+]
