@@ -48,7 +48,7 @@ struct ChatTemplate: Sendable {
     return try template.render(
       .object(
         variables + [
-          ("messages", .list(values)), ("tools", .none), ("documents", .none), ("add_generation_prompt", true),
+          ("messages", .list(values)), ("tools", .none), ("documents", .none), ("add_generation_prompt", .bool(true)),
         ]))
   }
 
@@ -60,7 +60,9 @@ struct ChatTemplate: Sendable {
           switch part {
           case .image: ["type": "image"]
           case .text(let text):
-            .object([("type", "text"), ("text", .string(text))] + (marked ? [(Self.mark, true)] : []))
+            .object(
+              [("type", .string("text")), ("text", .string(text))]
+                + (marked ? [(Self.mark, TemplateValue.bool(true))] : []))
           }
         })
     case .text:
