@@ -32,7 +32,7 @@ import VTok
     let ways: [(JSON, [String])] = [
       ([["role": "user", "content": Self.parts]], []),
       ([["role": "user", "content": [["type": "image", "path": "a.png"], Self.parts[1]!]]], []),
-      ([["role": "user", "content": [["type": "image", "url": "file://\(Self.image)"], Self.parts[1]!]]], []),
+      ([["role": "user", "content": [["type": "image", "url": JSON("file://" + Self.image)], Self.parts[1]!]]], []),
       ([["role": "user", "content": [["type": "image_url", "image_url": ["url": "a.png"]], Self.parts[1]!]]], []),
       ([["role": "user", "content": [["type": "image"], Self.parts[1]!]]], ["--image", Self.image]),
     ]
