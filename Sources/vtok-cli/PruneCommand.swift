@@ -171,7 +171,7 @@ struct PruneCommand: ParsableCommand {
   /// Takes the folder for this job: a new one, an interrupted one of the same configuration, or by force.
   private func claim(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: PruneModel) throws {
     let path = job.folder + "/job.yaml"
-    let text = configuration(job, combination, model)
+    let text = try configuration(job, combination, model)
     if force { try job.clear() }
     let now = JobFile.identity(text)
     let before = FileManager.default.contents(atPath: path).map {
@@ -189,7 +189,7 @@ struct PruneCommand: ParsableCommand {
 
   /// Everything results depend on. The number of threads is left out: they do not depend on it.
   private func configuration(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: PruneModel)
-    -> String
+    throws -> String
   {
     var flags: [(String, JSON)] = [
       ("inputs", JSON(inputs)), ("files-from", filesFrom.map { JSON($0) } ?? .null), ("model", JSON(reduction.model)),

@@ -104,8 +104,9 @@ struct ChatTemplate: Sendable {
       throw Self.refused(error, place)
     }
     throw .input(
-      what: place, found: "no `\(family.placeholder)` in what it makes of an image and a question",
-      expected: "the placeholder of the image", fix: Self.fix)
+      what: place,
+      found: "the question or its `\(family.placeholder)` is missing in what it makes of one image and a question",
+      expected: "both", fix: Self.fix)
   }
 
   /// Nil: the template takes no message of this role. Then its own error says why, when there is one.

@@ -1,4 +1,3 @@
-import VTokImage
 import VTokTemplate
 import VTokWeights
 
