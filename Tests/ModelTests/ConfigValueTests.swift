@@ -67,7 +67,7 @@ import VTok
     let plain = ImageProcessor(resize: .shortestEdge(8), filter: .bicubic, crop: Size(8))
     let json = try JSON(parsing: text, dialect: .python)
     let error = #expect(throws: ModelError.self) {
-      try ImageProcessor.huggingFace(json, fallback: plain, bareSizeIsSquare: false)
+      try ImageProcessor.huggingFace(ProcessorFile(json), fallback: plain, bareSizeIsSquare: false)
     }
     guard case .configuration(let file, let found, _, _) = error else { return }
     #expect(file == "preprocessor_config.json" && found == key)
