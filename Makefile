@@ -3,7 +3,7 @@
 SWIFT ?= swift
 PACKAGES = libpng-dev libjpeg-dev libwebp-dev libopenblas-dev pkg-config
 
-.PHONY: demo test build setup examples format training-smoke
+.PHONY: demo test build setup examples format training-smoke fuzz fuzz-build
 
 demo: build
 	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay -o .build/demo
@@ -33,7 +33,7 @@ examples: setup
 	@for folder in Examples/*/; do $(SWIFT) build -c release --package-path $$folder || exit 1; done
 
 format:
-	@$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Examples Benchmarks
+	@$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Examples Benchmarks Fuzz
 
 # The training recipes from start to files, on a few pictures. Their Python packages go into .build/training;
 # PYTHON=path of an interpreter that has them skips that.
@@ -45,3 +45,16 @@ training-smoke: $(PYTHON)
 
 $(CURDIR)/.build/training/bin/python: Benchmarks/training/requirements.txt
 	@python3 -m venv .build/training && .build/training/bin/pip install -q -r $< && touch $@
+
+# Readers of what strangers send, under libFuzzer and the address sanitizer (Fuzz/README.md). SECONDS each, TARGET one of
+# them or several, JOBS at a time; SECONDS=0 reads what is known already. RESULTS=FILE keeps the figures.
+SECONDS ?= 60
+JOBS ?= 1
+
+fuzz: fuzz-build
+	@python3 Fuzz/run.py --seconds $(SECONDS) --jobs $(JOBS) $(if $(RESULTS),--results $(RESULTS)) $(TARGET)
+
+fuzz-build: setup
+	@command -v python3 >/dev/null || { echo "make fuzz needs python3: install it with your package manager"; exit 1; }
+	@mkdir -p Fuzz/.build && { $(SWIFT) build -c release --package-path Fuzz --sanitize=address --sanitize=fuzzer \
+	  >Fuzz/.build/build.log 2>&1 || { grep -v "gold: warning" Fuzz/.build/build.log; exit 1; }; }

@@ -2,7 +2,10 @@
 
 // One body, three instruction sets, the best chosen at load time (an ifunc, so x86-64 ELF only). Integer arithmetic:
 // every one gives the same bytes.
-#if defined(__x86_64__) && defined(__ELF__)
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__x86_64__) && defined(__ELF__) && !__has_feature(thread_sanitizer)  // it would run before its runtime does
 #define VTOK_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define VTOK_CLONES

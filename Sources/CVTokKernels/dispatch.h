@@ -2,8 +2,13 @@
 #define VTOK_DISPATCH_H
 #include "CVTokKernels.h"
 
-// One body, three instruction sets, the best chosen at load time (an ifunc, so x86-64 ELF only).
-#if defined(__x86_64__) && defined(__ELF__)
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+
+// One body, three instruction sets, the best chosen at load time (an ifunc, so x86-64 ELF only). Not with the thread
+// sanitizer: the choice runs before its runtime does, and clang lets it call that.
+#if defined(__x86_64__) && defined(__ELF__) && !__has_feature(thread_sanitizer)
 #define VTOK_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define VTOK_CLONES

@@ -131,11 +131,21 @@ package func listed(_ names: [String], limit: Int = 8) -> String {
   return names.count <= limit ? head : "\(head), … (\(names.count) in all)"
 }
 
-/// At most 60 characters of a text out of a file, fit for one line of a message.
+/// At most 60 characters of a text out of a file, fit for one line of a message: no line breaks, no terminal codes.
 package func shortened(_ text: String) -> String {
-  let line = String(String.UnicodeScalarView(text.unicodeScalars.prefix(61).map { $0.value < 32 ? " " : $0 }))
+  let line = String(String.UnicodeScalarView(text.unicodeScalars.prefix(61).map { $0.isPrintable ? $0 : " " }))
   return line.unicodeScalars.count > 60
     ? String(String.UnicodeScalarView(line.unicodeScalars.prefix(60))) + "..." : line
+}
+
+extension Unicode.Scalar {
+  /// Whether it shows as something on the same line, or joins what does.
+  fileprivate var isPrintable: Bool {
+    switch properties.generalCategory {
+    case .control, .lineSeparator, .paragraphSeparator: false
+    default: true
+    }
+  }
 }
 
 // No nil literal: `nil` where an optional JSON is expected would silently mean null.
