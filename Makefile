@@ -3,7 +3,7 @@
 SWIFT ?= swift
 PACKAGES = libpng-dev libjpeg-dev libwebp-dev libopenblas-dev pkg-config
 
-.PHONY: demo test build setup examples format training-smoke fuzz fuzz-build
+.PHONY: demo test build setup examples format training-smoke fuzz fuzz-build threads
 
 demo: build
 	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay -o .build/demo
@@ -58,3 +58,7 @@ fuzz-build: setup
 	@command -v python3 >/dev/null || { echo "make fuzz needs python3: install it with your package manager"; exit 1; }
 	@mkdir -p Fuzz/.build && { $(SWIFT) build -c release --package-path Fuzz --sanitize=address --sanitize=fuzzer \
 	  >Fuzz/.build/build.log 2>&1 || { grep -v "gold: warning" Fuzz/.build/build.log; exit 1; }; }
+
+# The parallel parts under the thread sanitizer.
+threads: setup
+	@Fuzz/threads.sh

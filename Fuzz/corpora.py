@@ -70,13 +70,19 @@ def png():
     exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     yield png_file(9, 7, 8, 2, False, chunk(b"eXIf", exif))
     yield png_file(9, 7, 8, 6, True, chunk(b"gAMA", struct.pack(">I", 45455)) + chunk(b"tEXt", b"Comment\0hello"))
-    yield from contents("Tests/ImageTests/Malformed/*", "Images/*.png")
+    yield from contents("Tests/ImageTests/Malformed/*", "Tests/ImageTests/Kinds/*.png", "Images/*.png")
     yield from contents("data/faults/images/*.png", root=SHARED)
 
 
 def jpeg():
-    yield from contents("Tests/ImageTests/Malformed/*.jp*g", "Images/*.jpg")
-    yield from contents("data/faults/images/*.jp*g", "data/cifar10/*.jpg", root=SHARED)
+    yield from contents("Tests/ImageTests/Malformed/*.jp*g", "Tests/ImageTests/Kinds/*.jp*g", "Images/*.jpg")
+    yield from contents("data/faults/images/*.jp*g", root=SHARED)
+
+
+def webp():
+    """The ones of the tests, and every picture of another format, which are told from these by their first bytes."""
+    yield from contents("Tests/ImageTests/Kinds/*.webp")
+    yield from contents("Tests/ImageTests/Kinds/*", most=2000)
 
 
 # Weights
@@ -283,7 +289,7 @@ def main():
     out = pathlib.Path(sys.argv[1])
     lay_out(out / "models")
     seeds = {
-        "png": png(), "jpeg": jpeg(), "safetensors": safetensors(), "pytorch": pytorch(), "pickle": pickle_(), "json": json_(),
+        "png": png(), "jpeg": jpeg(), "webp": webp(), "safetensors": safetensors(), "pytorch": pytorch(), "pickle": pickle_(), "json": json_(),
         "literal": literal(), "tokenizer": tokenizer(), "clip": clip(), "tokens": tokens(), "config": config(out / "models"),
         "template": template(),
     }  # fmt: skip

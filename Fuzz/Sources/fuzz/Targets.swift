@@ -9,6 +9,7 @@ struct Target: Sendable {
   static let all: [Target] = [
     Target(name: "png") { try image($0) },
     Target(name: "jpeg") { try image($0) },
+    Target(name: "webp") { try image($0) },
     Target(name: "safetensors") { try safetensors($0) },
     Target(name: "pytorch") { try pytorch($0) },
     Target(name: "pickle") { try pickle($0) },
