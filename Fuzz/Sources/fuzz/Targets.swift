@@ -19,6 +19,7 @@ struct Target: Sendable {
     Target(name: "clip") { try clip($0) },
     Target(name: "tokens") { try tokens($0) },
     Target(name: "config") { try config($0) },
+    Target(name: "template") { try template($0) },
   ]
 
   // MARK: Pictures
