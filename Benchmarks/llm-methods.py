@@ -67,8 +67,8 @@ def specs(layers, visual):
             yield f"transprune:{tail}", share
         if layers > 16:
             yield "mustdrop", share  # its thresholds are found below
-            yield f"sparsevlm:keep={keep}", share
-            yield f"sparsevlm:version=2.0,keep={keep}", share
+            yield f"sparsevlm:average={keep}", share
+            yield f"sparsevlm:version=2.0,average={keep}", share
         for name in ("elastic-cache:", "h2o:", "keyformer:interval=2,"):  # as published keyformer acts on every eighth token
             yield f"{name}keep={1 / share:.4f}", share
         yield f"visionzip:keep={min(visual, 2 * keep)}+fastv:layer=2,keep=0.5+elastic-cache:keep=0.5", share

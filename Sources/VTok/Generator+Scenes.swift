@@ -1,6 +1,8 @@
 import Foundation
 import VTokCore
+import VTokEval
 import VTokImage
+import VTokMethods
 import VTokModels
 
 // MARK: Many questions about the same pictures
@@ -47,15 +49,34 @@ extension Generator {
     let decoding = try model.language.prefill(tokens, run: &run, shared: shared, threads: threads)
     // A cache may be cut later (Keyformer).
     let isReduced = composition.managesCache || run.trace.acts.contains { $0.output < $0.input }
-    try check(visualTokens(of: prompt.images), wereReduced: isReduced)
+    try check(prompt.images, wereReduced: isReduced)
     return (run, decoding)
   }
 
   /// Refuses a budget below the number of tokens that has led to nothing.
-  func check(_ visual: Int, wereReduced: Bool) throws(CompressionError) {
-    guard let budget, !composition.methods.isEmpty, budget.tokens(of: visual) < visual, !wereReduced else { return }
-    throw .unreachable(
-      method: method, asked: "\(budget.tokens(of: visual)) of \(visual) tokens", reachable: "no fewer than all",
+  func check(_ images: [PreparedImage], wereReduced: Bool) throws {
+    let counts = try images.map { Double(try model.spans(of: $0).reduce(0, +)) }
+    let outcome = accounting.outcome(of: counts, reached: counts.reduce(0, +))
+    guard let asked = outcome.asked, asked < outcome.dense, !wereReduced else { return }
+    throw CompressionError.unreachable(
+      method: method, asked: "\(Int(asked)) of \(Int(outcome.dense)) tokens", reachable: "no fewer than all",
       fix: "Choose another budget or method.")
+  }
+
+  /// What was asked for and left of a prompt's pictures, or of its cache.
+  /// - Parameter trace: of a run of this generator as far as the first new token.
+  func outcome(of images: [PreparedImage], _ trace: Trace) throws -> BudgetOutcome {
+    let layers = trace.language.prefix(outline.shape.decoder!.layers)
+    let visual = try images.map { Double(try model.spans(of: $0).reduce(0, +)) }
+    switch accounting.counted {
+    case .tokens:
+      let table = CostTable(trace, dense: trace, shape: outline.shape)
+      return accounting.outcome(of: visual, reached: Double(table.tokensOut))
+    case .entries:
+      let text = layers[0].rows.reduce(0, +) - layers[0].visual
+      let held = layers.reduce(0) { $0 + $1.cached }
+      return accounting.outcome(
+        of: [visual.reduce(Double(text), +)], reached: Double(held) / Double(layers.count))
+    }
   }
 }

@@ -25,6 +25,7 @@ public struct Generator: Sendable {
   /// As typed: `fastv:layer=2`.
   public private(set) var method: String
   public private(set) var budget: Budget?
+  private(set) var accounting: Accounting
   /// SHA-256 of the weight files' bytes. Reads all of them.
   public var sha256: String { LoadedModel.checksum(checkpoint.files) }
   /// Longest prompt with its answer that the model was trained for, where its files say so.
@@ -69,9 +70,11 @@ public struct Generator: Sendable {
     self.visual = visual
     name = checkpoint.name.split(separator: "/").last.map(String.init) ?? checkpoint.name
     outline = try ModelOutline(checkpoint)
-    composition = try Self.compose(method, keep, read, for: outline.shape)
+    composition = try Self.compose(method, keep, read, for: outline, hasCompanion: companion != nil)
     self.method = method?.description ?? "dense"
     budget = keep
+    accounting = Accounting(method, budget: keep, composition)
+    if let count = outline.fixedTokens { try accounting.check(of: count, method: self.method) }
     tokenizer = try TextTokenizer(checkpoint)
     self.template =
       try template.map { try PromptTemplate($0, for: visual, checkpoint: checkpoint) }
@@ -80,7 +83,6 @@ public struct Generator: Sendable {
     contextLength = try MultimodalModel.contextLength(config)
     let width = outline.shape.tower!.width
     self.companion = try companion.map { try Companion(Checkpoint(directory: $0), width: width) }
-    try Self.check(composition, self.companion)
     var model = try MultimodalModel.load(checkpoint)
     model.joint = self.companion?.space
     self.model = model
@@ -100,9 +102,10 @@ public struct Generator: Sendable {
     read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
   ) throws -> Generator {
     var other = self
-    other.composition = try Self.compose(method, keep, read, for: outline.shape)
-    try Self.check(other.composition, companion)
+    other.composition = try Self.compose(method, keep, read, for: outline, hasCompanion: companion != nil)
     (other.method, other.budget) = (method?.description ?? "dense", keep)
+    other.accounting = Accounting(method, budget: keep, other.composition)
+    if let count = outline.fixedTokens { try other.accounting.check(of: count, method: other.method) }
     return other
   }
 
@@ -111,25 +114,22 @@ public struct Generator: Sendable {
 
   private static func compose(
     _ method: MethodSpec?, _ keep: Budget?, _ read: @escaping @Sendable (String) throws -> OptionFile,
-    for shape: Shape
+    for outline: ModelOutline, hasCompanion: Bool
   ) throws -> Composition {
-    let composition = try Composition(method?.make(budget: keep, read: read) ?? [], for: shape)
-    if composition.patches != nil {
-      throw CompressionError.unsupported(
-        method: method!.description, found: "a picture to be shrunk for a vision-language model",
-        expected: "a method that acts on tokens", fix: "Use another method with this model.")
+    try Methods.compose(method, budget: keep, for: outline.shape, read: read) {
+      composition throws(CompressionError) in
+      if composition.patches != nil {
+        throw .unsupported(
+          method: method!.description, found: "a picture to be shrunk for a vision-language model",
+          expected: "a method that acts on tokens", fix: CompressionError.anotherMethod)
+      }
+      if let joint = composition.joint, !hasCompanion {
+        throw .unsupported(
+          method: joint, found: "no companion CLIP", expected: "the CLIP that the model's tower comes from",
+          fix: "Name its folder with --companion DIR, or choose another method.")
+      }
     }
-    return composition
   }
-
-  private static func check(_ composition: Composition, _ companion: Companion?) throws(CompressionError) {
-    guard let joint = composition.joint, companion == nil else { return }
-    throw .unsupported(
-      method: joint, found: "no companion CLIP", expected: "the CLIP that the model's tower comes from",
-      fix: "Name its folder with --companion DIR, or choose another method.")
-  }
-
-  // MARK: Answering
 
   /// A question as the model takes it.
   public struct Prompt: Sendable {
@@ -204,6 +204,8 @@ public struct Generator: Sendable {
     /// Tokens, multiply-adds and cache entries of this run, beside those of the dense model on the same prompt and as
     /// many new tokens.
     public let table: CostTable
+    /// Visual tokens or cache entries asked for and left.
+    public let outcome: BudgetOutcome
     /// From the prepared prompt to the first token, and from there to the last.
     public let firstSeconds: Double, restSeconds: Double
 
@@ -262,7 +264,7 @@ public struct Generator: Sendable {
         question: seen.question, newTokens: ids.count)
     return Answer(
       text: text, ids: ids, isComplete: ids.last.map(model.stops.contains) ?? false,
-      table: CostTable(run.trace, dense: dense, shape: model.shape),
+      table: CostTable(run.trace, dense: dense, shape: model.shape), outcome: try outcome(of: prompt.images, run.trace),
       firstSeconds: start.duration(to: first!) / .seconds(1), restSeconds: first!.duration(to: last) / .seconds(1))
   }
 }

@@ -19,6 +19,7 @@ public struct Pipeline: Sendable {
   /// As typed: `tome:r=13`.
   public let method: String
   public let budget: Budget?
+  private let accounting: Accounting
 
   /// - Parameters:
   ///   - model: a directory as downloaded, or an embedded model's name.
@@ -36,7 +37,11 @@ public struct Pipeline: Sendable {
     self.model = model
     self.method = method?.description ?? "dense"
     budget = keep
-    composition = try Composition(method?.make(budget: keep, read: read) ?? [], for: model.vision.shape)
+    composition = try Methods.compose(method, budget: keep, for: model.vision.shape, read: read)
+    accounting = Accounting(method, budget: keep, composition)
+    if model.vision.processor.hasOneSize, let shape = model.vision.shape.tower {
+      try accounting.check(of: shape.patches, method: self.method)
+    }
   }
 
   /// Reduces one image.
@@ -103,21 +108,17 @@ public struct Pipeline: Sendable {
     let origin = Origin(offsets: offsets, patches: members, weights: weights)
     let dense = prepared.rows * prepared.columns
     let shape = model.vision.shape
-    if let asked = requested(of: dense), asked < dense, patches.count >= dense {
+    let outcome = accounting.outcome(of: [Double(dense)], reached: Double(patches.count))
+    if let asked = outcome.asked, Int(asked) < dense, patches.count >= dense {
       throw CompressionError.unreachable(
-        method: method, asked: "\(asked) of \(dense) tokens", reachable: "fewer than \(patches.count)",
+        method: method, asked: "\(Int(asked)) of \(dense) tokens", reachable: "fewer than \(patches.count)",
         fix: "Choose another budget or method.")
     }
     return PrunedImage(
       tokens: kept.x.gathered(patches), pooled: output.pooled, logits: output.logits,
       keep: (0..<patches.count).map { Int(origin.patches[Int(origin.offsets[$0])]) }, origin: origin, tokensIn: dense,
       rows: prepared.rows, columns: prepared.columns, region: prepared.region, trace: run.trace,
-      cost: Cost(of: run.trace, shape: shape), dense: Cost(denseWith: dense, shape: shape))
-  }
-
-  /// Tokens the job's budget asks for; nil without one.
-  private func requested(of count: Int) -> Int? {
-    composition.methods.isEmpty ? nil : budget.map { $0.tokens(of: count) }
+      cost: Cost(of: run.trace, shape: shape), dense: Cost(denseWith: dense, shape: shape), outcome: outcome)
   }
 }
 
@@ -179,4 +180,6 @@ public struct PrunedImage: Sendable {
   public let trace: Trace
   /// Multiply-adds of this run and of the dense model.
   public let cost: Cost, dense: Cost
+  /// Tokens asked for and left.
+  public let outcome: BudgetOutcome
 }

@@ -1,6 +1,7 @@
 import VTokCore
 import VTokEval
 import VTokImage
+import VTokMethods
 import VTokModels
 import VTokTensor
 
@@ -45,7 +46,7 @@ public struct VisualReducer: ImageReducer {
     let (tokens, starts, trace) = try spans(of: prepared, seed: seed)
     let model = generator.model
     let visual = try generator.visualTokens(of: [prepared])
-    try generator.check(visual, wereReduced: tokens.count < visual)
+    try generator.check([prepared], wereReduced: tokens.count < visual)
     let grid = model.grid(of: prepared)
     let denseTrace = try generator.outline.look(at: [prepared])
     let mean = (0..<tokens.x.width).map { column in
@@ -59,7 +60,8 @@ public struct VisualReducer: ImageReducer {
         return range.isEmpty ? -1 : Int(origin.patches[range.lowerBound])
       }, origin: origin, spans: starts, tokensIn: visual, tiles: prepared.tiles.count, rows: grid.rows,
       columns: grid.columns, region: region(of: image), trace: trace, cost: Cost(of: trace, shape: model.shape),
-      dense: Cost(of: denseTrace, shape: model.shape))
+      dense: Cost(of: denseTrace, shape: model.shape),
+      outcome: generator.accounting.outcome(of: [Double(visual)], reached: Double(tokens.count)))
     return (result, milliseconds)
   }
 

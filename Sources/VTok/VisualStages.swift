@@ -9,6 +9,8 @@ public struct VisualStage: Sendable {
   public let name: String
   /// Tokens that stand for patches of the picture.
   public let tokens: Int
+  /// Rows of the visual spans that stand for none: newlines, class tokens.
+  public let others: Int
   /// The tiles as one grid, then the thumbnail; one of them where the picture is a single tile.
   public let maps: [TokenMap]
 
@@ -24,7 +26,8 @@ extension Generator {
   ///   - prompt: what it answers.
   /// - Returns: of every picture its stages.
   public func stages(of answer: Answer, to prompt: Prompt) -> [[VisualStage]] {
-    grids(of: prompt).map { stages(answer.table.trace, $0) }
+    let grids = grids(of: prompt)
+    return grids.map { stages(answer.table.trace, $0, isAlone: grids.count == 1) }
   }
 
   private func grids(of prompt: Prompt) -> [PatchGrid] {
@@ -36,7 +39,7 @@ extension Generator {
     }
   }
 
-  private func stages(_ trace: Trace, _ grid: PatchGrid) -> [VisualStage] {
+  private func stages(_ trace: Trace, _ grid: PatchGrid, isAlone: Bool) -> [VisualStage] {
     var stages: [VisualStage] = []
     var seen: Set<String> = []
     var last = grid.dense
@@ -49,9 +52,27 @@ extension Generator {
       // Another order of the same tokens is no change.
       if left.offsets.count == last.offsets.count, Set(left.patches) == Set(last.patches) { continue }
       last = left
-      stages.append(VisualStage(name: name, tokens: left.offsets.count - 1, maps: grid.maps(left)))
+      stages.append(
+        VisualStage(
+          name: name, tokens: left.offsets.count - 1, others: others(act, in: trace, standing: left, isAlone: isAlone),
+          maps: grid.maps(left)))
     }
     return stages
+  }
+
+  /// Rows of the visual spans that stand for no patch behind an act: known where it packs the spans, and of a prompt with one
+  /// picture in the language model.
+  private func others(_ act: Trace.Act, in trace: Trace, standing: Origin, isAlone: Bool) -> Int {
+    switch act.site {
+    case .pack:
+      act.output
+        - act.origins.reduce(0) { sum, origin in
+          sum + (0..<origin.offsets.count - 1).count { !origin.range($0).isEmpty }
+        }
+    case .layer(let layer) where layer < outline.shape.decoder!.layers && isAlone:
+      max(0, trace.language[layer].visual - (standing.offsets.count - 1))
+    case .block, .features, .layer, .cache: 0
+    }
   }
 
   /// Where the tokens of a prompt lie on its pictures, of every picture its maps.
@@ -63,7 +84,7 @@ extension Generator {
   public func undisturbed(_ prompt: Prompt) -> [VisualStage] {
     prompt.images.map { image in
       let grid = PatchGrid(image, outline.geometry!, processor, first: 0)
-      return VisualStage(name: "dense", tokens: grid.patches, maps: grid.maps(grid.dense))
+      return VisualStage(name: "dense", tokens: grid.patches, others: 0, maps: grid.maps(grid.dense))
     }
   }
 }

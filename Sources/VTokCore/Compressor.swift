@@ -7,6 +7,10 @@ public protocol Compressor: Sendable {
   static var summary: String { get }
   /// Where this differs from the paper or from the official code, one sentence each.
   static var remarks: [String] { get }
+  /// What a budget counts.
+  static var counted: Counted { get }
+  /// Why it may leave another number than a budget asks for: its rule, in a clause. nil: it leaves just that number.
+  static var rounding: String? { get }
 
   /// Takes its options, each with default, range and explanation.
   init(_ options: inout Options) throws(OptionError)
@@ -22,6 +26,8 @@ public protocol Compressor: Sendable {
 
 extension Compressor {
   public static var remarks: [String] { [] }
+  public static var counted: Counted { .tokens }
+  public static var rounding: String? { nil }
 }
 
 /// Why a method cannot run, or could not do what was asked.
@@ -36,6 +42,9 @@ public enum CompressionError: Error, Sendable, Equatable, CustomStringConvertibl
   case missingColumns(found: Int, expected: Int)
   /// A method returned something the runner must refuse.
   case invalidReduction(method: String, site: Site, reason: String)
+
+  /// The `fix` of a refusal that another method may not meet; `Methods.compose` then names one that serves the model.
+  public static let anotherMethod = "Choose another method."
 
   public var description: String {
     switch self {

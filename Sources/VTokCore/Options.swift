@@ -1,22 +1,5 @@
 import VTokTensor
 
-/// How many tokens to keep, of what the method receives.
-public enum Budget: Sendable, Equatable {
-  case ratio(Double)
-  case tokens(Int)
-
-  /// The numbers of tokens that can be asked for.
-  public static let tokenRange = 1...1_000_000
-
-  /// Tokens to keep of `count`; ratios round half to even, as Python's `round` does, or as official code truncates.
-  public func tokens(of count: Int, _ rule: FloatingPointRoundingRule = .toNearestOrEven) -> Int {
-    switch self {
-    case .ratio(let ratio): Int((Double(count) * ratio).rounded(rule))
-    case .tokens(let tokens): tokens
-    }
-  }
-}
-
 /// A file named in an option, read by the caller: methods do no input or output.
 public struct OptionFile: Sendable {
   /// Of a safetensors file (explainability net) and of a JSON file (DiffRate counts).
@@ -134,6 +117,16 @@ public struct Options: Sendable {
     return given.removeValue(forKey: key)
   }
 
+  /// A number that sets the amount as the authors count it; nil when not given.
+  public mutating func amount(_ key: String, in range: ClosedRange<Double>, _ about: String) throws(OptionError)
+    -> Double?
+  {
+    let expected = "a number in \(short(range.lowerBound))...\(short(range.upperBound))"
+    guard let text = text(key, expected, about) else { return nil }
+    guard let number = Double(text), range.contains(number) else { throw invalid(key, text, expected) }
+    return number
+  }
+
   /// The budget: the method's own `keep`, else `--keep-ratio` or `--keep-tokens`; nil when neither was given.
   /// - Parameters:
   ///   - published: without a budget the method does as published, where others keep half.
@@ -153,9 +146,8 @@ public struct Options: Sendable {
       usesJobBudget = true
       return givenBudget
     }
-    if let tokens = Int(text), Budget.tokenRange.contains(tokens) { return .tokens(tokens) }
-    guard let ratio = Double(text), ratio > 0, ratio <= 1 else { throw invalid("keep", text, expected) }
-    return .ratio(ratio)
+    guard let budget = Budget(text) else { throw invalid("keep", text, expected) }
+    return budget
   }
 
   /// A file named in the option, already read; nil when not given.

@@ -34,7 +34,7 @@ extension Composition {
     if rows.contains(.classifier) || request.joint || (rows.contains(.all) && !request.summed) {
       throw .unsupported(
         method: name, found: "a recording of class tokens, image features or whole attention matrices at \(site)",
-        expected: "the last row, text rows, or a sum over all rows", fix: "Choose another method.")
+        expected: "the last row, text rows, or a sum over all rows", fix: CompressionError.anotherMethod)
     }
   }
 }

@@ -29,6 +29,13 @@ public struct Composition: Sendable {
 
   /// Tower attention adds log(mass) per key.
   public var massBias: Bool { plans.contains { $0.massBias == true } }
+  /// Whether a method acts in the blocks of the tower, which then run on fewer tokens.
+  public var actsInTower: Bool { plans.contains { $0.act.contains { if case .block = $0 { true } else { false } } } }
+  /// Whether tiles come to the model's own packing with tokens missing, so that it cuts the padding of what is left.
+  public var losesPadding: Bool {
+    let packs = plans.contains { $0.act.contains(.pack) }
+    return shape.layout == .anyres && !packs && (actsInTower || plans.contains { $0.act.contains(.features) })
+  }
   /// Where a run leaves the dense one: the first site of a vision block at which a method looks or acts, `.features` when
   /// none does.
   public var departure: Site {
@@ -114,7 +121,7 @@ public struct Composition: Sendable {
       else {
         throw .unsupported(
           method: name, found: "a recording of text rows, branches or cache noise at \(site)",
-          expected: "class-token or all rows of a vision block", fix: "Choose another method.")
+          expected: "class-token or all rows of a vision block", fix: CompressionError.anotherMethod)
       }
     }
     for site in plan.act.union(plan.record.keys) {
@@ -135,7 +142,7 @@ public struct Composition: Sendable {
       if let missing {
         throw .unsupported(
           method: name, found: missing, expected: "a model with the site \(site)",
-          fix: "Choose another method or model.")
+          fix: CompressionError.anotherMethod)
       }
       if let tower = shape.tower, tower.fuse > 1, case .block = site,
         plan.record[site].map({ $0.probe != .none }) == true
@@ -143,14 +150,14 @@ public struct Composition: Sendable {
         throw .unsupported(
           method: name, found: "a probe of a block with masked or rotary positions",
           expected: "a tower with learned ones",
-          fix: "Choose another method.")
+          fix: CompressionError.anotherMethod)
       }
       if let tower = shape.tower, tower.fuse > 1, plan.act.contains(site) {
         switch site {
         case .block, .features:
           throw .unsupported(
             method: name, found: "a connector that fuses \(tower.fuse) patches into one token",
-            expected: "whole groups up to the connector", fix: "Choose a method that acts after the connector.")
+            expected: "whole groups up to the connector", fix: CompressionError.anotherMethod)
         case .pack, .layer, .cache: break
         }
       }

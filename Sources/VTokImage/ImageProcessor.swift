@@ -38,6 +38,13 @@ public struct ImageProcessor: Sendable, Equatable {
     }
   }
 
+  /// Whether all pictures come out at one size.
+  public var hasOneSize: Bool {
+    if crop != nil { return true }
+    if case .exact = resize { return true }
+    return false
+  }
+
   /// Colour of the square that the picture is centred on before all else, `[3]`; `nil` for none. LLaVA's "pad".
   public var padToSquare: [UInt8]?
   public var resize: Resize

@@ -22,7 +22,7 @@ public struct ClsAttention: Compressor {
     guard model.tower?.hasClassifier == true else {
       throw .unsupported(
         method: Self.name, found: "no class token", expected: "a tower with one",
-        fix: "Use divprune, tome or random with this model.")
+        fix: CompressionError.anotherMethod)
     }
     return Plan(record: [site: Request(attention: .classifier)], act: [site])
   }
@@ -36,7 +36,7 @@ public struct ClsAttention: Compressor {
       let columns = try recording.columns(of: tokens)
       let patches = tokens.rows(.patch)
       let scores = recording.attention!.headMean(at: patches.map { columns[$0] }).values
-      let top = notes.top(scores, cut.budget.tokens(of: patches.count))
+      let top = notes.top(scores, min(view.perTile(cut.budget), patches.count))
       reductions.append(cut.reduction(keeping: top.map { patches[$0] }, of: tokens))
     }
     return reductions
@@ -49,15 +49,30 @@ public struct RandomPatches: Compressor {
   public static let name = "random"
   public static let summary = "keep tokens at random, the baseline that a method must beat"
   public static let remarks = [
-    "Vision-language models: visual tokens of the prompt before layer 0, numbered anew, unless a block of the tower is named."
+    "Vision-language models: visual tokens of the prompt before layer 0, numbered anew, unless a block of the tower is named.",
+    "at=features draws behind the tower, as methods do that save nothing inside it.",
   ]
 
-  let cut: BlockCut
+  public enum Place: String, Sendable, CaseIterable { case block, features }
 
-  public init(keep: Budget, block: Int? = nil) { cut = BlockCut(budget: keep, block: block) }
-  public init(_ options: inout Options) throws(OptionError) { cut = try BlockCut(&options) }
+  let cut: BlockCut
+  let place: Place
+
+  public init(keep: Budget, block: Int? = nil, at place: Place = .block) {
+    (cut, self.place) = (BlockCut(budget: keep, block: block), place)
+  }
+
+  public init(_ options: inout Options) throws(OptionError) {
+    place = try options.take("at", default: Place.block, "where it cuts: at the end of a block, or behind the tower")
+    if place == .features, options.has("block") { throw options.invalid("block", "at=features", "one of them") }
+    cut = try BlockCut(&options)
+  }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
+    if place == .features {
+      _ = try cut.site(in: model, for: Self.name)
+      return Plan(act: [.features])
+    }
     if model.decoder != nil, cut.block == nil {
       return Plan(act: [.layer(0)], positions: PositionRule(cut: .renumbered, decode: .next))
     }
@@ -70,10 +85,15 @@ public struct RandomPatches: Compressor {
     var generator = SeededGenerator(seed: view.seed)
     var reductions: [Reduction] = []
     for tokens in view.sequences {
-      let rows = site == .layer(0) ? view.visual(tokens) : tokens.rows(.patch)
-      let keep = min(cut.budget.tokens(of: rows.count), rows.count)
-      let kept = generator.sample(keep, below: rows.count).map { rows[$0] }
-      reductions.append(.keep(kept, among: rows, of: tokens.count))
+      let groups =
+        site == .layer(0)
+        ? view.images.indices.map { view.visual(tokens, image: $0) } : [tokens.rows(.patch)]
+      var kept: [Int] = []
+      for rows in groups {
+        let keep = site == .layer(0) ? cut.budget.tokens(of: rows.count) : view.perTile(cut.budget)
+        kept += generator.sample(min(keep, rows.count), below: rows.count).map { rows[$0] }
+      }
+      reductions.append(.keep(kept, among: groups.flatMap { $0 }, of: tokens.count))
     }
     return reductions
   }
@@ -89,6 +109,8 @@ public struct Downsample: Compressor {
     "LLaVA: the tower takes one size only, so the features of every tile are averaged over areas (`downsample:pool`).",
   ]
 
+  public static let rounding: String? = "grids are whole"
+
   let budget: Budget
 
   public init(keep: Budget) { budget = keep }
@@ -100,9 +122,9 @@ public struct Downsample: Compressor {
     guard let tower = model.tower, tower.anySize || tower.fuse == 1 else {
       throw .unsupported(
         method: Self.name, found: "a tower that takes one image size", expected: "one that can resize its positions",
-        fix: "Use another method with this model.")
+        fix: CompressionError.anotherMethod)
     }
-    let patches = budget.tokens(of: tower.patches)
+    let patches = model.perTile(budget).tokens(of: tower.patches)
     guard patches >= 1 else {
       throw .unreachable(
         method: Self.name, asked: "\(patches) of \(tower.patches) patches", reachable: "at least 1",
@@ -114,8 +136,8 @@ public struct Downsample: Compressor {
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) -> [Reduction]? {
     notes.variant = "pool"
     let tower = view.shape.tower!
-    let share = budget.tokens(of: tower.patches * view.sequences.count) / view.sequences.count
-    let grid = Shape.Tower.grid(rows: tower.rows, columns: tower.columns, patches: max(1, share))
+    let grid = Shape.Tower.grid(
+      rows: tower.rows, columns: tower.columns, patches: max(1, view.perTile(budget)))
     return view.sequences.map { tokens in
       let patches = tokens.rows(.patch)
       // Areas as torch's adaptive average pooling has them: they overlap where the sides do not divide.
@@ -150,7 +172,7 @@ struct BlockCut: Sendable {
 
   func site(in model: Shape, for method: String) throws(CompressionError) -> Site {
     guard let tower = model.tower else {
-      throw .unsupported(method: method, found: "no vision tower", expected: "one", fix: "Choose another method.")
+      throw .unsupported(method: method, found: "no vision tower", expected: "one", fix: CompressionError.anotherMethod)
     }
     return .block(block ?? max(0, tower.blocks / 4 - 1), .end)
   }

@@ -13,12 +13,16 @@ public struct CDPruner: Compressor {
     "keep relevant and diverse tokens by a determinantal point process (CDPruner, NeurIPS 2025, arXiv 2506.10967)"
   public static let remarks = [
     "Relevance is the negated cosine to the question: for CLIP's patches lower similarity means more relevant.",
-    "Relevance is scaled over all tiles of an image together; every tile keeps equally many tokens.",
+    "Relevance is scaled over all tiles of an image together; every tile keeps equally many tokens, but for what a budget "
+      + "leaves over.",
     "LLaVA-NeXT: padding is not cut and no newline is placed.",
     "Where the kernel has no rank left the most relevant tokens fill up; the official code repeats tokens there.",
     "kernel=openvino follows OpenVINO GenAI: mean cosine to the prompt's text embeddings (its comments say the largest), "
       + "sequences cut in two halves with a kernel each, even counts. Not checked against that code.",
   ]
+
+  public static let rounding: String? =
+    "no newlines are placed and a tile has no more than its patches; kernel=openvino keeps even numbers"
 
   public enum Kernel: String, Sendable, CaseIterable { case official, openvino }
 
@@ -79,7 +83,11 @@ public struct CDPruner: Compressor {
     if site == .layer(0) { return [fromPrompt(view, notes: &notes)] }
     let tiles = Tiles(view)
     let patches = view.sequences.map { $0.rows(.patch) }
-    let count = perTile ?? budget.tokens(of: patches.reduce(0) { $0 + $1.count }) / patches.count
+    let order = tiles.order
+    let other = view.sequences[order[0]].count - patches[order[0]].count  // a class token that goes on
+    if perTile == nil, view.wanted(budget) == view.whole { return nil }
+    let dealt = evenly(max(0, view.wanted(budget) - other), to: patches.count)
+    let counts = patches.indices.map { perTile ?? min(dealt[$0], patches[$0].count) }
     var relevance: [[Float]] = []
     for (tile, tokens) in view.sequences.enumerated() {
       let recording = view.recording(.features, tile)
@@ -92,6 +100,7 @@ public struct CDPruner: Compressor {
     relevance = relevance.map { $0.map { high > low ? ($0 - low + 1e-6) / (high - low) : 1 } }
     var chosen: [[Int]] = []  // [tile][patch]
     for (tile, weights) in relevance.enumerated() {
+      let count = counts[tile]
       guard count >= 1, count <= weights.count else { throw tooMany(count, of: weights.count) }
       let x = view.sequences[tile].x.gathered(patches[tile])
       let kernel = Self.weighted(notes.cosines(x), by: weights)

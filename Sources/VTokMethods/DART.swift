@@ -10,13 +10,14 @@ public struct DART: Compressor {
   public static let summary =
     "keep what least resembles a few pivot tokens (DART, EMNLP 2025, arXiv 2502.11494)"
   public static let remarks = [
-    "Pivots come on top of the published amount: tokens=128 keeps 132. A budget counts them, and keeps what the quota of "
-      + "whole tokens per pivot allows.",
+    "Pivots come on top of the published amount: tokens=128 keeps 132. A budget counts them.",
     "Pivots are visited in the order in which CPython iterates the set of their indices, as the official code does "
       + "(order=sorted: by index).",
     "Decoding goes on after the largest position of the whole prompt.",
     "stage=embeddings follows the description of TensorRT Edge-LLM: not checked against that code.",
   ]
+
+  public static let rounding: String? = "every pivot picks the same whole number of tokens"
 
   public enum Stage: String, Sendable, CaseIterable { case layer, embeddings }
   public enum Order: String, Sendable, CaseIterable { case official, sorted }
@@ -98,32 +99,38 @@ public struct DART: Compressor {
       stage == .layer ? [visual] : view.images.indices.map { view.visual(tokens, image: $0) }.filter { !$0.isEmpty }
     var kept = Set(tokens.id.indices).subtracting(visual)
     for group in groups {
-      let quota = try quota(of: group.count, share: Double(group.count) / Double(visual.count), text: text.count)
+      let wanted: Int? =
+        if case .budget(let budget) = amount {
+          stage == .layer ? view.kept(budget, of: tokens) : min(budget.tokens(of: group.count), group.count)
+        } else { nil }
+      let quota = try quota(
+        of: group.count, share: Double(group.count) / Double(visual.count), wanted, text: text.count)
       let found = select(hidden, strength, visual: group, text: text, quota: quota, notes: &notes)
       kept.formUnion(found)
     }
     return [.keep(kept.sorted(), of: tokens.count)]
   }
 
-  /// Tokens that every pivot picks, of `count` visual ones; `share`: what part of all visual tokens these are.
-  private func quota(of count: Int, share: Double, text: Int) throws(CompressionError) -> Int {
+  /// Tokens that every pivot picks, of `count` visual ones.
+  /// - Parameters:
+  ///   - share: what part of all visual tokens these are.
+  ///   - wanted: of them, with a budget.
+  ///   - text: rows that can be pivots in the text.
+  private func quota(of count: Int, share: Double, _ wanted: Int?, text: Int) throws(CompressionError) -> Int {
     let pivots = visualPivots + textPivots
     let picked: Double
     switch amount {
     case .tokens(let tokens): picked = min(Double(tokens) * share, Double(count - visualPivots))
     case .reduction(let ratio): picked = Double(count) * (1 - ratio)
-    case .budget(let budget):
-      let wanted: Double
-      switch budget {
-      case .ratio: wanted = Double(budget.tokens(of: count))
-      case .tokens(let tokens): wanted = min(Double(tokens) * share, Double(count))
-      }
-      guard wanted >= Double(visualPivots) else {
+    case .budget:
+      let wanted = wanted ?? count
+      guard wanted >= visualPivots else {
         throw .unreachable(
-          method: Self.name, asked: "\(Int(wanted)) visual tokens", reachable: "at least the \(visualPivots) pivots",
+          method: Self.name, asked: "\(wanted) visual tokens", reachable: "at least the \(visualPivots) pivots",
           fix: "Ask for more tokens or fewer pivots.")
       }
-      picked = wanted - Double(visualPivots)
+      let picking = visualPivots + min(textPivots, text)
+      return nearest(to: wanted, in: 0...count) { min(count, visualPivots + $0 * picking) }
     }
     return max(0, Int((picked - picked.truncatingRemainder(dividingBy: Double(pivots))) / Double(pivots)))
   }

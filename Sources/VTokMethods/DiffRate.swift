@@ -27,7 +27,7 @@ public struct DiffRate: Compressor {
   }
 
   let amount: Amount
-  private var schedule: Schedule?
+  private var schedule = Solved<Schedule>()
 
   public init(schedule: Schedule) { amount = .schedule(schedule) }
   public init(preset: Preset) { amount = .preset(preset) }
@@ -39,9 +39,9 @@ public struct DiffRate: Compressor {
     guard let tower = model.tower, tower.hasClassifier, tower.prefix == 1 else {
       throw .unsupported(
         method: Self.name, found: model.tower.map { "\($0.prefix) prefix tokens" } ?? "no vision tower",
-        expected: "a tower whose only prefix token is the class token", fix: "Use tome or zero-tprune with this model.")
+        expected: "a tower whose only prefix token is the class token", fix: CompressionError.anotherMethod)
     }
-    try amount.check(tower)
+    try amount.check(tower) { model.perTile($0) }
     var plan = Plan(massBias: true)
     for block in 0..<tower.depth {
       plan.record[.block(block, .middle)] = Request(attention: .classifier)
@@ -54,8 +54,11 @@ public struct DiffRate: Compressor {
     -> [Reduction]?
   {
     guard case .block(let block, .middle) = site, let tower = view.shape.tower else { return nil }
-    if schedule == nil { schedule = try amount.schedule(tokens: view.sequences[0].count, blocks: tower.depth) }
-    let (prune, merge) = (schedule!.prune[block], schedule!.merge[block])
+    let amount = amount
+    let schedule = try self.schedule(view) { () throws(CompressionError) in
+      try amount.schedule(tokens: view.sequences[0].count, blocks: tower.depth) { .tokens(view.perTile($0)) }
+    }
+    let (prune, merge) = (schedule.prune[block], schedule.merge[block])
     var reductions: [Reduction] = []
     for (index, tokens) in view.sequences.enumerated() {
       let recording = view.recording(site, index)

@@ -46,7 +46,7 @@ extension DiffRate.Amount {
   }
 
   /// Refuses a schedule made for another model.
-  func check(_ tower: Shape.Tower) throws(CompressionError) {
+  func check(_ tower: Shape.Tower, share: (Budget) -> Budget) throws(CompressionError) {
     let schedule: DiffRate.Schedule
     switch self {
     case .schedule(let own): schedule = own
@@ -59,7 +59,7 @@ extension DiffRate.Amount {
           fix: "Give a budget instead of the preset.")
       }
     case .budget:
-      _ = try self.schedule(tokens: tower.patches + 1, blocks: tower.depth)
+      _ = try self.schedule(tokens: tower.patches + 1, blocks: tower.depth, share: share)
       return
     }
     guard schedule.prune.count == tower.depth else {
@@ -71,11 +71,12 @@ extension DiffRate.Amount {
   }
 
   /// The counts of every block for a sequence of `tokens` rows, class token included.
-  func schedule(tokens: Int, blocks: Int) throws(CompressionError) -> DiffRate.Schedule {
+  /// - Parameter share: what of a budget a tile has.
+  func schedule(tokens: Int, blocks: Int, share: (Budget) -> Budget) throws(CompressionError) -> DiffRate.Schedule {
     switch self {
     case .schedule(let own): return own
     case .preset(let preset): return preset.schedule
-    case .budget(let budget): return try .uniform(keeping: budget, tokens: tokens, blocks: blocks)
+    case .budget(let budget): return try .uniform(keeping: share(budget), tokens: tokens, blocks: blocks)
     }
   }
 }

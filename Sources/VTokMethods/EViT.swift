@@ -28,7 +28,7 @@ public struct EViT: Compressor {
   /// nil: behind a quarter, half and three quarters of the depth, the authors' blocks 3, 6 and 9 of 12.
   let blocks: [Int]?
   let fuses: Bool
-  private var counts: [Int]?
+  private var counts = Solved<[Int]>()
 
   public init(keep: Budget, blocks: [Int]? = nil, fuses: Bool = true) {
     (amount, self.blocks, self.fuses) = (.budget(keep), blocks, fuses)
@@ -60,9 +60,9 @@ public struct EViT: Compressor {
     guard let tower = model.tower, tower.hasClassifier else {
       throw .unsupported(
         method: Self.name, found: "no class token", expected: "a tower with one",
-        fix: "Use divprune, tome or random with this model.")
+        fix: CompressionError.anotherMethod)
     }
-    _ = try counts(of: tower.patches, places: places(of: tower.depth).count)
+    _ = try counts(of: tower.patches, places: places(of: tower.depth).count) { model.perTile($0) }
     var plan = Plan()
     for block in places(of: tower.depth) {
       plan.record[.block(block, .middle)] = Request(attention: .classifier)
@@ -72,7 +72,8 @@ public struct EViT: Compressor {
   }
 
   /// Patches kept at each place, without fused ones.
-  private func counts(of patches: Int, places: Int) throws(CompressionError) -> [Int] {
+  /// - Parameter share: what of a budget a tile has.
+  private func counts(of patches: Int, places: Int, share: (Budget) -> Budget) throws(CompressionError) -> [Int] {
     switch amount {
     case .rate(let rate):
       var left = patches
@@ -82,7 +83,7 @@ public struct EViT: Compressor {
         return kept
       }
     case .budget(let budget):
-      let (target, least) = (budget.tokens(of: patches), fuses ? 2 : 1)
+      let (target, least) = (share(budget).tokens(of: patches), fuses ? 2 : 1)
       guard target >= least else {
         throw .unreachable(
           method: Self.name, asked: "\(target) of \(patches) tokens", reachable: "at least \(least)",
@@ -99,8 +100,11 @@ public struct EViT: Compressor {
     guard case .block(let block, .middle) = site, let depth = view.shape.tower?.depth,
       let place = places(of: depth).firstIndex(of: block)
     else { return nil }
-    if counts == nil {
-      counts = try counts(of: view.sequences[0].rows(.patch).count, places: places(of: depth).count)
+    let method = self
+    let counts = try self.counts(view) { () throws(CompressionError) in
+      try method.counts(of: view.sequences[0].rows(.patch).count, places: method.places(of: depth).count) {
+        .tokens(view.perTile($0))
+      }
     }
     var reductions: [Reduction] = []
     for (index, tokens) in view.sequences.enumerated() {
@@ -108,7 +112,7 @@ public struct EViT: Compressor {
       let columns = try recording.columns(of: tokens)
       let patches = tokens.rows(.patch)
       let scores = recording.attention!.headMean(at: patches.map { columns[$0] }).values
-      let top = Set(notes.top(scores, min(counts![place], patches.count)))
+      let top = Set(notes.top(scores, min(counts[place], patches.count)))
       var rows = tokens.kind.indices.filter { tokens.kind[$0] != .patch } + top.map { patches[$0] }
       rows.sort()
       guard fuses, top.count < patches.count else {

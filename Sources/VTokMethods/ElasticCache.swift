@@ -10,6 +10,8 @@ public struct ElasticCache: Compressor {
   public static let name = "elastic-cache"
   public static let summary =
     "merge little-attended cache entries, then evict at a fixed place (Elastic Cache, ECCV 2024, arXiv 2407.18121)"
+  public static let counted = Counted.entries
+  public static let rounding: String? = "the first merge leaves one entry fewer"
   public static let remarks = [
     "The official code takes the sorting permutation for ranks, and counts merged slots without the start: what stays is "
       + "not exactly the highest scored (mode=paper does as written).",
@@ -61,7 +63,7 @@ public struct ElasticCache: Compressor {
     guard decoder.sections.isEmpty else {
       throw .unsupported(
         method: Self.name, found: "positions of three axes (M-RoPE)", expected: "positions of one axis",
-        fix: "Use h2o with this model.")
+        fix: CompressionError.anotherMethod)
     }
     let sites = (0..<decoder.layers).map { Site.cache($0) }
     let request = Request(attention: .all, summed: true)

@@ -12,7 +12,7 @@ public struct FastV: Compressor {
   public static let remarks = [
     "The paper averages the attention of all other tokens; the official code takes the last token's row, and so does this.",
     "mode=in-place is the repository's older path: no cache, ranked again for every token. Its model ignores rope_theta; this one does not.",
-    "Several images share one budget.",
+    "Several images share the sum of their budgets.",
   ]
 
   public enum Mode: String, Sendable, CaseIterable {
@@ -55,7 +55,7 @@ public struct FastV: Compressor {
     let columns = try recording.columns(of: tokens)
     let scores = recording.attention!.headMean(at: visual.map { columns[$0] }).values
     notes.keep("score", scores)
-    let kept = notes.top(scores, min(budget.tokens(of: visual.count), visual.count)).map { visual[$0] }
+    let kept = notes.top(scores, view.kept(budget, of: tokens)).map { visual[$0] }
     return [.keep(kept, among: visual, of: tokens.count)]
   }
 }

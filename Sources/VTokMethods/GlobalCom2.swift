@@ -22,26 +22,45 @@ public struct GlobalCom2: Compressor {
     "A tile token is placed as if the tile's first valid cell were its first cell, so in tiles with padding rows shift; "
       + "its origin stays true (mode=clean places it where it belongs).",
     "Every row of the grid ends with a newline token, padding rows too (mode=clean: rows with image only): these come on "
-      + "top of the budget.",
+      + "top of the authors' retention. A budget of the job counts them and looks for the retention that leaves what was asked.",
     "The official code rounds tile tokens to float16; this does not.",
     "An image of one tile is not reduced.",
   ]
 
+  public static let rounding: String? =
+    "tiles keep whole tokens, a newline ends every row of the grid, and one tile alone stays whole"
+
   public enum Mode: String, Sendable, CaseIterable { case official, clean }
 
-  let budget: Budget
+  enum Amount: Sendable, Equatable {
+    /// Official `retention_ratio`: of the thumbnail's patches and of those of every tile that show the image.
+    case retention(Double)
+    /// Left behind the packing, newlines counted.
+    case budget(Budget)
+  }
+
+  let amount: Amount
   let temperature: Double
   let mode: Mode
 
   public init(keep: Budget, temperature: Double = 10, mode: Mode = .official) {
-    (budget, self.temperature, self.mode) = (keep, temperature, mode)
+    (amount, self.temperature, self.mode) = (.budget(keep), temperature, mode)
+  }
+
+  /// - Parameter retention: the official `retention_ratio`.
+  public init(retention: Double, temperature: Double = 10, mode: Mode = .official) {
+    (amount, self.temperature, self.mode) = (.retention(retention), temperature, mode)
   }
 
   public init(_ options: inout Options) throws(OptionError) {
     temperature = try options.take(
       "temperature", default: 10, in: 0.001...1e6, "of the softmax over tiles; small: tiles differ more")
     mode = try options.take("mode", default: Mode.official, "the released code, or the same with its slips mended")
-    budget = try options.budget("visual tokens kept, of all tiles of an image, newlines not counted") ?? .ratio(0.5)
+    let retention = try options.amount(
+      "retention", in: 0...1, "share of the thumbnail and of every tile without padding, newlines on top (official)")
+    let budget = try options.budget(
+      "visual tokens kept, newlines counted", besides: retention.map { _ in "retention" })
+    amount = retention.map { .retention($0) } ?? .budget(budget ?? .ratio(0.5))
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
@@ -66,21 +85,54 @@ public struct GlobalCom2: Compressor {
     }
     notes.keep("cls_scores", scores.flatMap { $0 })
     let size = scores[0].count
+    let shares = self.shares(scores[0], grid)
     let retention: Double
-    switch budget {
-    case .ratio(let ratio): retention = ratio
-    case .tokens(let tokens): retention = min(1, Double(tokens) / Double(size * scores.count))
+    switch amount {
+    case .retention(let ratio): retention = ratio
+    case .budget(let budget):
+      let wanted = view.wanted(budget)
+      if wanted == view.whole { return nil }
+      retention = solved(wanted, shares, grid, tiles, size)
     }
     let kept = notes.top(scores[0], Int(Double(size) * retention))
     notes.keep("thumbnail_indices", kept.map { Float($0) })
-    let ratios = tileRatios(scores[0], grid, retention)
+    let ratios = shares.map { min(retention * $0, 1) }
     notes.keep("crop_scales", ratios.map { Float($0) })
     let rows = pack(try choose(scores, ratios, grid, tiles, notes: &notes), grid, tiles, newline: Int(view.newline!))
     return [.keep(kept.map { tiles.source(thumbnail, $0) } + rows, of: tiles.count)]
   }
 
-  /// The share of its valid tokens that every tile keeps: more where the thumbnail scores higher.
-  private func tileRatios(_ score: [Float], _ grid: TileGrid, _ retention: Double) -> [Double] {
+  /// The retention that leaves so many tokens behind the packing, or the nearest number.
+  private func solved(_ wanted: Int, _ shares: [Double], _ grid: TileGrid, _ tiles: Tiles, _ size: Int) -> Double {
+    let newlines = endedRows(grid, tiles).count
+    let cells = tiles.tiles.indices.map { self.cells(of: $0, grid, tiles).count }
+    let steps = 1 << 24
+    let found = nearest(to: wanted, in: 0...steps) { step in
+      let retention = Double(step) / Double(steps)
+      return zip(cells, shares).reduce(Int(Double(size) * retention) + newlines) { sum, tile in
+        sum + Int(Double(tile.0) * min(retention * tile.1, 1))
+      }
+    }
+    return Double(found) / Double(steps)
+  }
+
+  /// Cells of a tile inside the image.
+  private func cells(of tile: Int, _ grid: TileGrid, _ tiles: Tiles) -> [Int] {
+    let valid = grid.valid(width: tiles.width, height: tiles.height)
+    return (0..<grid.side * grid.side).filter { cell in
+      let place = grid.place(tile: tile, cell: cell)
+      return valid.rows.contains(place.row) && valid.columns.contains(place.column)
+    }
+  }
+
+  /// Rows of the grid that end with a newline.
+  private func endedRows(_ grid: TileGrid, _ tiles: Tiles) -> Range<Int> {
+    mode == .official
+      ? 0..<grid.rows * grid.side : grid.valid(width: tiles.width, height: tiles.height).rows
+  }
+
+  /// What share of its valid tokens every tile keeps, in retentions: more where the thumbnail scores higher.
+  private func shares(_ score: [Float], _ grid: TileGrid) -> [Double] {
     let cell = (rows: max(grid.side / grid.rows, 1), columns: max(grid.side / grid.columns, 1))
     var sums = [Double](repeating: 0, count: grid.rows * grid.columns)
     for (token, value) in score.enumerated() {
@@ -91,7 +143,7 @@ public struct GlobalCom2: Compressor {
     let total = exponentials.reduce(0, +) + 1e-8
     let shares = exponentials.map { $0 / total }
     let mean = shares.reduce(0, +) / Double(shares.count)
-    return shares.map { min(retention * (1 + $0 - mean), 1) }
+    return shares.map { 1 + $0 - mean }
   }
 
   /// Cells kept of every tile, each with its slot: where it goes in the tile.
@@ -102,10 +154,7 @@ public struct GlobalCom2: Compressor {
     let global = Self.resized(scores[0], side: grid.side, rows: valid.rows.count, columns: valid.columns.count)
     return tiles.tiles.indices.map { tile in
       // Cells of this tile inside the image, and the thumbnail's scores at the same places.
-      let cells = (0..<grid.side * grid.side).filter { cell in
-        let place = grid.place(tile: tile, cell: cell)
-        return valid.rows.contains(place.row) && valid.columns.contains(place.column)
-      }
+      let cells = self.cells(of: tile, grid, tiles)
       if cells.isEmpty { return [] }
       let above = cells.map { cell -> Float in
         let place = grid.place(tile: tile, cell: cell)
@@ -127,8 +176,7 @@ public struct GlobalCom2: Compressor {
         rows[place.row].append((place.column, tiles.source(tiles.tiles[tile], cell)))
       }
     }
-    let valid = grid.valid(width: tiles.width, height: tiles.height).rows
-    return rows.indices.filter { mode == .official || valid.contains($0) }.flatMap { row in
+    return endedRows(grid, tiles).flatMap { row in
       rows[row].sorted { $0.column < $1.column }.map(\.source) + [newline]
     }
   }

@@ -9,6 +9,7 @@ public struct H2O: Compressor {
   public static let name = "h2o"
   public static let summary =
     "every head keeps its heavy hitters and the latest entries (H2O, NeurIPS 2023, arXiv 2306.14048)"
+  public static let counted = Counted.entries
   public static let remarks = [
     "Grouped query attention is refused: the official code keeps one score per cached head.",
     "Entries go after the step in which they were seen, so the prefill's cache is dense for a moment.",

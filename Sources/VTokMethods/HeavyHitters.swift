@@ -15,7 +15,7 @@ struct HeavyHitters: Sendable {
     guard decoder.heads == decoder.kvHeads else {
       throw .unsupported(
         method: method, found: "\(decoder.heads) heads on \(decoder.kvHeads) cached ones",
-        expected: "a cached head for every head", fix: "Use elastic-cache with this model.")
+        expected: "a cached head for every head", fix: CompressionError.anotherMethod)
     }
     let sites = (0..<decoder.layers).map { Site.cache($0) }
     let request = Request(attention: .all, values: values, summed: true)

@@ -9,6 +9,9 @@ public struct Keyformer: Compressor {
   public static let name = "keyformer"
   public static let summary =
     "every head keeps entries scored by a Gumbel softmax, and the latest (Keyformer, MLSys 2024, arXiv 2403.09054)"
+  public static let counted = Counted.entries
+  public static let rounding: String? =
+    "nothing leaves while the prompt is read, but at every interval-th new token"
   public static let remarks = [
     "The official repository serves MPT, GPT-J and Cerebras-GPT; here the same rule runs on the Llama family.",
     "Grouped query attention is refused: the official code keeps one score per cached head.",

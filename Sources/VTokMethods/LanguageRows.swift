@@ -8,7 +8,7 @@ extension Shape {
   func decoder(for method: String) throws(CompressionError) -> Decoder {
     guard let decoder else {
       throw .unsupported(
-        method: method, found: "no language model", expected: "one", fix: "Choose a vision-language model.")
+        method: method, found: "no language model", expected: "one", fix: CompressionError.anotherMethod)
     }
     return decoder
   }

@@ -1,5 +1,11 @@
 import VTokCore
 
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Foundation
+#endif
+
 /// Every method, by name. Adding one adds its line here.
 public enum Methods {
   public static let all: [any Compressor.Type] = [
@@ -95,7 +101,11 @@ public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
   }
 
   /// Whether any part is ruled by the job's budget rather than by an amount of its own.
-  public var usesJobBudget: Bool { taken.contains(where: \.usesJobBudget) }
+  public var usesJobBudget: Bool { !ruled.isEmpty }
+  /// The methods that the job's budget rules.
+  var ruled: [any Compressor.Type] {
+    taken.filter(\.usesJobBudget).compactMap { try? Methods.named($0.method) }
+  }
   /// Whether every part that the job's budget rules has a published amount, which holds when no budget was typed.
   public var hasPublishedAmount: Bool { taken.allSatisfy { !$0.usesJobBudget || $0.hasPublishedAmount } }
 
@@ -111,15 +121,20 @@ public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
 
   /// The methods, ready to be composed.
   /// - Parameters:
-  ///   - budget: the job's budget; methods with an amount of their own ignore it.
+  ///   - budget: the job's budget; methods with an amount of their own ignore it. Several that leave visual tokens share a
+  ///     ratio, so that together they reach it.
   ///   - read: opens files that options name.
   public func make(
     budget: Budget?, read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
   ) throws(MethodError) -> [any Compressor] {
+    let sharing = Double(ruled.count { $0.counted == .tokens })
+    var shared = budget
+    if case .ratio(let ratio) = budget, sharing > 1 { shared = .ratio(pow(ratio, 1 / sharing)) }
     var made: [any Compressor] = []
     for part in parts {
       let type = try Methods.named(part.name)
-      var options = Options(method: part.name, part.options, budget: budget, read: read)
+      let own = type.counted == .tokens ? shared : budget
+      var options = Options(method: part.name, part.options, budget: own, read: read)
       do {
         made.append(try type.init(&options))
         try options.finish()

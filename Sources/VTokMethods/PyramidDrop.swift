@@ -12,14 +12,14 @@ public struct PyramidDrop: Compressor {
     "keep ever fewer tokens in stages, by the last prompt token (PyramidDrop, CVPR 2025, arXiv 2410.17247)"
   public static let remarks = [
     "The official code cannot serve models with grouped query attention; here every query head reads its own key head.",
-    "Several images share one budget.",
+    "Several images share the sum of their budgets.",
     "Default stages are quarters of the depth: layers 8, 16 and 24 of 32, as published.",
   ]
 
   let layers: [Int]?
   let amount: StageAmount
-  /// Visual tokens at the first stage.
-  private var received: Int?
+  /// Visual tokens left by every stage.
+  private var counts: [Int]?
 
   /// - Parameters:
   ///   - layers: the first layer of every stage, counted from 0; nil: quarters of the depth.
@@ -51,11 +51,10 @@ public struct PyramidDrop: Compressor {
     let tokens = view.sequences[0]
     let visual = view.visual(tokens)
     if visual.isEmpty { return nil }
-    let count = received ?? visual.count
-    received = count
     let stages = stages(of: try view.shape.decoder(for: Self.name).layers)
     guard let stage = stages.firstIndex(where: { .layer($0) == site }) else { return nil }
-    let keep = amount.tokens(after: stage, of: stages.count, received: count)
+    if counts == nil { counts = amount.counts(after: stages.count, view) }
+    let keep = counts![stage]
     let recording = view.recording(site)
     let columns = try recording.columns(of: tokens)
     let scores = recording.probe!.headMean(at: visual.map { columns[$0] }).values

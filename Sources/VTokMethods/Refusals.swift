@@ -7,7 +7,7 @@ extension Shape {
     guard let tower, tower.hasClassifier else {
       throw .unsupported(
         method: method, found: self.tower == nil ? "no vision tower" : "no class token",
-        expected: "a tower with a class token", fix: "Use divprune, which needs none, with this model.")
+        expected: "a tower with a class token", fix: CompressionError.anotherMethod)
     }
     return tower
   }
@@ -18,7 +18,7 @@ extension Shape {
       throw .unsupported(
         method: method, found: "images laid out as '\(layout)'",
         expected: layouts.map { "'\($0)'" }.sorted().joined(separator: " or ") + " (LLaVA)",
-        fix: "Choose a LLaVA model or another method.")
+        fix: CompressionError.anotherMethod)
     }
   }
 
@@ -28,7 +28,7 @@ extension Shape {
     guard tower.featureBlock + 1 < tower.blocks else {
       throw .unsupported(
         method: method, found: "features of the last block", expected: "a block after them",
-        fix: "Choose a model that uses an earlier block's output, as LLaVA does.")
+        fix: CompressionError.anotherMethod)
     }
     return tower.featureBlock
   }

@@ -20,11 +20,14 @@ public struct SparseVLM: Compressor {
   public static let remarks = [
     "The official clustering adds random noise of 1e-6 to densities: here it is off, and the smaller index wins "
       + "(noise=seeded draws it from the image's seed).",
-    "Published budgets are averages over layers that count recycled tokens and count a pruning layer as pruned.",
-    "A budget takes the published schedule whose share is nearest, scaled; published ones are for 576 tokens.",
+    "Published budgets (target, average) are averages over layers that count recycled tokens and count a pruning layer as "
+      + "pruned; a budget of the job counts what the last stage leaves, recycled tokens too.",
+    "A budget takes the published schedule that is nearest, scaled; published ones are for 576 tokens.",
     "Version 2.0 takes exactly 14 heads, so models with fewer are refused.",
     "Version 1.0's rank-based counts are not offered: the repository has dropped them.",
   ]
+
+  public static let rounding: String? = "recycled tokens come with those that are kept"
 
   public enum Version: String, Sendable, CaseIterable {
     case recycling = "1.5"
@@ -36,8 +39,8 @@ public struct SparseVLM: Compressor {
   /// First layers that run on fewer tokens.
   let layers: [Int]
   let amount: Amount
-  /// Visual tokens that entered the first layer.
-  private var received = 0
+  /// What every stage keeps, once the prompt is known.
+  private var counts: [Int] = []
   /// Ids of the words that rate.
   private var raters: [Int32] = []
   /// Uniform in 0..<1, by stage: what stands for the official random numbers.
@@ -96,24 +99,26 @@ public struct SparseVLM: Compressor {
       let rating = Self.raters(tokens.x.gathered(visual), tokens.x.gathered(text), notes: &notes)
       notes.keep("raters", rating.map { Float($0) })
       raters = rating.map { tokens.id[text[$0]] }
-      received = visual.count
+      counts = amount.counts(of: visual.count, version) { view.kept($0, of: tokens) }
       return nil
     }
     guard let stage = layers.firstIndex(where: { .layer($0) == site }) else { return nil }
     let scores = try scores(view, site, visual)
     notes.keep("score", scores)
-    let keep = min(amount.counts(of: received, version)[stage], visual.count - 1)
-    guard keep >= 1 else { return nil }
+    // Published counts drop something at every stage.
+    let keep = amount.isBudget ? counts[stage] : min(counts[stage], visual.count - 1)
+    guard keep >= 1, keep < visual.count else { return nil }
     let kept = Set(notes.top(scores, keep))
     notes.keep("keep_mask", visual.indices.map { kept.contains($0) ? 1 : 0 })
     let stay = kept.map { visual[$0] }
     if version == .plus { return [.keep(stay, among: visual, of: tokens.count)] }
     let dropped = visual.indices.filter { !kept.contains($0) }
-    let recycled = topK(dropped.map { scores[$0] }, Int(0.3 * Double(dropped.count)) + 1).map { visual[dropped[$0]] }
+    let recycled = topK(dropped.map { scores[$0] }, Self.recycled(of: dropped.count)).map { visual[dropped[$0]] }
     notes.keep("merge_input", tokens.x.gathered(recycled).values)
     let uniform = uniform(for: recycled.count, stage, view.seed)
     let clusters = Self.cluster(
-      tokens.x.gathered(recycled), into: recycled.count / 10 + 1, noise: uniform.map { 1e-6 * $0 }, notes: &notes)
+      tokens.x.gathered(recycled), into: Self.clusters(of: recycled.count), noise: uniform.map { 1e-6 * $0 },
+      notes: &notes)
     return [Self.reduction(keeping: stay, of: visual, merging: clusters.map { $0.map { recycled[$0] } }, tokens.count)]
   }
 

@@ -7,12 +7,14 @@ public enum StageAmount: Sendable, Equatable {
   /// Left by the last stage; the others keep equal shares in between.
   case budget(Budget)
 
-  /// Tokens left by a stage, of `count` received at the first.
-  func tokens(after stage: Int, of stages: Int, received count: Int) -> Int {
+  /// Visual tokens left by every stage, of the prompt as the first one receives it.
+  func counts(after stages: Int, _ view: borrowing View) -> [Int] {
+    let tokens = view.sequences[0]
+    let count = view.visual(tokens).count
     switch self {
-    case .ratios(let ratios): Int(Double(count) * ratios[stage])  // truncated, as published
+    case .ratios(let ratios): return ratios.map { Int(Double(count) * $0) }  // truncated, as published
     case .budget(let budget):
-      Schedule.geometric(from: count, to: min(budget.tokens(of: count), count), steps: stages)[stage]
+      return Schedule.geometric(from: count, to: view.kept(budget, of: tokens), steps: stages)
     }
   }
 }

@@ -25,7 +25,7 @@ public struct ToMe: Compressor {
 
   let amount: Amount
   let proportional: Bool
-  private var schedule: [Int]?
+  private var schedule = Solved<[Int]>()
 
   /// `r` tokens in every block; `trend` in -1...1 makes the schedule decrease (-1: from 2r to 0) or increase.
   public init(r: Int, trend: Double = 0, proportionalAttention: Bool = true) {
@@ -57,9 +57,12 @@ public struct ToMe: Compressor {
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     guard let tower = model.tower else {
-      throw .unsupported(method: Self.name, found: "no vision tower", expected: "one", fix: "Choose another method.")
+      throw .unsupported(
+        method: Self.name, found: "no vision tower", expected: "one", fix: CompressionError.anotherMethod)
     }
-    _ = try amount.schedule(tokens: tower.prefix + tower.patches, prefix: tower.prefix, blocks: tower.depth)
+    _ = try amount.schedule(tokens: tower.prefix + tower.patches, prefix: tower.prefix, blocks: tower.depth) {
+      model.perTile($0)
+    }
     var plan = Plan(massBias: proportional)
     for block in 0..<tower.depth where amount.canMerge(in: block, of: tower.depth) {
       plan.record[.block(block, .middle)] = Request(keys: true)
@@ -73,10 +76,13 @@ public struct ToMe: Compressor {
   {
     guard case .block(let block, .middle) = site, let tower = view.shape.tower else { return nil }
     let prefix = view.sequences[0].kind.prefix { $0 != .patch }.count
-    if schedule == nil {
-      schedule = try amount.schedule(tokens: view.sequences[0].count, prefix: prefix, blocks: tower.depth)
+    let amount = amount
+    let schedule = try self.schedule(view) { () throws(CompressionError) in
+      try amount.schedule(tokens: view.sequences[0].count, prefix: prefix, blocks: tower.depth) {
+        .tokens(view.perTile($0))
+      }
     }
-    let r = schedule![block]
+    let r = schedule[block]
     if r == 0 { return nil }
     var reductions: [Reduction] = []
     for (index, tokens) in view.sequences.enumerated() {
@@ -191,10 +197,11 @@ extension ToMe.Amount {
     }
   }
 
-  func schedule(tokens: Int, prefix: Int, blocks: Int) throws(CompressionError) -> [Int] {
+  /// - Parameter share: what of a budget a tile has.
+  func schedule(tokens: Int, prefix: Int, blocks: Int, share: (Budget) -> Budget) throws(CompressionError) -> [Int] {
     guard case .budget(let budget) = self else { return fixed(blocks: blocks) }
     return try Schedule.even(
-      keeping: budget, of: tokens - prefix, blocks: Array(0..<blocks), depth: blocks, method: ToMe.name
+      keeping: share(budget), of: tokens - prefix, blocks: Array(0..<blocks), depth: blocks, method: ToMe.name
     ) { $0 / 2 }
   }
 }

@@ -25,8 +25,8 @@ public struct TransPrune: Compressor {
 
   let layers: [Int], accumulated: [Int]
   let amount: StageAmount
-  /// Visual tokens at the first stage.
-  private var received: Int?
+  /// Visual tokens left by every stage.
+  private var counts: [Int]?
 
   /// - Parameters:
   ///   - layers: the first layer of every stage, counted from 0 (behind layer l counted from 1, as published).
@@ -70,8 +70,7 @@ public struct TransPrune: Compressor {
     let tokens = view.sequences[0]
     let visual = view.visual(tokens)
     if visual.isEmpty { return nil }
-    let total = received ?? visual.count
-    received = total
+    if counts == nil { counts = amount.counts(after: layers.count, view) }
     var transition = [Double](repeating: 0, count: visual.count)
     for earlier in accumulated where earlier <= layer {
       let recording = view.recording(.layer(earlier))
@@ -93,8 +92,9 @@ public struct TransPrune: Compressor {
     notes.keep("ttv_normalised", changed.map { Float($0) })
     notes.keep("iga_normalised", asked.map { Float($0) })
     notes.keep("score", scores)
-    let keep = amount.tokens(after: stage, of: layers.count, received: total)
-    return [.keep(notes.top(scores, min(keep, visual.count)).map { visual[$0] }, among: visual, of: tokens.count)]
+    return [
+      .keep(notes.top(scores, min(counts![stage], visual.count)).map { visual[$0] }, among: visual, of: tokens.count)
+    ]
   }
 
   /// Token transition variation of one branch: how its output compares with its input in size, weighted by a softmax over

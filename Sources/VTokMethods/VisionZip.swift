@@ -15,15 +15,19 @@ public struct VisionZip: Compressor {
     "LLaVA-NeXT: padding is not cut and no newline is placed; class tokens and contextual tokens come behind the patches.",
     "A budget is split as the published settings are, 54 dominant to 10 contextual tokens, and shared evenly by tiles.",
   ]
+  public static let rounding: String? =
+    "a tile has no more than its patches and a class token, and no newlines are placed"
 
   /// Tokens left of one tile.
   enum Amount: Sendable, Equatable {
     case counts(dominant: Int, contextual: Int)
-    /// Of all patches of an image.
+    /// Left of an image.
     case budget(Budget)
   }
 
   let amount: Amount
+  /// Whether the image that is being packed stays as it is.
+  private var isWhole = false
 
   /// Of every tile: `dominant` tokens, the class token among them, and `contextual` merged ones.
   public init(dominant: Int, contextual: Int) { amount = .counts(dominant: dominant, contextual: contextual) }
@@ -49,10 +53,12 @@ public struct VisionZip: Compressor {
     guard tower.prefix == 1 else {
       throw .unsupported(
         method: Self.name, found: "\(tower.prefix) prefix tokens", expected: "the class token alone",
-        fix: "Choose another method.")
+        fix: CompressionError.anotherMethod)
     }
     if model.layout != .plain { try model.packs(for: Self.name) }
-    _ = try split(patches: tower.patches, tiles: 1, in: model)
+    if case .counts(let dominant, let contextual) = amount {
+      try check(dominant, contextual, patches: tower.patches)
+    }
     return Plan(
       record: [.block(tower.featureBlock, .end): Request(attention: .classifier, keys: true)],
       act: model.layout == .plain ? [.features] : [.features, .pack])
@@ -61,13 +67,15 @@ public struct VisionZip: Compressor {
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
     -> [Reduction]?
   {
-    if site == .pack { return pack(view) }
-    let patches = view.sequences.map { $0.rows(.patch).count }.min()!
-    let (dominant, contextual) = try split(patches: patches, tiles: view.sequences.count, in: view.shape)
+    if site == .pack { return isWhole ? nil : pack(view) }
+    let counts = try split(view)
+    isWhole = counts == nil
+    guard let counts else { return nil }
     var reductions: [Reduction] = []
     var indices: [Float] = []
     for (index, tokens) in view.sequences.enumerated() {
       let recording = view.recording(.block(view.shape.tower!.featureBlock, .end), index)
+      let (dominant, contextual) = counts[index]
       let columns = try recording.columns(of: tokens)
       let metric = ToMe.headMean(recording.keys!).gathered(columns)
       let attention = try recording.summed(recording.attention!, at: Array(1..<tokens.count), of: tokens)
@@ -124,24 +132,31 @@ public struct VisionZip: Compressor {
     return [.keep(first + sorted + classes + contextual, of: tiles.count)]
   }
 
-  /// Dominant and contextual tokens of every tile of `patches` patches.
-  private func split(patches: Int, tiles: Int, in model: Shape) throws(CompressionError) -> (
-    dominant: Int, contextual: Int
-  ) {
-    let counts: (dominant: Int, contextual: Int)
+  /// Dominant and contextual tokens of every tile; nil: all tokens stay.
+  private func split(_ view: borrowing View) throws(CompressionError) -> [(dominant: Int, contextual: Int)]? {
+    let patches = view.sequences.map { $0.rows(.patch).count }
+    let counts: [(dominant: Int, contextual: Int)]
     switch amount {
-    case .counts(let dominant, let contextual): counts = (dominant, contextual)
+    case .counts(let dominant, let contextual): counts = patches.map { _ in (dominant, contextual) }
     case .budget(let budget):
-      // A ViT alone needs its class token anyway; there the budget is for patches.
-      let total = budget.tokens(of: patches * tiles) / tiles + (model.layout == .plain ? 1 : 0)
-      counts = (dominant(of: total), total - dominant(of: total))
+      let (wanted, isPlain) = (view.wanted(budget), view.shape.layout == .plain)
+      if wanted == view.whole { return nil }
+      counts = zip(evenly(wanted, to: patches.count), patches).map { share, patches in
+        // A ViT alone needs its class token anyway; there the budget is for patches.
+        let total = min(share + (isPlain ? 1 : 0), patches + 1)
+        return (dominant(of: total), total - dominant(of: total))
+      }
     }
-    guard counts.dominant >= 1, counts.dominant + counts.contextual <= patches + 1 else {
+    for (tile, count) in counts.enumerated() { try check(count.dominant, count.contextual, patches: patches[tile]) }
+    return counts
+  }
+
+  private func check(_ dominant: Int, _ contextual: Int, patches: Int) throws(CompressionError) {
+    guard dominant >= 1, dominant + contextual <= patches + 1 else {
       throw .unreachable(
-        method: Self.name, asked: "\(counts.dominant) dominant and \(counts.contextual) contextual tokens a tile",
+        method: Self.name, asked: "\(dominant) dominant and \(contextual) contextual tokens a tile",
         reachable: "1 to \(patches + 1) together", fix: "Ask for another --keep-ratio or --keep-tokens.")
     }
-    return counts
   }
 
   /// Of so many tokens left in a tile.

@@ -27,7 +27,7 @@ public struct ZeroTPrune: Compressor {
 
   let amount: Amount
   let ranking: Ranking
-  private var schedule: [Cut]?
+  private var schedule = Solved<[Cut]>()
 
   public init(cuts: [Cut], ranking: Ranking = Ranking()) {
     (amount, self.ranking) = (.cuts(cuts, depth: nil), ranking)
@@ -48,7 +48,8 @@ public struct ZeroTPrune: Compressor {
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     guard let tower = model.tower else {
-      throw .unsupported(method: Self.name, found: "no vision tower", expected: "one", fix: "Choose another method.")
+      throw .unsupported(
+        method: Self.name, found: "no vision tower", expected: "one", fix: CompressionError.anotherMethod)
     }
     let blocks: [Int]
     switch amount {
@@ -61,7 +62,7 @@ public struct ZeroTPrune: Compressor {
       blocks = cuts.map(\.block)
     case .budget(_, let given, _): blocks = given ?? Schedule.cutBlocks(of: tower.depth)
     }
-    try amount.check(patches: tower.patches, depth: tower.depth)
+    try amount.check(patches: tower.patches, depth: tower.depth) { model.perTile($0) }
     var plan = Plan()
     for block in blocks {
       plan.record[.block(block, .end)] = Request(attention: .all, keys: true)
@@ -74,10 +75,13 @@ public struct ZeroTPrune: Compressor {
     -> [Reduction]?
   {
     guard case .block(let block, .end) = site, let tower = view.shape.tower else { return nil }
-    if schedule == nil {
-      schedule = try amount.cuts(patches: view.sequences[0].rows(.patch).count, depth: tower.depth)
+    let amount = amount
+    let schedule = try self.schedule(view) { () throws(CompressionError) in
+      try amount.cuts(patches: view.sequences[0].rows(.patch).count, depth: tower.depth) {
+        .tokens(view.perTile($0))
+      }
     }
-    guard let cut = schedule!.first(where: { $0.block == block }) else { return nil }
+    guard let cut = schedule.first(where: { $0.block == block }) else { return nil }
     var reductions: [Reduction] = []
     for (index, tokens) in view.sequences.enumerated() {
       let recording = view.recording(site, index)

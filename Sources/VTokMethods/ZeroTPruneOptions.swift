@@ -92,13 +92,14 @@ extension ZeroTPrune.Amount {
   }
 
   /// Refuses a schedule that asks for more than is there.
-  func check(patches: Int, depth: Int) throws(CompressionError) {
+  func check(patches: Int, depth: Int, share: (Budget) -> Budget) throws(CompressionError) {
     var left = patches
-    for cut in try cuts(patches: patches, depth: depth) { left = try cut.check(patches: left) }
+    for cut in try cuts(patches: patches, depth: depth, share: share) { left = try cut.check(patches: left) }
   }
 
   /// The cuts for a tower of `depth` blocks on `patches` patch tokens.
-  func cuts(patches: Int, depth: Int) throws(CompressionError) -> [ZeroTPrune.Cut] {
+  /// - Parameter share: what of a budget a tile has.
+  func cuts(patches: Int, depth: Int, share: (Budget) -> Budget) throws(CompressionError) -> [ZeroTPrune.Cut] {
     switch self {
     case .cuts(let cuts, _):
       return cuts.map { cut in
@@ -108,7 +109,7 @@ extension ZeroTPrune.Amount {
       }
     case .budget(let budget, let blocks, let iterations):
       return try ZeroTPrune.solved(
-        for: budget, patches: patches, blocks: blocks ?? Schedule.cutBlocks(of: depth), depth: depth,
+        for: share(budget), patches: patches, blocks: blocks ?? Schedule.cutBlocks(of: depth), depth: depth,
         iterations: iterations)
     }
   }

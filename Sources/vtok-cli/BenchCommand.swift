@@ -13,7 +13,9 @@ struct BenchCommand: ParsableCommand {
 
       Data: class folders, a list file (path, tab, label), CIFAR-10 .bin files, or pictures without labels (then only
       the agreement with the dense model is told). Rows for the dense model, random (--seeds of it) and downsample are
-      always there; without --method also one for tome. Work that cannot differ between methods is done once; times are those of whole images on one thread,
+      always there; random cuts where the methods do, inside the tower or behind it (random:at=features), or both. Without
+      --method there is also a row for tome. Work that cannot differ between methods is done once; times are those of
+      whole images on one thread,
       from a sample with nothing shared (--timing-samples). A speed-up below 0.9 of the multiply-adds' is marked !.
 
       vtok bench --model llava-1.5-7b-hf --data questions.jsonl --method divprune --method fastv --keep-tokens 192,64
@@ -75,6 +77,18 @@ struct BenchCommand: ParsableCommand {
 
   static let baselines = ["random", "downsample"]
 
+  /// The rows that are always there beside methods of a tower: chance cuts in the places where they do, so that equal tokens
+  /// cost the same.
+  private func baselines(beside methods: [String], on shape: Shape) throws -> [String] {
+    let asked = try methods.map {
+      try Methods.compose(MethodSpec($0), budget: .ratio(0.5), for: shape, read: OptionFiles.read)
+    }
+    let isBehind = asked.contains { !$0.actsInTower && $0.patches == nil }
+    let isInside = !isBehind || asked.contains(where: \.actsInTower)
+    let rows = (isInside ? ["random"] : []) + (isBehind ? ["random:at=features"] : []) + ["downsample"]
+    return rows.filter { !methods.contains($0) }
+  }
+
   func run() throws {
     let threads = try running.threadCount()
     if let names = tokenizing.tokenizers { return try bench(tokenizers: names, threads: threads) }
@@ -88,15 +102,18 @@ struct BenchCommand: ParsableCommand {
     try asking.refuse(with: data)
     var wanted = reduction
     wanted.methods = (reduction.methods.isEmpty ? ["tome"] : reduction.methods)
-    wanted.methods += Self.baselines.filter { !wanted.methods.contains($0) }
     let shares = try macShares(excluding: wanted)
-    let combinations = try wanted.combinations(solves: shares != nil)
+    wanted.methods += Self.baselines.filter { !wanted.methods.contains($0) }
+    _ = try wanted.combinations(solves: shares != nil)
     guard try !MultimodalModel.matches(LoadedModel.checkpoint(reduction.model).config) else {
       throw UsageError(
         "--data '\(data)'", found: "no questions for a vision-language model", expected: "a question file (.jsonl)",
         fix: "See 'vtok bench --help' for its lines.")
     }
     let model = try LoadedModel.load(reduction.model)
+    wanted.methods.removeLast(wanted.methods.count - max(1, reduction.methods.count))
+    wanted.methods += try baselines(beside: wanted.methods, on: model.vision.shape)
+    let combinations = try wanted.combinations(solves: shares != nil)
     let images = try LabelledImages(data, classes: model.vision.labels)
     let contenders = try contenders(combinations, shares, model)
     let bench = try Bench(

@@ -120,8 +120,10 @@ struct ReductionOptions: ParsableArguments {
     /// What the budget was solved for, and what it reaches.
     var solved: (target: Target, reached: Double)?
 
-    /// `<method>@<budget>`, the name of its folder in a sweep.
-    var label: String { "\(name)@\(budget.text)" }
+    /// `<method>@<budget>`, or `<method>@own` for one with an amount of its own: the name of its folder in a sweep.
+    var label: String { "\(name.replacing("/", with: "-"))@\(ruled ? budget.text : "own")" }
+    /// What tables and rows say was asked for.
+    var asked: Asked { ruled ? .budget(budget) : .own }
   }
 
   /// All methods with all budgets; a method with an amount of its own comes once.

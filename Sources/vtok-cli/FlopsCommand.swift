@@ -58,7 +58,13 @@ struct FlopsCommand: ParsableCommand {
     let dense = try Rehearsal.trace([], of: model, prompt: prompt, seed: reduction.seed)
     var runs = try combinations.map { combination in
       let budget = combination.ruled ? combination.budget : nil
-      let methods = try combination.spec.make(budget: budget, read: OptionFiles.read)
+      let composition = try Methods.compose(combination.spec, budget: budget, for: model.shape, read: OptionFiles.read)
+      let fixed = model.shape.layout == .plain ? model.shape.tower?.patches : model.fixedTokens
+      if let fixed {
+        try Accounting(combination.spec, budget: budget, composition).check(
+          of: fixed, method: combination.spec.description)
+      }
+      let methods = composition.methods
       return try Rehearsed(combination.spec.description, methods, budget, model, prompt, dense, seed: reduction.seed)
     }
     if runs.isEmpty { runs = [try Rehearsed("dense", [], nil, model, prompt, dense, seed: reduction.seed)] }

@@ -184,12 +184,7 @@ private struct Result {
   private func giga(_ macs: Int) -> Double { Double(macs) * 1e-9 }
   private func megabytes(_ entries: Int) -> Double { Double(language.bytes(entries)) * 1e-6 }
   private func decoded(_ language: LanguageCost) -> Int { language.decode.reduce(0, +) }
-  /// Share of the image tokens that leave the last layer; of the cache, where a method only acts there.
-  private var reached: Double {
-    let (left, all) = (answer.table.tokensOut, answer.table.tokensIn)
-    let entries = [language, dense].map { $0.prefillEntries.reduce(0, +) }
-    return left == all && entries[0] < entries[1] ? Double(entries[0]) / Double(entries[1]) : Double(left) / Double(all)
-  }
+  private var asked: Asked { generator.budget.map { .budget($0) } ?? (generator.method == "dense" ? .nothing : .own) }
 
   var ledger: String {
     var stages = Table(CostTable.stageColumns)
@@ -212,6 +207,7 @@ private struct Result {
       "\(fixed(cost.gmacs, 3)) of dense \(fixed(answer.table.dense.gmacs, 3)) GMACs to the first token, selection "
       + "\(fixed(giga(cost.selection), 4)) GMACs apart · \(answer.table.tokensOut) of \(answer.table.tokensIn) image "
       + "tokens left\n"
+    if generator.budget != nil { text += "budget: \(answer.outcome)\n" }
     let printed = answer.table.figures[0]
     text += "\(printed.label): \(fixed(printed.value, 3)) of dense \(fixed(printed.dense, 3))\n"
     text +=
@@ -231,7 +227,7 @@ private struct Result {
 
   static let columns = [
     "model", "method", "budget", "image tokens", "left", "prompt tokens", "new tokens", "GMACs", "dense GMACs",
-    "selection GMACs", "KV MB (16 bit)", "first token ms", "tokens/s", "answer",
+    "selection GMACs", "KV MB (16 bit)", "first token ms", "tokens/s", "reached", "answer",
   ]
   var cells: [String] {
     [
@@ -239,21 +235,14 @@ private struct Result {
       "\(answer.table.tokensOut)", "\(question.ids.count)", "\(answer.ids.count)", fixed(cost.gmacs, 4),
       fixed(answer.table.dense.gmacs, 4), fixed(giga(cost.selection), 4),
       fixed(megabytes(language.prefillEntries.reduce(0, +)), 3), fixed(answer.firstSeconds * 1e3, 1),
-      answer.tokensPerSecond.map { fixed($0, 2) } ?? "-", answer.text,
+      answer.tokensPerSecond.map { fixed($0, 2) } ?? "-", asked.reached(answer.outcome), answer.text,
     ]
   }
 
   var json: JSON {
-    let budget = generator.budget.map { budget -> JSON in
-      switch budget {
-      case .ratio(let ratio): ["kind": "keep-ratio", "asked": JSON(ratio), "reached": JSON(reached)]
-      case .tokens(let count):
-        ["kind": "keep-tokens", "asked": JSON(count), "reached": JSON(answer.table.tokensOut)]
-      }
-    }
     let members: [(String, JSON)] = [
       ("schema", "vtok-generate/1"), ("model", JSON(generator.name)), ("method", JSON(generator.method)),
-      ("budget", budget ?? .null), ("images", JSON(conversation.images)),
+      ("budget", generator.budget == nil ? .null : asked.json(answer.outcome)), ("images", JSON(conversation.images)),
       ("prompt", JSON(conversation.messages.last!.text)),
       ("turns", JSON(conversation.messages.count { $0.role == .user })),
       ("template", JSON(generator.template.name)), ("answer", JSON(answer.text)), ("ids", JSON(answer.ids)),

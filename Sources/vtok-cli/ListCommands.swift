@@ -36,7 +36,10 @@ struct MethodsCommand: ParsableCommand {
     print("\(name): \(method.summary)\n")
     print(table.text(.md))
     print("use: --method \(name)" + (entries.isEmpty ? "" : ":\(entries[0].key)=..."))
-    if takesBudget { print("takes --keep-ratio, --keep-tokens or a --target-...") }
+    if takesBudget {
+      print("takes --keep-ratio, --keep-tokens or a --target-...\n\n\(method.counted.definition)")
+      if let rule = method.rounding { print("It may leave another number: \(rule).") }
+    }
     if !method.remarks.isEmpty {
       print("\nwhere it differs from the paper or the official code:")
       for remark in method.remarks { print("- \(remark)") }

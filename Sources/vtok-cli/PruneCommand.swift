@@ -10,7 +10,8 @@ struct PruneCommand: ParsableCommand {
       Writes tokens-NNNNN.safetensors, manifest.jsonl and job.yaml into the output folder, and with --overlay one
       picture per image. A job that was interrupted goes on where it stopped when it is started again.
       Without --method it is tome; without a budget a method keeps half of the tokens, or what it publishes.
-      Several methods or budgets make one folder each, named <method>@<budget>.
+      Several methods or budgets make one folder each, named <method>@<budget>, or <method>@own where the method has an
+      amount of its own.
       With a vision-language model the tokens are those of its pictures behind projector and packing, for engines that
       run the language model: methods that act inside it are refused, methods that read the question need --prompt.
       """)
@@ -104,7 +105,7 @@ struct PruneCommand: ParsableCommand {
 
     let interruption = Interruption()
     let start = ContinuousClock().now
-    var table = Table(["method", "budget", "tokens", "GMACs", "speed-up", "failed"])
+    var table = Table(["method", "budget", "tokens", "reached", "GMACs", "speed-up", "failed"])
     var failures: [ManifestRow] = []
     for (combination, job) in jobs {
       let progress = Progress(combination.spec.description, quiet: running.quiet)
@@ -225,20 +226,31 @@ struct PruneCommand: ParsableCommand {
       good.isEmpty ? .nan : good.reduce(0) { $0 + ($1[path]?.double ?? 0) } / Double(good.count)
     }
     let (input, output) = (mean("tokens.in"), mean("tokens.out"))
+    let reasons = good.compactMap { $0["budget.reason"]?.string }
+    let outcome = BudgetOutcome(
+      .tokens, dense: input, asked: combination.ruled ? mean("budget.asked_count") : nil, reached: output,
+      reason: reasons.first)
     let (dense, reduced) = (mean("gmacs.dense"), mean("gmacs.reduced"))
     let speedup = median(summary.speedups)
     func whole(_ value: Double) -> String { value == value.rounded() ? fixed(value, 0) : fixed(value, 1) }
-    let budget = combination.ruled ? combination.budget.label : "\(fixed(100 * output / input, 0))% (own)"
+    let budget = combination.ruled ? combination.budget.label : "own"
+    if let reason = reasons.first, !running.quiet {
+      VTokCommand.warn(
+        "\(combination.spec): \(reasons.count) of \(good.count) images keep another number of tokens than was asked "
+          + "(\(reason))")
+    }
     table.add(
       [
         combination.spec.description, good.isEmpty ? combination.budget.label : budget,
         good.isEmpty ? "-" : "\(whole(input))→\(whole(output))",
+        good.isEmpty ? "-" : combination.asked.reached(outcome),
         good.isEmpty ? "-" : "\(fixed(dense, 2))→\(fixed(reduced, 2))",
         speedup.isNaN ? "-" : "\(fixed(speedup, 2))x", "\(summary.failures.count)",
       ],
       [
         "schema": "vtok-prune-summary/1", "method": JSON(combination.spec.description),
-        "budget": combination.ruled ? JSON(combination.budget.text) : .null, "images": JSON(summary.rows.count),
+        "budget": combination.ruled ? JSON(combination.budget.text) : .null,
+        "counts": good.isEmpty ? .null : combination.asked.json(outcome), "images": JSON(summary.rows.count),
         "failed": JSON(summary.failures.count), "tokens": ["in": JSON(input), "out": JSON(output)],
         "gmacs": ["dense": JSON(dense), "reduced": JSON(reduced), "selection": JSON(mean("gmacs.selection"))],
         "ms": [

@@ -62,6 +62,7 @@ struct ShowCommand: ParsableCommand {
     print(
       "\(combination.spec): \(result.rows * result.columns) → \(result.keep.count) tokens, "
         + "\(fixed(result.dense.gmacs, 2)) → \(fixed(result.cost.gmacs, 2)) GMACs")
+    if combination.ruled { print("budget: \(result.outcome)") }
     print("entering each block: \(counts)")
     if let logits = result.logits {
       let shares = softmax(logits)
@@ -95,7 +96,11 @@ struct ShowCommand: ParsableCommand {
     print(
       "\(combination.spec): \(answer.table.tokensIn) → \(answer.table.tokensOut) image tokens, "
         + "\(fixed(answer.table.dense.gmacs, 2)) → \(fixed(answer.table.cost.gmacs, 2)) GMACs")
-    for (index, stage) in strip.stages.enumerated() { print("\(index + 1): \(stage.name), \(stage.tokens) left") }
+    if combination.ruled { print("budget: \(answer.outcome)") }
+    for (index, stage) in strip.stages.enumerated() {
+      let others = stage.others > 0 ? " and \(stage.others) that show nothing of it (newlines, class tokens)" : ""
+      print("\(index + 1): \(stage.name), \(stage.tokens) tokens of the image left\(others)")
+    }
     print("picture \(output)")
   }
 

@@ -42,7 +42,11 @@ import VTokTensor
     for row in 0..<run.entering[2].count where !origin.range(row).isEmpty {
       #expect(abs(origin.weights[origin.range(row)].reduce(0, +) - 1) < 1e-4)
     }
-    #expect(try stage.run("sparsevlm:layers=1/2/4,keep=0.25").visual.last! < stage.visual / 4)
+    for version in ["1.5", "2.0"] {
+      let left = try stage.run("sparsevlm:layers=1/2/4,keep=0.5,version=\(version)").visual.last!
+      #expect(abs(left - Budget.ratio(0.5).tokens(of: stage.visual)) <= 1)
+    }
+    #expect(try stage.run("sparsevlm:layers=1/2/4,average=0.25").visual.last! < stage.visual / 4)
     let noisy = try stage.run("sparsevlm:layers=2/4,counts=20/9,noise=seeded")
     #expect(noisy.visual == run.visual)
   }

@@ -37,7 +37,7 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
         side: side, thumbnail: 0, width: width, height: height)
       let range = start..<start + partitions
       start += partitions
-      var method = HiRED(keep: .ratio(config["token_budget_rate"]!.double!), alpha: config["alpha"]!.double!)
+      var method = HiRED(rate: config["token_budget_rate"]!.double!, alpha: config["alpha"]!.double!)
       let stage = Stage(tiles: range.map { features[plane: $0] }, layout: layout, kind: .anyres)
       var recordings: [RecordingKey: Recording] = [:]
       for (tile, plane) in range.enumerated() {
@@ -63,7 +63,7 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
     let attention = try inputs.tensor("cls_attn_final")
     let stage = Stage(
       tiles: [Tensor(zeros: [attention.width - 1, 1])], layout: Stage.image(spans: []), kind: .single)
-    var method = HiRED(keep: .ratio(inputs.config["token_budget_rate"]!.double!))
+    var method = HiRED(rate: inputs.config["token_budget_rate"]!.double!)
     let key = RecordingKey(site: .block(Stage.feature, .end), sequence: 0)
     let (_, notes) = try Stage.act(&method, stage.view([key: Stage.classifier(attention[plane: 0])]), .pack)
     return [
@@ -88,7 +88,7 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
         ids: row.indices.map { Int32($0) }, rowIDs: [0], probe: Tensor(row, shape: [1, 1, row.count]))
     }
     var method = GlobalCom2(
-      keep: .ratio(config["retention_ratio"]!.double!), temperature: config["temperature"]!.double!)
+      retention: config["retention_ratio"]!.double!, temperature: config["temperature"]!.double!)
     let (reduction, notes) = try Stage.act(&method, stage.view(recordings), .pack)
     let packed = stage.sources.gathered(reduction.members.map(Int.init))
     let thumbnail = notes.kept["thumbnail_indices"]!

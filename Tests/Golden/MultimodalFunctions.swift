@@ -38,14 +38,14 @@ let multimodalFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
   },
 
   "hired.e2e_llava15": { inputs in
-    let result = try MultimodalCase(inputs).run([HiRED(keep: .ratio(inputs.config["token_budget_rate"]!.double!))])
+    let result = try MultimodalCase(inputs).run([HiRED(rate: inputs.config["token_budget_rate"]!.double!)])
     return ["selected_sorted": list(result.patches), "logits": result.logits]
   },
 
   "hired.e2e_next": { inputs in
     let config = inputs.config
     let result = try MultimodalCase(inputs).run([
-      HiRED(keep: .ratio(config["token_budget_rate"]!.double!), alpha: config["alpha"]!.double!)
+      HiRED(rate: config["token_budget_rate"]!.double!, alpha: config["alpha"]!.double!)
     ])
     let mask = result.notes("mask")
     let tiles = inputs.shape("pixel_values")[0]
@@ -57,7 +57,7 @@ let multimodalFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
 
   "globalcom2.e2e": { inputs in
     let result = try MultimodalCase(inputs).run([
-      GlobalCom2(keep: .ratio(inputs.config["retention_ratio"]!.double!))
+      GlobalCom2(retention: inputs.config["retention_ratio"]!.double!)
     ])
     let (scores, tiles) = (result.notes("cls_scores"), inputs.shape("pixel_values")[0])
     return [

@@ -243,9 +243,12 @@ import VTok
       let image = Self.noise(for: model, seed: 10)
       let result = try Self.logits(model, [image], [Downsample(keep: .ratio(ratio))])
       let tower = model.shape.tower!
+      // What a tile has of the budget, which counts newlines and does not count padding.
+      let layout = result.run.images[0]
+      let share = Double(Budget.ratio(ratio).tokens(of: layout.tokens)) / Double(layout.patches)
       let grid = Shape.Tower.grid(
         rows: tower.rows, columns: tower.columns,
-        patches: Budget.ratio(ratio).tokens(of: image.tiles.count * tower.patches) / image.tiles.count)
+        patches: Int((share * Double(tower.patches)).rounded(.toNearestOrAwayFromZero)))
       #expect(result.run.trace.acts.map(\.method) == ["downsample:pool"])
       #expect(result.run.trace.acts[0].output == image.tiles.count * grid.rows * grid.columns)
       // Every token is the mean of patches that lie together, and together they cover the tile.

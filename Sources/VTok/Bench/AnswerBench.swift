@@ -1,6 +1,7 @@
 import VTokCore
 import VTokEval
 import VTokImage
+import VTokMethods
 import VTokModels
 import VTokTensor
 
@@ -162,8 +163,9 @@ public struct AnswerBench: Sendable {
       let text = generator.text(of: ids)
       outcome.answers.append(text)
       outcome.scores.append(question.metric.score(text, question.answers))
-      outcome.costs.add(
-        run.trace, shape: generator.model.shape, visual: visual, prompt: prompt.ids.count, new: ids.count)
+      try outcome.costs.add(
+        run.trace, shape: generator.model.shape, visual: visual, prompt: prompt.ids.count, new: ids.count,
+        outcome: generator.outcome(of: prompt.images, run.trace))
     }
     return outcome
   }
@@ -182,13 +184,16 @@ public struct AnswerCosts: Sendable {
   public private(set) var decodeGmacs = 0.0
   /// MB (10^6 bytes) of 16-bit numbers.
   public private(set) var cachePrefill = 0.0, cachePeak = 0.0
+  /// Visual tokens or cache entries asked for and left.
+  public private(set) var outcome: BudgetOutcome?
 
   /// Up to the first new token, selection excluded.
   public var gmacs: Double { towerGmacs + connectorGmacs + prefillGmacs }
 
   public init() {}
 
-  mutating func add(_ trace: Trace, shape: Shape, visual: Int, prompt: Int, new: Int) {
+  /// - Parameter outcome: its dense tokens may be those of the model itself; a method's own amount is told beside `visual`.
+  mutating func add(_ trace: Trace, shape: Shape, visual: Int, prompt: Int, new: Int, outcome: BudgetOutcome) {
     let table = CostTable(trace, dense: trace, shape: shape)
     let (cost, language) = (table.cost, table.cost.language!)
     let layers = shape.decoder!.layers
@@ -197,6 +202,10 @@ public struct AnswerCosts: Sendable {
     tokensOut += Double(table.tokensOut)
     meanTokens += table.meanTokens
     tokensIn += Double(visual)
+    let told =
+      outcome.asked == nil
+      ? BudgetOutcome(.tokens, dense: Double(visual), reached: Double(table.tokensOut)) : outcome
+    self.outcome = self.outcome.map { $0 + told } ?? told
     let entering = trace.language.prefix(layers).map { Double($0.visual) }
     packed += entering[0]
     perLayer = perLayer.isEmpty ? entering : zip(perLayer, entering).map(+)
@@ -226,6 +235,8 @@ public struct AnswerCosts: Sendable {
     )
     (sum.prefillGmacs, sum.decodeGmacs) = (mean(\.prefillGmacs), mean(\.decodeGmacs))
     (sum.cachePrefill, sum.cachePeak) = (mean(\.cachePrefill), mean(\.cachePeak))
+    let outcomes = all.compactMap(\.outcome)
+    sum.outcome = outcomes.dropFirst().reduce(outcomes.first) { $0! + $1 }?.divided(by: count)
     sum.perLayer = (all.first?.perLayer ?? []).indices.map { layer in
       all.reduce(0) { $0 + $1.perLayer[layer] } / count
     }

@@ -87,7 +87,8 @@ public struct AnswerRow: Sendable {
 
   public static func columns(_ data: QuestionFile) -> [String] {
     [
-      "method", "budget", "visual tokens", "GMACs", "of dense", "tower", "projector", "select", "prefill", "decode",
+      "method", "budget", "visual tokens", "reached", "GMACs", "of dense", "tower", "projector", "select", "prefill",
+      "decode",
       "KV MB", "ms", "speed-up", "of MAC gain", "tokens/s",
     ] + data.metrics.flatMap { $0 == .yesNo ? [$0.rawValue, "F1"] : [$0.rawValue] }
       + data.groups + ["retention", "95%", "p", "agree"]
@@ -98,6 +99,7 @@ public struct AnswerRow: Sendable {
     let isDense = contender.asked == .nothing
     var cells = [
       contender.label, contender.asked.label, "\(whole(costs.tokensIn))→\(whole(costs.tokensOut))",
+      contender.asked.reached(costs.outcome!),
       fixed(costs.gmacs, 3),
       percent(share, 0), fixed(costs.towerGmacs, 3), fixed(costs.connectorGmacs, 3), fixed(costs.selectionGmacs, 3),
       fixed(costs.prefillGmacs, 3), fixed(costs.decodeGmacs, 3), fixed(costs.cachePrefill, 2),
@@ -126,7 +128,7 @@ public struct AnswerRow: Sendable {
     func table(_ values: [(String, Ranged)]) -> JSON { .object(JSONObject(values.map { ($0.0, $0.1.json) })) }
     return [
       "schema": "vtok-bench/1", "model": JSON(contender.subject.name), "method": JSON(contender.method),
-      "budget": contender.asked.json(tokensIn: costs.tokensIn, tokensOut: costs.tokensOut, share: share),
+      "budget": contender.asked.json(costs.outcome!),
       "images": JSON(scenes), "questions": JSON(questions),
       "tokens": [
         "in": number(costs.tokensIn), "out": number(costs.tokensOut), "mean_per_layer": number(costs.meanTokens),

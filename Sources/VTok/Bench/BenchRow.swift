@@ -81,7 +81,8 @@ public struct BenchRow: Sendable {
   }
 
   public static let columns = [
-    "method", "budget", "tokens", "GMACs", "of dense", "select", "ms", "speed-up", "of MAC gain", "in tower", "top-1",
+    "method", "budget", "tokens", "reached", "GMACs", "of dense", "select", "ms", "speed-up", "of MAC gain", "in tower",
+    "top-1",
     "retention",
     "95%", "p", "agree", "KL", "cosine",
   ]
@@ -91,7 +92,8 @@ public struct BenchRow: Sendable {
     let isDense = contender.asked == .nothing
     return [
       contender.label, contender.asked.label,
-      "\(fixed(costs.tokensIn, 0))→\(fixed(costs.tokensOut, 0))", fixed(costs.gmacs, 2), percent(share, 0),
+      "\(fixed(costs.tokensIn, 0))→\(fixed(costs.tokensOut, 0))", contender.asked.reached(costs.outcome),
+      fixed(costs.gmacs, 2), percent(share, 0),
       fixed(costs.selectionGmacs, 3),
       fixed(median(times.all), 2), speedup.isNaN ? "-" : "\(fixed(speedup, 2))x",
       isDense || speedup.isNaN ? "-" : fixed(perMACGain, 2) + (perMACGain < 0.9 ? " !" : ""),
@@ -107,7 +109,7 @@ public struct BenchRow: Sendable {
   public func json(model: LoadedModel, run: JSON, peakMemory: Double) -> JSON {
     return [
       "schema": "vtok-bench/1", "model": JSON(model.name), "method": JSON(contender.method),
-      "budget": contender.asked.json(tokensIn: costs.tokensIn, tokensOut: costs.tokensOut, share: share),
+      "budget": contender.asked.json(costs.outcome, macShare: share),
       "images": JSON(images),
       "tokens": [
         "in": number(costs.tokensIn), "out": number(costs.tokensOut), "mean_per_layer": number(costs.meanTokens),

@@ -1,16 +1,20 @@
 import VTokEval
+import VTokMethods
 import VTokTensor
 
 /// What a run on one image cost, or the mean of several: patch tokens in, out and entering a block, giga multiply-adds.
 public struct BenchCosts: Sendable {
   public var tokensIn: Double, tokensOut: Double, meanTokens: Double
   public var gmacs: Double, denseGmacs: Double, selectionGmacs: Double
+  /// Tokens asked for and left.
+  public var outcome: BudgetOutcome
 
   init(_ image: PrunedImage) {
     (tokensIn, tokensOut) = (Double(image.rows * image.columns), Double(image.keep.count))
     meanTokens = image.cost.meanTokens
     (gmacs, denseGmacs) = (image.cost.gmacs, image.dense.gmacs)
     selectionGmacs = Double(image.cost.selection) * 1e-9
+    outcome = image.outcome
   }
 
   /// - Precondition: there are some.
@@ -19,6 +23,7 @@ public struct BenchCosts: Sendable {
     for path in [\BenchCosts.tokensIn, \.tokensOut, \.meanTokens, \.gmacs, \.denseGmacs, \.selectionGmacs] {
       sum[keyPath: path] = all.reduce(0) { $0 + $1[keyPath: path] } / Double(all.count)
     }
+    sum.outcome = all.dropFirst().reduce(all[0].outcome) { $0 + $1.outcome }.divided(by: Double(all.count))
     return sum
   }
 }

@@ -1,5 +1,6 @@
 import VTokCore
 import VTokEval
+import VTokMethods
 import VTokWeights
 
 /// One row of a table: a method with a budget, run by a subject that has both. `random` comes with several seeds,
@@ -36,15 +37,38 @@ public enum Asked: Sendable, Equatable {
     }
   }
 
-  /// With what was reached: tokens in and out, and the share of the dense multiply-adds.
-  func json(tokensIn: Double, tokensOut: Double, share: Double) -> JSON {
+  /// What rows say of it: kind, asked and reached in its own unit, tokens (or cache entries) of the dense model, asked for
+  /// and left, and why these two differ.
+  /// - Parameter macShare: of the dense multiply-adds, where a share of them was asked for.
+  public func json(_ outcome: BudgetOutcome, macShare: Double? = nil) -> JSON {
+    var members: [(String, JSON)]
     switch self {
-    case .nothing: ["kind": "dense"]
-    case .own: ["kind": "method", "asked": .null, "reached": number(tokensOut / tokensIn)]
+    case .nothing: return ["kind": "dense"]
+    case .own: members = [("kind", "method"), ("asked", .null), ("reached", number(outcome.share))]
     case .budget(.ratio(let ratio)):
-      ["kind": "keep-ratio", "asked": JSON(ratio), "reached": number(tokensOut / tokensIn)]
-    case .budget(.tokens(let tokens)): ["kind": "keep-tokens", "asked": JSON(tokens), "reached": number(tokensOut)]
-    case .macShare(let asked): ["kind": "mac-ratio", "asked": JSON(asked), "reached": number(share)]
+      members = [("kind", "keep-ratio"), ("asked", JSON(ratio)), ("reached", number(outcome.share))]
+    case .budget(.tokens(let tokens)):
+      members = [("kind", "keep-tokens"), ("asked", JSON(tokens)), ("reached", count(outcome.reached))]
+    case .macShare(let asked):
+      members = [("kind", "mac-ratio"), ("asked", JSON(asked)), ("reached", number(macShare ?? .nan))]
+    }
+    guard case .budget = self, let asked = outcome.asked else { return .object(JSONObject(members)) }
+    members += [
+      ("counted", JSON(outcome.counted.rawValue)), ("dense_count", count(outcome.dense)), ("asked_count", count(asked)),
+      ("reached_count", count(outcome.reached)), ("reason", outcome.reason.map { JSON($0) } ?? .null),
+    ]
+    return .object(JSONObject(members))
+  }
+
+  /// Whole where it is.
+  private func count(_ value: Double) -> JSON { Int(exactly: value).map { JSON($0) } ?? number(value) }
+
+  /// What was reached, as tables say it.
+  public func reached(_ outcome: BudgetOutcome) -> String {
+    switch self {
+    case .nothing: "-"
+    case .budget(.tokens): fixed(outcome.reached, outcome.reached == outcome.reached.rounded() ? 0 : 1)
+    case .own, .budget, .macShare: fixed(100 * outcome.share, 1) + "%"
     }
   }
 }

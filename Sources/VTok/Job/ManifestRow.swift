@@ -41,7 +41,7 @@ public struct ManifestRow: Sendable {
         ]
       ), ("grid", ["tiles": JSON(result.tiles), "rows": JSON(result.rows), "columns": JSON(result.columns)]),
       ("model", JSON(reducer.name)), ("method", JSON(reducer.method)),
-      ("budget", ManifestRow.budget(budget, reached: result.keep.count, of: dense)),
+      ("budget", (budget.map { Asked.budget($0) } ?? .own).json(result.outcome)),
       (
         "tokens",
         [
@@ -112,15 +112,6 @@ public struct ManifestRow: Sendable {
 
   /// A value of the line, by path.
   public subscript(_ path: String) -> JSON? { json.value(at: path) }
-
-  static func budget(_ budget: Budget?, reached: Int, of dense: Int) -> JSON {
-    switch budget {
-    case .ratio(let ratio):
-      ["kind": "keep-ratio", "asked": JSON(ratio), "reached": rounded(Double(reached) / Double(dense), 4)]
-    case .tokens(let tokens): ["kind": "keep-tokens", "asked": JSON(tokens), "reached": JSON(reached)]
-    case nil: ["kind": "method", "asked": .null, "reached": rounded(Double(reached) / Double(dense), 4)]
-    }
-  }
 }
 
 /// A number with so many decimals, for files that people read.

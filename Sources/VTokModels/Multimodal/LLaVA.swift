@@ -110,6 +110,11 @@ struct LLaVAGeometry: VisualGeometry {
     return [patches + grid.visible.rows.count * (grid.visible.columns.count + 1)]
   }
 
+  package func visiblePatches(of image: PreparedImage) -> Int {
+    guard let visible = anyresGrid(of: image)?.visible else { return patches(of: image) }
+    return tower.patches + visible.rows.count * visible.columns.count
+  }
+
   package func features(of tile: TokenSequence) -> Reduction? {
     keepsClassifier ? nil : .keep(tile.rows(.patch), of: tile.count)
   }

@@ -41,6 +41,12 @@ public struct ModelOutline: Sendable {
     return Shape.published(name)?.tower.map { ModelOutline(tower: $0) }
   }
 
+  /// Visual tokens of every image, where all have the same number; nil where it depends on the image.
+  public var fixedTokens: Int? {
+    guard shape.layout == .single, let geometry else { return nil }
+    return geometry.spans(of: PreparedImage(tiles: [], original: Size(1))).reduce(0, +)
+  }
+
   /// How many tiles the tower sees of a picture, and how many pixels each covers.
   /// - Throws: `ImageError` if the processor refuses the size.
   /// - Precondition: this is a vision-language model.

@@ -175,11 +175,3 @@ public struct MultimodalModel: Sendable {
     return Set(found.lazy.compactMap(\.self).first ?? [])
   }
 }
-
-extension ImageLayout {
-  func with(spans: [Range<Int32>]) -> ImageLayout {
-    ImageLayout(
-      tileRows: tileRows, tileColumns: tileColumns, side: side, thumbnail: thumbnail, width: width, height: height,
-      spans: spans)
-  }
-}

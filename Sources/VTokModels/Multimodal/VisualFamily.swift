@@ -23,6 +23,8 @@ package protocol VisualGeometry: Sendable {
   func markers(of image: PreparedImage) -> [Int]
   /// Tokens of every visual span when nothing is reduced.
   func spans(of image: PreparedImage) -> [Int]
+  /// Patches of an image that its spans stand for when nothing is reduced: those of the padding are cut.
+  func visiblePatches(of image: PreparedImage) -> Int
   /// What the model does with the features of a tile when no method does anything: it drops the class token. nil: nothing.
   func features(of tile: TokenSequence) -> Reduction?
   /// Rows of the features that the connector joins, in the order in which their tokens go on; nil: every row alone.
@@ -81,6 +83,13 @@ extension VisualGeometry {
   package func groups(of image: PreparedImage) -> [[Int32]]? { nil }
   package func cells(of image: PreparedImage) -> PositionCells? { nil }
   package func markers(of image: PreparedImage) -> [Int] { [Int](repeating: 0, count: spans(of: image).count + 1) }
+
+  package func visiblePatches(of image: PreparedImage) -> Int { patches(of: image) }
+
+  /// How the image lies in tiles, with what the dense model reads of it.
+  func laidOut(_ image: PreparedImage) -> ImageLayout {
+    layout(image).with(tokens: spans(of: image).reduce(0, +), patches: visiblePatches(of: image))
+  }
 
   /// Patches of an image, all tiles together.
   package func patches(of image: PreparedImage) -> Int {

@@ -15,7 +15,7 @@ extension VisualGeometry {
     tower: (PreparedImage, _ first: Int, inout Run) throws(CompressionError) -> [TokenSequence],
     connector: (TokenSequence, _ groups: [[Int32]]?) -> TokenSequence
   ) throws(CompressionError) -> [[TokenSequence]] {
-    run.images = images.map(layout)
+    run.images = images.map(laidOut)
     let newline = newline.map { TokenSequence(x: $0, kind: [.newline], origin: Origin([nil])) }
     var spans: [[TokenSequence]] = []
     var first = 0
@@ -72,7 +72,7 @@ extension VisualGeometry {
       if prompt == nil { prompt = entries } else { prompt!.append(entries) }
     }
     prompt!.restart(at: positions)
-    run.images = zip(images, ranges).map { layout($0).with(spans: $1) }
+    run.images = zip(images, ranges).map { laidOut($0).with(spans: $1) }
     run.image = nil
     return prompt!
   }
