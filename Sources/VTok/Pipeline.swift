@@ -39,8 +39,10 @@ public struct Pipeline: Sendable {
     budget = keep
     composition = try Methods.compose(method, budget: keep, for: model.vision.shape, read: read)
     accounting = Accounting(method, budget: keep, composition)
-    if model.vision.processor.hasOneSize, let shape = model.vision.shape.tower {
-      try accounting.check(of: shape.patches, method: self.method)
+    let (processor, patch) = (model.vision.processor, model.vision.tower.shape.patch)
+    if processor.hasOneSize {
+      let size = processor.preparedSize(width: 100, height: 100)
+      try accounting.check(of: (size.height / patch) * (size.width / patch), method: self.method)
     }
   }
 

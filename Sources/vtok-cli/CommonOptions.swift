@@ -25,10 +25,13 @@ struct ReductionOptions: ParsableArguments {
   @Option(
     name: .customLong("keep-ratio"),
     help: ArgumentHelp(
-      "Share of the tokens to keep, in (0, 1]; a method without a budget keeps half.", valueName: "R[,R...]"))
+      "Share of the dense model's visual tokens to keep of every image, in (0, 1]; a method without a budget keeps half.",
+      valueName: "R[,R...]"))
   var keepRatios: [String] = []
 
-  @Option(name: .customLong("keep-tokens"), help: ArgumentHelp("Number of tokens to keep.", valueName: "N[,N...]"))
+  @Option(
+    name: .customLong("keep-tokens"),
+    help: ArgumentHelp("Number of visual tokens to keep of every image.", valueName: "N[,N...]"))
   var keepCounts: [String] = []
 
   @Option(

@@ -98,8 +98,8 @@ struct ShowCommand: ParsableCommand {
         + "\(fixed(answer.table.dense.gmacs, 2)) → \(fixed(answer.table.cost.gmacs, 2)) GMACs")
     if combination.ruled { print("budget: \(answer.outcome)") }
     for (index, stage) in strip.stages.enumerated() {
-      let others = stage.others > 0 ? " and \(stage.others) that show nothing of it (newlines, class tokens)" : ""
-      print("\(index + 1): \(stage.name), \(stage.tokens) tokens of the image left\(others)")
+      let others = stage.others > 0 ? " and \(stage.others) newlines or class tokens" : ""
+      print("\(index + 1): \(stage.name), \(stage.tokens) left\(others)")
     }
     print("picture \(output)")
   }

@@ -180,6 +180,22 @@ import VTok
     }
   }
 
+  /// A method with an amount of its own is not called by a budget that does not rule it.
+  @Test func foldersSayWhatRules() throws {
+    try inTemporaryFolder { folder in
+      let done = try vtok(
+        "prune", pictures + "/cat.jpg", "-o", folder + "/out", "--method", "tome:r=13", "--method", "divprune",
+        "--method", "zero-tprune:blocks=1/3,rate=0.8", "--keep-ratio", "0.25")
+      #expect(done.status == 0, "\(done.error)")
+      let names = try FileManager.default.contentsOfDirectory(atPath: folder + "/out").sorted()
+      #expect(names == ["divprune@0.25", "tome@own", "zero-tprune@own"])
+      #expect(done.out.contains("| own    |") && done.out.contains("| 25%    | 256→64"), "\(done.out)")
+      let budgets = try names.map { try manifest(folder + "/out/" + $0)[0]["budget"] as? [String: Any] }
+      #expect(budgets[0]?["asked"] as? Double == 0.25 && budgets[0]?["reached_count"] as? Int == 64)
+      #expect(budgets[1]?["kind"] as? String == "method" && budgets[1]?["asked"] is NSNull)
+    }
+  }
+
   @Test(arguments: ["json", "jsonl", "csv"]) func summariesForPrograms(format: String) throws {
     try inTemporaryFolder { folder in
       let done = try vtok("prune", pictures + "/cat.jpg", "-o", folder + "/out", "--format", format)

@@ -55,6 +55,25 @@ import VTok
     }
   }
 
+  /// A number above what an image has keeps all of it, and its row says so.
+  @Test func moreThanThereIs() throws {
+    try inTemporaryFolder { folder in
+      let model = try TinyModel.make("llavanext-tiny-d", in: folder)
+      let done = try vtok(
+        "prune", pictures + "/chart.png", "-o", folder + "/out", "--model", model, "--method", "divprune",
+        "--keep-tokens", "100000")
+      #expect(done.status == 0 && done.error.contains("there are no more than"), "\(done.error)")
+      let row = try #require(manifest(folder + "/out").first)
+      let (budget, tokens) = (row["budget"] as? [String: Any], row["tokens"] as? [String: Any])
+      #expect(budget?["reached"] as? Int == tokens?["in"] as? Int && budget?["asked"] as? Int == 100_000)
+      #expect((budget?["reason"] as? String)?.contains("no more than") == true)
+      let shown = try vtok(
+        "show", pictures + "/chart.png", "-o", folder + "/map.png", "--model", model, "--method", "globalcom2",
+        "--keep-ratio", "0.5")
+      #expect(shown.status == 0 && shown.out.contains("newlines or class tokens"), "\(shown.out)\(shown.error)")
+    }
+  }
+
   /// Parts and threads make the same files; a job goes on where it stopped.
   @Test func isDurableLikeAnyOtherJob() throws {
     try inTemporaryFolder { folder in
