@@ -93,7 +93,10 @@ public struct RandomPatches: Compressor {
         let keep = site == .layer(0) ? cut.budget.tokens(of: rows.count) : view.perTile(cut.budget)
         kept += generator.sample(min(keep, rows.count), below: rows.count).map { rows[$0] }
       }
-      reductions.append(.keep(kept, among: groups.flatMap { $0 }, of: tokens.count))
+      // Behind the tower a language model gets no class token, where the model drops it.
+      reductions.append(
+        site == .features && view.standard != nil
+          ? .keep(kept.sorted(), of: tokens.count) : .keep(kept, among: groups.flatMap { $0 }, of: tokens.count))
     }
     return reductions
   }

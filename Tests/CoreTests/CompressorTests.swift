@@ -215,7 +215,7 @@ import VTokTensor
   }
 
   @Test func whatCannotBeReachedIsAnError() throws {
-    #expect(throws: CompressionError.self) { try PromptStage(seed: 1).run("dart:keep=3") }
+    #expect(throws: CompressionError.self) { try PromptStage(seed: 1).run("dart:keep=1") }
     #expect(throws: CompressionError.self) { try TileStage(seed: 1).run("visionzip:keep=1") }
     #expect(throws: CompressionError.self) { try TileStage(seed: 1).run("cdpruner:keep=1") }
     // 25 tokens do not fall into 4 equal runs.

@@ -1,5 +1,6 @@
 import VTokCore
 import VTokImage
+import VTokTensor
 import VTokWeights
 
 /// A model without its weights: what a picture becomes in it, and so what that costs.
@@ -44,7 +45,7 @@ public struct ModelOutline: Sendable {
   /// Visual tokens of every image, where all have the same number; nil where it depends on the image.
   public var fixedTokens: Int? {
     guard shape.layout == .single, let geometry else { return nil }
-    return geometry.spans(of: PreparedImage(tiles: [], original: Size(1))).reduce(0, +)
+    return geometry.spans(of: PreparedImage(tiles: [Tensor(zeros: [3, 1, 1])], original: Size(1))).reduce(0, +)
   }
 
   /// How many tiles the tower sees of a picture, and how many pixels each covers.
