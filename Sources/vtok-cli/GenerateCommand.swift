@@ -184,7 +184,10 @@ private struct Result {
   private func giga(_ macs: Int) -> Double { Double(macs) * 1e-9 }
   private func megabytes(_ entries: Int) -> Double { Double(language.bytes(entries)) * 1e-6 }
   private func decoded(_ language: LanguageCost) -> Int { language.decode.reduce(0, +) }
-  private var asked: Asked { generator.budget.map { .budget($0) } ?? (generator.method == "dense" ? .nothing : .own) }
+  private var asked: Asked {
+    if let budget = generator.budget { return .budget(budget) }
+    return generator.method == "dense" ? .nothing : .own
+  }
 
   var ledger: String {
     var stages = Table(CostTable.stageColumns)
@@ -240,11 +243,13 @@ private struct Result {
   }
 
   var json: JSON {
+    let turns = conversation.messages.count { $0.role == .user }
+    let budget: JSON = generator.budget == nil ? .null : asked.json(answer.outcome)
     let members: [(String, JSON)] = [
       ("schema", "vtok-generate/1"), ("model", JSON(generator.name)), ("method", JSON(generator.method)),
-      ("budget", generator.budget == nil ? .null : asked.json(answer.outcome)), ("images", JSON(conversation.images)),
+      ("budget", budget), ("images", JSON(conversation.images)),
       ("prompt", JSON(conversation.messages.last!.text)),
-      ("turns", JSON(conversation.messages.count { $0.role == .user })),
+      ("turns", JSON(turns)),
       ("template", JSON(generator.template.name)), ("answer", JSON(answer.text)), ("ids", JSON(answer.ids)),
       ("finish", answer.isComplete ? "stop" : "length"),
       (
