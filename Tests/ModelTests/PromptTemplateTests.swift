@@ -166,6 +166,13 @@ import VTok
     #expect(try template.text("?", images: 0).hasPrefix("<s></s><pad>|"))
   }
 
+  /// What a template does to the text does not hide it.
+  @Test(arguments: ["upper", "lower", "title", "capitalize", "trim", "e", "replace('?', '!')"])
+  func findsTheTextWhateverBecomesOfIt(filter: String) throws {
+    let chat = Self.parts("").replacing("{{ p.text }}", with: "{{ p.text | \(filter) }}")
+    #expect(try Self.own(chat).text("1", images: 1) == "[user]<image>1[assistant]")
+  }
+
   @Test func takesTextForWhatItIs() throws {
     let text = #"{{ 1 + 1 }}{% if %} "quoted" \n {images}"#
     #expect(try Self.own(Self.parts("")).text(text, images: 0) == "[user]\(text)[assistant]")

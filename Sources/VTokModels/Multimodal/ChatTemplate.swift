@@ -78,9 +78,10 @@ struct ChatTemplate: Sendable {
 
   // MARK: The form of the content
 
-  // A text that no template holds, and a key that only shows where a list is written out as such.
-  private static let probe = "zq7 what is this zq7"
-  private static let mark = "zq7-key"
+  // A text that no template holds and that stays as it is in upper or lower case, and a key that only shows where a list is
+  // written out as such.
+  private static let probe = "7091528463"
+  private static let mark = "6482095137"
 
   /// What the template makes of a probe in this form; nil: it does not take it for what it is.
   private func tried(
