@@ -131,7 +131,7 @@ import VTok
       + "{% endif %}{% endfor %}{% endfor %} ASSISTANT:"
     try inTemporaryFolder { folder in
       try write(jinja, folder + "/t.jinja")
-      for template in ["llava", #"USER: {images}{prompt} ASSISTANT:"#, jinja, folder + "/t.jinja"] {
+      for template in ["llava", #"USER: {images}\n{prompt} ASSISTANT:"#, jinja, folder + "/t.jinja"] {
         #expect(try ids(template) == plain)
       }
       try write("{% include 'x' %}", folder + "/wrong.jinja")
