@@ -26,8 +26,9 @@ let package = Package(
 
     // Library, bottom to top.
     .target(name: "VTokTensor", dependencies: ["CVTokKernels", "COpenBLAS"]),
-    .target(name: "VTokImage", dependencies: ["CVTokImage", "VTokTensor"]),
-    .target(name: "VTokWeights", dependencies: ["CVTokKernels", "VTokTensor"]),
+    .target(name: "VTokFiles"),
+    .target(name: "VTokImage", dependencies: ["CVTokImage", "VTokFiles", "VTokTensor"]),
+    .target(name: "VTokWeights", dependencies: ["CVTokKernels", "VTokFiles", "VTokTensor"]),
     .target(name: "VTokTemplate"),
     .target(name: "VTokCore", dependencies: ["CVTokKernels", "VTokTensor"]),
     .target(name: "VTokMethods", dependencies: ["CVTokKernels", "VTokCore", "VTokTensor"]),
@@ -40,7 +41,8 @@ let package = Package(
     .target(
       name: "VTok",
       dependencies: [
-        "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels", "VTokEval", "CVTokTiny",
+        "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels", "VTokEval",
+        "CVTokTiny",
         "CVTokKLT",
       ]),
     .executableTarget(
@@ -55,6 +57,7 @@ let package = Package(
     .testTarget(
       name: "GoldenTests", dependencies: ["VTok", "VTokTemplate"], path: "Tests/Golden",
       exclude: ["Cases", "clip-vocabulary.py"]),
+    .testTarget(name: "FilesTests", dependencies: ["VTokFiles"]),
     .testTarget(name: "TensorTests", dependencies: ["VTokTensor", "CVTokKernels"]),
     .testTarget(name: "ImageTests", dependencies: ["VTokImage"], exclude: ["Kinds", "Malformed"]),
     .testTarget(name: "WeightsTests", dependencies: ["VTokWeights"], exclude: ["PyTorch"]),

@@ -1,6 +1,7 @@
 // The umbrella: `import VTok` brings everything a program needs.
 @_exported import VTokCore
 @_exported import VTokEval
+@_exported import VTokFiles
 @_exported import VTokImage
 @_exported import VTokMethods
 @_exported import VTokModels

@@ -16,19 +16,44 @@ public struct Table: Sendable {
   }
 
   public func text(_ format: Format) -> String {
+    var text = ""
+    Table.write(format, columns, count: rows.count, row: { rows[$0] }, to: { text += $0 })
+    return text
+  }
+
+  /// A table whose rows are made when they are needed (twice for `md`), so that none of them has to stay in memory.
+  /// - Parameters:
+  ///   - row: makes row `0..<count`.
+  ///   - sink: takes the text piece by piece.
+  public static func write(
+    _ format: Format, _ columns: [String], count: Int, row: (Int) -> (cells: [String], json: JSON),
+    to sink: (String) -> Void
+  ) {
     switch format {
-    case .md: return markdown
+    case .md: writeMarkdown(columns, count, { row($0).cells }, sink)
     case .csv:
-      return ([columns] + rows.map(\.cells)).map { $0.map(Table.quoted).joined(separator: ",") + "\n" }.joined()
-    case .json: return JSON.array(rows.map(\.json)).text(pretty: true) + "\n"
-    case .jsonl: return rows.map { $0.json.text() + "\n" }.joined()
+      func line(_ cells: [String]) { sink(cells.map(quoted).joined(separator: ",") + "\n") }
+      line(columns)
+      for index in 0..<count { line(row(index).cells) }
+    case .json:
+      sink(count == 0 ? "[" : "[\n")
+      for index in 0..<count {
+        // A row of one array, without the array's own brackets.
+        let part = JSON.array([row(index).json]).text(pretty: true).dropFirst(2).dropLast(2)
+        sink((index == 0 ? "" : ",\n") + part)
+      }
+      sink(count == 0 ? "]\n" : "\n]\n")
+    case .jsonl: for index in 0..<count { sink(row(index).json.text() + "\n") }
     }
   }
 
   /// Columns as wide as their widest cell, so that the table reads well as plain text too.
-  private var markdown: String {
-    let widths = columns.indices.map { column in
-      max(3, ([columns[column]] + rows.map { $0.cells[column] }).map(\.count).max()!)
+  private static func writeMarkdown(
+    _ columns: [String], _ count: Int, _ row: (Int) -> [String], _ sink: (String) -> Void
+  ) {
+    var widths = columns.map { max(3, $0.count) }
+    for index in 0..<count {
+      for (column, cell) in row(index).enumerated() { widths[column] = max(widths[column], cell.count) }
     }
     func line(_ cells: [String]) -> String {
       "| "
@@ -37,8 +62,8 @@ public struct Table: Sendable {
           return safe + String(repeating: " ", count: max(0, width - cell.count))
         }.joined(separator: " | ") + " |\n"
     }
-    let rule = "|" + widths.map { String(repeating: "-", count: $0 + 2) }.joined(separator: "|") + "|\n"
-    return line(columns) + rule + rows.map { line($0.cells) }.joined()
+    sink(line(columns) + "|" + widths.map { String(repeating: "-", count: $0 + 2) }.joined(separator: "|") + "|\n")
+    for index in 0..<count { sink(line(row(index))) }
   }
 
   private static func quoted(_ cell: String) -> String {

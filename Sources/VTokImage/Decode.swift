@@ -73,12 +73,7 @@ extension Image {
   public static func decode(
     contentsOf path: String, options: DecodeOptions = .init()
   ) throws(ImageError) -> DecodedImage {
-    let bytes = try readFile(path)
-    do {
-      return try decode(bytes, options: options)
-    } catch {
-      throw error.named(path)
-    }
+    try ImageFile(path: path).decoded(options: options)
   }
 
   /// Decodes the bytes of a PNG, JPEG or WebP file; see ``decode(contentsOf:options:)``.

@@ -1,4 +1,5 @@
 import CVTokImage
+import VTokFiles
 
 #if canImport(Glibc)
   import Glibc
@@ -11,43 +12,42 @@ import CVTokImage
 /// Largest file that is read, in bytes.
 let maxFileBytes = 1 << 30
 
-/// The bytes of a regular file.
-///
-/// - Throws: ``ImageError`` `unreadable`, `tooLarge` or `outOfMemory` with the path in its message.
-func readFile(_ path: String) throws(ImageError) -> [UInt8] {
-  // O_NONBLOCK, because opening a pipe waits for its writer otherwise. It means nothing for regular files.
-  let file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
-  guard file >= 0 else { throw systemError(path) }
-  defer { close(file) }
-  var info = stat()
-  guard fstat(file, &info) == 0 else { throw systemError(path) }
-  switch info.st_mode & S_IFMT {
-  case S_IFREG: break
-  case S_IFDIR: throw ImageError(.unreadable, "this is a folder; expected a \(ImageFormat.names) file").named(path)
-  default: throw ImageError(.unreadable, "this is a pipe, socket or device; expected a regular file").named(path)
-  }
-  let tooLarge = ImageError(.tooLarge, "the file is larger than the limit of \(maxFileBytes) bytes").named(path)
-  guard info.st_size <= maxFileBytes else { throw tooLarge }
-  guard vtok_can_allocate(Int(info.st_size)) != 0 else {
-    throw ImageError(.outOfMemory, "not enough memory for the file's \(info.st_size) bytes").named(path)
-  }
-  // The size is a hint only: the file may change while it is read.
-  var bytes = [UInt8]()
-  bytes.reserveCapacity(Int(info.st_size))
-  var block = [UInt8](repeating: 0, count: 1 << 16)
-  while true {
-    let count = read(file, &block, block.count)
-    if count == 0 { return bytes }
-    if count < 0 {
-      if errno == EINTR { continue }
-      throw systemError(path)
-    }
-    bytes += block[..<count]
-    guard bytes.count <= maxFileBytes else { throw tooLarge }
-  }
-}
+/// A picture's file as it was read: its bytes, not yet decoded.
+public struct ImageFile: Sendable {
+  public let path: String
+  public let bytes: [UInt8]
+  /// What the system said about the file before it was read.
+  public let info: FileInfo
 
-/// What the last failed system call says.
-private func systemError(_ path: String) -> ImageError {
-  ImageError(.unreadable, "cannot read the file: \(String(cString: strerror(errno)))").named(path)
+  /// Reads a regular file. A pipe or device does not block.
+  /// - Throws: ``ImageError`` `unreadable`, `tooLarge`, or one of the machine, with the path in its message.
+  public init(path: String) throws(ImageError) {
+    // O_NONBLOCK, because opening a pipe waits for its writer otherwise. It means nothing for regular files.
+    let file = withSystemPath(path) { open($0, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY) }
+    guard file >= 0 else { throw ImageError(SystemError("read the file", path, code: errno)) }
+    defer { close(file) }
+    do throws(SystemError) { info = try FileInfo(descriptor: file, path: path) } catch { throw ImageError(error) }
+    switch info.kind {
+    case .file: break
+    case .folder: throw ImageError(.unreadable, "this is a folder; expected a \(ImageFormat.names) file").named(path)
+    default:
+      throw ImageError(.unreadable, "this is a pipe, socket or device; expected a regular file").named(path)
+    }
+    let tooLarge = ImageError(.tooLarge, "the file is larger than the limit of \(maxFileBytes) bytes").named(path)
+    guard info.size <= maxFileBytes else { throw tooLarge }
+    guard vtok_can_allocate(info.size) != 0 else {
+      throw ImageError(.outOfMemory, "not enough memory for the file's \(info.size) bytes").named(path)
+    }
+    self.path = path
+    // The size is a hint only: the file may change while it is read.
+    do throws(SystemError) { bytes = try FileBytes.read(descriptor: file, path: path, limit: maxFileBytes) } catch {
+      if error.code == EFBIG { throw tooLarge }
+      throw ImageError(SystemError("read the file", path, code: error.code))
+    }
+  }
+
+  /// See ``Image/decode(contentsOf:options:)``.
+  public func decoded(options: DecodeOptions = .init()) throws(ImageError) -> DecodedImage {
+    do { return try Image.decode(bytes, options: options) } catch { throw error.named(path) }
+  }
 }

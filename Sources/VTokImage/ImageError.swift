@@ -1,4 +1,11 @@
 import CVTokImage
+import VTokFiles
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
 
 /// Why a picture could not be read or written.
 public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -12,6 +19,11 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The picture or the file is above a limit. No memory was taken for it.
     case tooLarge = "too-large"
     case outOfMemory = "out-of-memory"
+    /// The machine could not read it: no file handles, a broken disk. It says nothing about the picture.
+    case machine
+
+    /// Whether the fault is the machine's, and not the picture's.
+    public var isOfMachine: Bool { self == .outOfMemory || self == .machine }
   }
 
   public let kind: Kind
@@ -24,6 +36,20 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   public var description: String { message }
+
+  /// The error of a system call on `path`.
+  package init(_ error: SystemError) {
+    self.init(
+      error.isOfMachine ? (error.code == ENOMEM ? .outOfMemory : .machine) : .unreadable,
+      "\(printable(error.path)): cannot \(error.action): \(error.reason)")
+  }
+
+  /// This error if it is the picture's own, to be told in the picture's row. One of the machine is thrown: it ends the job,
+  /// for the same picture would do on a better day.
+  public func ofPicture() throws(ImageError) -> ImageError {
+    if kind.isOfMachine { throw self }
+    return self
+  }
 
   /// The error of a failed call into the C target.
   init(_ status: vtok_image_status, format: ImageFormat) {
@@ -40,13 +66,4 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
 
   /// The same with the file's name before it.
   public func named(_ path: String) -> ImageError { ImageError(kind, "\(printable(path)): \(message)") }
-}
-
-/// `path` on one line: a name may hold line breaks and terminal codes.
-func printable(_ path: String) -> String {
-  var text = ""
-  for scalar in path.unicodeScalars {
-    text += scalar.value < 32 || scalar.value == 127 ? scalar.escaped(asASCII: true) : String(scalar)
-  }
-  return text
 }

@@ -1,7 +1,8 @@
 /// CRC-32 as zip, PNG and gzip compute it (polynomial 0xEDB88320, reflected).
-public func crc32(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+/// - Parameter before: the checksum of the bytes in front of these, where they come in pieces.
+public func crc32(_ bytes: UnsafeRawBufferPointer, after before: UInt32 = 0) -> UInt32 {
   table.withUnsafeBufferPointer { table in
-    var crc = ~UInt32(0)
+    var crc = ~before
     var at = 0
     // Eight bytes a step, one table each: about a gigabyte a second.
     while at <= bytes.count - 8 {

@@ -289,6 +289,8 @@ private struct JSONReader {
       guard (0xDC00..<0xE000).contains(low) else { throw error("a surrogate without its partner", at: start) }
       code = 0x10000 + (code - 0xD800) << 10 + (low - 0xDC00)
     }
+    // \udc80 to \udcff alone are bytes of a file name that are no text, see `FileName`.
+    if (0xDC80..<0xDD00).contains(code) { code += 0x10FF00 - 0xDC00 }
     guard let scalar = Unicode.Scalar(code) else { throw error("a surrogate without its partner", at: start) }
     out.append(contentsOf: UTF8.encode(scalar)!)
   }

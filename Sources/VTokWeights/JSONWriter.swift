@@ -52,9 +52,27 @@ extension JSON {
   }
 
   private static func write(_ text: String, to out: inout [UInt8]) {
-    let hex = Array("0123456789abcdef".utf8)
     out.append(UInt8(ascii: "\""))
-    for byte in text.utf8 {
+    if text.utf8.contains(0xF4), text.unicodeScalars.contains(where: { $0.value > 0x10FF7F }) {
+      // Bytes of a file name that are no text (see `FileName`): \udc80 to \udcff, as Python writes them.
+      for part in text.unicodeScalars {
+        guard part.value > 0x10FF7F else {
+          write(Array(UTF8.encode(part)!), to: &out)
+          continue
+        }
+        let byte = Int(part.value & 0xFF)
+        out += Array("\\udc".utf8) + [hex[byte >> 4], hex[byte & 15]]
+      }
+    } else {
+      write(text.utf8, to: &out)
+    }
+    out.append(UInt8(ascii: "\""))
+  }
+
+  private static let hex = Array("0123456789abcdef".utf8)
+
+  private static func write(_ utf8: some Sequence<UInt8>, to out: inout [UInt8]) {
+    for byte in utf8 {
       switch byte {
       case UInt8(ascii: "\""), UInt8(ascii: "\\"): out += [UInt8(ascii: "\\"), byte]
       case 0x08: out.append(contentsOf: "\\b".utf8)
@@ -66,6 +84,5 @@ extension JSON {
       default: out.append(byte)
       }
     }
-    out.append(UInt8(ascii: "\""))
   }
 }

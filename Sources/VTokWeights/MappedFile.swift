@@ -1,3 +1,5 @@
+import VTokFiles
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -19,7 +21,7 @@ public final class MappedFile: @unchecked Sendable {
 
   /// Maps a regular file; links are followed. Never blocks on a pipe or a device.
   public init(path: String) throws(WeightError) {
-    let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    let descriptor = withSystemPath(path) { open($0, O_RDONLY | O_NONBLOCK | O_CLOEXEC) }
     guard descriptor >= 0 else { throw Self.failure(errno, path) }
     defer { close(descriptor) }
     var status = stat()
@@ -69,27 +71,22 @@ public final class MappedFile: @unchecked Sendable {
   }
 
   private static func failure(_ code: Int32, _ path: String) -> WeightError {
-    let reason = String(cString: strerror(code))
+    let shown = printable(path)
     switch code {
-    case ENOENT where isLink(path):
+    case ENOENT where (try? FileInfo(path, following: false))?.kind == .link:
       return WeightError(
-        .missingFile, path, found: "a link to nothing", expected: "a file",
+        .missingFile, shown, found: "a link to nothing", expected: "a file",
         fix: "The folder is half downloaded or was moved without its files: fetch it again.")
     case ENOENT, ENOTDIR:
-      return WeightError(.missingFile, path, found: "nothing", expected: "a file", fix: "Check the path.")
+      return WeightError(.missingFile, shown, found: "nothing", expected: "a file", fix: "Check the path.")
     case EACCES, EPERM:
       return WeightError(
-        .unreadableFile, path, found: "no permission to read it", expected: "a readable file",
+        .unreadableFile, shown, found: "no permission to read it", expected: "a readable file",
         fix: "Change its permissions, or run as its owner.")
     default:
       return WeightError(
-        .unreadableFile, path, found: "an error of the system (\(reason))", expected: "a readable file",
-        fix: "Check the path and the disk.")
+        .unreadableFile, shown, found: "an error of the system (\(SystemError.reason(code)))",
+        expected: "a readable file", fix: "Check the path and the disk.")
     }
-  }
-
-  private static func isLink(_ path: String) -> Bool {
-    var status = stat()
-    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
   }
 }

@@ -8,19 +8,22 @@ extension Safetensors {
     case f16(Tensor)
     case i64([Int64], shape: [Int])
     case u8([UInt8], shape: [Int])
+    /// Bytes of any type that lie in a file already.
+    case stored(ElementType, shape: [Int], StoredBytes)
 
-    var type: ElementType {
+    public var type: ElementType {
       switch self {
       case .f32: .f32
       case .f16: .f16
       case .i64: .i64
       case .u8: .u8
+      case .stored(let type, _, _): type
       }
     }
-    var shape: [Int] {
+    public var shape: [Int] {
       switch self {
       case .f32(let tensor), .f16(let tensor): tensor.shape
-      case .i64(_, let shape), .u8(_, let shape): shape
+      case .i64(_, let shape), .u8(_, let shape), .stored(_, let shape, _): shape
       }
     }
     var count: Int {
@@ -28,15 +31,38 @@ extension Safetensors {
       case .f32(let tensor), .f16(let tensor): tensor.values.count
       case .i64(let values, _): values.count
       case .u8(let values, _): values.count
+      case .stored(let type, _, let bytes): bytes.range.count / type.size
       }
     }
-    var rank: Int {  // types in the order in which the official writer lays them out, widest first
+    /// Hands over the bytes as a file has them, piece by piece.
+    public func emit(_ sink: (UnsafeRawBufferPointer) -> Void) {
       switch self {
-      case .i64: 0
-      case .f32: 1
-      case .f16: 2
-      case .u8: 3
+      case .f32(let tensor): tensor.values.withUnsafeBytes(sink)
+      case .i64(let values, _): values.withUnsafeBytes(sink)
+      case .u8(let values, _): values.withUnsafeBytes(sink)
+      case .stored(_, _, let bytes): bytes.withBytes(sink)
+      case .f16(let tensor):
+        for start in stride(from: 0, to: tensor.values.count, by: 1 << 16) {
+          let part = tensor.values[start..<min(start + 1 << 16, tensor.values.count)]
+          part.map(halfBits).withUnsafeBytes(sink)
+        }
       }
+    }
+  }
+
+  /// A range of bytes in a file.
+  public struct StoredBytes: Sendable, Equatable {
+    public let file: MappedFile
+    public let range: Range<Int>
+    public init(_ file: MappedFile, _ range: Range<Int>) {
+      precondition(range.upperBound <= file.count, "bytes \(range) of a file of \(file.count)")
+      (self.file, self.range) = (file, range)
+    }
+    public func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) {
+      file.withBytes { body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+    }
+    public static func == (one: StoredBytes, other: StoredBytes) -> Bool {
+      one.file === other.file && one.range == other.range
     }
   }
 
@@ -53,11 +79,13 @@ extension Safetensors {
   }
 
   /// Writes the file whole or not at all.
+  /// - Returns: length and checksum of the file.
+  @discardableResult
   public static func write(
     _ tensors: [(String, Value)], metadata: [String: String] = [:], to path: String
-  ) throws(WeightError) {
+  ) throws(WeightError) -> FileSum {
     let plan = try SafetensorsPlan(tensors, metadata: metadata, file: path)
-    try WholeFile.write(to: path, count: plan.byteCount, plan.emit)
+    return try WholeFile.write(to: path) { sink throws(WeightError) in plan.emit(sink) }
   }
 }
 
@@ -71,7 +99,9 @@ private struct SafetensorsPlan {
     _ tensors: [(String, Safetensors.Value)], metadata: [String: String], file: String
   ) throws(WeightError) {
     let sorted = tensors.sorted {
-      $0.1.rank != $1.1.rank ? $0.1.rank < $1.1.rank : $0.0.utf8.lexicographicallyPrecedes($1.0.utf8)
+      // Wide types first, as the official writer lays them out.
+      $0.1.type.size != $1.1.type.size
+        ? $0.1.type.size > $1.1.type.size : $0.0.utf8.lexicographicallyPrecedes($1.0.utf8)
     }
     var object = JSONObject()
     if !metadata.isEmpty {
@@ -103,17 +133,6 @@ private struct SafetensorsPlan {
 
   func emit(_ sink: (UnsafeRawBufferPointer) -> Void) {
     header.withUnsafeBytes(sink)
-    for value in values {
-      switch value {
-      case .f32(let tensor): tensor.values.withUnsafeBytes(sink)
-      case .i64(let values, _): values.withUnsafeBytes(sink)
-      case .u8(let values, _): values.withUnsafeBytes(sink)
-      case .f16(let tensor):
-        for start in stride(from: 0, to: tensor.values.count, by: 1 << 16) {
-          let part = tensor.values[start..<min(start + 1 << 16, tensor.values.count)]
-          part.map(halfBits).withUnsafeBytes(sink)
-        }
-      }
-    }
+    for value in values { value.emit(sink) }
   }
 }

@@ -91,6 +91,7 @@ struct BenchCommand: ParsableCommand {
 
   func run() throws {
     let threads = try running.threadCount()
+    try checkOutputs()
     if let names = tokenizing.tokenizers { return try bench(tokenizers: names, threads: threads) }
     try tokenizing.refuseAlone()
     if QuestionFile.matches(data) {
@@ -114,7 +115,7 @@ struct BenchCommand: ParsableCommand {
     wanted.methods.removeLast(wanted.methods.count - max(1, reduction.methods.count))
     wanted.methods += try baselines(beside: wanted.methods, on: model.vision.shape)
     let combinations = try wanted.combinations(solves: shares != nil)
-    let images = try LabelledImages(data, classes: model.vision.labels)
+    let images = try LabelledImages(data, classes: model.vision.labels, outside: outputs)
     let contenders = try contenders(combinations, shares, model)
     let bench = try Bench(
       model, data: images, contenders: contenders, threads: threads, decode: decoding.options(), seed: reduction.seed,
@@ -155,6 +156,15 @@ struct BenchCommand: ParsableCommand {
     try end(results.compactMap(\.failure))
   }
 
+  /// What this command writes.
+  var outputs: [String] { [report, output, asking.answers].compactMap(\.self) }
+
+  private func checkOutputs() throws {
+    if let report { try OutputCheck.folder(report, "--report") }
+    if let output { try OutputCheck.file(output, "--output") }
+    if let answers = asking.answers { try OutputCheck.file(answers, "--answers") }
+  }
+
   /// A part of the work with a progress bar of its own.
   func stage<Result>(_ label: String, _ body: (Progress) throws -> Result) rethrows -> Result {
     let progress = Progress(label, quiet: running.quiet)
@@ -170,7 +180,7 @@ struct BenchCommand: ParsableCommand {
   /// Names what could not be read.
   func end(_ failures: [String]) throws {
     if failures.isEmpty { return }
-    if !running.quiet { for failure in failures { VTokCommand.warn(failure) } }
+    if !running.quiet { VTokCommand.warn(failures: failures, rest: "left out too") }
     throw ExitCode(3)
   }
 
@@ -197,7 +207,7 @@ struct BenchCommand: ParsableCommand {
     let text = (format == .md ? title + "\n\n" : "") + table.text(format) + (format == .md ? remarks : "")
     if let output { try WholeFile.write(text, to: output) } else { print(text, terminator: "") }
     guard let report else { return }
-    try FileManager.default.createDirectory(atPath: report, withIntermediateDirectories: true)
+    try Folder.make(report)
     let name = try page(report)
     try WholeFile.write(table.text(.json), to: report + "/rows.json")
     try WholeFile.write(title + "\n\n" + table.text(.md) + remarks, to: report + "/table.md")

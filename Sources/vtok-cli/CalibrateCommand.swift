@@ -83,9 +83,10 @@ struct CalibrateCommand: ParsableCommand {
       throw UsageError(
         "--method", found: "'\(method)'", expected: "diffrate", fix: "No other method has settings to learn.")
     }
+    try OutputCheck.file(output, "--output")
     let threads = try running.threadCount()
     let loaded = try LoadedModel.load(model)
-    let pictures = try LabelledImages(data, classes: loaded.vision.labels)
+    let pictures = try LabelledImages(data, classes: loaded.vision.labels, outside: [output])
     if !distil, !pictures.isLabelled {
       throw UsageError(
         "--data '\(data)'", found: "pictures without labels",
@@ -94,7 +95,9 @@ struct CalibrateCommand: ParsableCommand {
     }
     let job = try CalibrationJob(
       loaded, pictures, settings(loaded, pictures.count), output: output, decode: decoding.options())
-    if force { job.clear() }
+    let lock = try job.lock()
+    defer { withExtendedLifetime(lock) {} }
+    if force { try job.clear() }
     if try job.isFinished() {
       if !running.quiet { VTokCommand.warn("'\(output)' is already made with these settings; --force makes it anew") }
       return
@@ -123,7 +126,10 @@ struct CalibrateCommand: ParsableCommand {
     }
     report(summary, job)
     if !summary.failed.isEmpty {
-      if !running.quiet { for name in summary.failed { VTokCommand.warn("\(name): could not be read, left out") } }
+      if !running.quiet {
+        VTokCommand.warn(
+          failures: summary.failed.lazy.map { "\(printable($0)): could not be read, left out" }, rest: "left out too")
+      }
       throw ExitCode(3)
     }
   }

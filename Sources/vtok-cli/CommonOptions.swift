@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Synchronization
 import VTok
 
 /// The flags that say with what to reduce: model, methods, budgets.
@@ -247,20 +248,38 @@ extension Budget {
 
 extension Table.Format: ExpressibleByArgument {}
 
-/// Files that method options name.
+/// Files that options name.
 enum OptionFiles {
+  /// SHA-256 of the files that methods have read, by path: what they hold is part of what a job is.
+  static let seen = Mutex<[String: String]>([:])
+
+  private static func note(_ path: String, _ bytes: [UInt8]) {
+    let sum = SHA256.of(bytes)
+    seen.withLock { $0[path] = sum }
+  }
+
+  /// - Parameter what: names the option in messages.
+  static func bytes(_ path: String, _ what: String) throws -> [UInt8] {
+    do throws(SystemError) { return try FileBytes.read(path) } catch {
+      if error.isOfMachine { throw error }
+      throw UsageError(
+        "\(what) '\(printable(path))'", found: "a path that cannot be read (\(error.reason))", expected: "a file",
+        fix: "Check the path.")
+    }
+  }
+
   /// JSON with lists of numbers, or safetensors.
   @Sendable static func read(_ path: String) throws -> OptionFile {
     if path.hasSuffix(".safetensors") {
       let file = try Safetensors(path: path)
       var tensors: [String: Tensor] = [:]
       for entry in file.entries { tensors[entry.name] = try file.tensor(entry.name) }
+      note(path, file.file.withBytes { Array($0) })
       return OptionFile(tensors: tensors)
     }
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw UsageError("file '\(path)'", found: "no such file", expected: "a JSON file", fix: "Check the path.")
-    }
-    let json = try JSON(parsing: [UInt8](data))
+    let text = try bytes(path, "file")
+    note(path, text)
+    let json = try JSON(parsing: text)
     guard let object = json.object else {
       throw UsageError(
         "file '\(path)'", found: "JSON that is no object", expected: "an object with lists of numbers",
@@ -288,15 +307,13 @@ struct LanguageFlags: ParsableArguments {
   /// The template: its name, what its file holds, or its text with its new lines.
   func text() throws -> String? {
     guard let template, !PromptTemplate.builtIn.contains(template) else { return template }
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: template, isDirectory: &isFolder), !isFolder.boolValue else {
+    guard let info = try FileInfo.ifThere(template), info.kind != .folder else {
       if template.hasSuffix(".jinja") {
         throw UsageError("--template", found: "no file '\(template)'", expected: "a Jinja file", fix: "Check the path.")
       }
       return template.replacing("\\n", with: "\n")
     }
-    guard let bytes = FileManager.default.contents(atPath: template), let text = String(bytes: bytes, encoding: .utf8)
-    else {
+    guard let text = String(validating: try OptionFiles.bytes(template, "--template"), as: UTF8.self) else {
       throw UsageError(
         "--template", found: "file '\(template)' that is no text in UTF-8 or cannot be read", expected: "a Jinja file",
         fix: "Check the file.")
@@ -304,4 +321,15 @@ struct LanguageFlags: ParsableArguments {
     return text
   }
   var given: [(flag: String, value: String?)] { [("--template", template), ("--companion", companion)] }
+}
+
+extension InputList {
+  /// The files; what was left out is said on stderr.
+  func files(quiet: Bool) -> [InputFile] {
+    if leftOut > 0, !quiet {
+      VTokCommand.warn(
+        "\(leftOut) input\(leftOut == 1 ? " is" : "s are") left out: what a job writes is never its input")
+    }
+    return files
+  }
 }

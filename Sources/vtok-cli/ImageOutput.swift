@@ -12,6 +12,7 @@ struct ImageOutput {
         "\(flag) '\(path)'", found: "an ending that names no format", expected: endings.joined(separator: ", "),
         fix: "The ending says the format that is written, for example map.png.")
     }
+    try OutputCheck.file(path, flag)
     (self.path, self.format) = (path, format)
   }
 

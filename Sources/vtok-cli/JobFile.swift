@@ -69,15 +69,15 @@ enum JobFile {
         "--config '\(path)'", found: found, expected: expected,
         fix: "See job.yaml in an output folder of 'vtok prune' for the form.")
     }
-    let data: Data?
-    do {
-      let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
-      data = try file.read(upToCount: mostBytes + 1)
-    } catch {
-      throw refuse(access(path, F_OK) == 0 ? "a file that cannot be read" : "no such file", "a YAML job file")
+    let data: [UInt8]
+    do throws(SystemError) { data = try FileBytes.read(path, limit: mostBytes) } catch {
+      if error.isOfMachine, error.code != EFBIG { throw error }
+      throw error.code == EFBIG
+        ? refuse("more than 1 MB", "a YAML job file")
+        : refuse(error.code == ENOENT ? "no such file" : "a file that cannot be read", "a YAML job file")
     }
-    guard let data, data.count <= mostBytes, let text = String(data: data, encoding: .utf8) else {
-      throw refuse(data == nil ? "an empty file" : "no text, or more than 1 MB", "a YAML job file")
+    guard !data.isEmpty, let text = String(validating: data, as: UTF8.self) else {
+      throw refuse(data.isEmpty ? "an empty file" : "no text", "a YAML job file")
     }
     let node: Node?
     do {
@@ -96,21 +96,54 @@ enum JobFile {
     func line(_ key: String, _ value: JSON, _ indent: String) -> String {
       if case .array(let items) = value {
         return items.isEmpty
-          ? "\(indent)\(key): []\n" : "\(indent)\(key):\n" + items.map { "\(indent)  - \($0.text())\n" }.joined()
+          ? "\(indent)\(key): []\n" : "\(indent)\(key):\n" + items.map { "\(indent)  - \(scalar($0))\n" }.joined()
       }
-      return "\(indent)\(key): \(value.text())\n"  // a JSON scalar is a YAML scalar
+      return "\(indent)\(key): \(scalar(value))\n"
     }
     return flags.map { line($0.0, $0.1, "") }.joined() + "run:\n" + run.map { line($0.0, $0.1, "  ") }.joined()
   }
 
-  /// The lines that make a job what it is: not how its budget was found.
-  static func identity(_ text: String) -> [Substring] {
-    text.split(separator: "\n").filter { !$0.hasPrefix("  solved-for:") && !$0.hasPrefix("  reached:") }
+  /// A JSON scalar is a YAML scalar, but for the bytes of file names that are no text: YAML has no `\udcXX`, so they are
+  /// there as the characters that stand for them, see `FileName`.
+  private static func scalar(_ value: JSON) -> String {
+    guard let text = value.string, case let bytes = FileName.bytes(text), bytes != Array(text.utf8) else {
+      return value.text()
+    }
+    return "\""
+      + text.unicodeScalars.map {
+        $0.value > 0x10FF7F ? String($0) : String(JSON(String($0)).text().dropFirst().dropLast())
+      }.joined() + "\""
+  }
+
+  /// The lines that make a job what it is: not its inputs, which may come and go, and not how its budget was found.
+  /// - Parameter ofPart: nor which part of the inputs it has.
+  static func identity(_ text: String, ofPart: Bool = false) -> [Substring] {
+    let others = ["inputs:", "files-from:", "  - ", "  images:", "  inputs_sha256:", "  solved-for:", "  reached:"]
+    return text.split(separator: "\n").filter { line in
+      !others.contains { line.hasPrefix($0) } || ofPart && line.hasPrefix("  inputs_sha256:")
+    }.filter { !ofPart || !$0.hasPrefix("shard:") }
+  }
+
+  /// The job file of a whole, from that of a part.
+  static func merged(_ text: String, images: Int, shardSize: Int) -> String {
+    text.split(separator: "\n").map { line in
+      if line.hasPrefix("shard:") { return "shard: null\n" }
+      if line.hasPrefix("shard-size:") { return "shard-size: \(shardSize)\n" }
+      return line.hasPrefix("  images:") ? "  images: \(images)\n" : line + "\n"
+    }.joined()
+  }
+
+  /// What a job file says about its inputs, and its shard size.
+  static func inputs(_ path: String) throws -> (inputs: [String], filesFrom: String?, shardSize: Int?) {
+    let table = Dictionary(uniqueKeysWithValues: try read(path))
+    let inputs = table["inputs"]?.sequence.map { $0.compactMap { $0.scalar?.string } } ?? []
+    let list = table["files-from"].flatMap { isNothing($0) ? nil : $0.scalar?.string }
+    return (inputs, list, table["shard-size"]?.int)
   }
 
   /// The budget that a job file says was solved for `target`; nil without one.
   static func solution(in path: String, for target: Target) -> TargetSolver.Solution? {
-    guard FileManager.default.fileExists(atPath: path), let table = try? Dictionary(uniqueKeysWithValues: read(path)),
+    guard (try? FileInfo(path)) != nil, let table = try? Dictionary(uniqueKeysWithValues: read(path)),
       let run = table["run"], run["solved-for"]?.string == target.description,
       let tokens = table["keep-tokens"]?.int, let reached = run["reached"]?.float
     else { return nil }

@@ -8,7 +8,9 @@ struct PruneCommand: ParsableCommand {
     abstract: "Folder of images in; kept tokens, token maps and a manifest out.",
     discussion: """
       Writes tokens-NNNNN.safetensors, manifest.jsonl and job.yaml into the output folder, and with --overlay one
-      picture per image. A job that was interrupted goes on where it stopped when it is started again.
+      picture per image. A job that was interrupted goes on where it stopped when it is started again. A finished one does
+      what has changed: new contents, new inputs, inputs that failed; what is gone is dropped. Another model, method,
+      budget or option is another job.
       Without --method it is tome; without a budget a method keeps half of the tokens, or what it publishes.
       Several methods or budgets make one folder each, named <method>@<budget>, or <method>@own where the method has an
       amount of its own.
@@ -35,7 +37,7 @@ struct PruneCommand: ParsableCommand {
   var dtype = Precision.f32
 
   @Option(help: ArgumentHelp("Inputs per token file (default: 256).", valueName: "N"), transform: whole(1...1_000_000))
-  var shardSize = 256
+  var shardSize: Int?
 
   @Option(help: ArgumentHelp("Do only part i of n (from 0), into DIR/shard-i-of-n.", valueName: "i/n"))
   var shard: String?
@@ -66,6 +68,7 @@ struct PruneCommand: ParsableCommand {
     guard let output else {
       throw UsageError("--output", found: "nothing", expected: "a folder", fix: "Add -o DIR.")
     }
+    try OutputCheck.folder(output, "--output")
     var settings = PruneJob.Settings()
     settings.part = try part()
     if settings.part != nil, reduction.targetMs != nil {
@@ -73,7 +76,7 @@ struct PruneCommand: ParsableCommand {
         "--target-ms with --shard", found: "a time that differs between machines", expected: "one budget for all parts",
         fix: "Solve it once without --shard and give the printed --keep-tokens.")
     }
-    settings.shardSize = shardSize
+    settings.shardSize = shardSize ?? 256
     settings.halfPrecision = dtype == .f16
     settings.overlays = overlay
     settings.timings = timings
@@ -81,7 +84,7 @@ struct PruneCommand: ParsableCommand {
     settings.threads = try running.threadCount()
     settings.decode = try decoding.options()
     let asked = try reduction.combinations()
-    let files = try listInputs()
+    let files = try listInputs(output)
     let model = try PruneModel(self)
     let combinations = try reduction.solved(asked, quiet: running.quiet) { target, spec in
       // An interrupted job goes on with what it solved: a time would not come out the same twice.
@@ -101,23 +104,28 @@ struct PruneCommand: ParsableCommand {
           settings: settings)
       )
     }
-    for (combination, job) in jobs { try claim(job, combination, model) }
+    let locks = try jobs.map { combination, job in try claim(job, combination, model, files) }
+    defer { withExtendedLifetime(locks) {} }
 
     let interruption = Interruption()
     let start = ContinuousClock().now
     var table = Table(["method", "budget", "tokens", "reached", "GMACs", "speed-up", "failed"])
-    var failures: [ManifestRow] = []
+    var (failures, failed, changes): ([String], Int, [String]) = ([], 0, [])
     for (combination, job) in jobs {
       let progress = Progress(combination.spec.description, quiet: running.quiet)
       let summary = try job.run(progress: progress.update, isCancelled: { interruption.happened })
       progress.finish()
       if summary.cancelled {
         VTokCommand.warn(
-          "interrupted after \(summary.rows.count) of \(job.inputs.count) images; the same command goes on from there")
+          "interrupted after \(summary.totals.images) of \(job.inputs.count) images; the same command goes on from there"
+        )
         throw ExitCode(130)
       }
       add(summary, combination, to: &table)
-      if failures.isEmpty { failures = summary.failures }
+      if summary.totals.failed > failed { (failures, failed) = (summary.failures, summary.totals.failed) }
+      if summary.changes.isRerun {
+        changes.append("inputs" + (jobs.count > 1 ? " of \(combination.label)" : "") + ": \(summary.changes.text)")
+      }
       if running.verbose { describe(summary, combination) }
     }
     let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
@@ -127,11 +135,10 @@ struct PruneCommand: ParsableCommand {
           + " · \(fixed(seconds, 1)) s")
     }
     print(table.text(format), terminator: "")
+    if format == .md { for line in changes { print(line) } }
     if format == .md, overlay { for (_, job) in jobs { print("overlays \(job.folder)/overlays/") } }
-    if !failures.isEmpty {
-      if !running.quiet {
-        for row in failures { VTokCommand.warn(about: row.file, row.failure!.message) }
-      }
+    if failed > 0 {
+      if !running.quiet { VTokCommand.warn(failures: failures, count: failed, rest: "see manifest.jsonl") }
       throw ExitCode(3)
     }
   }
@@ -146,52 +153,37 @@ struct PruneCommand: ParsableCommand {
     return .init(index: index, count: count)
   }
 
-  private func listInputs() throws -> [InputFile] {
-    guard let filesFrom else {
-      guard !inputs.isEmpty else {
-        throw UsageError(
-          "input", found: "nothing", expected: "a folder or image files", fix: "Name one, or use --files-from.")
-      }
-      return try InputList.find(inputs)
-    }
-    let data =
-      filesFrom == "-"
-      ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: filesFrom)
-    guard let data else {
-      throw UsageError("--files-from '\(filesFrom)'", found: "no such file", expected: "a list", fix: "Check the path.")
-    }
-    let listed = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
-    let files = listed.map { InputFile(path: $0, name: $0) } + (inputs.isEmpty ? [] : try InputList.find(inputs))
-    guard !files.isEmpty else {
-      throw UsageError(
-        "--files-from '\(filesFrom)'", found: "no paths", expected: "one path a line", fix: "Fill the list.")
-    }
-    return files
-  }
-
   /// Takes the folder for this job: a new one, an interrupted one of the same configuration, or by force.
-  private func claim(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: PruneModel) throws {
+  private func claim(
+    _ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: PruneModel, _ files: [InputFile]
+  ) throws -> FolderLock {
+    let lock = try job.lock()
     let path = job.folder + "/job.yaml"
-    let text = try configuration(job, combination, model)
+    let text = try configuration(job, combination, model, files)
     if force { try job.clear() }
     let now = JobFile.identity(text)
-    let before = FileManager.default.contents(atPath: path).map {
-      JobFile.identity(String(decoding: $0, as: UTF8.self))
+    let old = try FileBytes.readIfThere(path)
+    if old == nil, let name = try job.leftover() {
+      throw UsageError(
+        "output '\(job.folder)'", found: "'\(name)' without a job.yaml that says whose it is",
+        expected: "a free folder",
+        fix: "Use another -o, or --force to remove what is there.")
     }
+    let before = old.map { JobFile.identity(String(decoding: $0, as: UTF8.self)) }
     if let before, before != now {
       let change = zip(before, now).first { $0 != $1 }.map { "'\($0.0)' and now '\($0.1)'" } ?? "other flags"
       throw UsageError(
         "output '\(job.folder)'", found: "a job with \(change)", expected: "the same job, to go on with it",
         fix: "Use another -o, or --force to start anew.")
     }
-    try FileManager.default.createDirectory(atPath: job.folder, withIntermediateDirectories: true)
-    try WholeFile.write(text, to: path)
+    if old != Array(text.utf8) { try WholeFile.write(text, to: path) }
+    return lock
   }
 
   /// Everything results depend on. The number of threads is left out: they do not depend on it.
-  private func configuration(_ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: PruneModel)
-    throws -> String
-  {
+  private func configuration(
+    _ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: PruneModel, _ files: [InputFile]
+  ) throws -> String {
     var flags: [(String, JSON)] = [
       ("inputs", JSON(inputs)), ("files-from", filesFrom.map { JSON($0) } ?? .null), ("model", JSON(reduction.model)),
       ("method", JSON(combination.spec.description)),
@@ -204,7 +196,8 @@ struct PruneCommand: ParsableCommand {
     }
     flags += [
       ("seed", JSON(Int(truncatingIfNeeded: reduction.seed))), ("dtype", JSON(dtype.rawValue)),
-      ("overlay", JSON(overlay)), ("shard-size", JSON(shardSize)), ("shard", shard.map { JSON($0) } ?? .null),
+      ("overlay", JSON(overlay)), ("shard-size", JSON(job.settings.shardSize)),
+      ("shard", shard.map { JSON($0) } ?? .null),
       ("prompt", prompt.map { JSON($0) } ?? .null), ("template", try language.text().map { JSON($0) } ?? .null),
       ("companion", language.companion.map { JSON($0) } ?? .null),
       ("timings", JSON(timings)), ("max-pixels", JSON(decoding.maxPixels)),
@@ -213,71 +206,14 @@ struct PruneCommand: ParsableCommand {
     var run: [(String, JSON)] = [
       ("schema", "vtok-job/1"), ("vtok", JSON(vtokVersion)), ("model_sha256", JSON(model.sha256)),
       ("cpu", JSON(cpuLevel)), ("blas", JSON(Machine.blas)), ("images", JSON(job.inputs.count)),
+      ("inputs_sha256", JSON(SHA256.of(files.lazy.flatMap { FileName.bytes($0.name) + [0] }))),
     ]
+    let method = combination.spec.description
+    let read = OptionFiles.seen.withLock { $0.filter { method.contains($0.key) }.sorted { $0.key < $1.key } }
+    if !read.isEmpty { run.append(("option_files_sha256", .array(read.map { JSON($0.value) }))) }
     if let (target, reached) = combination.solved {
       run += [("solved-for", JSON(target.description)), ("reached", JSON(reached))]
     }
     return JobFile.text(flags, run: run)
-  }
-
-  private func add(_ summary: PruneJob.Summary, _ combination: ReductionOptions.Combination, to table: inout Table) {
-    let good = summary.rows.filter { $0.failure == nil }
-    func mean(_ path: String) -> Double {
-      good.isEmpty ? .nan : good.reduce(0) { $0 + ($1[path]?.double ?? 0) } / Double(good.count)
-    }
-    let (input, output) = (mean("tokens.in"), mean("tokens.out"))
-    let reasons = good.compactMap { $0["budget.reason"]?.string }
-    let outcome = BudgetOutcome(
-      .tokens, dense: input, asked: combination.ruled ? mean("budget.asked_count") : nil, reached: output,
-      reason: reasons.first)
-    let (dense, reduced) = (mean("gmacs.dense"), mean("gmacs.reduced"))
-    let speedup = median(summary.speedups)
-    func whole(_ value: Double) -> String { value == value.rounded() ? fixed(value, 0) : fixed(value, 1) }
-    let budget = combination.ruled ? combination.budget.label : "own"
-    if let reason = reasons.first, !running.quiet {
-      VTokCommand.warn(
-        "\(combination.spec): \(reasons.count) of \(good.count) images keep another number of tokens than was asked "
-          + "(\(reason))")
-    }
-    table.add(
-      [
-        combination.spec.description, good.isEmpty ? combination.budget.label : budget,
-        good.isEmpty ? "-" : "\(whole(input))→\(whole(output))",
-        good.isEmpty ? "-" : combination.asked.reached(outcome),
-        good.isEmpty ? "-" : "\(fixed(dense, 2))→\(fixed(reduced, 2))",
-        speedup.isNaN ? "-" : "\(fixed(speedup, 2))x", "\(summary.failures.count)",
-      ],
-      [
-        "schema": "vtok-prune-summary/1", "method": JSON(combination.spec.description),
-        "budget": combination.ruled ? JSON(combination.budget.text) : .null,
-        "counts": good.isEmpty ? .null : combination.asked.json(outcome), "images": JSON(summary.rows.count),
-        "failed": JSON(summary.failures.count), "tokens": ["in": JSON(input), "out": JSON(output)],
-        "gmacs": ["dense": JSON(dense), "reduced": JSON(reduced), "selection": JSON(mean("gmacs.selection"))],
-        "ms": [
-          "decode": JSON(median(summary.times.map(\.decode))),
-          "preprocess": JSON(median(summary.times.map(\.preprocess))),
-          "tower": JSON(median(summary.times.map(\.tower))),
-          "selection": JSON(median(summary.times.map(\.selection))), "write": JSON(median(summary.times.map(\.write))),
-        ], "speedup": JSON(speedup), "seconds": JSON(summary.seconds),
-      ])
-  }
-
-  private func describe(_ summary: PruneJob.Summary, _ combination: ReductionOptions.Combination) {
-    func time(_ name: String, _ path: (ManifestRow.Times) -> Double) -> String {
-      "\(name) \(fixed(median(summary.times.map(path)), 2)) ms"
-    }
-    let stages = [
-      time("decode", \.decode), time("preprocess", \.preprocess), time("tower", \.tower),
-      time("selection", \.selection), time("write", \.write),
-    ]
-    let text =
-      "\(combination.spec): median \(stages.joined(separator: ", ")); \(summary.resumed) images were done before"
-    Output.note(text)
-  }
-
-  private func mergeParts(_ folder: String) throws {
-    let rows = try MergeParts.merge(folder, shardSize: shardSize)
-    print("merged \(rows.count) images into \(folder)/manifest.jsonl")
-    if rows.contains(where: { $0.failure != nil }) { throw ExitCode(3) }
   }
 }

@@ -107,7 +107,8 @@ enum Output {
     let words = text.split(separator: " ", omittingEmptySubsequences: false).map { shortened(String($0), 600) }
     return shortened(words.joined(separator: " "), 2400).unicodeScalars.reduce(into: "") { line, scalar in
       let isControl = scalar.properties.generalCategory == .control || (0x2028...0x2029).contains(scalar.value)
-      line += isControl ? scalar.escaped(asASCII: true) : String(scalar)
+      line +=
+        isControl ? scalar.escaped(asASCII: true) : scalar.value > 0x10FF7F ? printable(String(scalar)) : String(scalar)
     }
   }
 }

@@ -53,6 +53,9 @@ struct TokenizeCommand: ParsableCommand {
   @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
   var format = Table.Format.md
 
+  @Flag(help: "Replace the token file if there is one.")
+  var force = false
+
   @OptionGroup var decoding: DecodeFlags
   @OptionGroup var running: RunOptions
 
@@ -60,9 +63,10 @@ struct TokenizeCommand: ParsableCommand {
     guard !inputs.isEmpty else {
       throw UsageError("input", found: "nothing", expected: "a folder or image files", fix: "Name one.")
     }
+    try OutputCheck.free(output, "--output", force: force)
     let target = try target()
     let threads = try running.threadCount()
-    let files = try InputList.find(inputs)
+    let files = try InputList.find(inputs, outside: [output]).files(quiet: running.quiet)
     let loaded = try LoadedTokenizer.load(tokenizer)
     let most = try length(of: loaded)
     let job = TokenizeJob(
@@ -78,10 +82,10 @@ struct TokenizeCommand: ParsableCommand {
       VTokCommand.warn("interrupted after \(rows.count) of \(files.count) pictures; nothing was written")
       throw ExitCode(130)
     }
-    let file = job.file(rows)
-    try file.write(to: output)
-    print(table(rows, loaded).text(format), terminator: "")
-    report(rows, file, seconds: start.duration(to: ContinuousClock().now) / .seconds(1))
+    try job.write(rows, to: output)
+    Table.write(
+      format, columns, count: rows.count, row: { cells(rows[$0], loaded) }, to: { print($0, terminator: "") })
+    report(rows, loaded, seconds: start.duration(to: ContinuousClock().now) / .seconds(1))
     if rows.contains(where: { $0.failure != nil }) { throw ExitCode(3) }
   }
 
@@ -134,49 +138,49 @@ struct TokenizeCommand: ParsableCommand {
     return count
   }
 
-  private func table(_ rows: [TokenizeJob.Row], _ loaded: LoadedTokenizer) -> Table {
-    let tokenizer = loaded.tokenizer
-    var table = Table(["file", "size", "tokens", "bits", "bytes"] + (measure.map { [$0.column] } ?? []) + ["status"])
-    for row in rows {
-      switch row.outcome {
-      case .success(let done):
-        let count = done.tokens.ids.count
-        let bits = Double(count) * tokenizer.bitsPerToken
-        let bytes = TokenFile.bytes(tokens: count, codebookSize: tokenizer.codebookSize)
-        var json: [(String, JSON)] = [
-          ("schema", "vtok-tokens/1"), ("file", JSON(row.name)), ("status", "ok"), ("error", .null),
-          ("image", ["width": JSON(done.tokens.size.width), "height": JSON(done.tokens.size.height)]),
-          ("tokenizer", JSON(loaded.name)), ("tokens", JSON(count)), ("bits", JSON(bits)), ("bytes", JSON(bytes)),
-        ]
-        var cells = [row.name, "\(done.tokens.size)", "\(count)", fixed(bits, 0), "\(bytes)"]
-        if let measure, let reached = done.reached {
-          json.append((measure.key, reached.isFinite ? JSON(reached) : .null))
-          cells.append(fixed(reached, measure.digits))
-        }
-        table.add(cells + ["ok"], .object(JSONObject(json)))
-      case .failure(let error):
-        table.add(
-          [row.name, "-", "-", "-", "-"] + (measure == nil ? [] : ["-"]) + ["failed: \(error.kind.rawValue)"],
-          [
-            "schema": "vtok-tokens/1", "file": JSON(row.name), "status": "failed",
-            "error": ["kind": JSON(error.kind.rawValue), "message": JSON(error.message)],
-          ])
-      }
-    }
-    return table
+  private var columns: [String] {
+    ["file", "size", "tokens", "bits", "bytes"] + (measure.map { [$0.column] } ?? []) + ["status"]
   }
 
-  private func report(_ rows: [TokenizeJob.Row], _ file: TokenFile, seconds: Double) {
+  private func cells(_ row: TokenizeJob.Row, _ loaded: LoadedTokenizer) -> (cells: [String], json: JSON) {
+    let tokenizer = loaded.tokenizer
+    switch row.outcome {
+    case .success(let done):
+      let bits = Double(done.tokens) * tokenizer.bitsPerToken
+      let bytes = TokenFile.bytes(tokens: done.tokens, codebookSize: tokenizer.codebookSize)
+      var json: [(String, JSON)] = [
+        ("schema", "vtok-tokens/1"), ("file", JSON(row.name)), ("status", "ok"), ("error", .null),
+        ("image", ["width": JSON(done.size.width), "height": JSON(done.size.height)]),
+        ("tokenizer", JSON(loaded.name)), ("tokens", JSON(done.tokens)), ("bits", JSON(bits)), ("bytes", JSON(bytes)),
+      ]
+      var cells = [printable(row.name), "\(done.size)", "\(done.tokens)", fixed(bits, 0), "\(bytes)"]
+      if let measure, let reached = done.reached {
+        json.append((measure.key, reached.isFinite ? JSON(reached) : .null))
+        cells.append(fixed(reached, measure.digits))
+      }
+      return (cells + ["ok"], .object(JSONObject(json)))
+    case .failure(let error):
+      return (
+        [printable(row.name), "-", "-", "-", "-"] + (measure == nil ? [] : ["-"]) + ["failed: \(error.kind.rawValue)"],
+        [
+          "schema": "vtok-tokens/1", "file": JSON(row.name), "status": "failed",
+          "error": ["kind": JSON(error.kind.rawValue), "message": JSON(error.message)],
+        ]
+      )
+    }
+  }
+
+  private func report(_ rows: [TokenizeJob.Row], _ loaded: LoadedTokenizer, seconds: Double) {
     if running.quiet { return }
-    for row in rows { if let error = row.failure { VTokCommand.warn(about: row.name, error.message) } }
+    VTokCommand.warn(failures: rows.lazy.compactMap { $0.failure?.message }, rest: "see the rows of the table")
     let short = rows.count { if case .success(let done) = $0.outcome { done.isShort } else { false } }
     if short > 0 {
       let asked = psnr.map { "\($0) dB" } ?? "a distance of \(featureDistance!)"
       VTokCommand.warn("\(short) pictures do not reach \(asked) with all tokens they may have")
     }
-    let tokens = file.pictures.reduce(0) { $0 + $1.tokens.ids.count }
+    let done = rows.compactMap { try? $0.outcome.get().tokens }
     VTokCommand.say(
-      "\(file.pictures.count) pictures, \(tokens) tokens of '\(file.tokenizer)' in \(output), \(fixed(seconds, 1)) s")
+      "\(done.count) pictures, \(done.reduce(0, +)) tokens of '\(loaded.name)' in \(output), \(fixed(seconds, 1)) s")
   }
 }
 
@@ -203,9 +207,13 @@ struct DetokenizeCommand: ParsableCommand {
     help: ArgumentHelp("Seed of decoders that draw noise (default: 0).", valueName: "N"), transform: whole(seedRange))
   var seed: UInt64 = 0
 
+  @Flag(help: "Replace pictures that are there already.")
+  var force = false
+
   @OptionGroup var running: RunOptions
 
   func run() throws {
+    try OutputCheck.folder(output, "--output")
     let threads = try running.threadCount()
     let file = try TokenFile(path: input)
     guard let name = tokenizer ?? LoadedTokenizer.embedded.first(where: { $0 == file.tokenizer }) else {
@@ -214,6 +222,13 @@ struct DetokenizeCommand: ParsableCommand {
         fix: "Add --tokenizer DIR.")
     }
     let job = try DetokenizeJob(LoadedTokenizer.load(name), file, path: input, threads: threads)
+    let lock = try FolderLock(folder: output)
+    defer { withExtendedLifetime(lock) {} }
+    if !force, case let taken = try job.taken(in: output), taken > 0 {
+      throw UsageError(
+        "--output '\(output)'", found: "\(taken) of the \(file.pictures.count) pictures", expected: "free names",
+        fix: "Use another folder, or --force to replace them.")
+    }
     let interruption = Interruption(patience: 2)
     let progress = Progress("detokenize", quiet: running.quiet)
     let start = ContinuousClock().now

@@ -69,7 +69,8 @@ extension BenchCommand {
     let loaded = try names.map { try LoadedTokenizer.load($0) }
     let model = try LoadedModel.load(reduction.model)
     let bench = try TokenizerBench(
-      loaded, data: LabelledImages(data, classes: nil), model: model, counts: counts, others: others, side: side,
+      loaded, data: LabelledImages(data, classes: nil, outside: outputs), model: model, counts: counts, others: others,
+      side: side,
       threads: threads, decode: decoding.options())
 
     let interruption = Interruption(patience: 2)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CVTokKernels
 import CVTokProcess
+import Dispatch
 import Foundation
 import VTok
 
@@ -30,9 +31,11 @@ struct VTokCommand: ParsableCommand {
   static func main() {
     vtok_process_begin()
     vtok_keep_freed_memory()
+    signal(SIGXFSZ, SIG_IGN)  // a limit on file sizes is an error of the write, which is told
     do {
-      let arguments = try JobFile.expand(Array(CommandLine.arguments.dropFirst()))
+      let arguments = try JobFile.expand(commandLineArguments())
       var command = try parseAsRoot(arguments)
+      try takeHandles()
       try command.run()
     } catch {
       leave(with: error)
@@ -40,15 +43,28 @@ struct VTokCommand: ParsableCommand {
     Output.end(0)
   }
 
+  /// Dispatch takes file handles when its first thread starts, and ends the process if there are none: so that comes
+  /// first, and only if there are some.
+  private static func takeHandles() throws {
+    let probes = (0..<8).map { _ in open("/dev/null", O_RDONLY | O_CLOEXEC) }
+    let code = errno
+    for probe in probes where probe >= 0 { close(probe) }
+    if probes.contains(where: { $0 < 0 }) { throw SystemError("open files", "vtok", code: code) }
+    let started = DispatchSemaphore(value: 0)
+    DispatchQueue.global().async { started.signal() }
+    started.wait()
+  }
+
   /// One line for what went wrong, and the exit code that says whose it was: 1 the run's, 2 the user's.
   static func leave(with error: any Error) -> Never {
     if let code = error as? ExitCode { Output.end(code.rawValue) }
     switch error {
     case is MethodError, is OptionError, is InputError, is CompressionError, is UsageError, is MergeError,
-      is DataError, is CalibrationError, is MessageFile.Mistake:
+      is DataError, is CalibrationError, is OutputError, is LockError, is MessageFile.Mistake:
       complain("\(error)")
       Output.end(2)
-    case is ModelError, is WeightError, is TokenFileError, is JSONError, is ImageError, is TokenizerError:
+    case is ModelError, is WeightError, is TokenFileError, is JSONError, is ImageError, is TokenizerError,
+      is SystemError:
       complain("\(error)")
       Output.end(1)
     default: break
@@ -63,16 +79,37 @@ struct VTokCommand: ParsableCommand {
       complain(text.isEmpty ? "unusable arguments. See 'vtok --help'." : text)
       Output.end(2)
     }
-    complain((error as NSError).localizedDescription)
+    complain(reason(of: error))
     Output.end(1)
+  }
+
+  /// What went wrong behind an error of Foundation: the path and the system's words, not a domain and a code.
+  private static func reason(of error: any Error) -> String {
+    let outer = error as NSError
+    let inner = (outer.userInfo[NSUnderlyingErrorKey] as? NSError) ?? outer
+    guard inner.domain == NSPOSIXErrorDomain else { return "\(error)" }
+    let path = (outer.userInfo[NSFilePathErrorKey] as? String).map { "\(printable($0)): " } ?? ""
+    return path + SystemError.reason(Int32(inner.code))
   }
 
   static func complain(_ text: String) { Output.note("vtok: error: \(Output.line(text))") }
   static func say(_ text: String) { Output.note("vtok: \(Output.line(text))") }
   static func warn(_ text: String) { Output.note("vtok: warning: \(Output.line(text))") }
 
-  /// A warning about one file; most of what is said about files names them already.
-  static func warn(about path: String, _ text: String) { warn(text.contains(path) ? text : "\(path): \(text)") }
+  /// Warnings about inputs that failed, and the number of those that are not told one by one.
+  /// - Parameters:
+  ///   - failures: what is wrong with them, with their paths.
+  ///   - count: all of them, where `failures` are the first only.
+  ///   - rest: where the others are told.
+  static func warn(failures: some Sequence<String>, count: Int? = nil, rest: String) {
+    var all = 0
+    for message in failures {
+      all += 1
+      if all <= PruneJob.mostFailures { warn(message) }
+    }
+    let more = (count ?? all) - min(all, PruneJob.mostFailures)
+    if more > 0 { warn("and \(more) more, \(rest)") }
+  }
 }
 
 /// A mistake in the flags: what, found, expected, how to fix.

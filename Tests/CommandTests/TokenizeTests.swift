@@ -71,7 +71,7 @@ import VTok
         let done = try vtok(
           "tokenize", pictures + "/cat.jpg", pictures + "/ship.jpg", "--feature-distance", "\(most)", "-o",
           folder + "/p",
-          "--format", "jsonl")
+          "--format", "jsonl", "--force")
         #expect(done.status == 0, "\(done.error)")
         let judge = try Pipeline(model: "vtok-tiny")
         let klt = try LoadedTokenizer.load("klt").tokenizer

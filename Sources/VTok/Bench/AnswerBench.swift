@@ -104,7 +104,7 @@ public struct AnswerBench: Sendable {
     do {
       result.outcomes = try outcomes(index)
     } catch let error as ImageError {
-      result.failure = "\(error)"
+      result.failure = "\(try error.ofPicture())"
     }
     return result
   }

@@ -59,7 +59,13 @@ extension AnswerBench {
   private func measure(_ scene: Int, _ contenders: ArraySlice<Contender>) throws -> SceneTimes? {
     let start = threadSeconds()
     let question = data.scenes[scene].questions[0].text
-    guard let pictures = try? pictures(of: scene), let prepared = try? prepared(pictures, of: scene, for: model) else {
+    let pictures: [Image]
+    let prepared: [PreparedImage]
+    do throws(ImageError) {
+      pictures = try self.pictures(of: scene)
+      prepared = try self.prepared(pictures, of: scene, for: model)
+    } catch {
+      _ = try error.ofPicture()
       return nil
     }
     let prepare = 1000 * (threadSeconds() - start)

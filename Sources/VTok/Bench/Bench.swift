@@ -88,7 +88,7 @@ public struct Bench: Sendable {
     do {
       image = try data.image(index, options: decode)
     } catch {
-      result.failure = error.description
+      result.failure = try error.ofPicture().description
       return result
     }
     let usual = contenders[0].subject.prepare(image)

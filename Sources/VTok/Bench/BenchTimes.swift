@@ -79,7 +79,11 @@ extension Bench {
   /// nil for an image that cannot be read.
   private func measure(_ index: Int) throws -> ImageTimes? {
     let start = threadSeconds()
-    guard let image = try? data.image(index, options: decode) else { return nil }
+    let image: Image
+    do throws(ImageError) { image = try data.image(index, options: decode) } catch {
+      _ = try error.ofPicture()
+      return nil
+    }
     let read = threadSeconds()
     let usual = contenders[0].subject.prepare(image)
     var times = ImageTimes(decode: 1000 * (read - start), preprocess: 1000 * (threadSeconds() - read))

@@ -1,4 +1,5 @@
-import Foundation
+import VTokFiles
+import VTokImage
 import VTokWeights
 
 /// Reconstructions that another program made of the squares of `TokenizerBench`, so that its rows are judged as all are.
@@ -27,8 +28,10 @@ public struct OtherCoder: Sendable, Equatable {
     func refuse(_ found: String) -> DataError {
       .coders(file: path, found: found, expected: "a list of coders as Benchmarks/webp.py writes it")
     }
-    guard let data = FileManager.default.contents(atPath: path) else { throw refuse("no such file") }
-    guard let json = try? JSON(parsing: [UInt8](data)), let items = json.array else { throw refuse("no JSON list") }
+    let there: [UInt8]?
+    do throws(SystemError) { there = try FileBytes.readIfThere(path) } catch { throw refuse(error.reason) }
+    guard let bytes = there else { throw refuse("no such file") }
+    guard let json = try? JSON(parsing: bytes), let items = json.array else { throw refuse("no JSON list") }
     var coders: [OtherCoder] = []
     for item in items {
       guard let name = item["coder"]?.string, let setting = item["setting"]?.string, let scale = item["scale"]?.int,
@@ -43,7 +46,7 @@ public struct OtherCoder: Sendable, Equatable {
       }
       coders.append(
         OtherCoder(
-          name: name, setting: setting, scale: scale, folder: folder + "/" + InputList.cleaned(sub), pictures: known))
+          name: name, setting: setting, scale: scale, folder: folder + "/" + OutputNames.cleaned(sub), pictures: known))
     }
     return coders
   }
@@ -51,7 +54,7 @@ public struct OtherCoder: Sendable, Equatable {
   /// What it made of a picture, which must have the size of the original.
   /// - Throws: `DataError` for one it does not have.
   func callAsFunction(_ name: String, side: Int) throws(DataError) -> (Picture, Image) {
-    let path = folder + "/" + InputList.cleaned(name) + ".png"
+    let path = folder + "/" + OutputNames.cleaned(name) + ".png"
     func refuse(_ found: String) -> DataError {
       .coders(file: path, found: found, expected: "the picture of \(self.name) at \(setting), \(side)x\(side)")
     }

@@ -103,7 +103,7 @@ public struct TokenizerBench: Sendable {
     do {
       square = self.square(try data.image(index, options: decode))
     } catch {
-      result.failure = error.description
+      result.failure = try error.ofPicture().description
       return result
     }
     let answer = try judge(square)

@@ -1,4 +1,4 @@
-import Foundation
+import VTokFiles
 import VTokImage
 import VTokWeights
 
@@ -16,6 +16,10 @@ public struct LabelledImages: Sendable {
     /// Class of the model; nil without labels.
     public let label: Int?
     let source: Source
+    /// Size of its file, as it is now; 0 where there is none.
+    var bytes: Int {
+      if case .file(let path) = source { (try? FileInfo(path))?.size ?? 0 } else { 0 }
+    }
   }
   enum Source: Sendable, Equatable {
     case file(String)
@@ -35,16 +39,16 @@ public struct LabelledImages: Sendable {
   /// - Parameter classes: names of the model's classes in order, to which names in the data are mapped (case does not
   ///   matter). nil: the model has none; then names in the data are numbered in sorted order.
   /// - Throws: `DataError` for what is no data, or has classes the model does not know; `InputError`, `WeightError`.
-  public init(_ path: String, classes: [String]?) throws {
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { throw DataError.missing(path) }
+  /// - Parameter outputs: what the command writes; what is in them is no data.
+  public init(_ path: String, classes: [String]?, outside outputs: [String] = []) throws {
+    guard let info = try FileInfo.ifThere(path) else { throw DataError.missing(path) }
     let found: (items: [Unmapped], binaries: [CIFARFile])
-    if !isFolder.boolValue {
+    if info.kind != .folder {
       found = path.hasSuffix(".bin") ? try Self.binary([path]) : (try Self.list(path), [])
-    } else if let files = Self.binaries(in: path) {
+    } else if let files = try Self.binaries(in: path) {
       found = try Self.binary(files)
     } else {
-      found = (try Self.folder(path), [])
+      found = (try Self.folder(path, outputs), [])
     }
     self.path = path
     binaries = found.binaries
@@ -74,8 +78,8 @@ public struct LabelledImages: Sendable {
   }
 
   /// Class folders when there are at least two of them and no picture beside them, else pictures without labels.
-  private static func folder(_ path: String) throws -> [Unmapped] {
-    let files = try InputList.find([path])
+  private static func folder(_ path: String, _ outputs: [String]) throws -> [Unmapped] {
+    let files = try InputList.find([path], outside: outputs).files
     let parts = files.map { $0.name.split(separator: "/", maxSplits: 1) }
     let folders = Set(parts.map { $0.count == 2 ? String($0[0]) : "" })
     let isLabelled = folders.count > 1 && !folders.contains("")
@@ -86,11 +90,12 @@ public struct LabelledImages: Sendable {
 
   private static func list(_ path: String) throws -> [Unmapped] {
     let bytes = try MappedFile(path: path).withBytes { [UInt8]($0) }
-    guard let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
+    guard !bytes.contains(0) else {
       throw DataError.line(file: path, number: 1, found: "bytes that are no text", expected: "path, tab, label")
     }
-    let folder = (path as NSString).deletingLastPathComponent
-    let names = classNames(beside: path)
+    let text = FileName.text(bytes)
+    let folder = FileName.split(path).folder
+    let names = try classNames(beside: path)
     var items: [Unmapped] = []
     for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated()
     where !line.allSatisfy(\.isWhitespace) && !line.hasPrefix("#") {
@@ -119,15 +124,17 @@ public struct LabelledImages: Sendable {
   }
 
   /// Names of numbered labels: `classes.txt` beside a list, one name a line.
-  private static func classNames(beside path: String) -> [String]? {
-    let file = ((path as NSString).deletingLastPathComponent as NSString).appendingPathComponent("classes.txt")
-    guard let data = FileManager.default.contents(atPath: file) else { return nil }
+  private static func classNames(beside path: String) throws -> [String]? {
+    let folder = FileName.split(path).folder
+    guard let data = try FileBytes.readIfThere(folder.isEmpty ? "classes.txt" : folder + "/classes.txt") else {
+      return nil
+    }
     return String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
   }
 
   /// The `.bin` files of a folder, sorted; nil if there are none.
-  private static func binaries(in folder: String) -> [String]? {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+  private static func binaries(in folder: String) throws -> [String]? {
+    let names = try Folder.names(folder)
     let files = names.filter { $0.hasSuffix(".bin") && !$0.hasPrefix(".") }
     guard !files.isEmpty else { return nil }
     return files.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }.map { folder + "/" + $0 }
@@ -138,7 +145,7 @@ public struct LabelledImages: Sendable {
     let items = files.enumerated().flatMap { number, file in
       (0..<file.count).map { index in
         Unmapped(
-          name: "\((file.path as NSString).lastPathComponent)#\(index)",
+          name: "\(FileName.split(file.path).name)#\(index)",
           label: .name(CIFARFile.classes[file.label(index)]), source: .record(file: number, index: index))
       }
     }

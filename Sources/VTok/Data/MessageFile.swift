@@ -1,4 +1,4 @@
-import Foundation
+import VTokFiles
 import VTokModels
 import VTokWeights
 
@@ -23,11 +23,12 @@ public struct MessageFile: Sendable {
   /// - Throws: `MessageFile.Mistake` naming the first thing that is wrong and its place. Images are not opened, but must
   ///   be there.
   public init(_ path: String) throws(Mistake) {
-    guard let bytes = FileManager.default.contents(atPath: path) else {
-      throw Mistake(path, "", found: "no file that can be read", expected: "a JSON file", fix: "Check the path.")
+    let bytes: [UInt8]
+    do throws(SystemError) { bytes = try FileBytes.read(path) } catch {
+      throw Mistake(path, "", found: "no file that can be read (\(error.reason))", expected: "a JSON file", fix: "Check the path.")
     }
     let json: JSON
-    do { json = try JSON(parsing: [UInt8](bytes)) } catch {
+    do { json = try JSON(parsing: bytes) } catch {
       throw Mistake(path, "", found: "a file that is \(error)", expected: "a JSON list of messages")
     }
     guard let list = json.array, !list.isEmpty else {
@@ -116,10 +117,9 @@ public struct MessageFile: Sendable {
       } else if name.hasPrefix("data:") || name.contains("://") {
         throw wrong(place, .string(name), "the path of a file: nothing is fetched or unpacked")
       }
-      let folder = (path as NSString).deletingLastPathComponent
+      let folder = FileName.split(path).folder
       let full = name.hasPrefix("/") || folder.isEmpty ? name : folder + "/" + name
-      var isFolder: ObjCBool = false
-      guard FileManager.default.fileExists(atPath: full, isDirectory: &isFolder), !isFolder.boolValue else {
+      guard let info = try? FileInfo(full), info.kind != .folder else {
         throw wrong(place, .string(name), "an image, from the folder of this file")
       }
       return full

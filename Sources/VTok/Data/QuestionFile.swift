@@ -1,5 +1,5 @@
-import Foundation
 import VTokEval
+import VTokFiles
 import VTokImage
 import VTokWeights
 
@@ -37,9 +37,9 @@ public struct QuestionFile: Sendable {
   /// - Throws: `DataError` naming the first line that is wrong; `WeightError` for a file that cannot be read. Pictures are
   ///   not opened, but must be there.
   public init(_ path: String, limit: Int? = nil) throws {
-    guard FileManager.default.fileExists(atPath: path) else { throw DataError.missing(path) }
+    guard try FileInfo.ifThere(path) != nil else { throw DataError.missing(path) }
     let bytes = try MappedFile(path: path).withBytes { [UInt8]($0) }
-    let folder = (path as NSString).deletingLastPathComponent
+    let folder = FileName.split(path).folder
     var scenes: [Scene] = []
     var groups: [String] = []
     var places: [[String]: Int] = [:]
@@ -70,8 +70,7 @@ public struct QuestionFile: Sendable {
         throw wrong("\(answers.count) answers for metric vqa", "those of ten people (at least 4); for one use exact")
       }
       let paths = names.map { $0.hasPrefix("/") || folder.isEmpty ? $0 : folder + "/" + $0 }
-      if let missing = places[names] == nil ? paths.first(where: { !FileManager.default.fileExists(atPath: $0) }) : nil
-      {
+      if places[names] == nil, let missing = try paths.first(where: { try FileInfo.ifThere($0) == nil }) {
         throw wrong("no picture '\(missing)'", "a path from the folder of this file")
       }
       let question = Question(

@@ -1,5 +1,5 @@
-import Foundation
 import VTokEval
+import VTokFiles
 import VTokImage
 import VTokTensor
 import VTokWeights
@@ -27,6 +27,13 @@ public struct CalibrationJob: Sendable {
     calibration = try DiffRateCalibration(model.vision, examples, settings)
   }
 
+  /// Holds the output for this process.
+  /// - Throws: `LockError` while another one makes it.
+  public func lock() throws -> FolderLock {
+    try Folder.make(FileName.split(output).folder)
+    return try FolderLock(output, file: output + ".lock")
+  }
+
   /// How a job ended.
   public struct Summary: Sendable {
     public let progress: DiffRateCalibration.Progress
@@ -44,12 +51,13 @@ public struct CalibrationJob: Sendable {
   ) throws -> Summary {
     let start = try state() ?? calibration.firstState
     let state = try calibration.run(
-      from: start, threads: threads, isCancelled: isCancelled, save: { try write(stateText($0), to: stateFile) },
+      from: start, threads: threads, isCancelled: isCancelled,
+      save: { try WholeFile.write(stateText($0), to: stateFile) },
       progress: progress)
     let isDone = state.step == settings.steps
     if isDone {
-      try write(rates(state).text(pretty: true) + "\n", to: output)
-      try? FileManager.default.removeItem(atPath: stateFile)
+      try WholeFile.write(rates(state).text(pretty: true) + "\n", to: output)
+      try Folder.remove(stateFile)
     }
     return Summary(
       progress: calibration.progress(state), resumed: start.step, isDone: isDone,
@@ -57,15 +65,15 @@ public struct CalibrationJob: Sendable {
   }
 
   /// Removes what an earlier job left.
-  public func clear() {
-    for path in [output, stateFile] { try? FileManager.default.removeItem(atPath: path) }
+  public func clear() throws {
+    for path in [output, stateFile] { try Folder.remove(path) }
   }
 
   /// Whether the output is already there, made by the same settings.
   /// - Throws: `CalibrationError.file` if it was made by others.
   public func isFinished() throws -> Bool {
-    guard let old = FileManager.default.contents(atPath: output) else { return false }
-    let settings = (try? JSON(parsing: [UInt8](old)))?["settings"]
+    guard let old = try FileBytes.readIfThere(output) else { return false }
+    let settings = (try? JSON(parsing: old))?["settings"]
     if settings == identity { return true }
     throw CalibrationError.file(
       path: output, found: settings == nil ? "a file that is no vtok-rates/1" : "rates of other settings",
@@ -75,8 +83,8 @@ public struct CalibrationJob: Sendable {
   // MARK: Files
 
   private func state() throws -> DiffRateCalibration.State? {
-    guard let data = FileManager.default.contents(atPath: stateFile) else { return nil }
-    let json = try? JSON(parsing: [UInt8](data))
+    guard let data = try FileBytes.readIfThere(stateFile) else { return nil }
+    let json = try? JSON(parsing: data)
     guard json?["settings"] == identity, let state = try json?["state"].map({ try DiffRateCalibration.State($0) })
     else {
       throw CalibrationError.file(
@@ -92,14 +100,10 @@ public struct CalibrationJob: Sendable {
     return json.text() + "\n"
   }
 
-  /// Whole or not at all.
-  private func write(_ text: String, to path: String) throws {
-    try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-  }
-
   /// Everything the result depends on. The number of threads is not part of it.
   private var identity: JSON {
-    var seed = SeededGenerator(seed: data.items.reduce(UInt64(0)) { mixedSeed($0, "\($1.name) \($1.label ?? -1)") })
+    var seed = SeededGenerator(
+      seed: data.items.reduce(UInt64(0)) { mixedSeed($0, "\($1.name) \($1.label ?? -1) \($1.bytes)") })
     let augmentation = settings.augmentation
     return [
       "model_sha256": JSON(model.sha256), "images": JSON(data.count), "data_hash": JSON(hex(seed.next())),
@@ -122,7 +126,7 @@ public struct CalibrationJob: Sendable {
       "dense_gmacs": JSON(calibration.denseGMACs), "objective": JSON(settings.distils ? "distilled" : "labels"),
       "prune": JSON(result.prune), "merge": JSON(result.merge), "steps": JSON(settings.steps),
       "seed": JSON(Int(truncatingIfNeeded: settings.seed)), "loss": JSON(result.loss),
-      "data": JSON((data.path as NSString).lastPathComponent), "images": JSON(data.count),
+      "data": JSON(FileName.split(Folder.withoutSlash(data.path)).name), "images": JSON(data.count),
       "failed": JSON(state.failed.count), "settings": identity,
       "run": ["vtok": JSON(vtokVersion), "cpu": JSON(cpuLevel), "blas": JSON(Machine.blas)],
     ]

@@ -1,11 +1,11 @@
-import Foundation
+import VTokFiles
 import VTokImage
 
 /// One picture of a job.
 public struct InputFile: Sendable, Equatable {
   /// Path to open.
   public let path: String
-  /// Name in manifests: relative to the folder it was found in.
+  /// Name in manifests: relative to the folder it was found in. A name that is no UTF-8 is written as ``FileName`` says.
   public let name: String
   public init(path: String, name: String) { (self.path, self.name) = (path, name) }
 }
@@ -14,66 +14,152 @@ public struct InputFile: Sendable, Equatable {
 public enum InputError: Error, Sendable, Equatable, CustomStringConvertible {
   case missing(String)
   case noImages(String)
+  case unreadable(String, reason: String)
+  /// The output folder given as an input, or nothing besides it.
+  case output(String)
 
   public var description: String {
     switch self {
-    case .missing(let path): "input '\(path)': no such file or folder, expected an image or a folder. Check the path."
+    case .missing(let path):
+      "input '\(printable(path))': no such file or folder, expected an image or a folder. Check the path."
     case .noImages(let path):
-      "input '\(path)': no image files, expected at least one (\(InputList.endings.sorted().joined(separator: ", "))). "
-        + "Name files one by one if they have other endings."
+      "input '\(printable(path))': no image files, expected at least one "
+        + "(\(InputList.endings.sorted().joined(separator: ", "))). Name files one by one if they have other endings."
+    case .unreadable(let path, let reason):
+      "input '\(printable(path))': it cannot be read (\(reason)), expected a folder that can. Change its permissions."
+    case .output(let path):
+      "input '\(printable(path))': the output is there, expected inputs outside of it. "
+        + "Use another -o: what a job writes is never its input."
     }
   }
 }
 
-public enum InputList {
+/// The inputs of a job.
+public struct InputList: Sendable {
   /// File name endings a folder scan takes for images. What is inside decides later, so pictures of formats that are
   /// not read become error rows instead of vanishing.
   public static let endings: Set<String> = [
     "png", "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "webp", "tif", "tiff", "avif", "heic", "heif", "jp2", "jxl",
   ]
 
-  /// Folders (recursive, sorted by path), files as given. Links to folders are followed once each, so loops end.
-  /// - Throws: `InputError` for a path that does not exist and for a folder without any image.
-  public static func find(_ paths: [String]) throws(InputError) -> [InputFile] {
-    var found: [InputFile] = []
-    for path in paths {
-      var isFolder: ObjCBool = false
-      // A dangling or looping link exists as a name: it becomes an error row of the job.
-      let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-      if !exists, (try? FileManager.default.attributesOfItem(atPath: path)) == nil { throw .missing(path) }
-      guard isFolder.boolValue else {
-        found.append(InputFile(path: path, name: path))
-        continue
-      }
-      var visited: Set<String> = []
-      var names: [String] = []
-      scan(path, "", &visited, &names)
-      if names.isEmpty { throw .noImages(path) }
-      names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-      let prefix = paths.count > 1 ? cleaned(path) + "/" : ""
-      found += names.map { InputFile(path: path + "/" + $0, name: prefix + $0) }
-    }
-    return found
+  public private(set) var files: [InputFile] = []
+  /// Inputs that were named and lie inside the job's own output: they are left out.
+  public private(set) var leftOut = 0
+
+  private let outputs: Outputs
+
+  /// Folders (recursive, sorted by path), files as given. Links to folders are followed once each, so loops end. A folder
+  /// in it that cannot be read is an input of its own, so that a row tells of it.
+  /// - Parameter outputs: what the job writes, files or folders. What is in them is no input, links to it neither.
+  /// - Throws: `InputError` for a path that does not exist, for a folder without any image, and for inputs that are all in
+  ///   the output; `SystemError` of the machine.
+  public static func find(_ paths: [String], outside outputs: [String] = []) throws -> InputList {
+    var list = InputList(outputs: Outputs(outputs))
+    for path in paths { try list.add(path, among: paths.count) }
+    if list.files.isEmpty, !paths.isEmpty { throw InputError.output(paths[0]) }
+    return list
   }
 
-  private static func scan(_ root: String, _ relative: String, _ visited: inout Set<String>, _ names: inout [String]) {
-    let folder = relative.isEmpty ? root : root + "/" + relative
-    let real = URL(fileURLWithPath: folder).resolvingSymlinksInPath().path
-    guard visited.insert(real).inserted, let entries = try? FileManager.default.contentsOfDirectory(atPath: folder)
-    else { return }
-    for entry in entries where !entry.hasPrefix(".") {
-      let name = relative.isEmpty ? entry : relative + "/" + entry
-      var isFolder: ObjCBool = false
-      if FileManager.default.fileExists(atPath: root + "/" + name, isDirectory: &isFolder), isFolder.boolValue {
-        scan(root, name, &visited, &names)
-      } else if endings.contains((entry as NSString).pathExtension.lowercased()) {
-        names.append(name)
+  /// Paths as a list gives them: one a line, bytes as they are. They need not exist: rows tell of those that do not.
+  public static func listed(_ bytes: [UInt8], outside outputs: [String] = []) -> InputList {
+    var list = InputList(outputs: Outputs(outputs))
+    for line in bytes.split(separator: UInt8(ascii: "\n")) {
+      let bytes = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
+      if bytes.isEmpty { continue }
+      let path = FileName.text(bytes)
+      if list.outputs.contain(path) { list.leftOut += 1 } else { list.files.append(InputFile(path: path, name: path)) }
+    }
+    return list
+  }
+
+  public static func + (one: InputList, other: InputList) -> InputList {
+    var both = one
+    both.files += other.files
+    both.leftOut += other.leftOut
+    return both
+  }
+
+  private init(outputs: Outputs) { self.outputs = outputs }
+
+  private mutating func add(_ path: String, among count: Int) throws {
+    // A dangling or looping link exists as a name: it becomes an error row of the job.
+    guard try FileInfo.ifThere(path, following: false) != nil else { throw InputError.missing(path) }
+    if outputs.contain(path) {
+      leftOut += 1
+      return
+    }
+    guard let info = try FileInfo.ifThere(path), info.kind == .folder else {
+      files.append(InputFile(path: path, name: path))
+      return
+    }
+    var scan = Scan(root: path, outputs: outputs)
+    try scan.enter("", info)
+    if scan.names.isEmpty { throw InputError.noImages(path) }
+    scan.names.sort { $0.lexicographicallyPrecedes($1) }
+    let prefix = count > 1 ? OutputNames.cleaned(path) + "/" : ""
+    for bytes in scan.names {
+      let name = FileName.text(bytes)
+      files.append(InputFile(path: path + "/" + name, name: prefix + name))
+    }
+  }
+
+  /// A walk through one folder.
+  private struct Scan {
+    let root: String
+    let outputs: Outputs
+    var names: [[UInt8]] = []
+    private var visited: Set<FileInfo.Identity> = []
+
+    init(root: String, outputs: Outputs) { (self.root, self.outputs) = (root, outputs) }
+
+    mutating func enter(_ relative: String, _ info: FileInfo) throws {
+      guard visited.insert(info.identity).inserted, !outputs.are(info) else { return }
+      let folder = relative.isEmpty ? root : root + "/" + relative
+      let entries: [String]
+      do throws(SystemError) { entries = try Folder.names(folder) } catch {
+        if error.isOfMachine { throw error }
+        if relative.isEmpty { throw InputError.unreadable(root, reason: error.reason) }
+        names.append(FileName.bytes(relative))
+        return
+      }
+      for entry in entries where !entry.hasPrefix(".") {
+        let name = relative.isEmpty ? entry : relative + "/" + entry
+        let path = root + "/" + name
+        let own = try FileInfo.ifThere(path, following: false)
+        let isLink = own?.kind == .link
+        let target = isLink ? try FileInfo.ifThere(path) : own
+        if isLink, outputs.contain(path) { continue }
+        if let target, target.kind == .folder {
+          try enter(name, target)
+        } else if InputList.isImage(entry), target.map({ !outputs.are($0) }) ?? true {
+          names.append(FileName.bytes(name))
+        }
       }
     }
   }
 
-  /// A path that stays below a folder when appended to it.
-  static func cleaned(_ path: String) -> String {
-    path.split(separator: "/").filter { $0 != "." && $0 != ".." }.joined(separator: "/")
+  private static func isImage(_ name: String) -> Bool {
+    guard let dot = name.utf8.lastIndex(of: UInt8(ascii: ".")), dot > name.utf8.startIndex else { return false }
+    return endings.contains(String(name[name.utf8.index(after: dot)...]).lowercased())
+  }
+}
+
+/// Files and folders that a job writes, as they are at its start. What is not there yet contains nothing.
+private struct Outputs: Sendable {
+  private let paths: [[UInt8]]
+  private let identities: Set<FileInfo.Identity>
+
+  init(_ outputs: [String]) {
+    let there = outputs.compactMap { path in realPath(path).map { ($0, try? FileInfo(path)) } }
+    paths = there.map { FileName.bytes($0.0) }
+    identities = Set(there.compactMap { $0.1?.identity })
+  }
+
+  func are(_ info: FileInfo) -> Bool { identities.contains(info.identity) }
+
+  /// Whether a path leads there, through links too.
+  func contain(_ path: String) -> Bool {
+    guard !paths.isEmpty, let real = realPath(path).map(FileName.bytes) else { return false }
+    return paths.contains { real.starts(with: $0) && (real.count == $0.count || $0 == [47] || real[$0.count] == 47) }
   }
 }

@@ -84,21 +84,6 @@ public struct ManifestRow: Sendable {
     (self.index, self.shard, self.file, self.failure, self.fields) = (index, shard, file, failure, fields)
   }
 
-  /// Reads a line back.
-  init?(_ json: JSON) {
-    guard json["schema"]?.string == "vtok-manifest/1", let index = json["index"]?.int, let shard = json["shard"]?.int,
-      let file = json["file"]?.string, let status = json["status"]?.string
-    else { return nil }
-    let failure = json["error"].flatMap { error in
-      error["kind"]?.string.map { Failure(kind: $0, message: error["message"]?.string ?? "") }
-    }
-    guard (status == "ok") == (failure == nil) else { return nil }
-    let own: Set = ["schema", "index", "file", "status", "error", "shard"]
-    self.init(
-      index: index, shard: shard, file: file, failure: failure,
-      fields: json.object!.filter { !own.contains($0.key) }.map { ($0.key, $0.value) })
-  }
-
   public var json: JSON {
     var members: [(String, JSON)] = [
       ("schema", "vtok-manifest/1"), ("index", JSON(index)), ("file", JSON(file)),

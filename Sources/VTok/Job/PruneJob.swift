@@ -1,13 +1,13 @@
-import Foundation
 import Synchronization
 import VTokCore
 import VTokEval
+import VTokFiles
 import VTokImage
 import VTokTensor
 import VTokWeights
 
-/// A folder of images through one model and method into token shards and a manifest: sorted, resumable, with the same bytes for
-/// any number of threads and any interruption.
+/// A folder of images through one model and method into token shards and a manifest: sorted, resumable, with the same
+/// bytes for any number of threads, any interruption and any history of the inputs.
 public struct PruneJob: Sendable {
   public struct Settings: Sendable {
     /// Part i of n of the inputs: those whose sorted index is i modulo n.
@@ -32,6 +32,7 @@ public struct PruneJob: Sendable {
   public let inputs: [InputFile]
   public let settings: Settings
   let store: ShardStore
+  let overlayNames: OutputNames
 
   /// - Parameters:
   ///   - inputs: all inputs in sorted order; the part is taken from them here.
@@ -40,6 +41,7 @@ public struct PruneJob: Sendable {
     _ reducer: any ImageReducer, budget: Budget?, inputs: [InputFile], output: String, settings: Settings
   ) {
     (self.reducer, self.budget, self.settings) = (reducer, budget, settings)
+    overlayNames = OutputNames(settings.overlays ? inputs.map(\.name) : [])
     if let part = settings.part {
       self.inputs = inputs.enumerated().filter { $0.offset % part.count == part.index }.map(\.element)
       store = ShardStore(folder: "\(output)/shard-\(part.index)-of-\(part.count)")
@@ -53,22 +55,58 @@ public struct PruneJob: Sendable {
   public var folder: String { store.folder }
   /// Removes the files of an earlier job.
   public func clear() throws { try store.clear() }
+  /// A file or folder of the job's folder that a job would write; nil for none.
+  public func leftover() throws -> String? { try store.leftover() }
+  /// Holds the folder for this process; to be taken before anything is done there.
+  /// - Throws: `LockError` while another process has it.
+  public func lock() throws -> FolderLock { try FolderLock(folder: folder) }
 
   /// What a run found out.
   public struct Summary: Sendable {
-    public var rows: [ManifestRow] = []
-    /// Stage times of the images of this run (resumed ones have none), in milliseconds.
-    public var times: [ManifestRow.Times] = []
+    /// Sums over the inputs that are done, those of earlier runs included.
+    public internal(set) var totals = Totals()
+    public internal(set) var changes = Changes()
+    /// Medians over the images of this run, in milliseconds.
+    public internal(set) var times = ManifestRow.Times()
     /// Measured dense tower time over reduced tower and selection time, image by image.
-    public var speedups: [Double] = []
-    public var seconds = 0.0
-    /// Images done before this run.
-    public var resumed = 0
-    public var cancelled = false
-    public var failures: [ManifestRow] { rows.filter { $0.failure != nil } }
+    public internal(set) var speedups: [Double] = []
+    public internal(set) var seconds = 0.0
+    public internal(set) var cancelled = false
+    /// What is wrong with the first inputs that failed, with their paths.
+    public internal(set) var failures: [String] = []
   }
 
-  /// Runs what is not done yet.
+  /// What became of the inputs of an earlier run.
+  public struct Changes: Sendable, Equatable {
+    /// Whether there was one.
+    public internal(set) var isRerun = false
+    /// Done before, and still so.
+    public internal(set) var kept = 0
+    /// Made in this run: those that changed, failed before, were added, or had not had their turn.
+    public internal(set) var changed = 0, retried = 0, added = 0, made = 0
+    /// Earlier inputs that are none any more.
+    public internal(set) var gone = 0
+
+    /// One line for people.
+    public var text: String {
+      let parts = [
+        (kept, "done before"), (changed, "changed, computed again"), (added, "added"), (gone, "gone, dropped"),
+        (retried, "failed before, tried again"), (made, "made now"),
+      ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
+      return parts.joined(separator: "; ")
+    }
+  }
+
+  /// Most failures that a summary names.
+  public static let mostFailures = 50
+
+  var shards: Int { inputs.isEmpty ? 1 : (inputs.count - 1) / settings.shardSize + 1 }
+  func range(_ shard: Int) -> Range<Int> {
+    let start = shard * settings.shardSize
+    return start..<start + min(settings.shardSize, inputs.count - start)
+  }
+
+  /// Runs what is not done yet. The folder's lock must be held.
   /// - Parameters:
   ///   - progress: called after every image with done, total and failed, from any thread.
   ///   - isCancelled: asked before every image; the images under way are finished and kept.
@@ -76,105 +114,27 @@ public struct PruneJob: Sendable {
     progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
     isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws -> Summary {
-    try store.prepare()
-    let clock = ContinuousClock()
-    let start = clock.now
-    var summary = Summary()
-    let shards = max(1, (inputs.count + settings.shardSize - 1) / settings.shardSize)
-    for shard in 0..<shards {
-      let range = shard * settings.shardSize..<min((shard + 1) * settings.shardSize, inputs.count)
-      if let rows = store.finished(shard), rows.count == range.count {
-        summary.rows += rows
-        summary.resumed += rows.count
-      } else {
-        try run(shard, range, &summary, progress, isCancelled)
-      }
-      let failed = summary.failures.count
-      progress(summary.rows.count, inputs.count, failed)
-      if summary.cancelled { break }
-    }
-    if !summary.cancelled { try store.write(manifest: summary.rows) }
-    summary.seconds = start.duration(to: clock.now) / .seconds(1)
-    return summary
+    try PruneRun(self, progress: progress, isCancelled: isCancelled).run()
   }
 
-  /// Results of a shard arrive in any order and are committed in input order.
-  private struct Pending: Sendable {
-    var next: Int
-    var waiting: [Int: Result<Done, any Error>] = [:]
-    var records: [ShardStore.Record] = []
-    var times: [ManifestRow.Times] = []
-    var speedups: [Double] = []
-    var failed: Int
-    var error: (any Error)?
-  }
-  private struct Done: Sendable {
-    let record: ShardStore.Record
+  // MARK: One image
+
+  /// An input that was made.
+  struct Done: Sendable {
+    let entry: JobEntry
+    let tensors: [(String, Safetensors.Value)]
+    /// For `Totals`.
+    let numbers: Totals.Line?
     let times: ManifestRow.Times?
     let speedup: Double?
-  }
-  private struct SharedLog: @unchecked Sendable { let log: ShardStore.Log }
-
-  private func run(
-    _ shard: Int, _ range: Range<Int>, _ summary: inout Summary,
-    _ progress: @escaping @Sendable (Int, Int, Int) -> Void, _ isCancelled: @escaping @Sendable () -> Bool
-  ) throws {
-    var (records, log) = try store.resume(shard)
-    let expected = range.prefix(records.count).map { inputs[$0].name }
-    if records.count > range.count || records.map(\.row.file) != expected {
-      // Another list of inputs: start the shard anew.
-      try? FileManager.default.removeItem(atPath: store.folder + "/.partial/" + ShardStore.number(shard))
-      (records, log) = try store.resume(shard)
-    }
-    summary.resumed += records.count
-    let first = range.lowerBound + records.count
-    let before = summary.rows.count
-    let pending = Mutex(
-      Pending(next: first, records: records, failed: summary.failures.count + records.count { $0.row.failure != nil }))
-    let shared = SharedLog(log: log)
-    let total = inputs.count
-    parallel(range.upperBound - first, threads: settings.threads) { offset in
-      let index = first + offset
-      if isCancelled() || pending.withLock({ $0.error != nil }) { return }
-      let result = Result { try process(index, shard) }
-      let state = pending.withLock { state -> (Int, Int) in
-        state.waiting[index] = result
-        while state.error == nil, let next = state.waiting.removeValue(forKey: state.next) {
-          do {
-            let done = try next.get()
-            try shared.log.append(done.record)
-            state.records.append(done.record)
-            if let times = done.times { state.times.append(times) }
-            if let speedup = done.speedup { state.speedups.append(speedup) }
-            if done.record.row.failure != nil { state.failed += 1 }
-            state.next += 1
-          } catch {
-            state.error = error
-          }
-        }
-        return (state.records.count, state.failed)
-      }
-      progress(before + state.0, total, state.1)
-    }
-    let state = pending.withLock { $0 }
-    summary.times += state.times
-    summary.speedups += state.speedups
-    summary.rows += state.records.map(\.row)
-    if let error = state.error { throw error }
-    if state.records.count < range.count {
-      summary.cancelled = true
-    } else {
-      try store.finish(shard, state.records)
-    }
+    /// With the path.
+    let failure: String?
   }
 
-  /// One image: decode, prepare, run, draw. Whatever is wrong with the file becomes a row.
-  private func process(_ index: Int, _ shard: Int) throws -> Done {
+  /// Decode, prepare, run, draw. Whatever is wrong with the file becomes a line; an error of the machine is thrown.
+  func make(_ index: Int) throws -> Done {
     let input = inputs[index]
-    func failed(_ kind: String, _ message: String) -> Done {
-      let row = ManifestRow.failed(input.name, index: index, shard: shard, kind: kind, message: message)
-      return Done(record: .init(row: row, tensors: []), times: nil, speedup: nil)
-    }
+    let shard = index / settings.shardSize
     var times = ManifestRow.Times()
     let clock = ContinuousClock()
     var mark = clock.now
@@ -183,54 +143,75 @@ public struct PruneJob: Sendable {
       defer { mark = now }
       return mark.duration(to: now) / .milliseconds(1)
     }
-    let decoded: DecodedImage
-    do {
-      decoded = try Image.decode(contentsOf: input.path, options: settings.decode)
-    } catch {
-      return failed(error.kind.rawValue, error.message)
+    func failed(_ error: ImageError, _ file: ImageFile?) throws -> Done {
+      let error = try error.ofPicture()
+      return self.failed(index, file, kind: error.kind.rawValue, error.message)
     }
+    let file: ImageFile
+    do { file = try ImageFile(path: input.path) } catch { return try failed(error, nil) }
+    let decoded: DecodedImage
+    do { decoded = try file.decoded(options: settings.decode) } catch { return try failed(error, file) }
     times.decode = lap()
     let result: PrunedImage
     do {
       (result, times.preprocess) = try reducer.reduce(decoded.image, seed: mixedSeed(settings.seed, input.name))
     } catch let error as CompressionError {
-      return failed("internal", error.description)
+      return self.failed(index, file, kind: "internal", "\(printable(input.path)): \(error.description)")
     } catch let error as ImageError {
-      return failed(error.kind.rawValue, error.message)
+      return try failed(error.named(input.path), file)
     }
     times.tower = result.trace.towerSeconds * 1000
     times.selection = result.trace.selectionSeconds * 1000
     let speedup =
       index < Self.timedImages ? try reducer.denseTime(decoded.image) / (times.tower + times.selection) : nil
     mark = clock.now
-    var tensors: ShardStore.Tensors = [
-      ("tokens", settings.halfPrecision ? .f16(result.tokens) : .f32(result.tokens)),
-      ("pooled", .f32(Tensor(result.pooled, shape: [result.pooled.count]))),
-      ("keep", .i64(result.keep.map(Int64.init), shape: [result.keep.count])),
-    ]
-    let origin = result.origin
-    tensors.append(("origin.offsets", .i64(origin.offsets.map(Int64.init), shape: [origin.offsets.count])))
-    tensors.append(("origin.patches", .i64(origin.patches.map(Int64.init), shape: [origin.patches.count])))
-    tensors.append(("origin.weights", .f32(Tensor(origin.weights, shape: [origin.weights.count]))))
-    if let spans = result.spans { tensors.append(("spans", .i64(spans.map(Int64.init), shape: [spans.count]))) }
-    if settings.overlays { try draw(result, on: decoded.image, name: input.name) }
+    let overlay = try settings.overlays ? draw(result, on: decoded.image, name: input.name) : nil
+    let tensors = tensors(result)
     times.write = lap()
     let row = ManifestRow(
       input.name, index: index, shard: shard, image: decoded, result: result, reducer: reducer, budget: budget,
       times: settings.timings ? times : nil)
-    return Done(record: .init(row: row, tensors: tensors), times: times, speedup: speedup)
+    let line = row.json
+    return Done(
+      entry: JobEntry(
+        isGood: true, stamp: InputStamp(file), overlay: overlay, line: Array(line.text().utf8)[...]),
+      tensors: tensors, numbers: Totals.Line(line), times: times, speedup: speedup, failure: nil)
+  }
+
+  private func failed(_ index: Int, _ file: ImageFile?, kind: String, _ message: String) -> Done {
+    let row = ManifestRow.failed(
+      inputs[index].name, index: index, shard: index / settings.shardSize, kind: kind, message: message)
+    return Done(
+      entry: JobEntry(
+        isGood: false, stamp: file.map { InputStamp($0) }, overlay: nil, line: Array(row.json.text().utf8)[...]),
+      tensors: [], numbers: nil, times: nil, speedup: nil, failure: message)
+  }
+
+  private func tensors(_ result: PrunedImage) -> [(String, Safetensors.Value)] {
+    func ints(_ values: [Int]) -> Safetensors.Value { .i64(values.map(Int64.init), shape: [values.count]) }
+    func floats(_ values: [Float]) -> Safetensors.Value { .f32(Tensor(values, shape: [values.count])) }
+    let origin = result.origin
+    var tensors: [(String, Safetensors.Value)] = [
+      ("tokens", settings.halfPrecision ? .f16(result.tokens) : .f32(result.tokens)), ("pooled", floats(result.pooled)),
+      ("keep", ints(result.keep)), ("origin.offsets", ints(origin.offsets.map { Int($0) })),
+      ("origin.patches", ints(origin.patches.map { Int($0) })), ("origin.weights", floats(origin.weights)),
+    ]
+    if let spans = result.spans { tensors.append(("spans", ints(spans.map { Int($0) }))) }
+    return tensors
   }
 
   /// So many images at the head of a job also run dense, for the speed-up column. Their results are not used.
   private static let timedImages = 6
 
   /// `overlays/<name>.png`, written whole or not at all.
-  private func draw(_ result: PrunedImage, on image: Image, name: String) throws {
-    let path = store.folder + "/overlays/" + InputList.cleaned(name) + ".png"
-    let folder = (path as NSString).deletingLastPathComponent
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    try WholeFile.write(result.map.drawn(on: image).pngData(), to: path, synced: false)
+  private func draw(_ result: PrunedImage, on image: Image, name: String) throws -> FileSum {
+    let bytes = try result.map.drawn(on: image).pngData()
+    let path = store.overlays + "/" + overlayNames.png(name)
+    return try Self.oneAtATime.withLock { _ in  // a list may name a picture twice
+      try WholeFile.write(to: path, synced: false) { sink throws(WeightError) in bytes.withUnsafeBytes(sink) }
+    }
   }
+  private static let oneAtATime = Mutex(())
 }
 
 extension PrunedImage {

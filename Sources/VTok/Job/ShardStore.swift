@@ -1,170 +1,139 @@
-import Foundation
-import VTokTensor
+import VTokFiles
 import VTokWeights
 
-/// The files of a job in its output folder: token shards, done-markers, the manifest, and the log of the shard that is
+/// The files of a job in its output folder: token shards, done-markers, the manifest, and the logs of shards that are
 /// being made.
 ///
 /// A shard counts only with its marker `.done/NNNNN`, which holds its manifest lines and is written after the token file
-/// is in place. Images of an unfinished shard are appended to `.partial/NNNNN`, one record each, so that a killed job
-/// loses at most the image it was at. `manifest.jsonl` is rewritten from the markers.
+/// is in place. Inputs of an unfinished shard are in the log `.partial/NNNNN`. When inputs came or went, shards that do
+/// not fit any more are in `.previous` until what they hold has its new place. `manifest.jsonl` is made from the markers,
+/// at the end; while a job is not done there is none.
 struct ShardStore: Sendable {
   let folder: String
-
-  /// What one image adds to a token file, without the index in front of the names.
-  typealias Tensors = [(String, Safetensors.Value)]
-  struct Record: Sendable {
-    var row: ManifestRow
-    let tensors: Tensors
-  }
 
   static func number(_ shard: Int) -> String {
     let digits = "\(shard)"
     return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
   }
-  private func tokens(_ shard: Int) -> String { "\(folder)/tokens-\(Self.number(shard)).safetensors" }
-  private func marker(_ shard: Int) -> String { "\(folder)/.done/\(Self.number(shard))" }
-  private func partial(_ shard: Int) -> String { "\(folder)/.partial/\(Self.number(shard))" }
+  func tokens(_ shard: Int) -> String { "\(folder)/tokens-\(Self.number(shard)).safetensors" }
+  func marker(_ shard: Int) -> String { "\(folder)/.done/\(Self.number(shard))" }
+  func log(_ shard: Int) -> String { "\(folder)/.partial/\(Self.number(shard))" }
+  var manifest: String { folder + "/manifest.jsonl" }
+  var partial: String { folder + "/.partial" }
+  var previous: String { folder + "/.previous" }
+  var overlays: String { folder + "/overlays" }
 
-  func prepare() throws {
-    for name in ["", "/.done", "/.partial"] {
-      try FileManager.default.createDirectory(atPath: folder + name, withIntermediateDirectories: true)
+  func prepare() throws { try Folder.make(folder + "/.done") }
+
+  /// What a job writes, but for its lock.
+  private static func isOurs(_ name: String) -> Bool {
+    let name = name.hasSuffix(".part") ? String(name.dropLast(5)) : name
+    return [".done", ".partial", ".previous", "manifest.jsonl", "job.yaml", "overlays"].contains(name)
+      || (name.hasPrefix("tokens-") && name.hasSuffix(".safetensors"))
+  }
+
+  /// Something here that has the name of a job's file; nil for none.
+  func leftover() throws -> String? {
+    try Folder.namesIfThere(folder).sorted().first { name in
+      guard Self.isOurs(name), !name.hasPrefix("job.yaml") else { return false }
+      return try ![".done", "overlays"].contains(name) || !Folder.namesIfThere(folder + "/" + name).isEmpty
     }
   }
 
   /// Removes everything a job writes.
   func clear() throws {
-    let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    for file in files
-    where [".done", ".partial", "manifest.jsonl", "job.yaml", "overlays"].contains(file)
-      || (file.hasPrefix("tokens-") && file.hasSuffix(".safetensors"))
-    {
-      try FileManager.default.removeItem(atPath: folder + "/" + file)
-    }
+    for name in try Folder.namesIfThere(folder) where Self.isOurs(name) { try Folder.remove(folder + "/" + name) }
   }
 
-  /// Manifest lines of a finished shard; nil when it is not finished.
-  func finished(_ shard: Int) -> [ManifestRow]? {
-    guard let data = FileManager.default.contents(atPath: marker(shard)),
-      FileManager.default.fileExists(atPath: tokens(shard))
+  /// Shards that have a marker, in order.
+  func marked() throws -> [Int] { try Folder.namesIfThere(folder + "/.done").compactMap { Int($0) }.sorted() }
+
+  /// The marker of a shard whose token file is what it was; nil for an unfinished or damaged one.
+  ///
+  /// The token file is read only if it was touched after the marker was written.
+  /// - Returns: also when the marker was written, in nanoseconds, and whether the token file was touched since.
+  func finished(_ shard: Int) throws -> (marker: Marker, written: Int64, isTouched: Bool)? {
+    guard let info = try FileInfo.ifThere(marker(shard)), let bytes = try FileBytes.readIfThere(marker(shard)),
+      let marker = Marker(bytes), marker.shard == shard,
+      let tokens = try FileInfo.ifThere(tokens(shard)), tokens.kind == .file, tokens.size == marker.tokens.bytes
     else { return nil }
-    return Self.rows(data)
+    let isTouched = max(tokens.modified, tokens.changed) > info.modified
+    if isTouched, try FileSum.of(self.tokens(shard)) != marker.tokens { return nil }
+    return (marker, info.modified, isTouched)
   }
 
-  static func rows(_ data: Data) -> [ManifestRow]? {
-    var rows: [ManifestRow] = []
-    for line in data.split(separator: UInt8(ascii: "\n")) {
-      guard let json = try? JSON(parsing: [UInt8](line)), let row = ManifestRow(json) else { return nil }
-      rows.append(row)
+  /// Whether an overlay is what it was.
+  /// - Parameter written: an overlay that was not touched since is not read.
+  func isIntact(_ overlay: FileSum?, _ name: String, since written: Int64?) throws -> Bool {
+    guard let overlay else { return false }
+    let path = overlays + "/" + name
+    guard let info = try FileInfo.ifThere(path, following: false), info.kind == .file, info.size == overlay.bytes else {
+      return false
     }
-    return rows
+    if let written, max(info.modified, info.changed) <= written { return true }
+    return try FileSum.of(path) == overlay
   }
 
-  /// Writes the token file, then the marker; the log of the shard goes.
-  func finish(_ shard: Int, _ records: [Record]) throws {
-    var all: Tensors = []
-    for record in records {
-      for (name, value) in record.tensors { all.append(("\(record.row.index).\(name)", value)) }
+  /// Writes the token file, then the marker.
+  func finish(_ shard: Int, first: Int, _ records: [(record: StoredRecord, numbers: Totals.Line?)]) throws -> Totals {
+    var totals = Totals()
+    for record in records { totals.add(record.numbers) }
+    let tensors = records.enumerated().flatMap { $1.record.tensors(first + $0) }
+    let sum = try Safetensors.write(tensors, metadata: ["schema": "vtok-tokens/1"], to: tokens(shard))
+    try write(
+      Marker(shard: shard, first: first, tokens: sum, totals: totals, entries: records.map(\.record.entry)))
+    return totals
+  }
+
+  func write(_ marker: Marker) throws {
+    try WholeFile.write(to: self.marker(marker.shard)) { sink throws(WeightError) in marker.emit(sink) }
+  }
+
+  // MARK: The end of a job
+
+  /// Makes the manifest of so many finished shards, unless it is there already.
+  func writeManifest(shards: Int) throws {
+    var sum = FileSum()
+    try emitLines(shards) { sum.add($0) }
+    if try FileSum.of(manifest) == sum { return }
+    try WholeFile.write(to: manifest) { sink throws(WeightError) in try emitLines(shards, sink) }
+  }
+
+  private func emitLines(_ shards: Int, _ sink: (UnsafeRawBufferPointer) -> Void) throws(WeightError) {
+    for shard in 0..<shards { Marker.emitLines(of: try MappedFile(path: marker(shard)), sink) }
+  }
+
+  /// Removes what a job of so many shards does not have: unfinished work, shards behind the last, overlays of inputs that
+  /// are gone, halves of files that a killed process left.
+  /// - Parameter drawn: names of the overlays; nil leaves the folder as it is.
+  func sweep(shards: Int, drawn: ((String) -> Bool)?) throws {
+    for path in [partial, previous] { try Folder.remove(path) }
+    let own = Set((0..<shards).map { "tokens-\(Self.number($0)).safetensors" } + ["manifest.jsonl", "job.yaml"])
+    for name in try Folder.names(folder) where Self.isOurs(name) && !own.contains(name) {
+      if ![".done", "overlays"].contains(name) { try Folder.remove(folder + "/" + name) }
     }
-    try Safetensors.write(all, metadata: ["schema": "vtok-tokens/1"], to: tokens(shard))
-    try write(lines: records.map(\.row), to: marker(shard))
-    try? FileManager.default.removeItem(atPath: partial(shard))
-  }
-
-  /// The last step of a job.
-  func write(manifest rows: [ManifestRow]) throws {
-    try write(lines: rows, to: folder + "/manifest.jsonl")
-    try? FileManager.default.removeItem(atPath: folder + "/.partial")
-  }
-
-  private func write(lines rows: [ManifestRow], to path: String) throws {
-    let text = rows.map { $0.json.text() + "\n" }.joined()
-    try WholeFile.write(text, to: path)
-  }
-
-  // MARK: The shard being made
-
-  /// Appends images to the log. One record: lengths of its two parts (8 bytes each, little endian), the manifest line,
-  /// the tensors as a safetensors file.
-  final class Log {
-    private let handle: FileHandle
-
-    fileprivate init(path: String, keeping bytes: Int) throws {
-      if !FileManager.default.fileExists(atPath: path) {
-        _ = FileManager.default.createFile(atPath: path, contents: nil)
-      }
-      guard let handle = FileHandle(forUpdatingAtPath: path) else { throw CocoaError(.fileWriteUnknown) }
-      self.handle = handle
-      try handle.truncate(atOffset: UInt64(bytes))  // a record cut off by a crash goes
-      try handle.seekToEnd()
+    let markers = Set((0..<shards).map(Self.number))
+    for name in try Folder.names(folder + "/.done") where !markers.contains(name) {
+      try Folder.remove(folder + "/.done/" + name)
     }
-
-    func append(_ record: Record) throws {
-      let line = Array(record.row.json.text().utf8)
-      let tensors = try Safetensors.encode(record.tensors)
-      var head: [UInt8] = []
-      for count in [line.count, tensors.count] {
-        withUnsafeBytes(of: UInt64(count).littleEndian) { head.append(contentsOf: $0) }
-      }
-      try handle.write(contentsOf: Data(head + line + tensors))
-    }
-
-    deinit { try? handle.close() }
+    if let drawn { _ = try sweepOverlays("", drawn) }
   }
 
-  /// The images of an unfinished shard that are already done, in order, and the log to go on with.
-  func resume(_ shard: Int) throws -> (records: [Record], log: Log) {
-    var records: [Record] = []
-    var offset = 0
-    if let data = FileManager.default.contents(atPath: partial(shard)) {
-      let bytes = [UInt8](data)
-      while let (record, end) = Self.record(bytes, at: offset, name: partial(shard)) {
-        records.append(record)
-        offset = end
-      }
-    }
-    return (records, try Log(path: partial(shard), keeping: offset))
-  }
-
-  private static func record(_ bytes: [UInt8], at start: Int, name: String) -> (Record, end: Int)? {
-    func length(_ at: Int) -> Int? {
-      guard at + 8 <= bytes.count else { return nil }
-      let value = bytes[at..<at + 8].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-      return value <= UInt64(bytes.count) ? Int(value) : nil
-    }
-    guard let line = length(start), let size = length(start + 8), start + 16 + line + size <= bytes.count,
-      let json = try? JSON(parsing: Array(bytes[start + 16..<start + 16 + line])), let row = ManifestRow(json)
-    else { return nil }
-    let end = start + 16 + line + size
-    let file = bytes[start + 16 + line..<end].withUnsafeBytes { MappedFile(copying: $0, name: name) }
-    guard let parsed = try? Safetensors(file), let tensors = try? parsed.values() else { return nil }
-    return (Record(row: row, tensors: tensors), end)
-  }
-
-  /// Records of a finished shard, read back from its token file.
-  func records(of shard: Int) throws -> [Record]? {
-    guard let rows = finished(shard) else { return nil }
-    let file = try Safetensors(path: tokens(shard))
-    let values = Dictionary(grouping: try file.values()) { Int($0.0.prefix { $0 != "." }) ?? -1 }
-    return rows.map { row in
-      Record(
-        row: row,
-        tensors: (values[row.index] ?? []).map { (String($0.0.drop { $0 != "." }.dropFirst()), $0.1) })
-    }
-  }
-}
-
-extension Safetensors {
-  /// All tensors as they would be written again.
-  fileprivate func values() throws(WeightError) -> [(String, Value)] {
-    var values: [(String, Value)] = []
-    for entry in entries {
-      switch entry.type {
-      case .i64: values.append((entry.name, .i64(try integers(entry.name), shape: entry.shape)))
-      case .f16: values.append((entry.name, .f16(try tensor(entry.name))))
-      default: values.append((entry.name, .f32(try tensor(entry.name))))
+  /// - Returns: whether anything stays in the folder.
+  private func sweepOverlays(_ relative: String, _ drawn: (String) -> Bool) throws -> Bool {
+    let folder = relative.isEmpty ? overlays : overlays + "/" + relative
+    var stays = false
+    for entry in try Folder.namesIfThere(folder) {
+      let name = relative.isEmpty ? entry : relative + "/" + entry
+      let kind = try FileInfo.ifThere(overlays + "/" + name, following: false)?.kind
+      if kind == .folder {
+        if try sweepOverlays(name, drawn) { stays = true } else { try Folder.remove(overlays + "/" + name) }
+      } else if drawn(name) || !(entry.hasSuffix(".png") || entry.hasSuffix(".part")) {
+        stays = true
+      } else {
+        try Folder.remove(overlays + "/" + name)
       }
     }
-    return values
+    return stays
   }
 }

@@ -1,6 +1,6 @@
-import Foundation
 import Synchronization
 import VTokEval
+import VTokFiles
 import VTokImage
 import VTokModels
 import VTokTensor
@@ -38,7 +38,11 @@ public struct TokenizeJob: Sendable {
     public let outcome: Result<Done, ImageError>
   }
   public struct Done: Sendable {
-    public let tokens: ImageTokens
+    public let size: Size
+    /// Tokens of the picture.
+    public let tokens: Int
+    /// As it stands in a token file: the ids themselves would take ten times the memory in a long job.
+    let record: [UInt8]
     /// PSNR (infinite when nothing is lost) or distance of the decoded tokens, where there is a target.
     public let reached: Double?
     /// Whether the target is out of reach of all tokens it may have.
@@ -70,35 +74,43 @@ public struct TokenizeJob: Sendable {
         try Image.decode(contentsOf: inputs[index].path, options: decode).image
       }
       switch decoded {
-      case .success(let image): return (Row(name: name, outcome: .success(try tokens(of: image))), true)
-      case .failure(let error): return (Row(name: name, outcome: .failure(error)), false)
+      case .success(let image): return (Row(name: name, outcome: .success(done(try tokens(of: image), name))), true)
+      case .failure(let error): return (Row(name: name, outcome: .failure(try error.ofPicture())), false)
       }
     }
   }
 
-  /// The token file of the pictures that could be read.
-  public func file(_ rows: [Row]) -> TokenFile {
-    TokenFile(
-      tokenizer,
-      pictures: rows.compactMap { row in
-        guard case .success(let done) = row.outcome else { return nil }
-        return TokenFile.Picture(name: row.name, tokens: done.tokens)
-      })
+  /// Writes the token file of the pictures that could be read, whole or not at all.
+  public func write(_ rows: [Row], to path: String) throws {
+    let records = rows.compactMap { try? $0.outcome.get().record }
+    try TokenFile.write(tokenizer, records: records, to: path)
   }
 
-  private func tokens(of image: Image) throws -> Done {
+  private func done(_ found: Found, _ name: String) -> Done {
+    let record = TokenFile.record(
+      .init(name: name, tokens: found.tokens), codebookSize: tokenizer.tokenizer.codebookSize)
+    return Done(
+      size: found.tokens.size, tokens: found.tokens.ids.count, record: record, reached: found.reached,
+      isShort: found.isShort)
+  }
+
+  private struct Found {
+    let tokens: ImageTokens, reached: Double?, isShort: Bool
+  }
+
+  private func tokens(of image: Image) throws -> Found {
     let tokenizer = tokenizer.tokenizer
     switch length {
     case .tokens(let count):
-      return Done(tokens: try tokenizer.encode(image, tokens: count), reached: nil, isShort: false)
+      return Found(tokens: try tokenizer.encode(image, tokens: count), reached: nil, isShort: false)
     case .reaching(let target, let most):
       let original = tokenizer.prepare(image)
       let all = try tokenizer.encode(image, tokens: most)
       let measure = try measure(target, original)
-      func done(_ count: Int) throws -> Done {
+      func done(_ count: Int) throws -> Found {
         let tokens = all.prefix(count)
         let value = try measure(tokenizer.decode(tokens))
-        return Done(tokens: tokens, reached: value, isShort: !target.isReached(by: value))
+        return Found(tokens: tokens, reached: value, isShort: !target.isReached(by: value))
       }
       guard case .prefixes = tokenizer.lengths(for: original.size) else { return try done(all.ids.count) }
       var short = 0  // too few
@@ -143,18 +155,23 @@ public struct DetokenizeJob: Sendable {
     (self.tokenizer, self.file, self.threads) = (tokenizer, file, threads)
   }
 
+  /// Files that `run` would write over.
+  public func taken(in folder: String) throws -> Int {
+    let names = OutputNames(file.pictures.lazy.map(\.name))
+    return try file.pictures.count { try FileInfo.ifThere(folder + "/" + names.png($0.name), following: false) != nil }
+  }
+
   /// Writes `<folder>/<name>.png` for every picture, each whole or not at all. Names stay below the folder.
   /// - Returns: how many were written.
   public func run(
     into folder: String, seed: UInt64 = 0, progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
     isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws -> Int {
-    try inOrder(file.pictures.count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
+    let names = OutputNames(file.pictures.lazy.map(\.name))
+    return try inOrder(file.pictures.count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
       let picture = file.pictures[index]
       let image = try tokenizer.tokenizer.decode(picture.tokens, seed: mixedSeed(seed, picture.name))
-      let path = folder + "/" + InputList.cleaned(picture.name) + ".png"
-      try FileManager.default.createDirectory(
-        atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+      let path = folder + "/" + names.png(picture.name)
       try WholeFile.write(image.pngData(), to: path, synced: false)
       return ((), true)
     }.count

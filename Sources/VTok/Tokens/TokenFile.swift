@@ -50,46 +50,89 @@ public struct TokenFile: Sendable, Equatable {
   private static let magic = Array("vtokens".utf8)
 
   public func encoded() -> [UInt8] {
-    var out = Self.magic + [Self.version]
-    func put(_ value: Int, _ bytes: Int) {
-      for byte in 0..<bytes { out.append(UInt8(truncatingIfNeeded: value >> (8 * byte))) }
-    }
-    func put(_ text: String, most: Int, _ bytes: Int) {
-      let utf8 = text.utf8.prefix(most)
-      put(utf8.count, bytes)
-      out += utf8
-    }
-    put(tokenizer, most: 255, 1)
-    var digits = sha256[...]
-    while !digits.isEmpty {
-      out.append(UInt8(digits.prefix(2), radix: 16)!)
-      digits = digits.dropFirst(2)
-    }
-    put(codebookSize, 4)
-    put(pictures.count, 4)
-    let bits = Self.bits(codebookSize: codebookSize)
-    for picture in pictures {
-      put(picture.name, most: 65_535, 2)
-      put(picture.tokens.size.width, 2)
-      put(picture.tokens.size.height, 2)
-      put(picture.tokens.ids.count, 4)
-      var (held, count) = (0, 0)
-      for id in picture.tokens.ids {
-        (held, count) = (held << bits | id, count + bits)
-        while count >= 8 {
-          count -= 8
-          out.append(UInt8(truncatingIfNeeded: held >> count))
-        }
-        held &= 1 << count - 1
-      }
-      if count > 0 { out.append(UInt8(truncatingIfNeeded: held << (8 - count))) }
-    }
-    put(Int(out.withUnsafeBytes { crc32($0) }), 4)
+    var out: [UInt8] = []
+    emit { out.append(contentsOf: $0) }
     return out
   }
 
   /// Writes the file whole or not at all.
-  public func write(to path: String) throws(WeightError) { try WholeFile.write(encoded(), to: path) }
+  public func write(to path: String) throws(WeightError) {
+    try WholeFile.write(to: path) { sink throws(WeightError) in emit(sink) }
+  }
+
+  private func emit(_ sink: (UnsafeRawBufferPointer) -> Void) {
+    Self.emit(
+      tokenizer, sha256, codebookSize, pictures: pictures.count,
+      records: pictures.lazy.map { Self.record($0, codebookSize: codebookSize) }, sink)
+  }
+
+  /// Writes a file of pictures that were packed one by one.
+  /// - Parameter records: of ``record(_:codebookSize:)``.
+  static func write(_ tokenizer: LoadedTokenizer, records: [[UInt8]], to path: String) throws(WeightError) {
+    try WholeFile.write(to: path) { sink throws(WeightError) in
+      emit(
+        tokenizer.name, tokenizer.sha256, tokenizer.tokenizer.codebookSize, pictures: records.count, records: records,
+        sink)
+    }
+  }
+
+  private static func emit(
+    _ tokenizer: String, _ sha256: String, _ codebookSize: Int, pictures: Int, records: some Sequence<[UInt8]>,
+    _ sink: (UnsafeRawBufferPointer) -> Void
+  ) {
+    var sum = FileSum()
+    func send(_ bytes: [UInt8]) {
+      bytes.withUnsafeBytes {
+        sum.add($0)
+        sink($0)
+      }
+    }
+    var head = magic + [version]
+    put(tokenizer, most: 255, 1, to: &head)
+    var digits = sha256[...]
+    while !digits.isEmpty {
+      head.append(UInt8(digits.prefix(2), radix: 16)!)
+      digits = digits.dropFirst(2)
+    }
+    put(codebookSize, 4, to: &head)
+    put(pictures, 4, to: &head)
+    send(head)
+    for record in records { send(record) }
+    var tail: [UInt8] = []
+    put(Int(sum.crc), 4, to: &tail)
+    send(tail)
+  }
+
+  /// One picture as it stands in a file.
+  static func record(_ picture: Picture, codebookSize: Int) -> [UInt8] {
+    var out: [UInt8] = []
+    put(picture.name, most: 65_535, 2, to: &out)
+    put(picture.tokens.size.width, 2, to: &out)
+    put(picture.tokens.size.height, 2, to: &out)
+    put(picture.tokens.ids.count, 4, to: &out)
+    let bits = bits(codebookSize: codebookSize)
+    var (held, count) = (0, 0)
+    for id in picture.tokens.ids {
+      (held, count) = (held << bits | id, count + bits)
+      while count >= 8 {
+        count -= 8
+        out.append(UInt8(truncatingIfNeeded: held >> count))
+      }
+      held &= 1 << count - 1
+    }
+    if count > 0 { out.append(UInt8(truncatingIfNeeded: held << (8 - count))) }
+    return out
+  }
+
+  private static func put(_ value: Int, _ bytes: Int, to out: inout [UInt8]) {
+    for byte in 0..<bytes { out.append(UInt8(truncatingIfNeeded: value >> (8 * byte))) }
+  }
+
+  private static func put(_ text: String, most: Int, _ bytes: Int, to out: inout [UInt8]) {
+    let utf8 = text.utf8.prefix(most)
+    put(utf8.count, bytes, to: &out)
+    out += utf8
+  }
 
   // MARK: Reading
 

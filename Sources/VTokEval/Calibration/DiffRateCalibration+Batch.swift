@@ -93,7 +93,7 @@ extension DiffRateCalibration {
         var generator = SeededGenerator(seed: mixedSeed(settings.seed, "picture \(step) \(place)"))
         let pixels = settings.augmentation(image, to: size, processor: model.processor, &generator)
         slots.withLock { $0.prepared[place] = Prepared(pixels: pixels, label: examples.label(chosen[place])) }
-      } catch is ImageError {
+      } catch let error as ImageError where !error.kind.isOfMachine {
         return
       } catch {
         slots.withLock { $0.error = $0.error ?? error }
