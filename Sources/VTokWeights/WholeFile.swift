@@ -34,7 +34,7 @@ public struct FileSum: Sendable, Equatable {
 }
 
 /// Files written whole or not at all: into `<path>.part` beside it, which then takes the name. The name of the part is
-/// always the same, so what a killed process left there goes with the next attempt. Folders on the way are made. What is
+/// always the same, so what a killed process left there goes with the next attempt. What is
 /// no file, such as a pipe or `/dev/stdout`, takes the bytes as they come.
 public enum WholeFile {
   /// - Parameter synced: whether the bytes are on the disk on return; else they only outlive this process.
