@@ -45,6 +45,9 @@ public enum Folder {
     throw SystemError("make the folder", path, code: errno == EEXIST ? ENOTDIR : errno)
   }
 
+  /// Makes the folder that a file goes into.
+  public static func makeAbove(_ path: String) throws(SystemError) { try make(FileName.split(path).folder) }
+
   /// Whether there is a folder now; else `errno` has the reason.
   private static func made(_ path: String) -> Bool {
     if withSystemPath(path, { mkdir($0, 0o777) }) == 0 { return true }

@@ -56,13 +56,7 @@ public enum WholeFile {
   ) throws(WeightError) -> FileSum {
     let (target, isDevice) = try place(path)
     let part = isDevice ? target : partName(target)
-    var descriptor = opened(part)
-    if descriptor < 0, errno == ENOENT, !isDevice {
-      do throws(SystemError) { try Folder.make(FileName.split(target).folder) } catch {
-        throw failure(error.code, path)
-      }
-      descriptor = opened(part)
-    }
+    let descriptor = withSystemPath(part) { open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644) }
     guard descriptor >= 0 else { throw failure(errno, path) }
     var code: Int32 = 0
     var sum = FileSum()
@@ -102,10 +96,6 @@ public enum WholeFile {
     if bytes.count <= 250 { return path + ".part" }
     let sum = String(bytes.withUnsafeBytes { crc32($0) }, radix: 16)
     return (path.utf8.count == name.utf8.count ? "" : folder + "/") + "long-" + sum + ".part"
-  }
-
-  private static func opened(_ path: String) -> Int32 {
-    withSystemPath(path) { open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644) }
   }
 
   /// 0, or the code of what went wrong.

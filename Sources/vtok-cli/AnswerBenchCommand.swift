@@ -97,7 +97,10 @@ extension BenchCommand {
           + "thread; median. Reading and preparing a picture comes before: \(fixed(median(sample.prepare), 2)) ms. Answers "
           + "and counts are of all questions."
       }, at: 0)
-    if let path = asking.answers { try WholeFile.write(lines(good, bench, failed), to: path) }
+    if let path = asking.answers {
+      try Folder.makeAbove(path)
+      try WholeFile.write(lines(good, bench, failed), to: path)
+    }
     try write(table, title, remarks: "\n" + remarks.map { $0 + "\n" }.joined()) { folder in
       let step = max(1, good.count / max(1, gallery))
       let shown = stride(from: 0, to: good.count, by: step).prefix(max(0, gallery))

@@ -205,7 +205,12 @@ struct BenchCommand: ParsableCommand {
   /// - Parameter page: writes what else the report has into its folder, and names the file to open.
   func write(_ table: Table, _ title: String, remarks: String = "", page: (String) throws -> String) throws {
     let text = (format == .md ? title + "\n\n" : "") + table.text(format) + (format == .md ? remarks : "")
-    if let output { try WholeFile.write(text, to: output) } else { print(text, terminator: "") }
+    if let output {
+      try Folder.makeAbove(output)
+      try WholeFile.write(text, to: output)
+    } else {
+      print(text, terminator: "")
+    }
     guard let report else { return }
     try Folder.make(report)
     let name = try page(report)

@@ -263,7 +263,8 @@ enum OptionFiles {
     do throws(SystemError) { return try FileBytes.read(path) } catch {
       if error.isOfMachine { throw error }
       throw UsageError(
-        "\(what) '\(printable(path))'", found: "a path that cannot be read (\(error.reason))", expected: "a file",
+        "\(what) '\(printable(path))'",
+        found: error.code == ENOENT ? "no such file" : "it cannot be read (\(error.reason))", expected: "a file",
         fix: "Check the path.")
     }
   }

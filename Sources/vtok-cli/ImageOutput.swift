@@ -18,6 +18,7 @@ struct ImageOutput {
 
   func write(_ image: Image) throws {
     do {
+      try Folder.makeAbove(path)
       try WholeFile.write(image.data(as: format), to: path)
     } catch let error as ImageError {
       throw error.named(path)

@@ -25,7 +25,8 @@ public struct MessageFile: Sendable {
   public init(_ path: String) throws(Mistake) {
     let bytes: [UInt8]
     do throws(SystemError) { bytes = try FileBytes.read(path) } catch {
-      throw Mistake(path, "", found: "no file that can be read (\(error.reason))", expected: "a JSON file", fix: "Check the path.")
+      throw Mistake(
+        path, "", found: "no file that can be read (\(error.reason))", expected: "a JSON file", fix: "Check the path.")
     }
     let json: JSON
     do { json = try JSON(parsing: bytes) } catch {

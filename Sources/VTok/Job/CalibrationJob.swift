@@ -30,7 +30,7 @@ public struct CalibrationJob: Sendable {
   /// Holds the output for this process.
   /// - Throws: `LockError` while another one makes it.
   public func lock() throws -> FolderLock {
-    try Folder.make(FileName.split(output).folder)
+    try Folder.makeAbove(output)
     return try FolderLock(output, file: output + ".lock")
   }
 

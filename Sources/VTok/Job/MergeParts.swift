@@ -138,6 +138,7 @@ public struct MergeParts {
   private func copy(_ overlay: FileSum, _ name: String, from part: Int) throws {
     guard try stores[part].isIntact(overlay, name, since: nil) else { throw missing(part) }
     let file = try MappedFile(path: stores[part].overlays + "/" + name)
+    try Folder.makeAbove(store.overlays + "/" + name)
     try WholeFile.write(to: store.overlays + "/" + name, synced: false) { sink throws(WeightError) in
       file.withBytes(sink)
     }

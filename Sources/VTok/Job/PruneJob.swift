@@ -207,6 +207,7 @@ public struct PruneJob: Sendable {
   private func draw(_ result: PrunedImage, on image: Image, name: String) throws -> FileSum {
     let bytes = try result.map.drawn(on: image).pngData()
     let path = store.overlays + "/" + overlayNames.png(name)
+    try Folder.makeAbove(path)
     return try Self.oneAtATime.withLock { _ in  // a list may name a picture twice
       try WholeFile.write(to: path, synced: false) { sink throws(WeightError) in bytes.withUnsafeBytes(sink) }
     }

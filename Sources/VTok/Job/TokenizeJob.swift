@@ -83,6 +83,7 @@ public struct TokenizeJob: Sendable {
   /// Writes the token file of the pictures that could be read, whole or not at all.
   public func write(_ rows: [Row], to path: String) throws {
     let records = rows.compactMap { try? $0.outcome.get().record }
+    try Folder.makeAbove(path)
     try TokenFile.write(tokenizer, records: records, to: path)
   }
 
@@ -172,6 +173,7 @@ public struct DetokenizeJob: Sendable {
       let picture = file.pictures[index]
       let image = try tokenizer.tokenizer.decode(picture.tokens, seed: mixedSeed(seed, picture.name))
       let path = folder + "/" + names.png(picture.name)
+      try Folder.makeAbove(path)
       try WholeFile.write(image.pngData(), to: path, synced: false)
       return ((), true)
     }.count
