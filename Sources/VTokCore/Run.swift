@@ -20,6 +20,11 @@ public struct Composition: Sendable {
     for (method, plan) in zip(methods, plans) { try Composition.check(plan, of: method, for: shape) }
     for second in methods.indices {
       for first in 0..<second {
+        if name(first) == name(second), let site = Composition.sharedBlock(plans[first], plans[second]) {
+          throw .conflict(
+            name(first), name(second),
+            reason: "one method would act twice at \(site), where one larger amount does the same")
+        }
         if let reason = Composition.conflict(plans[first], plans[second]) {
           throw .conflict(name(first), name(second), reason: reason)
         }
@@ -169,6 +174,14 @@ public struct Composition: Sendable {
   public var managesCache: Bool { plans.contains { $0.act.contains(where: Self.isCache) } }
 
   private static func isCache(_ site: Site) -> Bool { if case .cache = site { true } else { false } }
+
+  /// The first site in the tower at which two methods act.
+  private static func sharedBlock(_ a: Plan, _ b: Plan) -> Site? {
+    let blocks = a.act.intersection(b.act).compactMap { site -> (index: Int, site: Site)? in
+      if case .block(let index, _) = site { (index, site) } else { nil }
+    }
+    return blocks.min { $0.index < $1.index }?.site
+  }
 
   /// Why two methods cannot run together; nil when they can.
   private static func conflict(_ a: Plan, _ b: Plan) -> String? {

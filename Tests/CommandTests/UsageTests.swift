@@ -30,6 +30,7 @@ import VTok
     (["flops", "--method", "tome", "--target-ms", "9"], "Nothing is run here"),
     (["prune", pictures, "--method", "tome+tome", "--keep-ratio", "2"], "--keep-ratio"),
     (["prune", pictures, "--method", "divprune+divprune"], "cannot run together"),
+    (["prune", pictures, "--method", "tome+tome"], "act twice"),
     (["prune", pictures, "--method", "tome:keep=1"], "cannot reach its budget"),
     (["prune", pictures, "--keep-tokens", "1000"], "at most the 256"),
     (["flops", "--model", "llava-1.5-7b", "--method", "divprune", "--keep-tokens", "577"], "at most the 576"),

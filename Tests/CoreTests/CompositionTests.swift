@@ -26,6 +26,28 @@ import VTokTensor
     { answer }
   }
 
+  /// The same under another name.
+  struct AlsoPlanned: Compressor {
+    static let name = "also-planned"
+    static let summary = "for tests"
+    var inner: Planned
+    init(_ made: Plan) { inner = Planned(made) }
+    init(_ options: inout Options) throws(OptionError) { self.init(Plan()) }
+    func plan(for model: Shape) throws(CompressionError) -> Plan { inner.made }
+    mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
+      -> [Reduction]?
+    { inner.answer }
+  }
+
+  /// One method may act twice, but not at one place of the tower.
+  @Test func aMethodActsOnceInABlock() throws {
+    let plan = Plan(act: [.block(1, .middle)])
+    #expect(throws: CompressionError.self) { try Composition([Planned(plan), Planned(plan)], for: Self.lvlm) }
+    let later = Plan(act: [.block(1, .end)])
+    #expect(throws: Never.self) { try Composition([Planned(plan), Planned(later)], for: Self.lvlm) }
+    #expect(throws: Never.self) { try Composition([Planned(plan), AlsoPlanned(plan)], for: Self.lvlm) }
+  }
+
   static let late = PositionRule(cut: .original, decode: .next)
   static let pairs: [(Plan, Plan, Bool)] = [
     (Plan(massBias: true), Plan(massBias: true), true),
@@ -125,7 +147,7 @@ import VTokTensor
   @Test(arguments: 0..<pairs.count) func pairsThatFit(index: Int) {
     let (a, b, fits) = Self.pairs[index]
     for pair in [[a, b], [b, a]] {
-      let made = Result { try Composition(pair.map { Planned($0) }, for: Self.lvlm) }
+      let made = Result { try Composition([Planned(pair[0]), AlsoPlanned(pair[1])], for: Self.lvlm) }
       let isMade = (try? made.get()) != nil
       #expect(isMade == fits)
       if case .failure(let error) = made { #expect("\(error)".contains("cannot run together")) }
