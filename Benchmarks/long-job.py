@@ -8,7 +8,6 @@
 Makes its own pictures (16 x 16, each another one, some damaged with --damaged) in a temporary folder and needs nothing
 but Python. Fails if memory is not flat, a count is wrong or the rerun of the finished job is slow.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -21,6 +20,8 @@ import sys
 import tempfile
 import time
 import zlib
+
+import needs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -50,7 +51,7 @@ def run(arguments):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = needs.Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--damaged", type=int, default=0, help="further files that are no pictures")
     parser.add_argument("--method", default="random")
@@ -62,6 +63,8 @@ def main():
     parser.add_argument("--most-mb", type=float, default=200)
     parser.add_argument("--most-seconds", type=float, default=5, help="of the rerun")
     flags = parser.parse_args()
+    if not os.access(flags.vtok, os.X_OK):
+        needs.refuse(f"needs the command, '{flags.vtok}' is none: run make build before, or name it with --vtok")
 
     folder = pathlib.Path(flags.folder or tempfile.mkdtemp(prefix="vtok-long-job-"))
     try:
