@@ -83,6 +83,10 @@ public final class MappedFile: @unchecked Sendable {
       return WeightError(
         .unreadableFile, shown, found: "no permission to read it", expected: "a readable file",
         fix: "Change its permissions, or run as its owner.")
+    case ENOMEM:
+      return WeightError(
+        .unreadableFile, shown, found: "the process out of memory (\(SystemError.reason(code)))",
+        expected: "room to map the file", fix: "Free memory, or allow more (ulimit -v).")
     default:
       return WeightError(
         .unreadableFile, shown, found: "an error of the system (\(SystemError.reason(code)))",

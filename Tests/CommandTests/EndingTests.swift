@@ -9,7 +9,7 @@ import VTok
     "methods", "methods tome", "models", "inspect vtok-tiny", "inspect vtok-tiny --tensors", "flops",
     "flops --format json",
     "doctor", "show PICTURE -o map.png", "prune PICTURE -o out", "bench --data list.txt --timing-samples 0 --seeds 1",
-    "tokenize PICTURE --tokens 4 -o a.vtokens", "detokenize b.vtokens -o out", "--help", "--version",
+    "tokenize PICTURE --tokens 4 -o a.vtokens --force", "detokenize b.vtokens -o out --force", "--help", "--version",
     "generate --model MODEL --image PICTURE --prompt x --max-tokens 1 --quiet",
     "calibrate --data list.txt --target-ratio 0.6 --steps 1 --batch 1 -o rates.json --quiet --force",
   ]

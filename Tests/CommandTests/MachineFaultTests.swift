@@ -214,7 +214,9 @@ func sh(_ script: String, in folder: String) throws -> Finished { try sh(Array(s
 @Suite struct FileNameTests {
   private func write(_ name: [UInt8], in folder: String) throws {
     let data = try Data(contentsOf: URL(fileURLWithPath: pictures + "/cat.jpg"))
-    try WholeFile.write([UInt8](data), to: folder + "/" + FileName.text(name))
+    let path = folder + "/" + FileName.text(name)
+    try Folder.makeAbove(path)
+    try WholeFile.write([UInt8](data), to: path)
   }
 
   @Test func namesThatAreNoText() throws {
