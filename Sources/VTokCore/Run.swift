@@ -20,10 +20,10 @@ public struct Composition: Sendable {
     for (method, plan) in zip(methods, plans) { try Composition.check(plan, of: method, for: shape) }
     for second in methods.indices {
       for first in 0..<second {
-        if name(first) == name(second), let site = Composition.sharedBlock(plans[first], plans[second]) {
+        if name(first) == name(second), let block = Composition.sharedBlock(plans[first], plans[second]) {
           throw .conflict(
             name(first), name(second),
-            reason: "one method would act twice at \(site), where one larger amount does the same")
+            reason: "one method would act twice in block \(block), where one larger amount does the same")
         }
         if let reason = Composition.conflict(plans[first], plans[second]) {
           throw .conflict(name(first), name(second), reason: reason)
@@ -175,12 +175,9 @@ public struct Composition: Sendable {
 
   private static func isCache(_ site: Site) -> Bool { if case .cache = site { true } else { false } }
 
-  /// The first site in the tower at which two methods act.
-  private static func sharedBlock(_ a: Plan, _ b: Plan) -> Site? {
-    let blocks = a.act.intersection(b.act).compactMap { site -> (index: Int, site: Site)? in
-      if case .block(let index, _) = site { (index, site) } else { nil }
-    }
-    return blocks.min { $0.index < $1.index }?.site
+  /// The first block of the tower in which two methods act at the same place.
+  private static func sharedBlock(_ a: Plan, _ b: Plan) -> Int? {
+    a.act.intersection(b.act).compactMap { if case .block(let index, _) = $0 { index } else { nil } }.min()
   }
 
   /// Why two methods cannot run together; nil when they can.

@@ -23,7 +23,7 @@ import VTok
     (["prune", pictures, "--target-gmacs", "7"], " to 0.837 GMACs"),
     (["prune", pictures, "--method", "divprune", "--target-gmacs", "0.5"], "acts inside the tower"),
     (["prune", pictures, "--method", "diffrate:preset=vit-s-deit-2.9"], "257 tokens, expected 197"),
-    (["prune", pictures, "--method", "diffrate:rates=/no/such.json"], "No such file"),
+    (["prune", pictures, "--method", "diffrate:rates=/no/such.json"], "no such file"),
     (["prune", pictures, "--method", "zero-tprune:schedule=vtok-deit-s-3.08"], "6 blocks, expected 12"),
     (["prune", pictures, "--target-ms", "5", "--shard", "0/2"], "one budget for all parts"),
     (["flops", "--image-size", "big"], "pixels as 224"),
