@@ -95,8 +95,11 @@ import VTok
     #expect(try figure(elastic, "mac3-img").value == figure(elastic, "mac3-img").dense)
     #expect(try figure(elastic, "kv-end").value < 0.55 * figure(elastic, "kv-end").dense)
     #expect(try figure(elastic, "kv-peak").value > 0.9 * figure(elastic, "kv-end").dense)
-    let tiles = try json("--model", "llava-next-7b", "--method", "globalcom2", "--keep-ratio", "0.25")
+    // The authors' amount leaves more or less by what a tile shows; a budget leaves what was asked.
+    let tiles = try json("--model", "llava-next-7b", "--method", "globalcom2:retention=0.25")
     #expect(tiles["tokens"]?["in"]?.int == 2928 && tiles["tokens"]?["depends_on_image"]?.bool == true)
+    let driven = try json("--model", "llava-next-7b", "--method", "globalcom2", "--keep-ratio", "0.25")
+    #expect(driven["tokens"]?["out"]?.int == 732 && driven["tokens"]?["depends_on_image"]?.bool == false)
   }
 
   /// A threshold on noise says nothing, and the table says so; so does a cut that hangs on attention.
