@@ -41,13 +41,20 @@ import VTok
   }
 
   static let badSizes: [(String, JSON)] = [
-    ("embed_dim", 191 as JSON), ("embed_dim", "x"), ("depth", 3), ("patch_size", 8), ("num_heads", 5), ("num_heads", 0),
-    ("num_heads", .number(.infinity)), ("num_classes", -1), ("img_size", 1e12),
+    ("embed_dim", "x" as JSON), ("depth", 3), ("num_heads", 5), ("num_heads", 0), ("num_heads", .number(.infinity)),
+    ("num_classes", -1), ("img_size", 1e12),
   ]
 
   @Test(arguments: badSizes) func sizesThatTheWeightsHaveNot(_ key: String, _ value: JSON) throws {
     let error = try #require(try timm(["model_args", key], value))
     #expect("\(error)".contains(key), "\(error)")
+  }
+
+  /// The tensor itself says so.
+  @Test(arguments: [("embed_dim", 191 as JSON), ("patch_size", 8)])
+  func shapesThatTheWeightsHaveNot(_ key: String, _ value: JSON) throws {
+    let error = #expect(throws: WeightError.self) { try timm(["model_args", key], value) }
+    #expect("\(String(describing: error))".contains("patch_embed.proj.weight"))
   }
 
   /// Of a Hugging Face processor, where nothing but the value is wrong.
@@ -59,7 +66,7 @@ import VTok
     (#"{"rescale_factor": NaN}"#, "rescale_factor"), (#"{"rescale_factor": "x"}"#, "rescale_factor"),
     (#"{"resample": 5}"#, "resample"), (#"{"resample": 1.5}"#, "resample"), (#"{"resample": "cubic"}"#, "resample"),
     (#"{"size": 0}"#, "size"), (#"{"size": {"shortest_edge": 1e12}}"#, "size.shortest_edge"),
-    (#"{"size": {"height": 5}}"#, "size.width"), (#"{"size": {"height": 5, "width": -5}}"#, "size.width"),
+    (#"{"size": {"height": 5}}"#, "size"), (#"{"size": {"height": 5, "width": -5}}"#, "size.width"),
     (#"{"crop_size": "x"}"#, "crop_size"), (#"{"do_resize": 1}"#, "do_resize"),
     (#"{"do_rescale": "no"}"#, "do_rescale"),
     (#"{"do_normalize": []}"#, "do_normalize"), (#"{"do_center_crop": "yes"}"#, "do_center_crop"),

@@ -33,7 +33,7 @@ package enum TimmViT {
     let model = try load(
       checkpoint, arguments, imageSize: arguments.side.map { ($0, $0) } ?? size.map { ($0.height, $0.width) },
       processor: processor(pretrained, size),
-      labels: names.json["label_names"]?.array == nil ? nil : names.strings("label_names"))
+      labels: names.json["label_names"]?.object != nil ? nil : names.strings("label_names"))
     if let labels = model.labels, let classes = model.head.classes, labels.count != classes {
       throw names.unfit("label_names", "a name for each of the \(classes) classes", found: "\(labels.count) names")
     }
