@@ -29,15 +29,19 @@ let package = Package(
     .target(name: "VTokFiles"),
     .target(name: "VTokImage", dependencies: ["CVTokImage", "VTokFiles", "VTokTensor"]),
     .target(name: "VTokWeights", dependencies: ["CVTokKernels", "VTokFiles", "VTokTensor"]),
-    .target(name: "VTokTemplate"),
-    .target(name: "VTokCore", dependencies: ["CVTokKernels", "VTokTensor"]),
-    .target(name: "VTokMethods", dependencies: ["CVTokKernels", "VTokCore", "VTokTensor"]),
+    .target(name: "VTokTemplate", dependencies: ["VTokFiles"]),
+    .target(name: "VTokCore", dependencies: ["CVTokKernels", "VTokFiles", "VTokTensor"]),
+    .target(name: "VTokMethods", dependencies: ["CVTokKernels", "VTokCore", "VTokFiles", "VTokTensor"]),
     .target(
       name: "VTokModels",
-      dependencies: ["CVTokKernels", "VTokCore", "VTokImage", "VTokTemplate", "VTokTensor", "VTokWeights"]),
+      dependencies: [
+        "CVTokKernels", "VTokCore", "VTokFiles", "VTokImage", "VTokTemplate", "VTokTensor", "VTokWeights",
+      ]),
     .target(
       name: "VTokEval",
-      dependencies: ["CVTokKernels", "VTokCore", "VTokImage", "VTokMethods", "VTokModels", "VTokTensor", "VTokWeights"]),
+      dependencies: [
+        "CVTokKernels", "VTokCore", "VTokFiles", "VTokImage", "VTokMethods", "VTokModels", "VTokTensor", "VTokWeights",
+      ]),
     .target(
       name: "VTok",
       dependencies: [

@@ -7,9 +7,11 @@ struct Companion: Sendable {
   let space: JointSpace
   private let clip: CLIP
   private let tokenizer: CLIPTokenizer
+  private let checkpoint: Checkpoint
 
   /// - Parameter width: of the tower whose features it must take.
   init(_ checkpoint: Checkpoint, width: Int) throws {
+    self.checkpoint = checkpoint
     clip = try CLIP.load(checkpoint)
     tokenizer = try CLIPTokenizer(checkpoint)
     let found = clip.vision.tower.shape.width
@@ -25,6 +27,11 @@ struct Companion: Sendable {
         fix: "Fetch tokenizer and weights of one revision of the checkpoint.")
     }
     self.space = space
+  }
+
+  /// Of its weights and its other files.
+  var sha256: String {
+    get throws { SHA256.of((LoadedModel.checksum(checkpoint.files) + (try checkpoint.settingsSHA256())).utf8) }
   }
 
   /// The question in pieces of CLIP's context length, the last one filled with zeros, as CDPruner's code cuts it.

@@ -28,6 +28,10 @@ public struct Generator: Sendable {
   private(set) var accounting: Accounting
   /// SHA-256 of the weight files' bytes. Reads all of them.
   public var sha256: String { LoadedModel.checksum(checkpoint.files) }
+  /// SHA-256 of its configuration and of the files for images and text.
+  public var settingsSHA256: String { get throws { try checkpoint.settingsSHA256() } }
+  /// SHA-256 of the companion CLIP, its files for images and text included; nil without one.
+  public var companionSHA256: String? { get throws { try companion?.sha256 } }
   /// Longest prompt with its answer that the model was trained for, where its files say so.
   public let contextLength: Int?
 

@@ -9,6 +9,8 @@ public struct LoadedModel: Sendable {
   public let vision: VisionModel
   /// SHA-256 of the weight files' bytes, in order of their names.
   public let sha256: String
+  /// SHA-256 of its configuration and of the files that say how images are prepared.
+  public let settingsSHA256: String
   /// Tensors of the file that the model does not use.
   public let unusedTensors: [String]
 
@@ -24,7 +26,7 @@ public struct LoadedModel: Sendable {
     let path = nameOrDirectory.split(separator: "/")
     return LoadedModel(
       name: path.last.map(String.init) ?? nameOrDirectory, vision: vision, sha256: checksum(checkpoint.files),
-      unusedTensors: checkpoint.unusedNames())
+      settingsSHA256: try checkpoint.settingsSHA256(), unusedTensors: checkpoint.unusedNames())
   }
 
   /// The files behind a name or a directory, not yet a model.

@@ -1,3 +1,5 @@
+import VTokFiles
+
 /// A token compression method: mathematics over a `View`. A value, copied per request (one image, or one prompt with
 /// its images in order); its stored properties are its state. It knows no model, and does no input or output.
 public protocol Compressor: Sendable {
@@ -31,7 +33,7 @@ extension Compressor {
 }
 
 /// Why a method cannot run, or could not do what was asked.
-public enum CompressionError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum CompressionError: OneLineError, Equatable {
   /// The method does not fit the model.
   case unsupported(method: String, found: String, expected: String, fix: String)
   /// Two methods cannot run together.
@@ -46,7 +48,7 @@ public enum CompressionError: Error, Sendable, Equatable, CustomStringConvertibl
   /// The `fix` of a refusal that another method may not meet; `Methods.compose` then names one that serves the model.
   public static let anotherMethod = "Choose another method."
 
-  public var description: String {
+  public var message: String {
     switch self {
     case .unsupported(let method, let found, let expected, let fix):
       "\(method) cannot serve this model: \(found), expected \(expected). \(fix)"

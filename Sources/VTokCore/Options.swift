@@ -1,3 +1,4 @@
+import VTokFiles
 import VTokTensor
 
 /// A file named in an option, read by the caller: methods do no input or output.
@@ -12,11 +13,11 @@ public struct OptionFile: Sendable {
 }
 
 /// A mistake in `--method NAME:key=value,...`.
-public enum OptionError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum OptionError: OneLineError, Equatable {
   case unknown(method: String, option: String, known: [String])
   case invalid(method: String, option: String, found: String, expected: String)
 
-  public var description: String {
+  public var message: String {
     switch self {
     case .unknown(let method, let option, let known):
       "unknown option '\(option)' of method '\(method)'"

@@ -64,19 +64,6 @@ public func withSystemPath<Result>(_ path: String, _ body: (UnsafePointer<CChar>
   }
 }
 
-/// `path` on one line, for people: a name may hold line breaks, terminal codes and bytes that are no text.
-public func printable(_ path: String) -> String {
-  var text = ""
-  for scalar in path.unicodeScalars {
-    if let byte = FileName.byte(scalar) {
-      text += "\\x" + String(byte, radix: 16)
-    } else {
-      text += scalar.value < 32 || scalar.value == 127 ? scalar.escaped(asASCII: true) : String(scalar)
-    }
-  }
-  return text
-}
-
 /// The arguments of this process after its name, those that are no UTF-8 included.
 public func commandLineArguments() -> [String] {
   (1..<max(1, Int(CommandLine.argc))).compactMap { index in

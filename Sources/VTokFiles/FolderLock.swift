@@ -5,12 +5,12 @@
 #endif
 
 /// A folder in which another process writes.
-public struct LockError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct LockError: OneLineError, Equatable {
   public let path: String
   /// Of the other process; nil where it has not said so.
   public let holder: Int?
 
-  public var description: String {
+  public var message: String {
     "output '\(printable(path))': process \(holder.map { "\($0)" } ?? "of another run") is writing there, expected to be "
       + "the only one. Wait for its end, or use another -o."
   }

@@ -5,10 +5,10 @@
 #endif
 
 /// A place that cannot take what a command will write.
-public struct OutputError: Error, Sendable, Equatable, CustomStringConvertible {
-  public let description: String
+public struct OutputError: OneLineError, Equatable {
+  public let message: String
   public init(_ what: String, found: String, expected: String, fix: String) {
-    description = "\(what): \(found), expected \(expected). \(fix)"
+    message = "\(what): \(found), expected \(expected). \(fix)"
   }
 }
 

@@ -5,7 +5,7 @@
 #endif
 
 /// A call of the system that failed, with the path it was about.
-public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct SystemError: OneLineError, Equatable {
   /// What was to be done, as in "cannot ...".
   public let action: String
   public let path: String
@@ -32,7 +32,7 @@ public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
   }
   public var isOfMachine: Bool { Self.isOfMachine(code) }
 
-  public var description: String { "\(printable(path)): cannot \(action): \(reason). \(fix)" }
+  public var message: String { "\(printable(path)): cannot \(action): \(reason). \(fix)" }
 
   private var fix: String {
     switch code {

@@ -8,7 +8,7 @@ import VTokFiles
 #endif
 
 /// Why a picture could not be read or written.
-public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct ImageError: OneLineError, Equatable {
   public enum Kind: String, Sendable {
     /// The file cannot be opened or read: missing, a folder, a pipe, no permission.
     case unreadable
@@ -34,8 +34,6 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
     self.kind = kind
     self.message = message
   }
-
-  public var description: String { message }
 
   /// The error of a system call on `path`.
   package init(_ error: SystemError) {

@@ -1,4 +1,5 @@
 import VTokCore
+import VTokFiles
 
 #if canImport(Glibc)
   import Glibc
@@ -50,12 +51,12 @@ public enum Methods {
   }
 }
 
-public enum MethodError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum MethodError: OneLineError, Equatable {
   case unknown(String, known: [String])
   case malformed(String, part: String)
   case option(OptionError)
 
-  public var description: String {
+  public var message: String {
     switch self {
     case .unknown(let name, let known):
       "unknown method '\(name)'"

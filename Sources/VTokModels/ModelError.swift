@@ -1,7 +1,8 @@
+import VTokFiles
 import VTokWeights
 
 /// Why a checkpoint cannot become a model.
-public enum ModelError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum ModelError: OneLineError, Equatable {
   /// No family knows the model; `nearest` is the name of one that is known.
   case unknownFamily(found: String, known: [String], nearest: String? = nil)
   /// A value of a configuration file is missing or makes no sense.
@@ -11,7 +12,7 @@ public enum ModelError: Error, Sendable, Equatable, CustomStringConvertible {
   /// An input does not fit the model.
   case input(what: String, found: String, expected: String, fix: String)
 
-  public var description: String {
+  public var message: String {
     switch self {
     case .unknownFamily(let found, let known, let nearest):
       "no model family fits: \(found), expected one of \(known.joined(separator: ", ")). "

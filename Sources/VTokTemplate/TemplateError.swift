@@ -1,5 +1,7 @@
+import VTokFiles
+
 /// Why a template could not be read or rendered.
-public struct TemplateError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct TemplateError: OneLineError, Equatable {
   public enum Kind: Sendable {
     /// The text is no template.
     case syntax
@@ -22,7 +24,7 @@ public struct TemplateError: Error, Sendable, Equatable, CustomStringConvertible
 
   init(_ kind: Kind, _ reason: String, line: Int? = nil) { (self.kind, self.reason, self.line) = (kind, reason, line) }
 
-  public var description: String { (line.map { "line \($0): " } ?? "") + reason }
+  public var message: String { (line.map { "line \($0): " } ?? "") + reason }
 
   /// The same error with its place, if it has none yet.
   func at(_ line: Int) -> TemplateError {

@@ -69,6 +69,7 @@ public struct Checkpoint: Sendable {
   public func json(_ file: String) throws(WeightError) -> JSON? {
     precondition(isPlainName(file), "\(file) is no file name")
     if file == "config.json" { return config }
+    store.note(file)
     guard let directory = store.directory else { return nil }
     return try JSON.ifPresent(directory + "/" + file)
   }
@@ -76,6 +77,7 @@ public struct Checkpoint: Sendable {
   /// Another text file of the folder, nil if there is none.
   public func text(_ file: String) throws(WeightError) -> String? {
     guard let path = path(file) else { return nil }
+    if file != "config.json" { store.note(file) }
     do {
       return try MappedFile(path: path).withBytes { bytes throws(WeightError) in
         try ReadBudget.named(file).check(bytes.count, path)
@@ -84,6 +86,16 @@ public struct Checkpoint: Sendable {
     } catch  where error.kind == .missingFile {
       return nil
     }
+  }
+
+  /// SHA-256 of what a model has been made of beside its weights: `config.json` and every file that was asked for, those
+  /// that are not there included. A job that goes on compares it.
+  public func settingsSHA256() throws(WeightError) -> String {
+    var text = store.directory == nil ? config.text() : ""
+    for file in ["config.json"] + store.settings.withLock({ $0.sorted() }) {
+      text += file + "\0" + (try self.text(file) ?? "\0") + "\0"
+    }
+    return SHA256.of(text.utf8)
   }
 
   /// Path of a file of the folder, whether it is there or not; nil for an embedded model.
@@ -218,6 +230,8 @@ final class CheckpointStore: Sendable {
   let files: CheckpointFiles
   let entries: [TensorEntry]
   let asked = Mutex<Set<ExactString>>([])
+  /// Names of the files beside the weights that were asked for.
+  let settings = Mutex<Set<String>>([])
 
   init(name: String, directory: String?, config: JSON, files: CheckpointFiles) {
     self.name = name
@@ -226,6 +240,8 @@ final class CheckpointStore: Sendable {
     self.files = files
     entries = files.shards.flatMap(\.entries)
   }
+
+  func note(_ file: String) { settings.withLock { _ = $0.insert(file) } }
 
   func shard(of entry: TensorEntry) -> (any TensorFile)? {
     files.home[ExactString(entry.name)].map { files.shards[$0] }

@@ -1,3 +1,5 @@
+import VTokFiles
+
 /// A JSON value (RFC 8259). Whole numbers that fit are kept exactly; objects keep the order of their keys.
 public enum JSON: Sendable, Equatable {
   case null
@@ -12,7 +14,7 @@ public enum JSON: Sendable, Equatable {
 }
 
 /// What is wrong with a JSON text, or with a value looked up in one.
-public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct JSONError: OneLineError, Equatable {
   public enum Place: Sendable, Equatable {
     /// Bytes from the start of the text.
     case offset(Int)
@@ -26,7 +28,7 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
 
   package init(place: Place, reason: String) { (self.place, self.reason) = (place, reason) }
 
-  public var description: String {
+  public var message: String {
     switch place {
     case .offset(let offset): "not valid JSON at byte \(offset): \(reason)"
     case .path(let path): "key `\(path)`: \(reason)"

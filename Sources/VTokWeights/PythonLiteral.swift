@@ -1,10 +1,12 @@
+import VTokFiles
+
 /// What is wrong with a text that should be a Python literal.
-public struct PythonLiteralError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct PythonLiteralError: OneLineError, Equatable {
   /// Bytes from the start of the text.
   public let offset: Int
   public let reason: String
 
-  public var description: String { "no Python literal at byte \(offset): \(reason)" }
+  public var message: String { "no Python literal at byte \(offset): \(reason)" }
 }
 
 extension JSON {

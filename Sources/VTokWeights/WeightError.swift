@@ -1,5 +1,7 @@
+import VTokFiles
+
 /// Why a checkpoint, or a tensor of it, cannot be used.
-public struct WeightError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct WeightError: OneLineError, Equatable {
   public enum Kind: String, Sendable, CaseIterable {
     /// The file or folder is not there, or is not what it should be.
     case missingFile, notAFile, emptyFile, unreadableFile, notADirectory
@@ -41,7 +43,7 @@ public struct WeightError: Error, Sendable, Equatable, CustomStringConvertible {
     self.fix = fix
   }
 
-  public var description: String {
+  public var message: String {
     let subject = tensor.map { "\(file): tensor `\(shortened($0))`" } ?? file
     return "\(subject): found \(found), expected \(expected). \(fix)"
   }

@@ -94,9 +94,9 @@ struct Grammar {
 // MARK: Numbers
 
 /// A number out of its option's range; the parser names option and value.
-private struct OutOfRange: Error, CustomStringConvertible {
+private struct OutOfRange: OneLineError {
   let expected: String
-  var description: String { "expected \(expected). Correct it, or leave the option out." }
+  var message: String { "expected \(expected). Correct it, or leave the option out." }
 }
 
 /// As people write it: 2, not 2.0.

@@ -124,6 +124,17 @@ enum JobFile {
     }.filter { !ofPart || !$0.hasPrefix("shard:") }
   }
 
+  /// What makes one job another one, for people.
+  static func difference(_ before: [Substring], _ now: [Substring]) -> String {
+    guard let (old, new) = zip(before, now).first(where: { $0 != $1 }) else { return "other flags" }
+    let parts = [
+      "model_sha256": "other weights in the model's folder",
+      "settings_sha256": "another config.json or image processor, or other files for text, in the model's folder",
+      "companion_sha256": "other files in the companion's folder",
+    ]
+    return parts.first { new.hasPrefix("  \($0.key):") }?.value ?? "'\(old)' and now '\(new)'"
+  }
+
   /// The job file of a whole, from that of a part.
   static func merged(_ text: String, images: Int, shardSize: Int) -> String {
     text.split(separator: "\n").map { line in

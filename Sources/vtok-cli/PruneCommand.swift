@@ -171,9 +171,8 @@ struct PruneCommand: ParsableCommand {
     }
     let before = old.map { JobFile.identity(String(decoding: $0, as: UTF8.self)) }
     if let before, before != now {
-      let change = zip(before, now).first { $0 != $1 }.map { "'\($0.0)' and now '\($0.1)'" } ?? "other flags"
       throw UsageError(
-        "output '\(job.folder)'", found: "a job with \(change)", expected: "the same job, to go on with it",
+        "output '\(job.folder)'", found: "a job with \(JobFile.difference(before, now))", expected: "the same job, to go on with it",
         fix: "Use another -o, or --force to start anew.")
     }
     if old != Array(text.utf8) { try WholeFile.write(text, to: path) }
@@ -204,7 +203,10 @@ struct PruneCommand: ParsableCommand {
       ("raw-orientation", JSON(decoding.rawOrientation)), ("alpha", JSON(decoding.alpha.rawValue)),
     ]
     var run: [(String, JSON)] = [
-      ("schema", "vtok-job/1"), ("vtok", JSON(vtokVersion)), ("model_sha256", JSON(model.sha256)),
+      ("schema", "vtok-job/1"), ("vtok", JSON(vtokVersion)),
+    ]
+    run += try model.checksums()
+    run += [
       ("cpu", JSON(cpuLevel)), ("blas", JSON(Machine.blas)), ("images", JSON(job.inputs.count)),
       ("inputs_sha256", JSON(SHA256.of(files.lazy.flatMap { FileName.bytes($0.name) + [0] }))),
     ]

@@ -44,6 +44,18 @@ enum PruneModel {
     }
   }
 
+  /// Checksums of all that it is made of, by name.
+  func checksums() throws -> [(String, JSON)] {
+    let settings: String
+    var companion: String?
+    switch self {
+    case .tower(let model): settings = model.settingsSHA256
+    case .visual(let generator, _): (settings, companion) = try (generator.settingsSHA256, generator.companionSHA256)
+    }
+    return [("model_sha256", JSON(sha256)), ("settings_sha256", JSON(settings))]
+      + (companion.map { [("companion_sha256", JSON($0))] } ?? [])
+  }
+
   func solve(_ target: Target, _ spec: MethodSpec) throws -> TargetSolver.Solution {
     guard case .tower(let model) = self else {
       throw UsageError(

@@ -97,20 +97,6 @@ enum Output {
     put("", flush: true)
     vtok_end(status)
   }
-
-  /// One line that a terminal and a log can show, whatever names and values are told in it: control characters escaped,
-  /// what is absurdly long shortened in its middle.
-  static func line(_ text: String) -> String {
-    func shortened(_ text: String, _ most: Int) -> String {
-      text.utf8.count > most && text.count > most ? text.prefix(2 * most / 3) + "…" + text.suffix(most / 4) : text
-    }
-    let words = text.split(separator: " ", omittingEmptySubsequences: false).map { shortened(String($0), 600) }
-    return shortened(words.joined(separator: " "), 2400).unicodeScalars.reduce(into: "") { line, scalar in
-      let isControl = scalar.properties.generalCategory == .control || (0x2028...0x2029).contains(scalar.value)
-      line +=
-        isControl ? scalar.escaped(asASCII: true) : scalar.value > 0x10FF7F ? printable(String(scalar)) : String(scalar)
-    }
-  }
 }
 
 /// Every command prints through this one.

@@ -92,9 +92,9 @@ struct VTokCommand: ParsableCommand {
     return path + SystemError.reason(Int32(inner.code))
   }
 
-  static func complain(_ text: String) { Output.note("vtok: error: \(Output.line(text))") }
-  static func say(_ text: String) { Output.note("vtok: \(Output.line(text))") }
-  static func warn(_ text: String) { Output.note("vtok: warning: \(Output.line(text))") }
+  static func complain(_ text: String) { Output.note("vtok: error: \(oneLine(text))") }
+  static func say(_ text: String) { Output.note("vtok: \(oneLine(text))") }
+  static func warn(_ text: String) { Output.note("vtok: warning: \(oneLine(text))") }
 
   /// Warnings about inputs that failed, and the number of those that are not told one by one.
   /// - Parameters:
@@ -113,9 +113,9 @@ struct VTokCommand: ParsableCommand {
 }
 
 /// A mistake in the flags: what, found, expected, how to fix.
-struct UsageError: Error, CustomStringConvertible {
-  let description: String
+struct UsageError: OneLineError {
+  let message: String
   init(_ what: String, found: String, expected: String, fix: String) {
-    description = "\(what): \(found), expected \(expected). \(fix)"
+    message = "\(what): \(found), expected \(expected). \(fix)"
   }
 }

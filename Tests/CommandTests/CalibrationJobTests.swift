@@ -64,6 +64,27 @@ import VTok
     #expect(throws: CalibrationError.self) { try job(folder.path + "/data", output, seed: 2).isFinished() }
   }
 
+  /// The state of a run over other contents is not gone on with, though names and sizes are the same.
+  @Test func otherContentIsAnotherJob() throws {
+    let folder = try TemporaryFolder()
+    try pictures(in: folder.path + "/data")
+    var done = 0
+    func part() throws -> CalibrationJob.Summary {
+      try job(folder.path + "/data", folder.path + "/rates.json").run(
+        threads: 2, isCancelled: { done >= 1 }, progress: { done = $0.step })
+    }
+    #expect(try !part().isDone)
+    let path = folder.path + "/data/cat/0.png"
+    let before = try #require(FileManager.default.contents(atPath: path))
+    var bytes = before
+    bytes[bytes.count / 2] ^= 1
+    try bytes.write(to: URL(fileURLWithPath: path))
+    #expect(throws: CalibrationError.self) { try part() }
+    try before.write(to: URL(fileURLWithPath: path))
+    done = 0
+    #expect(try part().resumed == 1)
+  }
+
   @Test func refusals() throws {
     let folder = try TemporaryFolder()
     try pictures(in: folder.path + "/data")

@@ -5,7 +5,7 @@ import VTok
 /// `inspect` and `models` know every family that runs, from the one list of families.
 @Suite struct InspectTests {
   private static let models = repository + "/Benchmarks/models/"
-  private static let cases = repository + "/Tests/Golden/Cases/"
+  static let cases = repository + "/Tests/Golden/Cases/"
 
   /// The lines of `vtok inspect` by their names.
   private func lines(_ done: Finished) -> [String: String] {

@@ -198,6 +198,34 @@ import VTok
     }
   }
 
+  /// A model is its settings too: another mean of its images, or a file that is read before the one that was.
+  @Test func otherSettingsOfAModelAreAnotherJob() throws {
+    try inTemporaryFolder { folder in
+      let model = folder + "/model"
+      try FileManager.default.copyItem(atPath: InspectTests.cases + "vit-runtime/hf_vit_cls", toPath: model)
+      func processor(_ mean: String) -> String {
+        #"{"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}, "image_mean": [\#(mean)]}"#
+      }
+      func write(_ text: String, _ name: String) throws {
+        try text.write(toFile: model + "/" + name, atomically: true, encoding: .utf8)
+      }
+      let (old, new) = ("preprocessor_config.json", "processor_config.json")
+      let command = [
+        "prune", pictures + "/cat.jpg", "--model", model, "--method", "tome", "--keep-ratio", "0.5", "-o",
+        folder + "/out",
+      ]
+      try write(processor("0.5, 0.5, 0.5"), old)
+      #expect(try vtok(command).status == 0)
+      try write(processor("0.4, 0.5, 0.5"), old)
+      let refused = try vtok(command)
+      #expect(refused.status == 2 && refused.error.contains("another config.json or image processor"), "\(refused.error)")
+      try write(processor("0.5, 0.5, 0.5"), old)
+      #expect(try vtok(command).status == 0)
+      try write(#"{"image_processor": \#(processor("0.4, 0.5, 0.5"))}"#, new)
+      #expect(try vtok(command).status == 2)
+    }
+  }
+
   @Test func whatFailedIsTriedAgain() throws {
     try inPlace { place in
       try Data("no picture".utf8).write(to: URL(fileURLWithPath: place.input + "/1001-ship.jpg"))

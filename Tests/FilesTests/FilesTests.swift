@@ -21,6 +21,32 @@ private func touch(_ path: String, _ text: String = "x") {
   close(file)
 }
 
+@Suite struct OneLineTests {
+  private struct Told: OneLineError { let message: String }
+
+  /// An error is one line, whatever is told in it.
+  @Test(arguments: [
+    ("found 'a\u{7F}\u{0}b\nc\u{1B}[2J'", "found 'a\\u{7F}\\0b\\nc\\u{1B}[2J'"),
+    ("a\u{85}b\u{2028}c", "a\\u{85}b\\u{2028}c"), ("é ‘日本’ 👩‍👧", "é ‘日本’ 👩‍👧"), ("", ""),
+    (FileName.text([0x61, 0xFF]) + " is missing", "a\\xff is missing"),
+  ]) func escapes(message: String, says: String) {
+    #expect("\(Told(message: message))" == says)
+  }
+
+  /// What is too long loses its middle: a word first, then the line. One character can be as long as a file.
+  @Test func shortens() {
+    let word = String(repeating: "x", count: 5000)
+    #expect("\(Told(message: "found \(word) here"))" == "found \(word.prefix(400))…\(word.prefix(150)) here")
+    let accents = "e" + String(repeating: "\u{301}", count: 100_000)
+    for long in [
+      String(repeating: "a \n", count: 50_000), accents, String(repeating: accents.prefix(1) + " ", count: 9),
+    ] {
+      let line = "\(Told(message: long))"
+      #expect(line.unicodeScalars.count <= 2400 && line.contains("…") && !line.contains("\n"))
+    }
+  }
+}
+
 @Suite struct FileNameTests {
   /// Every name of bytes has a text of its own, and comes back from it.
   @Test func everyNameComesBack() {

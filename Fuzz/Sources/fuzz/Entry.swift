@@ -32,7 +32,7 @@ public func testOneInput(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
 /// Errors are shown as one line of bounded length, whatever the file that they speak of holds.
 func check(_ error: any Error) {
   let text = "\(error)"
-  require(text.utf8.count <= 4000, "an error message of \(text.utf8.count) bytes")
+  require(text.unicodeScalars.count <= 2400, "an error message of \(text.unicodeScalars.count) characters")
   require(
     text.unicodeScalars.allSatisfy {
       ![.control, .lineSeparator, .paragraphSeparator].contains($0.properties.generalCategory)

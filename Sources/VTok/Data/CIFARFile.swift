@@ -10,7 +10,7 @@ struct CIFARFile: Sendable {
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
   ]
 
-  private let file: MappedFile
+  let file: MappedFile
   var path: String { file.path }
   var count: Int { file.count / Self.recordBytes }
 

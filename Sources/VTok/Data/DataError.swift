@@ -1,5 +1,7 @@
+import VTokFiles
+
 /// Why labelled pictures cannot be had from a path.
-public enum DataError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum DataError: OneLineError, Equatable {
   case missing(String)
   case noImages(String, expected: String)
   /// A line of a list file.
@@ -11,7 +13,7 @@ public enum DataError: Error, Sendable, Equatable, CustomStringConvertible {
   /// Reconstructions of another program that are not as they should be.
   case coders(file: String, found: String, expected: String)
 
-  public var description: String {
+  public var message: String {
     switch self {
     case .missing(let path):
       "data '\(path)': no such file or folder, expected class folders, a list file or CIFAR-10 .bin files. Check the path."

@@ -16,10 +16,6 @@ public struct LabelledImages: Sendable {
     /// Class of the model; nil without labels.
     public let label: Int?
     let source: Source
-    /// Size of its file, as it is now; 0 where there is none.
-    var bytes: Int {
-      if case .file(let path) = source { (try? FileInfo(path))?.size ?? 0 } else { 0 }
-    }
   }
   enum Source: Sendable, Equatable {
     case file(String)
@@ -62,6 +58,19 @@ public struct LabelledImages: Sendable {
     case .file(let path): try Image.decode(contentsOf: path, options: options).image
     case .record(let file, let record): binaries[file].image(record)
     }
+  }
+
+  /// SHA-256 of names, labels and contents. Reads all of them; a file that cannot be read counts as none.
+  func sha256() -> String {
+    var hash = SHA256()
+    func add(_ text: String) { Array((text + "\0").utf8).withUnsafeBytes { hash.update($0) } }
+    if !binaries.isEmpty { add(LoadedModel.checksum(binaries.map(\.file))) }
+    for item in items {
+      add("\(item.name) \(item.label ?? -1)")
+      guard case .file(let path) = item.source else { continue }
+      add((try? FileBytes.read(path)).map { SHA256.of($0) } ?? "none")
+    }
+    return hash.finish()
   }
 
   // MARK: Forms

@@ -12,11 +12,11 @@ public struct MessageFile: Sendable {
   public let images: [String?]
 
   /// What is wrong with such a file.
-  public struct Mistake: Error, Sendable, CustomStringConvertible {
-    public let description: String
+  public struct Mistake: OneLineError {
+    public let message: String
 
     init(_ path: String, _ place: String, found: String, expected: String, fix: String = "Correct the file.") {
-      description = "messages '\(path)'\(place.isEmpty ? "" : " at `\(place)`"): \(found), expected \(expected). \(fix)"
+      message = "messages '\(path)'\(place.isEmpty ? "" : " at `\(place)`"): \(found), expected \(expected). \(fix)"
     }
   }
 

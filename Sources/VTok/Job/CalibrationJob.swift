@@ -13,6 +13,7 @@ public struct CalibrationJob: Sendable {
   public let output: String
   public let decode: DecodeOptions
   let calibration: DiffRateCalibration
+  private let dataSHA256: String
 
   public var denseGMACs: Double { calibration.denseGMACs }
   var stateFile: String { output + ".state" }
@@ -22,6 +23,7 @@ public struct CalibrationJob: Sendable {
     decode: DecodeOptions = .init()
   ) throws {
     (self.model, self.data, self.settings, self.output, self.decode) = (model, data, settings, output, decode)
+    dataSHA256 = data.sha256()
     let examples = DiffRateCalibration.Examples(
       count: data.count, label: { data.items[$0].label }, image: { try data.image($0, options: decode) })
     calibration = try DiffRateCalibration(model.vision, examples, settings)
@@ -102,11 +104,10 @@ public struct CalibrationJob: Sendable {
 
   /// Everything the result depends on. The number of threads is not part of it.
   private var identity: JSON {
-    var seed = SeededGenerator(
-      seed: data.items.reduce(UInt64(0)) { mixedSeed($0, "\($1.name) \($1.label ?? -1) \($1.bytes)") })
     let augmentation = settings.augmentation
     return [
-      "model_sha256": JSON(model.sha256), "images": JSON(data.count), "data_hash": JSON(hex(seed.next())),
+      "model_sha256": JSON(model.sha256), "settings_sha256": JSON(model.settingsSHA256), "images": JSON(data.count),
+      "data_sha256": JSON(dataSHA256),
       "target_gmacs": JSON(settings.targetGMACs), "objective": JSON(settings.distils ? "distilled" : "labels"),
       "steps": JSON(settings.steps), "batch": JSON(settings.batch), "granularity": JSON(settings.granularity),
       "learning_rate": JSON(settings.learningRate), "lambda": JSON(settings.lambda),

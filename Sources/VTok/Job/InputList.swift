@@ -11,14 +11,14 @@ public struct InputFile: Sendable, Equatable {
 }
 
 /// What cannot be the input of a job.
-public enum InputError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum InputError: OneLineError, Equatable {
   case missing(String)
   case noImages(String)
   case unreadable(String, reason: String)
   /// The output folder given as an input, or nothing besides it.
   case output(String)
 
-  public var description: String {
+  public var message: String {
     switch self {
     case .missing(let path):
       "input '\(printable(path))': no such file or folder, expected an image or a folder. Check the path."

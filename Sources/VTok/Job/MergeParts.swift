@@ -3,14 +3,14 @@ import VTokImage
 import VTokWeights
 
 /// Why the parts of a job cannot become one.
-public enum MergeError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum MergeError: OneLineError, Equatable {
   case noParts(String)
   case missing(String, part: Int, of: Int)
   case different(String)
   /// An input is not what it was when its part was done, is new, or is gone.
   case changed(String, input: String, part: Int, of: Int)
 
-  public var description: String {
+  public var message: String {
     switch self {
     case .noParts(let folder):
       "merge '\(printable(folder))': no folder shard-i-of-n, expected the parts of one job. "

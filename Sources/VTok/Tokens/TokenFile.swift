@@ -1,3 +1,4 @@
+import VTokFiles
 import VTokImage
 import VTokModels
 import VTokWeights
@@ -217,14 +218,14 @@ public struct TokenFile: Sendable, Equatable {
 }
 
 /// Why a token file cannot be read.
-public enum TokenFileError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum TokenFileError: OneLineError, Equatable {
   case notTokens(String)
   case version(String, found: Int)
   case damaged(String, found: String)
   /// Written by other weights than those that should decode it.
   case otherTokenizer(String, found: String, expected: String)
 
-  public var description: String {
+  public var message: String {
     switch self {
     case .notTokens(let name):
       "token file '\(name)': it starts otherwise, expected a file of 'vtok tokenize'. Check the path."

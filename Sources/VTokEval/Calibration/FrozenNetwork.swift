@@ -1,15 +1,16 @@
+import VTokFiles
 import VTokModels
 import VTokTensor
 
 /// What cannot be calibrated.
-public enum CalibrationError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum CalibrationError: OneLineError, Equatable {
   case unsupported(found: String, expected: String, fix: String)
   case target(asked: Double, low: Double, high: Double)
   case data(found: String, expected: String, fix: String)
   /// A file beside the output belongs to another run.
   case file(path: String, found: String, expected: String, fix: String)
 
-  public var description: String {
+  public var message: String {
     switch self {
     case .unsupported(let found, let expected, let fix):
       "this model cannot be calibrated: \(found), expected \(expected). \(fix)"
