@@ -172,7 +172,8 @@ struct PruneCommand: ParsableCommand {
     let before = old.map { JobFile.identity(String(decoding: $0, as: UTF8.self)) }
     if let before, before != now {
       throw UsageError(
-        "output '\(job.folder)'", found: "a job with \(JobFile.difference(before, now))", expected: "the same job, to go on with it",
+        "output '\(job.folder)'", found: "a job with \(JobFile.difference(before, now))",
+        expected: "the same job, to go on with it",
         fix: "Use another -o, or --force to start anew.")
     }
     if old != Array(text.utf8) { try WholeFile.write(text, to: path) }

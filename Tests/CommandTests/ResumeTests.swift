@@ -218,7 +218,8 @@ import VTok
       #expect(try vtok(command).status == 0)
       try write(processor("0.4, 0.5, 0.5"), old)
       let refused = try vtok(command)
-      #expect(refused.status == 2 && refused.error.contains("another config.json or image processor"), "\(refused.error)")
+      #expect(
+        refused.status == 2 && refused.error.contains("another config.json or image processor"), "\(refused.error)")
       try write(processor("0.5, 0.5, 0.5"), old)
       #expect(try vtok(command).status == 0)
       try write(#"{"image_processor": \#(processor("0.4, 0.5, 0.5"))}"#, new)
