@@ -62,12 +62,12 @@ public struct Generator: Sendable {
     companion: String? = nil, read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
   ) throws {
     let config = checkpoint.config
-    guard let visual = VisualText(modelType: config["model_type"]?.string ?? "") else {
+    guard let visual = VisualText(of: config) else {
       throw ModelError.input(
         what: "model '\(checkpoint.name)'",
-        found: config["model_type"]?.string.map { "type '\($0)'" } ?? "no model_type in config.json",
+        found: Families.type(in: config).map { "type '\($0)'" } ?? "no model_type in config.json",
         expected: "a vision-language model: "
-          + ModelFamily.all.filter { $0.kind == .languageVision }.map(\.name).joined(separator: ", "),
+          + Families.all.filter { $0.kind == .languageVision }.map(\.name).joined(separator: ", "),
         fix: "For a vision tower alone use 'vtok prune'.")
     }
     self.checkpoint = checkpoint

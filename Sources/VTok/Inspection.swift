@@ -38,11 +38,10 @@ public struct Inspection {
 
   private mutating func add(_ name: String, _ text: String) { lines.append((name, text)) }
 
-  private mutating func addFamily(_ name: String, _ kind: ModelFamily.Kind, _ config: JSON) {
-    let summary = ModelFamily.all.first { $0.kind == kind && $0.name == name }?.summary
+  private mutating func addFamily(_ name: String, _ kind: FamilyKind, _ config: JSON) {
+    let summary = Families.all.first { $0.kind == kind && $0.name == name }?.summary
     add("family", "\(name), a \(kind.rawValue)" + (summary.map { ": \($0)" } ?? ""))
-    let type = (config.value(at: "model_type") ?? config.value(at: "architecture"))?.string
-    if let type { add("type", shortened(type)) }
+    if let type = Families.type(in: config) { add("type", shortened(type)) }
   }
 
   private mutating func addFiles(_ files: [MappedFile], sha256: String?) {

@@ -71,7 +71,7 @@ public struct VisualReducer: ImageReducer {
   }
 
   /// Whether token maps can be drawn: where a picture is one tile.
-  public var drawsMaps: Bool { generator.model.shape.layout == .single && generator.processor is ImageProcessor }
+  public var drawsMaps: Bool { generator.model.shape.layout?.tiling == .one && generator.processor is ImageProcessor }
 
   private func region(of image: Image) -> ImageProcessor.Region {
     (generator.processor as? ImageProcessor)?.visibleRegion(width: image.width, height: image.height)

@@ -75,7 +75,8 @@ extension View {
     guard wanted < whole else { return own }
     guard let layout = image.map({ images[$0] }), let tower = shape.tower else { return wanted }
     // A class token that goes on to the language model counts; newlines go as soon as a patch does.
-    let patches = shape.layout == .single ? wanted - max(0, layout.tokens - layout.patches) : wanted
+    let hasNewline = shape.layout?.hasNewline == true
+    let patches = hasNewline ? wanted : wanted - max(0, layout.tokens - layout.patches)
     return min(own, max(0, (2 * patches * tower.patches + layout.patches) / (2 * layout.patches)))
   }
 
@@ -91,7 +92,7 @@ extension View {
 extension Shape {
   /// A budget as a tower's tile has it, to be refused before weights load; what tiles share is known once the image is.
   public func perTile(_ budget: Budget) -> Budget {
-    if case .tokens = budget, layout != .plain, layout != .single { return .ratio(1) }
+    if case .tokens = budget, let layout, layout.tiling != .one { return .ratio(1) }
     return budget
   }
 }

@@ -39,7 +39,7 @@ public struct Composition: Sendable {
   /// Whether tiles come to the model's own packing with tokens missing, so that it cuts the padding of what is left.
   public var losesPadding: Bool {
     let packs = plans.contains { $0.act.contains(.pack) }
-    return shape.layout == .anyres && !packs && (actsInTower || plans.contains { $0.act.contains(.features) })
+    return shape.layout?.hasNewline == true && !packs && (actsInTower || plans.contains { $0.act.contains(.features) })
   }
   /// Where a run leaves the dense one: the first site of a vision block at which a method looks or acts, `.features` when
   /// none does.
@@ -136,7 +136,7 @@ public struct Composition: Sendable {
         missing =
           shape.tower.map { $0.blocks }.map { index < $0 ? nil : "block \(index) of \($0)" } ?? "no vision tower"
       case .features: missing = shape.tower == nil ? "no vision tower" : nil
-      case .pack: missing = shape.layout == .plain ? "no connector" : nil
+      case .pack: missing = shape.layout == nil ? "no connector" : nil
       case .layer(let index):
         missing =
           shape.decoder.map { $0.layers }.map { index <= $0 ? nil : "layer \(index) of \($0)" } ?? "no language model"

@@ -8,20 +8,20 @@ public struct Shape: Sendable, Equatable {
     /// Hidden width of the MLP, and its matrices: 2, or 3 when gated (SwiGLU).
     public let ffn: Int, ffnMatrices: Int
     /// Prefix rows (class, distillation, register tokens) before the patches.
-    public let prefix: Int
+    public package(set) var prefix: Int
     public let hasClassifier: Bool
     /// Patch grid of one tile at the model's own image size.
-    public let rows: Int, columns: Int
+    public package(set) var rows: Int, columns: Int
     /// Patch edge in pixels, and frames that one patch spans (2 in Qwen, where a still image counts twice).
     public let patch: Int, frames: Int
     /// Patches a connector fuses into one token per side squared (Idefics3, Qwen, QueCC); 1 otherwise.
-    public let fuse: Int
+    public package(set) var fuse: Int
     /// Attention inside windows; nil: every patch of a tile attends to all of them.
     public let windows: Windows?
     /// Whether images of other sizes can be run by resizing positions.
     public let anySize: Bool
     /// Multiply-adds after the last block (classifier, pooling head, projection) that do not depend on tokens, and per token.
-    public let headMACs: Int, headMACsPerToken: Int
+    public package(set) var headMACs: Int, headMACsPerToken: Int
 
     public init(
       blocks: Int, featureBlock: Int? = nil, width: Int, heads: Int, ffn: Int, ffnMatrices: Int = 2, prefix: Int,
@@ -58,20 +58,16 @@ public struct Shape: Sendable, Equatable {
 
     /// The same tower before a connector that fuses so many patches into one token.
     public func fusing(_ patches: Int) -> Tower {
-      Tower(
-        blocks: blocks, featureBlock: featureBlock, width: width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices,
-        prefix: prefix, hasClassifier: hasClassifier, rows: rows, columns: columns, patch: patch,
-        frames: frames, fuse: patches, windows: windows, anySize: anySize, headMACs: headMACs,
-        headMACsPerToken: headMACsPerToken)
+      var tower = self
+      tower.fuse = patches
+      return tower
     }
 
     /// The same tower on images of another grid.
     public func on(rows: Int, columns: Int) -> Tower {
-      Tower(
-        blocks: blocks, featureBlock: featureBlock, width: width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices,
-        prefix: prefix, hasClassifier: hasClassifier, rows: rows, columns: columns, patch: patch,
-        frames: frames, fuse: fuse, windows: windows, anySize: anySize, headMACs: headMACs,
-        headMACsPerToken: headMACsPerToken)
+      var tower = self
+      (tower.rows, tower.columns) = (rows, columns)
+      return tower
     }
 
     /// The largest grid of about the same proportions with at most `patches` cells.
@@ -113,14 +109,35 @@ public struct Shape: Sendable, Equatable {
     }
   }
 
-  /// How images become visual tokens: a ViT alone, LLaVA-1.5, LLaVA-NeXT, Idefics3, Qwen-VL.
-  public enum Layout: Sendable { case plain, single, anyres, split, dynamic }
+  /// How images become visual tokens: what can be said before one is seen.
+  public struct Layout: Sendable, Equatable {
+    public enum Tiling: Sendable {
+      /// Every image is one tile of the tower's grid.
+      case one
+      /// An image is cut into as many tiles as its size asks for, beside one that shows all of it.
+      case cut
+      /// Every image is one tile, of a grid of its own.
+      case native
+    }
 
-  public let tower: Tower?, decoder: Decoder?, layout: Layout
+    public let tiling: Tiling
+    /// Whether every tile is a visual span of its own; else all tiles of an image are packed into one.
+    public let hasSpanPerTile: Bool
+    /// Whether tiles are laid out as one grid, its padding cut and every row ended by a row of the model's own.
+    public let hasNewline: Bool
+
+    public init(tiling: Tiling, hasSpanPerTile: Bool = false, hasNewline: Bool = false) {
+      (self.tiling, self.hasSpanPerTile, self.hasNewline) = (tiling, hasSpanPerTile, hasNewline)
+    }
+  }
+
+  public let tower: Tower?, decoder: Decoder?
+  /// nil: a tower alone, or a language model alone.
+  public let layout: Layout?
   /// Multiply-adds of the connector for every token that leaves it.
   public let connectorMACs: Int
 
-  public init(tower: Tower?, decoder: Decoder? = nil, layout: Layout = .plain, connectorMACs: Int = 0) {
+  public init(tower: Tower?, decoder: Decoder? = nil, layout: Layout? = nil, connectorMACs: Int = 0) {
     (self.tower, self.decoder, self.layout, self.connectorMACs) = (tower, decoder, layout, connectorMACs)
   }
 }

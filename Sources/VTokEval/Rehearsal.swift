@@ -110,7 +110,7 @@ public enum Rehearsal {
     at images: [PreparedImage], _ shape: Shape, _ geometry: any VisualGeometry, _ run: inout Run, _ noise: inout Noise
   ) throws(CompressionError) -> [[TokenSequence]] {
     let width = shape.decoder!.width
-    let newline = geometry.hasNewline ? noise.values([1, width]) : nil
+    let newline = shape.layout!.hasNewline ? noise.values([1, width]) : nil
     return try geometry.encode(images, newline: newline, run: &run) {
       image, first, run throws(CompressionError) in
       let grid = geometry.grid(of: image)

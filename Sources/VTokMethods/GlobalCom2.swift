@@ -65,7 +65,7 @@ public struct GlobalCom2: Compressor {
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     let feature = try model.probedBlock(for: Self.name)
-    try model.packs(for: Self.name, [.anyres])
+    try model.packs(for: Self.name, fromCut: true)
     return Plan(
       record: [.block(feature, .end): Request(probe: .classifier, values: .logits)], act: [.pack], completeTiles: true)
   }

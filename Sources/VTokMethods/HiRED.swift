@@ -61,7 +61,7 @@ public struct HiRED: Compressor {
     try model.packs(for: Self.name)
     let request = Request(attention: .classifier)
     var plan = Plan(record: [.block(tower.featureBlock, .end): request], act: [.pack], completeTiles: true)
-    if model.layout == .anyres { plan.record[.block(0, .end)] = request }
+    if model.layout?.tiling == .cut { plan.record[.block(0, .end)] = request }
     return plan
   }
 
@@ -70,7 +70,7 @@ public struct HiRED: Compressor {
   {
     let tiles = Tiles(view)
     let order = tiles.order
-    if tiles.grid == nil, view.shape.layout == .anyres { return nil }
+    if tiles.grid == nil, view.shape.layout?.tiling == .cut { return nil }
     let last = Site.block(view.shape.tower!.featureBlock, .end)
     let patches = view.sequences[order[0]].rows(.patch)  // alike in all tiles
     let size = patches.count

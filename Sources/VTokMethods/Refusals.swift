@@ -12,14 +12,14 @@ extension Shape {
     return tower
   }
 
-  /// LLaVA-1.5 and LLaVA-NeXT join the tiles of an image into one visual span at `.pack`.
-  func packs(for method: String, _ layouts: Set<Layout> = [.single, .anyres]) throws(CompressionError) {
-    guard layouts.contains(layout) else {
-      throw .unsupported(
-        method: method, found: "images laid out as '\(layout)'",
-        expected: layouts.map { "'\($0)'" }.sorted().joined(separator: " or ") + " (LLaVA)",
-        fix: CompressionError.anotherMethod)
-    }
+  /// At `.pack` the tiles of an image, each of the tower's grid, are joined into one visual span.
+  /// - Parameter fromCut: whether there must be several of them.
+  func packs(for method: String, fromCut: Bool = false) throws(CompressionError) {
+    if let layout, !layout.hasSpanPerTile, layout.tiling == .cut || layout.tiling == .one && !fromCut { return }
+    throw .unsupported(
+      method: method, found: layout?.summary ?? "no connector",
+      expected: fromCut ? "images cut into tiles that one span joins (LLaVA-NeXT)" : "one span an image (LLaVA)",
+      fix: CompressionError.anotherMethod)
   }
 
   /// A block after the one whose output is used, to be asked for its attention without being run.
@@ -31,5 +31,16 @@ extension Shape {
         fix: CompressionError.anotherMethod)
     }
     return tower.featureBlock
+  }
+}
+
+extension Shape.Layout {
+  /// For messages.
+  fileprivate var summary: String {
+    switch tiling {
+    case .one: "images of one tile"
+    case .cut: hasSpanPerTile ? "tiles that are spans of their own" : "tiles that one span joins"
+    case .native: "images on grids of their own"
+    }
   }
 }

@@ -84,7 +84,7 @@ public struct TokenCorr: Compressor {
         deep: try late.summed(late.attention!, at: patches, of: tokens).map { $0 / heads }, rule, sample,
         seed: view.seed &+ UInt64(index), notes: &notes)
       // A language model gets patches only; a plain ViT needs its class token.
-      let prefix = view.shape.layout == .plain ? tokens.id.indices.filter { tokens.kind[$0] != .patch } : []
+      let prefix = view.shape.layout == nil ? tokens.id.indices.filter { tokens.kind[$0] != .patch } : []
       reductions.append(.keep(prefix + found.kept.map { patches[$0] }, of: tokens.count))
     }
     return reductions

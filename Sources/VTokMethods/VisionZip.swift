@@ -55,13 +55,13 @@ public struct VisionZip: Compressor {
         method: Self.name, found: "\(tower.prefix) prefix tokens", expected: "the class token alone",
         fix: CompressionError.anotherMethod)
     }
-    if model.layout != .plain { try model.packs(for: Self.name) }
+    if model.layout != nil { try model.packs(for: Self.name) }
     if case .counts(let dominant, let contextual) = amount {
       try check(dominant, contextual, patches: tower.patches)
     }
     return Plan(
       record: [.block(tower.featureBlock, .end): Request(attention: .classifier, keys: true)],
-      act: model.layout == .plain ? [.features] : [.features, .pack])
+      act: model.layout == nil ? [.features] : [.features, .pack])
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
@@ -139,7 +139,7 @@ public struct VisionZip: Compressor {
     switch amount {
     case .counts(let dominant, let contextual): counts = patches.map { _ in (dominant, contextual) }
     case .budget(let budget):
-      let (wanted, isPlain) = (view.wanted(budget), view.shape.layout == .plain)
+      let (wanted, isPlain) = (view.wanted(budget), view.shape.layout == nil)
       if wanted == view.whole { return nil }
       counts = zip(evenly(wanted, to: patches.count), patches).map { share, patches in
         // A ViT alone needs its class token anyway; there the budget is for patches.

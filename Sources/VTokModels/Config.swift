@@ -92,16 +92,20 @@ struct Config {
     "max_timestep": 1...1e9, "scaling_factor": -1e9...1e9,
   ]
 
-  /// A number of one of `realRanges`.
-  func double(_ key: String, _ fallback: Double? = nil) throws(ModelError) -> Double {
-    if let value = try doubleIfPresent(key) { return value }
+  /// - Parameters:
+  ///   - fallback: of a key that is absent or null; without one that is an error.
+  ///   - range: nil: the one that `realRanges` has for the key.
+  func double(
+    _ key: String, _ fallback: Double? = nil, in range: ClosedRange<Double>? = nil
+  ) throws(ModelError) -> Double {
+    if let value = try doubleIfPresent(key, in: range) { return value }
     if let fallback { return fallback }
     throw unfit(key, "a number")
   }
 
-  func doubleIfPresent(_ key: String) throws(ModelError) -> Double? {
+  func doubleIfPresent(_ key: String, in range: ClosedRange<Double>? = nil) throws(ModelError) -> Double? {
     guard let value = json.value(at: key) else { return nil }
-    return try double(value, key)
+    return try double(value, key, range)
   }
 
   func float(_ key: String, _ fallback: Float) throws(ModelError) -> Float {
@@ -113,12 +117,12 @@ struct Config {
     guard let value = json.value(at: key) else { return nil }
     guard let values = value.array, values.count == count else { throw unfit(key, "a list of \(count) numbers") }
     var numbers: [Float] = []
-    for value in values { numbers.append(Float(try double(value, key))) }
+    for value in values { numbers.append(Float(try double(value, key, nil))) }
     return numbers
   }
 
-  private func double(_ value: JSON, _ key: String) throws(ModelError) -> Double {
-    guard let range = Self.realRanges[key] else { preconditionFailure("no range for the number \(key)") }
+  private func double(_ value: JSON, _ key: String, _ range: ClosedRange<Double>?) throws(ModelError) -> Double {
+    guard let range = range ?? Self.realRanges[key] else { preconditionFailure("no range for the number \(key)") }
     guard let number = value.double, range.contains(number) else {
       throw unfit(key, "a number in \(range.lowerBound)...\(range.upperBound)", found: value.brief)
     }

@@ -1,30 +1,52 @@
 import VTokCore
 import VTokWeights
 
-/// What a family of models is known by, in every list that people see: `vtok models`, `vtok inspect`, messages. The
-/// families themselves are listed once per kind: `VisionModel.families`, `MultimodalModel.families`,
-/// `ImageTokenizers.families`.
-public struct ModelFamily: Sendable, Equatable {
-  public enum Kind: String, Sendable, CaseIterable {
-    case tower = "vision tower"
-    case languageVision = "vision-language model"
-    case tokenizer = "image tokenizer"
-  }
-  public let kind: Kind
-  public let name: String
+/// A family of models as one value: all that depends on its name. No other code asks for a name.
+///
+/// The families are listed once per kind: `Families.vision`, `Families.multimodal`, `Families.tokenizers`.
+public protocol Family: Sendable {
+  var kind: FamilyKind { get }
+  var name: String { get }
   /// `model_type` in `config.json`; of timm architectures. Empty where tensors alone tell.
-  public let types: [String]
-  public let summary: String
+  var types: [String] { get }
+  var summary: String { get }
+  /// Models whose cost can be asked for by name.
+  var published: [PublishedModel] { get }
+}
 
+public enum FamilyKind: String, Sendable, CaseIterable {
+  case tower = "vision tower"
+  case languageVision = "vision-language model"
+  case tokenizer = "image tokenizer"
+}
+
+/// A published model that is known without any file: what its `config.json` says beyond the defaults of its family, read by
+/// the same code as a downloaded file.
+public struct PublishedModel: Sendable {
+  public let name: String
+  public let config: JSON
+  /// `preprocessor_config.json`; nil: the family's own processor.
+  public let processor: ProcessorFile?
+
+  init(_ name: String, _ config: JSON, processor: JSON? = nil) {
+    (self.name, self.config, self.processor) = (name, config, processor.map { ProcessorFile($0) })
+  }
+}
+
+public enum Families {
   /// Every family that can be loaded.
-  public static let all: [ModelFamily] =
-    VisionModel.families.map { ModelFamily(kind: .tower, name: $0.name, types: $0.types, summary: $0.summary) }
-    + MultimodalModel.families.map {
-      ModelFamily(kind: .languageVision, name: $0.name, types: $0.types, summary: $0.summary)
-    }
-    + ImageTokenizers.families.map {
-      ModelFamily(kind: .tokenizer, name: $0.name, types: [], summary: $0.summary)
-    }
+  public static let all: [any Family] = {
+    let kinds: [[any Family]] = [vision, multimodal, tokenizers]
+    return kinds.flatMap(\.self)
+  }()
+
+  /// Every model whose cost can be asked for by name.
+  public static var published: [PublishedModel] { all.flatMap(\.published) }
+
+  /// What a `config.json` calls its model; nil where it says nothing.
+  public static func type(in config: JSON) -> String? {
+    (config.value(at: "model_type") ?? config.value(at: "architecture"))?.string
+  }
 
   /// The refusal of a model whose `config.json` names no family.
   static func unknown(_ config: JSON, known: [String]) -> ModelError {
@@ -37,6 +59,16 @@ public struct ModelFamily: Sendable, Equatable {
     let near = nearest(to: shortened(type), in: all.flatMap(\.types).filter { !$0.contains("patch") })?.word
     return .unknownFamily(found: "model type '\(shortened(type))'\(classes)", known: known, nearest: near)
   }
+}
+
+extension Shape {
+  /// Published models whose cost can be asked for by name, without any file.
+  public static let published: [(name: String, shape: Shape)] = Families.published.map {
+    ($0.name, try! Shape(config: $0.config, processor: $0.processor))  // our own text, tested
+  }
+
+  /// The published model of that name.
+  public static func published(_ name: String) -> Shape? { published.first { $0.name == name }?.shape }
 }
 
 /// Tensors that files of a family carry and that its maths never reads, with the reason. Everything else that nobody asks

@@ -59,7 +59,7 @@ struct FlopsCommand: ParsableCommand {
     var runs = try combinations.map { combination in
       let budget = combination.ruled ? combination.budget : nil
       let composition = try Methods.compose(combination.spec, budget: budget, for: model.shape, read: OptionFiles.read)
-      let fixed = model.shape.layout == .plain ? model.shape.tower?.patches : model.fixedTokens
+      let fixed = model.shape.layout == nil ? model.shape.tower?.patches : model.fixedTokens
       if let fixed {
         try Accounting(combination.spec, budget: budget, composition).check(
           of: fixed, method: combination.spec.description)
@@ -82,7 +82,7 @@ struct FlopsCommand: ParsableCommand {
 
   /// One tile where a picture is always one, four where it may be more.
   private func usual(_ shape: Shape) -> Size {
-    guard shape.layout == .single, let tower = shape.tower else { return Size(672) }
+    guard shape.layout?.tiling == .one, let tower = shape.tower else { return Size(672) }
     return Size(width: tower.columns * tower.patch, height: tower.rows * tower.patch)
   }
 

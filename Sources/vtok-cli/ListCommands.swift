@@ -82,7 +82,7 @@ struct ModelsCommand: ParsableCommand {
   /// Everything that runs, by family; what is inside the program first.
   private static var families: Table {
     var table = Table(["family", "kind", "types", "what it is"])
-    func add(_ name: String, _ kind: ModelFamily.Kind, _ types: [String], _ summary: String, isInside: Bool) {
+    func add(_ name: String, _ kind: FamilyKind, _ types: [String], _ summary: String, isInside: Bool) {
       table.add(
         [name, kind.rawValue, types.isEmpty ? "-" : listed(types, limit: 4), summary],
         [
@@ -92,7 +92,7 @@ struct ModelsCommand: ParsableCommand {
     }
     for name in LoadedModel.embedded { add(name, .tower, [], "inside the program", isInside: true) }
     for name in LoadedTokenizer.embedded { add(name, .tokenizer, [], "inside the program", isInside: true) }
-    for family in ModelFamily.all { add(family.name, family.kind, family.types, family.summary, isInside: false) }
+    for family in Families.all { add(family.name, family.kind, family.types, family.summary, isInside: false) }
     return table
   }
 }

@@ -43,7 +43,7 @@ import VTok
         #expect(isOneLine(done, command == .bench ? "no question" : "--prompt"), "\(done.error)")
       }
       let refused = try run(command, model, in: folder, ["--method", "globalcom2"])
-      #expect(refused.status == 2 && isOneLine(refused, "laid out as 'single'"), "\(refused.error)")
+      #expect(refused.status == 2 && isOneLine(refused, "images of one tile"), "\(refused.error)")
     }
   }
 

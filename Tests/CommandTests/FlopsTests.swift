@@ -163,7 +163,7 @@ import VTok
     }
     try refuses("--model", "llava-1.5-7x", saying: "Did you mean 'llava-1.5-7b'?")
     try refuses("--model", "llava-1.5-7b", "--method", "divprun", saying: "did you mean 'divprune'?")
-    try refuses("--model", "llava-1.5-7b", "--method", "globalcom2", saying: "expected 'anyres'")
+    try refuses("--model", "llava-1.5-7b", "--method", "globalcom2", saying: "expected images cut into tiles")
     try refuses("--model", "smolvlm-256m", "--method", "tome", saying: "fuses 16 patches into one token")
     try refuses("--model", "deit-s", "--method", "fastv", saying: "no language model")
     try refuses(

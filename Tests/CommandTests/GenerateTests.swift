@@ -201,7 +201,7 @@ func write(_ text: String, _ path: String) throws {
     (["--image", "/no/such.png"], "", 1, "/no/such.png"), (["--keep-ratio", "0.5"], "", 2, "--method"),
     (["--method", "fastv", "--method", "dart"], "", 2, "expected one"),
     (["--method", "fastv", "--keep-ratio", "0.5,0.25"], "", 2, "expected one"),
-    (["--method", "globalcom2"], "", 2, "laid out as 'single'"),
+    (["--method", "globalcom2"], "", 2, "images of one tile"),
     (["--method", "fastvv"], "", 2, "did you mean 'fastv'?"),
     (["--method", "elastic-cache+elastic-cache:policy=local"], "", 2, "both manage the KV cache"),
     (["--method", "fastv:layer=1+pyramiddrop:layers=2,keep=0.5"], "", 2, "number positions differently"),

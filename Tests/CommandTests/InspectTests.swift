@@ -74,7 +74,7 @@ import VTok
 
   @Test func modelsListsEveryFamily() throws {
     let rows = try JSON(parsing: Array(vtok("models", "--format", "json").out.utf8)).array ?? []
-    for family in ModelFamily.all {
+    for family in Families.all {
       let row = rows.first { $0["name"]?.string == family.name && $0["inside"] == false }
       #expect(row?["types"]?.strings == family.types && row?["kind"]?.string == family.kind.rawValue)
     }
@@ -82,6 +82,6 @@ import VTok
       #expect(rows.contains { $0["name"]?.string == name && $0["inside"] == true })
     }
     let text = try vtok("models").out
-    for family in ModelFamily.all { #expect(text.contains("| \(family.name) ")) }
+    for family in Families.all { #expect(text.contains("| \(family.name) ")) }
   }
 }

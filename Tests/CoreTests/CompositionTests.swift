@@ -10,7 +10,7 @@ import VTokTensor
   static let decoder = Shape.Decoder(
     layers: 3, width: 8, heads: 2, kvHeads: 2, headDim: 4, ffn: 16, vocabulary: 9, frequencies: [1, 0.1])
   static let vit = Shape(tower: tower)
-  static let lvlm = Shape(tower: tower, decoder: decoder, layout: .single)
+  static let lvlm = Shape(tower: tower, decoder: decoder, layout: Shape.Layout(tiling: .one))
 
   /// A method that is nothing but its plan.
   struct Planned: Compressor {
@@ -106,7 +106,9 @@ import VTokTensor
       patch: 4)
     let names = spec.split(separator: "+").map { String($0.split(separator: ":")[0]) }
     // globalcom2 wants tiles.
-    let shape = Shape(tower: tower, decoder: Self.decoder, layout: spec.contains("globalcom2") ? .anyres : .single)
+    let shape = Shape(
+      tower: tower, decoder: Self.decoder,
+      layout: spec.contains("globalcom2") ? Shape.Layout(tiling: .cut, hasNewline: true) : Shape.Layout(tiling: .one))
     for methods in [methods, methods.reversed()] {
       do {
         _ = try Composition(methods, for: shape)
@@ -171,7 +173,7 @@ import VTokTensor
     let early = Shape(
       tower: Shape.Tower(
         blocks: 4, featureBlock: 2, width: 8, heads: 2, ffn: 16, prefix: 1, hasClassifier: true, rows: 4, columns: 4,
-        patch: 4), decoder: Self.decoder, layout: .single)
+        patch: 4), decoder: Self.decoder, layout: Shape.Layout(tiling: .one))
     let (last, before) = (Site.block(3, .end), Site.block(2, .end))
     let request = [last: Request(attention: .classifier)]
     for (plan, fits) in [
@@ -190,7 +192,7 @@ import VTokTensor
   @Test func aFusingConnectorNeedsWholeGroups() {
     let fused = Shape.Tower(
       blocks: 4, width: 8, heads: 2, ffn: 16, prefix: 0, hasClassifier: false, rows: 4, columns: 4, patch: 4, fuse: 2)
-    let shape = Shape(tower: fused, decoder: Self.decoder, layout: .dynamic)
+    let shape = Shape(tower: fused, decoder: Self.decoder, layout: Shape.Layout(tiling: .native))
     #expect(throws: CompressionError.self) { try Composition([ToMe(r: 2)], for: shape) }
     #expect(throws: Never.self) { try Composition([DivPrune(keep: .ratio(0.5))], for: shape) }
   }

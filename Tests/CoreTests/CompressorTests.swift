@@ -177,24 +177,27 @@ import VTokTensor
   // MARK: Refusals
 
   static func shape(
-    prefix: Int = 1, classifier: Bool = true, feature: Int = 2, layout: Shape.Layout = .anyres, layers: Int = 4
+    prefix: Int = 1, classifier: Bool = true, feature: Int = 2,
+    layout: Shape.Layout? = Shape.Layout(tiling: .cut, hasNewline: true),
+    layers: Int = 4
   ) -> Shape {
     let tower = Shape.Tower(
       blocks: 4, featureBlock: feature, width: 8, heads: 2, ffn: 16, prefix: prefix, hasClassifier: classifier, rows: 4,
       columns: 4, patch: 4)
     let decoder = Shape.Decoder(
       layers: layers, width: 8, heads: 2, kvHeads: 2, headDim: 4, ffn: 16, vocabulary: 9, frequencies: [1, 0.1])
-    return Shape(tower: tower, decoder: layout == .plain ? nil : decoder, layout: layout)
+    return Shape(tower: tower, decoder: layout == nil ? nil : decoder, layout: layout)
   }
 
   static let misfits: [(String, Shape)] = [
-    ("hired", shape(prefix: 0, classifier: false)), ("hired", shape(layout: .plain)), ("hired", shape(layout: .split)),
-    ("globalcom2", shape(feature: 3)), ("globalcom2", shape(layout: .single)),
+    ("hired", shape(prefix: 0, classifier: false)), ("hired", shape(layout: nil)),
+    ("hired", shape(layout: Shape.Layout(tiling: .cut, hasSpanPerTile: true))),
+    ("globalcom2", shape(feature: 3)), ("globalcom2", shape(layout: Shape.Layout(tiling: .one))),
     ("globalcom2", shape(prefix: 0, classifier: false)), ("visionzip", shape(prefix: 0, classifier: false)),
-    ("visionzip", shape(prefix: 2)), ("visionzip", shape(layout: .dynamic)),
-    ("visionzip:dominant=15,contextual=3", shape()), ("cdpruner", shape(layout: .plain)),
-    ("cdpruner:per-tile=17", shape()), ("cdpruner:kernel=openvino", shape(layout: .plain)),
-    ("dart", shape(layout: .plain)), ("dart:layer=4", shape()), ("dart:stage=embeddings", shape(layout: .plain)),
+    ("visionzip", shape(prefix: 2)), ("visionzip", shape(layout: Shape.Layout(tiling: .native))),
+    ("visionzip:dominant=15,contextual=3", shape()), ("cdpruner", shape(layout: nil)),
+    ("cdpruner:per-tile=17", shape()), ("cdpruner:kernel=openvino", shape(layout: nil)),
+    ("dart", shape(layout: nil)), ("dart:layer=4", shape()), ("dart:stage=embeddings", shape(layout: nil)),
     ("token-corr", shape(prefix: 0, classifier: false)), ("token-corr:low=4", shape()),
     ("hired+cls-attention", shape()), ("visionzip+globalcom2", shape()), ("tome+hired", shape()),
   ]
@@ -268,7 +271,7 @@ struct TileStage {
       tower: Shape.Tower(
         blocks: 4, featureBlock: 2, width: Self.width, heads: Self.heads, ffn: 16, prefix: 1, hasClassifier: true,
         rows: side, columns: side, patch: 4),
-      decoder: CompositionTests.decoder, layout: .anyres)
+      decoder: CompositionTests.decoder, layout: Shape.Layout(tiling: .cut, hasNewline: true))
     var method = try MethodSpec(spec).make(budget: nil)[0]
     let plan = try method.plan(for: shape)
     var generator = SeededGenerator(seed: seed ^ 77)
@@ -357,7 +360,7 @@ struct PromptStage {
       tower: CompositionTests.tower,
       decoder: Shape.Decoder(
         layers: 4, width: Self.width, heads: 2, kvHeads: 1, headDim: 4, ffn: 16, vocabulary: 9, frequencies: [1, 0.1]),
-      layout: .single)
+      layout: Shape.Layout(tiling: .one))
     var method = try MethodSpec(spec).make(budget: nil)[0]
     let plan = try Composition([method], for: shape).plans[0]
     let site = plan.act.first!

@@ -253,12 +253,12 @@ import VTokTensor
     let decoder = Shape.Decoder(
       layers: layers, width: 4 * heads, heads: heads, kvHeads: kvHeads, headDim: 4, ffn: 16, vocabulary: 9,
       frequencies: [1, 0.1], sections: sections)
-    return Shape(tower: CompositionTests.tower, decoder: decoder, layout: .single)
+    return Shape(tower: CompositionTests.tower, decoder: decoder, layout: Shape.Layout(tiling: .one))
   }
   static let window = Shape(
     tower: Shape.Tower(
       blocks: 4, featureBlock: 2, width: 8, heads: 2, ffn: 16, prefix: 1, hasClassifier: true, rows: 6, columns: 6,
-      patch: 4), decoder: shape().decoder, layout: .single)
+      patch: 4), decoder: shape().decoder, layout: Shape.Layout(tiling: .one))
 
   static let misfits: [(String, Shape)] = [
     ("transprune", shape(layers: 12)), ("transprune:layers=1/6,ratios=0.5/0.2", shape()), ("h2o", shape(kvHeads: 2)),

@@ -15,7 +15,8 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
     var tokens = Stage.prompt(prompt, visual: start..<start + image.rows)
     var method = DivPrune(keep: .ratio(inputs.config["ratio"]!.double!))
     let view = View(
-      sequences: [tokens], images: [Stage.image(spans: [start..<start + image.rows])], shape: Stage.shape(.single))
+      sequences: [tokens], images: [Stage.image(spans: [start..<start + image.rows])],
+      shape: Stage.shape(Shape.Layout(tiling: .one)))
     tokens.apply(try Stage.act(&method, view, .layer(0)).reduction)
     return ["inputs_embeds": GoldenValue(tokens.x)]
   },
@@ -38,7 +39,8 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
       let range = start..<start + partitions
       start += partitions
       var method = HiRED(rate: config["token_budget_rate"]!.double!, alpha: config["alpha"]!.double!)
-      let stage = Stage(tiles: range.map { features[plane: $0] }, layout: layout, kind: .anyres)
+      let stage = Stage(
+        tiles: range.map { features[plane: $0] }, layout: layout, kind: Shape.Layout(tiling: .cut, hasNewline: true))
       var recordings: [RecordingKey: Recording] = [:]
       for (tile, plane) in range.enumerated() {
         for (block, attention) in [(0, first), (Stage.feature, final)] {
@@ -62,7 +64,8 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
   "hired.select_llava15": { inputs in
     let attention = try inputs.tensor("cls_attn_final")
     let stage = Stage(
-      tiles: [Tensor(zeros: [attention.width - 1, 1])], layout: Stage.image(spans: []), kind: .single)
+      tiles: [Tensor(zeros: [attention.width - 1, 1])], layout: Stage.image(spans: []), kind: Shape.Layout(tiling: .one)
+    )
     var method = HiRED(rate: inputs.config["token_budget_rate"]!.double!)
     let key = RecordingKey(site: .block(Stage.feature, .end), sequence: 0)
     let (_, notes) = try Stage.act(&method, stage.view([key: Stage.classifier(attention[plane: 0])]), .pack)
@@ -80,7 +83,8 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
     let layout = Stage.image(
       rows: grid[1], columns: grid[0], side: config["side"]!.int!, thumbnail: 0, width: size[0], height: size[1])
     let stage = Stage(
-      tiles: (0..<features.shape[0]).map { features[plane: $0] }, newline: newline, layout: layout, kind: .anyres)
+      tiles: (0..<features.shape[0]).map { features[plane: $0] }, newline: newline, layout: layout,
+      kind: Shape.Layout(tiling: .cut, hasNewline: true))
     var recordings: [RecordingKey: Recording] = [:]
     for tile in 0..<features.shape[0] {
       let row = [0] + Array(scores.row(tile))  // the class token's own logit, which nobody reads
@@ -116,7 +120,8 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
         attention[plane: tile], keys: keys.reshaped([1] + keys.shape))
     }
     var notes = Notes(keeping: true)
-    let view = View(sequences: tiles, shape: Stage.shape(.anyres), recordings: recordings)
+    let view = View(
+      sequences: tiles, shape: Stage.shape(Shape.Layout(tiling: .cut, hasNewline: true)), recordings: recordings)
     for (tile, reduction) in try method.reduce(view, at: .features, notes: &notes)!.enumerated() {
       tiles[tile].apply(reduction)
     }
@@ -140,7 +145,7 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
       let own = ids[tile * dominant..<(tile + 1) * dominant].sorted()
       return Stage.tile(tokens[plane: tile], prefix: 1, ids: own + [Int32](repeating: 1, count: contextual))
     }
-    let stage = Stage(tiles: tiles, layout: layout, kind: .anyres)
+    let stage = Stage(tiles: tiles, layout: layout, kind: Shape.Layout(tiling: .cut, hasNewline: true))
     var method = VisionZip(dominant: dominant, contextual: contextual)
     let (reduction, _) = try Stage.act(&method, stage.view(), .pack)
     return ["packed": GoldenValue(stage.sources.gathered(reduction.members.map(Int.init)))]
@@ -153,7 +158,8 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
     let layout = Stage.image(
       rows: 1, columns: max(1, batch - 1), side: Int(Double(n).squareRoot()), thumbnail: 0, width: 1, height: 1)
     let stage = Stage(
-      tiles: (0..<batch).map { features[plane: $0] }, layout: layout, kind: batch > 1 ? .anyres : .single)
+      tiles: (0..<batch).map { features[plane: $0] }, layout: layout,
+      kind: batch > 1 ? Shape.Layout(tiling: .cut, hasNewline: true) : Shape.Layout(tiling: .one))
     var recordings: [RecordingKey: Recording] = [:]
     for tile in 0..<batch {
       recordings[RecordingKey(site: .features, sequence: tile)] = Recording(
@@ -187,7 +193,7 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
       visualPivots: config["pivot_image_token"]!.int!, textPivots: config["pivot_text_token"]!.int!)
     let recording = Recording(ids: tokens.id, keys: keys, finalNorm: hidden)
     let view = View(
-      sequences: [tokens], images: [Stage.image(spans: [visual])], shape: Stage.shape(.single),
+      sequences: [tokens], images: [Stage.image(spans: [visual])], shape: Stage.shape(Shape.Layout(tiling: .one)),
       recordings: [RecordingKey(site: .layer(layer), sequence: 0): recording])
     let (_, notes) = try Stage.act(&method, view, .layer(layer))
     let names = [

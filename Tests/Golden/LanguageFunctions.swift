@@ -56,7 +56,7 @@ struct LanguageCase {
     model = try LanguageModel(
       checkpoint["model"], head: try checkpoint.weightIfPresent("lm_head.weight", [nil, nil]),
       config: checkpoint.config)
-    shape = Shape(tower: nil, decoder: model.shape, layout: .single)
+    shape = Shape(tower: nil, decoder: model.shape, layout: Shape.Layout(tiling: .one))
     let embeddings = try inputs.tensor("inputs_embeds")[plane: 0]
     let config = inputs.config
     image = config["image_token_start"]?.int.map { $0..<$0 + config["num_image_tokens"]!.int! }

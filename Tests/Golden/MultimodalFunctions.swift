@@ -180,7 +180,7 @@ extension MultimodalCase {
       "num_crops": GoldenValue(images.map(\.tiles.count), [images.count]),
       "grid_hw": GoldenValue(images.flatMap { [$0.rows, $0.columns] }, [images.count, 2]),
     ]
-    if model.shape.layout != .dynamic {  // tiles of one size
+    if model.shape.layout?.tiling != .native {  // tiles of one size
       var run = Run(.dense(model.shape))
       let tower = try images.map { try model.tower($0, run: &run) }
       let leaving = GoldenValue(stacking: tower.flatMap(\.leaving))
@@ -197,10 +197,10 @@ private func preparedImages(_ inputs: Inputs, _ model: MultimodalModel, _ config
   let pixels = try inputs.tensor("pixel_values")
   func size(_ tile: Tensor) -> Size { Size(width: tile.shape[2], height: tile.shape[1]) }
   let planes = (0..<pixels.shape[0]).map { pixels[plane: $0] }
-  switch model.shape.layout {
-  case .plain: return []
-  case .single: return planes.map { PreparedImage(tiles: [$0], original: size($0)) }
-  case .anyres:
+  let layout = model.shape.layout!
+  switch layout.tiling {
+  case .one: return planes.map { PreparedImage(tiles: [$0], original: size($0)) }
+  case .cut where !layout.hasSpanPerTile:
     let pinpoints = config["image_grid_pinpoints"]!.array!.map { $0.ints! }
     let sizes = try inputs.integers("image_sizes").map(Int.init)
     return (pixels.shape.count == 5 ? planes : [pixels]).enumerated().map { index, crops in
@@ -211,7 +211,7 @@ private func preparedImages(_ inputs: Inputs, _ model: MultimodalModel, _ config
         tiles: (0...rows * columns).map { crops[plane: $0] }, rows: rows, columns: columns,
         original: Size(width: width, height: height))
     }
-  case .split:
+  case .cut:
     // The frames of all images behind each other; frames of zeros fill up a batch. Every frame is a span of its own.
     let masks = try? inputs.integers("pixel_attention_mask")
     return planes.enumerated().compactMap { index, tile in
@@ -224,7 +224,7 @@ private func preparedImages(_ inputs: Inputs, _ model: MultimodalModel, _ config
       }
       return PreparedImage(tiles: [tile], original: size(tile), visible: visible)
     }
-  case .dynamic:
+  case .native:
     let grids = try inputs.integers("image_grid_thw").map(Int.init)
     var first = 0
     return (0..<grids.count / 3).map { index in

@@ -66,7 +66,7 @@ let stageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]]
       tower: Shape.Tower(
         blocks: tower.blocks, featureBlock: feature, width: tower.width, heads: tower.heads, ffn: tower.ffn, prefix: 1,
         hasClassifier: true, rows: tower.rows, columns: tower.columns, patch: tower.patch),
-      decoder: Stage.shape(.single).decoder, layout: .single)
+      decoder: Stage.shape(Shape.Layout(tiling: .one)).decoder, layout: Shape.Layout(tiling: .one))
     var vision = MustDrop.Vision()
     vision.window = config["window"]!.int!
     vision.similarity = Float(config["threshold"]!.double!)

@@ -40,7 +40,7 @@ let textFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] 
       let file = inputs.file("tokenizers/" + row["tokenizer"]!.string!)
       let tokenizer = try TextTokenizer(JSON(parsing: [UInt8](FileManager.default.contents(atPath: file)!)))
       let images = row["images"]!.array!.map { ($0["rows"]!.int!, $0["columns"]!.int!, $0["spans"]!.ints!) }
-      let text = try VisualText(modelType: row["model_type"]!.string!)!.writtenOut(
+      let text = try VisualText(of: ["model_type": row["model_type"]!])!.writtenOut(
         row["text"]!.string!, images: images)
       var made = row.object!
       (made["expanded"], made["ids"]) = (JSON(text), JSON(tokenizer.encode(text)))

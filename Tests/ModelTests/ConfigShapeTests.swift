@@ -65,7 +65,7 @@ import VTok
       ], "vision_feature_layer": -2, "vision_feature_select_strategy": "default",
     ])
     #expect(llava == Shape.published("llava-1.5-7b"))
-    #expect(llava.tower?.featureBlock == 22 && llava.layout == .single)
+    #expect(llava.tower?.featureBlock == 22 && llava.layout == Shape.Layout(tiling: .one))
     // Qwen's old files keep the text keys at the top.
     let qwen = try Shape(config: [
       "model_type": "qwen2_5_vl", "hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28,

@@ -327,10 +327,18 @@ import VTok
   // MARK: Lists
 
   @Test func everyFamilyIsListedOnce() {
-    let names = ModelFamily.all.map(\.name)
+    let names = Families.all.map(\.name)
     #expect(Set(names).count == names.count && names.contains("timm") && names.contains("qwen2.5-vl"))
-    let types = ModelFamily.all.flatMap(\.types)
-    #expect(Set(types).count == types.count && ModelFamily.all.allSatisfy { !$0.summary.isEmpty })
-    for kind in ModelFamily.Kind.allCases { #expect(ModelFamily.all.contains { $0.kind == kind }) }
+    let types = Families.all.flatMap(\.types)
+    #expect(Set(types).count == types.count && Families.all.allSatisfy { !$0.summary.isEmpty })
+    for kind in FamilyKind.allCases { #expect(Families.all.contains { $0.kind == kind }) }
+  }
+
+  @Test func everyPublishedModelIsRead() {
+    let names = Families.published.map(\.name)
+    #expect(Set(names).count == names.count && names.contains("deit-s") && names.contains("llava-1.5-7b"))
+    for name in names { #expect(ModelOutline.published(name)?.shape == Shape.published(name), "\(name)") }
+    let templates = PromptTemplate.builtIn
+    #expect(Set(templates).count == templates.count && templates.first == "llava")
   }
 }

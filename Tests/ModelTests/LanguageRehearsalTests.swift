@@ -43,7 +43,7 @@ import VTok
       let methods = try text.isEmpty ? [] : MethodSpec(text).make(budget: nil)
       guard let composition = try? Composition(methods, for: model.shape) else { continue }
       // How it shares its budget among tiles follows their attention.
-      if text.hasPrefix("hired"), model.shape.layout == .anyres { continue }
+      if text.hasPrefix("hired"), model.shape.layout?.hasNewline == true { continue }
       served += 1
       let rehearsed = try Rehearsal.trace(methods, of: outline, prompt: prompt)
       var run = Run(composition)

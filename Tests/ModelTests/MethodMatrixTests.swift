@@ -32,7 +32,7 @@ import VTok
 
   /// A prompt with two images, two tokens after it.
   private func run(_ methods: [any Compressor], _ model: MultimodalModel, threads: Int = 1) throws -> Result {
-    let grids = model.shape.layout == .dynamic ? [(4, 5), (5, 3)] : [(1, 2), (2, 2)]
+    let grids = model.shape.layout?.tiling == .native ? [(4, 5), (5, 3)] : [(1, 2), (2, 2)]
     let images = grids.enumerated().map { index, grid in
       MultimodalTests.noise(
         for: model, seed: UInt64(index), grid: grid, original: Size(width: 70 * grid.1, height: 50 * grid.0))
@@ -87,7 +87,7 @@ import VTok
     guard let composition = try? Composition(methods, for: model.shape) else { return }
     if composition.joint != nil { model.joint = Self.joint(model) }
     let image = MultimodalTests.noise(
-      for: model, seed: 0, grid: model.shape.layout == .dynamic ? (5, 3) : (2, 2),
+      for: model, seed: 0, grid: model.shape.layout?.tiling == .native ? (5, 3) : (2, 2),
       original: Size(width: 140, height: 100))
     let start = try MultimodalTests.prompt(model, [image])
     let shared = (blocks: [SharedBlocks(for: [composition])], prefixes: SharedPrefixes())

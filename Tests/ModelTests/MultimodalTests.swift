@@ -23,13 +23,13 @@ import VTok
     }
     let tower = model.shape.tower!
     let tile = [3, tower.rows * tower.patch, tower.columns * tower.patch]
-    switch model.shape.layout {
-    case .plain, .single: return PreparedImage(tiles: [pixels(tile)], original: original)
-    case .anyres, .split:
+    switch model.shape.layout?.tiling {
+    case nil, .one: return PreparedImage(tiles: [pixels(tile)], original: original)
+    case .cut:
       return PreparedImage(
         tiles: (0...grid.rows * grid.columns).map { _ in pixels(tile) }, rows: grid.rows, columns: grid.columns,
         original: original)
-    case .dynamic:
+    case .native:
       let area = 3 * tower.frames * tower.patch * tower.patch
       return PreparedImage(
         tiles: [pixels([grid.rows * grid.columns * tower.fuse, area])], rows: 2 * grid.rows, columns: 2 * grid.columns,
@@ -142,7 +142,7 @@ import VTok
       #expect(isFinite && result.run.images[0].spans.map(\.count) == counts)
     } catch let error as ImageError {
       let aspect = Double(max(size.width, size.height)) / Double(min(size.width, size.height))
-      #expect(model.shape.layout == .dynamic && aspect > 200, "\(error)")
+      #expect(model.shape.layout?.tiling == .native && aspect > 200, "\(error)")
     }
   }
 

@@ -25,7 +25,7 @@ import VTok
   static func template(_ config: String, files: [String: String] = [:], tokens: [String] = []) throws -> PromptTemplate
   {
     try checkpoint(config, files) { checkpoint in
-      let family = VisualText(modelType: checkpoint.config["model_type"]?.string ?? "") ?? .llava
+      let family = VisualText(of: checkpoint.config) ?? .llava
       return try PromptTemplate.load(checkpoint, tokenizer: tokenizer(tokens), for: family)
     }
   }

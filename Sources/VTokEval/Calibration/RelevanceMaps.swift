@@ -55,7 +55,7 @@ public struct RelevanceMaps: Sendable {
     var tokens: [Int] = []
     var lines: [Float] = []
     while tokens.count < limit {
-      var run = Run(.dense(Shape(tower: nil, decoder: shape, layout: .single)))
+      var run = Run(.dense(Shape(tower: nil, decoder: shape, layout: Shape.Layout(tiling: .one))))
       var entering: [Tensor] = []
       let decoding = try model.prefill(whole, run: &run, threads: threads) { _, hidden in entering.append(hidden) }
       let token = argmax(decoding.logits)!

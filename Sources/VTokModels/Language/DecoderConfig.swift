@@ -27,37 +27,10 @@ struct DecoderConfig {
     return shape.layers * layer + shape.vocabulary * shape.width
   }
 
-  private struct Family {
-    var width = 4096, ffn = 11008, layers = 32, heads = 32
-    /// nil: as many as query heads.
-    var kvHeads: Int?
-    var vocabulary = 32000
-    var epsilon: Float = 1e-6, theta: Float = 1e4
-    var window: Int?
-    var hasProjectionBiases = false
-
-    static let mistral = Family(ffn: 14336, kvHeads: 8, window: 4096)
-    static let qwen2 = Family(ffn: 22016, kvHeads: 32, vocabulary: 151936, hasProjectionBiases: true)
-    static let qwenVL = Family(
-      width: 8192, ffn: 29568, layers: 80, heads: 64, kvHeads: 8, vocabulary: 152064, epsilon: 1e-5, theta: 1e6,
-      hasProjectionBiases: true)
-  }
-
-  /// By `model_type`; the old LLaVA files keep the text keys at the top, under their own type.
-  private static let families: [(types: [String], family: Family)] = [
-    (["llama", "llava", "llava_llama", "llava_next", "pmod_llava_llama", "vicuna"], Family()),
-    (["mistral", "llava_mistral"], .mistral),
-    (["qwen2", "llava_qwen"], .qwen2),
-    (["qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"], .qwenVL),
-  ]
-
-  /// - Parameter config: the text part of `config.json`, as `Config.text` finds it.
+  /// - Parameter config: the text part of `config.json`, as `MultimodalFamily.language` finds it.
   init(_ config: Config) throws {
     let type = try config.string("model_type") ?? "llama"
-    guard let family = Self.families.first(where: { $0.types.contains(type) })?.family else {
-      throw ModelError.unknownFamily(
-        found: "language model type '\(type)'", known: Self.families.flatMap(\.types))
-    }
+    let family = try LanguageFamily.of(type)
     guard try config.activation(.silu) == .silu else { throw config.unfit("hidden_act", "silu") }
     let width = try config.int("hidden_size", family.width)
     let heads = try config.int("num_attention_heads", family.heads)

@@ -5,25 +5,88 @@ import VTokWeights
 
 /// LLaVA-1.5 and LLaVA-NeXT: a CLIP tower stopped before its last block, a projector of two layers, Llama or Mistral.
 /// (transformers: `models/llava`, `models/llava_next`; Liu et al. 2023, arXiv 2310.03744, and LLaVA-NeXT, January 2024.)
-struct LLaVA: VisualFamily {
+struct LLaVA: VisualEncoder {
   let tower: VisionTower
   let connector: Connector
   /// Before the connector, in checkpoints trained with it.
   let compressor: QueCC?
   /// Behind every row of the grid in LLaVA-NeXT; nil in LLaVA-1.5. `[1, width]`
   let newline: Tensor?
-  let geometry: any VisualGeometry
 
-  /// - Parameter checkpoint: with names as `visionLanguage` gives them.
+  /// The numbers from `config.json`: CLIP, a two-layer projector, Llama or Mistral.
+  /// - Parameter isTiled: whether images are cut into tiles, as LLaVA-NeXT does.
+  static func outline(_ config: Config, _ decoder: Shape.Decoder, isTiled: Bool) throws -> MultimodalFamily.Outline {
+    let vision = try vision(config)
+    let states = try featureStates(of: vision, config)
+    let compressor = try QueCC.Settings(
+      config, grid: vision.int("image_size", 224) / vision.int("patch_size", 32))
+    if compressor != nil, isTiled { throw config.unfit("image_grid_pinpoints", "none beside quecc") }
+    let deepest = ((compressor?.states ?? []) + states).max()!
+    guard deepest <= (try vision.int("num_hidden_layers", 12)) else {
+      throw ModelError.configuration(
+        file: "config.json", key: "num_hidden_layers", found: "fewer than \(deepest)",
+        expected: "the states \(compressor?.states ?? []) that quecc takes")
+    }
+    let plain = try CLIP.shape(vision, featureBlock: deepest - 1, anySize: false)
+    let tower = compressor.map { plain.fusing($0.cell * $0.cell) } ?? plain
+    let projector = (tower.width * (compressor == nil ? states.count : 1) + decoder.width) * decoder.width
+    let shape = Shape(
+      tower: tower, decoder: decoder, layout: Shape.Layout(tiling: isTiled ? .cut : .one, hasNewline: isTiled),
+      connectorMACs: (compressor?.macs(width: tower.width) ?? 0) + projector)
+    return MultimodalFamily.Outline(shape: shape, geometry: try LLaVAGeometry(shape, config, compressor))
+  }
+
+  /// The section on the tower: the defaults of an absent one; keys absent from a present one have CLIP's own.
+  private static func vision(_ config: Config) throws(ModelError) -> Config {
+    guard let vision = try config.sectionIfPresent("vision_config") else {
+      return Config(
+        json: [
+          "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+          "image_size": 336, "patch_size": 14,
+        ])
+    }
+    let known = "clip_vision_model"
+    let type = try vision.string("model_type") ?? known
+    guard type == known else {
+      throw .unknownFamily(found: "a LLaVA with a tower of type '\(shortened(type))'", known: [known])
+    }
+    return vision
+  }
+
+  /// Hidden states of the tower that the features are made of: 0 enters block 0, i + 1 leaves block i.
+  private static func featureStates(of vision: Config, _ config: Config) throws -> [Int] {
+    let layers = try config.intOrInts("vision_feature_layer") ?? [config.int("mm_vision_select_layer", -2)]
+    let blocks = try vision.int("num_hidden_layers", 12)
+    let states = layers.map { $0 < 0 ? blocks + 1 + $0 : $0 }
+    guard let last = states.max(), last > 0, states.allSatisfy({ (0...blocks).contains($0) }) else {
+      throw config.unfit("vision_feature_layer", "layers of the \(blocks) in the tower", found: "\(layers)")
+    }
+    return states
+  }
+
+  /// A trained compressor stands in front of the projector and moves it one place on.
+  static func names(_ config: Config) -> NamePrefixes {
+    guard QueCC.Settings.isNamed(in: config) else { return .common }
+    return .common.but([
+      ("mm_projector.0.", "projector.compressor."), ("mm_projector.1.", "projector.linear_1."),
+      ("mm_projector.3.", "projector.linear_2."),
+    ])
+  }
+
+  static let needless = [
+    Needless("*vision_tower*.post_layernorm.*", reason: "CLIP's norm of its pooled token, which LLaVA does not use")
+  ]
+
+  /// - Parameter checkpoint: with names as `NamePrefixes` gives them.
   init(_ checkpoint: Checkpoint, shape: Shape) throws {
     let config = Config(json: checkpoint.config)
-    let vision = try config.llavaVision()
+    let vision = try Self.vision(config)
     if let separate = try config.string("mm_vision_tower"), !checkpoint.has("vision.pre_layrnorm.weight") {
       throw ModelError.configuration(
         file: "config.json", key: "mm_vision_tower", found: "'\(separate)', whose weights are not in this folder",
         expected: "a checkpoint that holds its tower (llava-hf)")
     }
-    let states = try vision.featureStates(config)
+    let states = try Self.featureStates(of: vision, config)
     var tower = try CLIP.tower(checkpoint["vision"], vision, shape: shape.tower!)
     let settings = try QueCC.Settings(config, grid: shape.tower!.rows)
     tower.featureStates = (settings?.states ?? []) + states
@@ -38,14 +101,13 @@ struct LLaVA: VisualFamily {
       first: try checkpoint["projector"].linear("linear_1", [width, inner], bias: hasBiases),
       activation: try config.activation(.gelu, key: "projector_hidden_act"),
       second: try checkpoint["projector"].linear("linear_2", [width, width], bias: hasBiases))
-    let isNext = shape.layout == .anyres
-    newline = isNext ? Tensor(try checkpoint.vector("image_newline", [width]), shape: [1, width]) : nil
+    let isTiled = shape.layout!.hasNewline
+    newline = isTiled ? Tensor(try checkpoint.vector("image_newline", [width]), shape: [1, width]) : nil
     let strategy = try config.string("vision_feature_select_strategy") ?? "default"
-    let expected = isNext ? ["default"] : ["default", "full"]
+    let expected = isTiled ? ["default"] : ["default", "full"]
     guard expected.contains(strategy) else {
       throw config.unfit("vision_feature_select_strategy", expected.joined(separator: " or "))
     }
-    geometry = try LLaVAGeometry(shape, config: config)
   }
 
   func connect(_ tile: TokenSequence, joining groups: [[Int32]]?, question: Tensor?, threads: Int) -> TokenSequence {
@@ -70,32 +132,33 @@ struct LLaVA: VisualFamily {
 
 /// The thumbnail first, then the tiles of the grid, each row of cells ended by a newline; LLaVA-1.5 has one tile.
 struct LLaVAGeometry: VisualGeometry {
-  package let tower: Shape.Tower, hasNewline: Bool
+  package let tower: Shape.Tower
+  /// Whether images are cut into tiles.
+  private let isTiled: Bool
   /// Whether the class token goes on to the language model ("full").
-  let keepsClassifier: Bool
+  private let keepsClassifier: Bool
   private let compressor: QueCC.Settings?
 
-  init(_ shape: Shape, config: Config) throws {
-    (tower, hasNewline) = (shape.tower!, shape.layout == .anyres)
-    compressor = try QueCC.Settings(config, grid: tower.rows)
+  init(_ shape: Shape, _ config: Config, _ compressor: QueCC.Settings?) throws(ModelError) {
+    (tower, isTiled, self.compressor) = (shape.tower!, shape.layout!.hasNewline, compressor)
     keepsClassifier = try config.string("vision_feature_select_strategy") == "full"
   }
 
   package func check(_ image: PreparedImage) throws(ModelError) {
     try checkTiles(image)
     let tiles = image.rows * image.columns
-    guard image.tiles.count == (hasNewline ? 1 + tiles : 1) else {
+    guard image.tiles.count == (isTiled ? 1 + tiles : 1) else {
       throw .input(
         what: "image", found: "\(image.tiles.count) tiles",
-        expected: hasNewline ? "\(1 + tiles), thumbnail included" : "1",
+        expected: isTiled ? "\(1 + tiles), thumbnail included" : "1",
         fix: "Prepare the image with the processor of this model.")
     }
   }
 
   package func layout(_ image: PreparedImage) -> ImageLayout {
     ImageLayout(
-      tileRows: hasNewline ? image.rows : 1, tileColumns: hasNewline ? image.columns : 1, side: tower.rows,
-      thumbnail: hasNewline ? 0 : nil, width: image.original.width, height: image.original.height, spans: [])
+      tileRows: isTiled ? image.rows : 1, tileColumns: isTiled ? image.columns : 1, side: tower.rows,
+      thumbnail: isTiled ? 0 : nil, width: image.original.width, height: image.original.height, spans: [])
   }
 
   package var seesQuestion: Bool { compressor != nil }
@@ -105,7 +168,7 @@ struct LLaVAGeometry: VisualGeometry {
   package func spans(of image: PreparedImage) -> [Int] {
     if let compressor { return [compressor.groups.count] }
     let patches = tower.patches
-    if !hasNewline { return [patches + (keepsClassifier ? 1 : 0)] }
+    if !isTiled { return [patches + (keepsClassifier ? 1 : 0)] }
     guard let grid = anyresGrid(of: image) else { return [patches + 1] }
     return [patches + grid.visible.rows.count * (grid.visible.columns.count + 1)]
   }
@@ -123,7 +186,7 @@ struct LLaVAGeometry: VisualGeometry {
     let rows = tiles.map(\.count)
     let starts = rows.indices.map { rows[..<$0].reduce(0, +) }
     let count = rows.reduce(0, +)
-    guard hasNewline else { return [.keep(Array(0..<count), of: count)] }
+    guard isTiled else { return [.keep(Array(0..<count), of: count)] }
     let patches = tower.patches
     let isComplete = tiles.allSatisfy { tile in
       tile.count == patches && tile.id.enumerated().allSatisfy { Int($1) == $0 + tower.prefix }
@@ -163,39 +226,5 @@ struct LLaVAGeometry: VisualGeometry {
       : AnyresGrid(
         rows: image.rows, columns: image.columns, side: tower.rows, width: image.original.width,
         height: image.original.height)
-  }
-}
-
-/// The cells of all tiles of a LLaVA-NeXT image as one grid.
-package struct AnyresGrid: Sendable {
-  let columns: Int, side: Int
-  /// Rows and columns that show the image; the rest is padding.
-  package let visible: (rows: Range<Int>, columns: Range<Int>)
-
-  /// - Parameters:
-  ///   - rows, columns: tiles.
-  ///   - side: cells along one edge of a tile.
-  ///   - width, height: of the original image, in pixels.
-  package init(rows: Int, columns: Int, side: Int, width: Int, height: Int) {
-    (self.columns, self.side) = (columns, side)
-    let (high, wide) = (rows * side, columns * side)
-    /// Margins around `size` cells. transformers rounds to seven decimals before it truncates; research code does not.
-    func margins(_ size: Double, of full: Int) -> Range<Int> {
-      let margin = (full - Int((size * 1e7).rounded(.toNearestOrEven) / 1e7)) / 2
-      return margin..<full - margin
-    }
-    if Double(width) / Double(height) > Double(wide) / Double(high) {
-      visible = (margins(Double(height) * (Double(wide) / Double(width)), of: high), 0..<wide)
-    } else {
-      visible = (0..<high, margins(Double(width) * (Double(high) / Double(height)), of: wide))
-    }
-  }
-
-  /// Raster order of a cell among the visible ones; nil in the padding.
-  package func place(tile: Int, cell: Int) -> Int? {
-    let row = tile / columns * side + cell / side
-    let column = tile % columns * side + cell % side
-    guard visible.rows.contains(row), visible.columns.contains(column) else { return nil }
-    return (row - visible.rows.lowerBound) * visible.columns.count + column - visible.columns.lowerBound
   }
 }

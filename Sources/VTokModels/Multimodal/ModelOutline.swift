@@ -15,14 +15,14 @@ public struct ModelOutline: Sendable {
   ///   - processor: nil: the family's own.
   /// - Throws: `ModelError`.
   public init(config: JSON, processor file: ProcessorFile? = nil) throws {
-    shape = try Shape(config: config, processor: file)
-    switch shape.layout {
-    case .plain: geometry = nil
-    case .single, .anyres: geometry = try LLaVAGeometry(shape, config: Config(json: config))
-    case .split: geometry = Idefics3Geometry(tower: shape.tower!)
-    case .dynamic: geometry = QwenVLGeometry(tower: shape.tower!)
+    if let family = MultimodalFamily.of(config) {
+      let outline = try family.read(Config(json: config))
+      (shape, geometry) = (outline.shape, outline.geometry)
+      processor = try ProcessorConfig.read(file, config: config)
+    } else {
+      let tower = try Shape.Tower(config: config, processor: file)
+      (shape, geometry, processor) = (Shape(tower: tower), nil, nil)
     }
-    processor = geometry == nil ? nil : try ProcessorConfig.read(file, config: config)
   }
 
   /// What the files of a checkpoint say.
@@ -36,15 +36,14 @@ public struct ModelOutline: Sendable {
 
   /// A published model by its name, without any file.
   public static func published(_ name: String) -> ModelOutline? {
-    if let config = PublishedConfigs.all.first(where: { $0.name == name })?.config {
-      return try? ModelOutline(config: config, processor: PublishedConfigs.processor(name))
+    Families.published.first { $0.name == name }.map {
+      try! ModelOutline(config: $0.config, processor: $0.processor)  // our own text, tested
     }
-    return Shape.published(name)?.tower.map { ModelOutline(tower: $0) }
   }
 
   /// Visual tokens of every image, where all have the same number; nil where it depends on the image.
   public var fixedTokens: Int? {
-    guard shape.layout == .single, let geometry else { return nil }
+    guard shape.layout?.tiling == .one, let geometry else { return nil }
     return geometry.spans(of: PreparedImage(tiles: [Tensor(zeros: [3, 1, 1])], original: Size(1))).reduce(0, +)
   }
 

@@ -19,8 +19,8 @@ public struct MultimodalModel: Sendable {
   /// The space in which features can be compared with a question, from the CLIP that the tower comes from; with it,
   /// `run.question` must be set.
   public var joint: JointSpace?
-  let visual: any VisualFamily
-  private var geometry: any VisualGeometry { visual.geometry }
+  let visual: any VisualEncoder
+  private let geometry: any VisualGeometry
 
   // MARK: Running
 
@@ -138,25 +138,28 @@ public struct MultimodalModel: Sendable {
   /// - Throws: `ModelError`, `WeightError`.
   public static func load(_ checkpoint: Checkpoint) throws -> MultimodalModel {
     let config = checkpoint.config
-    guard let family = family(config) else { throw ModelFamily.unknown(config, known: families.flatMap(\.types)) }
+    guard let family = MultimodalFamily.of(config) else {
+      throw Families.unknown(config, known: Families.multimodal.flatMap(\.types))
+    }
     try checkpoint.refuseQuantised()
-    let shape = try Shape(config: config)
-    let named = checkpoint.visionLanguage
     let file = Config(json: config)
-    let text = try file.text()
+    let outline = try family.read(file)
+    let shape = outline.shape
+    let named = checkpoint.renamed(family.names(file))
+    let text = try family.language(file)
     let (outer, inner) = (try file.bool("tie_word_embeddings", false), try text.bool("tie_word_embeddings", false))
     let isTied = outer || inner
-    let visual = try family.visual(named, shape)
+    let visual = try family.load(named, shape)
     let language = try LanguageModel(
       named["text"],
       head: isTied
         ? named.weightIfPresent("lm_head.weight", [nil, shape.decoder!.width])
         : named.weight("lm_head.weight", [nil, shape.decoder!.width]), text)
-    try checkpoint.refuseUnknown(needless)
+    try checkpoint.refuseUnknown(MultimodalFamily.needless + family.needless)
     return MultimodalModel(
       family: family.name, shape: shape, language: language,
       placeholder: try file.intIfPresent("image_token_id") ?? file.int("image_token_index", family.placeholder),
-      stops: try stops(checkpoint), visual: visual)
+      stops: try stops(checkpoint), visual: visual, geometry: outline.geometry)
   }
 
   /// Longest prompt with its answer that the model was trained for, where `config.json` says so.

@@ -25,11 +25,15 @@ package struct QueCC: Sendable {
     /// Squares along an edge.
     var side: Int { grid / cell }
 
+    private static let key = "mm_vision_token_compression_type"
+
+    /// Whether a configuration names a trained compressor, of whatever kind.
+    static func isNamed(in config: Config) -> Bool { config.has(key) }
+
     /// nil where the configuration has no such connector.
     init?(_ config: Config, grid: Int) throws {
-      guard let type = try config.string("mm_vision_token_compression_type") else { return nil }
-      guard type == "quecc" else { throw config.unfit("mm_vision_token_compression_type", "quecc") }
-      guard try !config.isNext() else { throw config.unfit("image_grid_pinpoints", "none beside quecc") }
+      guard let type = try config.string(Self.key) else { return nil }
+      guard type == "quecc" else { throw config.unfit(Self.key, "quecc") }
       let key = "mm_vision_token_compression_states"
       let states = try config.ints(key) ?? Self.published
       guard !states.isEmpty else { throw config.unfit(key, "numbers of hidden states") }

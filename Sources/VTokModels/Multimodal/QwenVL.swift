@@ -13,15 +13,53 @@ import VTokWeights
 /// token, Qwen2 with rotary positions of three axes. The newer tower attends inside windows in most of its blocks.
 /// (transformers: `models/qwen2_vl`, `models/qwen2_5_vl`; Wang et al. 2024, arXiv 2409.12191; Bai et al. 2025,
 /// arXiv 2502.13923.)
-struct QwenVL: VisualFamily {
+struct QwenVL: VisualEncoder {
   let tower: VisionTower
   let connector: Connector
-  let grid: QwenVLGeometry
-  var geometry: any VisualGeometry { grid }
+  private let grid: QwenVLGeometry
   /// Of the tower's rotary positions, a quarter of a head each for rows and columns. `[headDim / 4]`
   let frequencies: [Float]
 
-  /// - Parameter checkpoint: with names as `visionLanguage` gives them.
+  /// The numbers from `config.json`. The grid is the one of a 1024 x 1024 image.
+  /// - Parameter isWindowed: whether the tower is Qwen2.5-VL's, with windows and a gated MLP.
+  static func outline(
+    _ config: Config, _ decoder: Shape.Decoder, isWindowed: Bool
+  ) throws -> MultimodalFamily.Outline {
+    let vision = try config.section("vision_config")
+    let width = try isWindowed ? vision.int("hidden_size", 1280) : vision.int("embed_dim", 1280)
+    let (patch, merge) = (try vision.int("patch_size", 14), try vision.int("spatial_merge_size", 2))
+    let heads = try vision.int("num_heads", 16)
+    let ffn = try isWindowed ? vision.int("intermediate_size", 3420) : Int(Float(width) * vision.float("mlp_ratio", 4))
+    let blocks = try vision.int("depth", 32)
+    let global = try vision.ints("fullatt_block_indexes") ?? [7, 15, 23, 31]
+    let window = Shape.Tower.Windows(
+      side: try vision.int("window_size", 112) / patch / merge * merge, global: global)
+    guard window.side > 0 || !isWindowed else {
+      throw ModelError.configuration(
+        file: "config.json", key: "window_size", found: "less than a cell", expected: "at least \(patch * merge)")
+    }
+    let side = (Float(1024) / Float(patch * merge)).rounded()
+    let tower = try Shape.Tower.checked(
+      blocks: blocks, width: width, heads: heads, ffn: ffn, ffnMatrices: isWindowed ? 3 : 2, prefix: 0,
+      rows: Int(side) * merge, columns: Int(side) * merge, patch: patch,
+      frames: vision.int("temporal_patch_size", 2), fuse: merge * merge, windows: isWindowed ? window : nil)
+    let fused = merge * merge * width
+    return MultimodalFamily.Outline(
+      shape: Shape(
+        tower: tower, decoder: decoder, layout: Shape.Layout(tiling: .native),
+        connectorMACs: fused * fused + fused * decoder.width), geometry: QwenVLGeometry(tower: tower))
+  }
+
+  /// The text keys stand at the top of these files.
+  static func published(_ name: String, type: String, _ text: DecoderSize, vision: JSON) -> PublishedModel {
+    var config = text.config.object!
+    config["model_type"] = JSON(type)
+    config["vision_config"] = vision
+    config["rope_scaling"] = ["type": "mrope", "mrope_section": [16, 24, 24]]
+    return PublishedModel(name, .object(config), processor: ["min_pixels": 3136, "max_pixels": 12_845_056])
+  }
+
+  /// - Parameter checkpoint: with names as `NamePrefixes` gives them.
   init(_ checkpoint: Checkpoint, shape: Shape) throws {
     let (tower, view) = (shape.tower!, checkpoint["vision"])
     let config = try Config(json: checkpoint.config).section("vision_config")

@@ -1,34 +1,44 @@
 import VTokWeights
 
-/// Image tokenizers that come as checkpoints.
-public enum ImageTokenizers {
-  struct Family: Sendable {
-    let name: String, summary: String
-    let matches: @Sendable (Checkpoint) -> Bool
-    let load: @Sendable (Checkpoint) throws -> any ImageTokenizer
-  }
+/// A family of image tokenizers: all that depends on its name.
+struct TokenizerFamily: Family {
+  let name: String, summary: String
+  let matches: @Sendable (Checkpoint) -> Bool
+  let load: @Sendable (Checkpoint) throws -> any ImageTokenizer
 
-  /// In the order they are asked whether a checkpoint is theirs.
-  static let families: [Family] = [
-    Family(
+  var kind: FamilyKind { .tokenizer }
+  var types: [String] { [] }
+  var published: [PublishedModel] { [] }
+}
+
+extension Families {
+  /// Every family of image tokenizers, in the order in which they are asked whether a checkpoint is theirs.
+  static let tokenizers: [TokenizerFamily] = [
+    TokenizerFamily(
       name: "flextok", summary: "FlexTok: any prefix, decoded through a flow; 25 steps without guidance",
       matches: FlexTok.matches
     ) { try FlexTok.load($0) },
-    Family(
+    TokenizerFamily(
       name: "one-d-piece", summary: "One-D-Piece (any prefix), TiTok with vector quantisation (one length)",
       matches: OneDPiece.matches
     ) { try OneDPiece($0) },
   ]
+}
 
+/// Image tokenizers that come as checkpoints.
+public enum ImageTokenizers {
   /// Whether a checkpoint is an image tokenizer.
-  public static func matches(_ checkpoint: Checkpoint) -> Bool { families.contains { $0.matches(checkpoint) } }
+  public static func matches(_ checkpoint: Checkpoint) -> Bool {
+    Families.tokenizers.contains { $0.matches(checkpoint) }
+  }
 
   /// Loads whatever family the checkpoint belongs to.
   /// - Throws: `ModelError`, `WeightError`.
   public static func load(_ checkpoint: Checkpoint) throws -> any ImageTokenizer {
     try checkpoint.refuseQuantised()
-    guard let family = families.first(where: { $0.matches(checkpoint) }) else {
-      throw ModelError.unknownFamily(found: "other tensors in \(checkpoint.name)", known: families.map(\.name))
+    guard let family = Families.tokenizers.first(where: { $0.matches(checkpoint) }) else {
+      throw ModelError.unknownFamily(
+        found: "other tensors in \(checkpoint.name)", known: Families.tokenizers.map(\.name))
     }
     return try family.load(checkpoint)
   }

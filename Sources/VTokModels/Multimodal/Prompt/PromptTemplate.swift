@@ -49,15 +49,18 @@ public struct PromptTemplate: Sendable {
 
   // MARK: Templates that are asked for
 
+  /// Every template that is known, by name.
+  public static let builtIn = KnownTemplate.all.map(\.name)
+
   /// A name of `builtIn`, a template in Jinja, or a text with `{prompt}`, `{images}` and perhaps `{system}` in it.
   /// - Parameters:
   ///   - family: whose placeholder stands for an image.
   ///   - checkpoint: has the special tokens that a template in Jinja may write.
   public init(_ given: String, for family: VisualText, checkpoint: Checkpoint? = nil) throws {
     origin = .given
-    if let source = Self.source(of: given) {
+    if let known = KnownTemplate.all.first(where: { $0.name == given }) {
       name = given
-      program = .chat(try ChatTemplate(source, from: "--template \(given)", variables: [], for: family))
+      program = .chat(try ChatTemplate(known.source, from: "--template \(given)", variables: [], for: family))
     } else if given.contains("{%") || given.contains("{{") {
       name = "custom"
       let variables = try checkpoint?.specialTokens ?? []
@@ -85,7 +88,7 @@ public struct PromptTemplate: Sendable {
       let chat = try ChatTemplate(own.text, from: place, variables: checkpoint.specialTokens, for: family)
       return PromptTemplate(own.file, .checkpoint(file: own.file), .chat(chat))
     }
-    guard let name = known(checkpoint.config, tokenizer), let source = source(of: name) else {
+    guard let known = try known(checkpoint.config, tokenizer) else {
       let config = checkpoint.config
       let text = (config.value(at: "text_config.model_type") ?? config["model_type"])?.string ?? ""
       throw ModelError.input(
@@ -95,26 +98,15 @@ public struct PromptTemplate: Sendable {
         fix: #"Give one, for example --template "USER: {images}\n{prompt} ASSISTANT:", or one by name: "#
           + builtIn.joined(separator: ", ") + ".")
     }
-    let chat = try ChatTemplate(source, from: "template \(name)", variables: [], for: family)
-    return PromptTemplate(name, .model, .chat(chat))
+    let chat = try ChatTemplate(known.source, from: "template \(known.name)", variables: [], for: family)
+    return PromptTemplate(known.name, .model, .chat(chat))
   }
 
-  /// The name of the template that a model is known by.
-  private static func known(_ config: JSON, _ tokenizer: TextTokenizer) -> String? {
-    let type = config["model_type"]?.string ?? ""
-    let text = (config.value(at: "text_config.model_type") ?? config["model_type"])?.string ?? ""
-    func knows(_ token: String) -> Bool { tokenizer.id(token) != nil }
-    let isMistral = text.contains("mistral")
-    switch type {
-    case "llava", "llava_llama", "llava_mistral", "llava_next", "pmod_llava_llama":
-      if knows("<|start_header_id|>") { return "llama-3" }
-      if knows("<|im_start|>") || isMistral && type != "llava_next" { return nil }
-      return type == "llava_next" ? (isMistral ? "mistral" : "vicuna-v1") : "llava"
-    case "idefics3", "smolvlm":  // SmolVLM is of type idefics3 in its first generation
-      return knows("<|begin_of_text|>") ? "idefics3" : knows("<|im_start|>") ? "smolvlm" : nil
-    case "qwen2_vl", "qwen2_5_vl": return "qwen2-vl"
-    default: return nil
-    }
+  /// The template that a model is known by.
+  private static func known(_ config: JSON, _ tokenizer: TextTokenizer) throws(ModelError) -> KnownTemplate? {
+    guard let family = MultimodalFamily.of(config) else { return nil }
+    let language = try family.language(Config(json: config)).string("model_type") ?? ""
+    return family.template(language) { tokenizer.id($0) != nil }
   }
 }
 

@@ -2,12 +2,10 @@ import VTokCore
 import VTokImage
 import VTokTensor
 
-/// How pictures lie in tiles and in the prompt: what differs between families of vision-language models before and
-/// behind their towers, without any weights.
+/// How images lie in tiles and in the prompt: what differs between families of vision-language models before and after
+/// their towers, without any weights.
 package protocol VisualGeometry: Sendable {
   var tower: Shape.Tower { get }
-  /// Whether the model places a row of its own into its packing.
-  var hasNewline: Bool { get }
   /// Whether the connector is conditioned on the question, which then passes the language model on its own before.
   var seesQuestion: Bool { get }
 
@@ -36,24 +34,6 @@ package protocol VisualGeometry: Sendable {
   func cells(of image: PreparedImage) -> PositionCells?
 }
 
-/// A geometry with the weights that turn pixels into rows of the tower, and its rows into embeddings.
-protocol VisualFamily: Sendable {
-  var geometry: any VisualGeometry { get }
-  var tower: VisionTower { get }
-  var connector: Connector { get }
-  /// `[1, width]`
-  var newline: Tensor? { get }
-
-  /// Features of a tile as embeddings of the language model.
-  /// - Parameters:
-  ///   - groups: rows that become one; nil: every row alone.
-  ///   - question: where the connector is conditioned on it. `[1, width]`
-  func connect(_ tile: TokenSequence, joining groups: [[Int32]]?, question: Tensor?, threads: Int) -> TokenSequence
-  /// Every tile as it enters the tower.
-  /// - Parameter first: number of the image's first patch, counted through the prompt.
-  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)]
-}
-
 /// A grid whose rows and columns are rotary positions (M-RoPE).
 package struct PositionCells: Sendable {
   package let rows: Int, columns: Int
@@ -67,15 +47,7 @@ package struct PositionCells: Sendable {
   }
 }
 
-extension VisualFamily {
-  var newline: Tensor? { nil }
-  func connect(_ tile: TokenSequence, joining groups: [[Int32]]?, question: Tensor?, threads: Int) -> TokenSequence {
-    connector(tile, joining: groups, threads: threads)
-  }
-}
-
 extension VisualGeometry {
-  package var hasNewline: Bool { false }
   package var seesQuestion: Bool { false }
   package func grid(of image: PreparedImage) -> (rows: Int, columns: Int) { (tower.rows, tower.columns) }
   package func order(of image: PreparedImage) -> [Int]? { nil }

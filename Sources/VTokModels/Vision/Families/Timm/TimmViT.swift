@@ -9,10 +9,33 @@ import VTokWeights
 /// What a model computes follows from its arguments: those of its architecture, changed by `model_args` in `config.json`.
 /// The tensors must be the ones that these arguments make, to the last name and size.
 package enum TimmViT {
-  /// `model_type` of a timm model that transformers has saved. All its tensors then stand behind `timm_model.`
-  static let wrapper = "timm_wrapper"
+  static let family = VisionFamily(
+    // The first is the `model_type` of a timm model that transformers has saved. All its tensors then stand behind
+    // `timm_model.`
+    name: "timm", types: ["timm_wrapper"] + TimmArguments.architectures.keys.sorted(), typeKey: "architecture",
+    summary: "ViT, DeiT (distilled too), AugReg, CLIP, MAE fine-tuned, DINOv2 with and without registers, SwiGLU",
+    marks: ["blocks.0.attn.qkv.weight"], needless: [.mask],
+    published: [
+      published("deit-t", "deit_tiny_patch16_224"), published("deit-s", "deit_small_patch16_224"),
+      published("deit-b", "deit_base_patch16_224"), published("deit-t-distilled", "deit_tiny_distilled_patch16_224"),
+      published("deit-s-distilled", "deit_small_distilled_patch16_224"),
+      published("deit-b-distilled", "deit_base_distilled_patch16_224"),
+      published("vit-s-augreg", "vit_small_patch16_224"), published("vit-b-augreg", "vit_base_patch16_224"),
+      published("vit-l-augreg", "vit_large_patch16_224"), published("vit-b-augreg-384", "vit_base_patch16_384"),
+      published("vit-l-augreg-384", "vit_large_patch16_384"), published("vit-b-mae", "mae_finetuned_vit_base"),
+      published("vit-l-mae", "mae_finetuned_vit_large"), published("vit-h-mae", "mae_finetuned_vit_huge"),
+      // SWAG's are torchvision's, of the same numbers.
+      published("vit-b-swag-384", "vit_base_patch16_384"),
+      published("vit-l-swag-512", "vit_large_patch16_224", side: 512),
+      published("vit-h-swag-518", "vit_huge_patch14_224", side: 518),
+    ], shape: { config, _ in try shape(TimmArguments(config), config) }, load: load)
 
-  static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
+  private static func published(_ name: String, _ architecture: String, side: Int? = nil) -> PublishedModel {
+    PublishedModel(
+      name, ["architecture": JSON(architecture), "model_args": side.map { ["img_size": JSON($0)] as JSON } ?? [:]])
+  }
+
+  private static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
     let config = Config(json: checkpoint.config)
     let prefix = "timm_model."
     let checkpoint = checkpoint.renamed { $0.hasPrefix(prefix) ? String($0.dropFirst(prefix.count)) : $0 }
@@ -71,6 +94,8 @@ package enum TimmViT {
     let (width, patch) = (patchShape[0], patchShape[3])
     let depth = checkpoint.count("blocks")
     try requireHeads(arguments.heads, width: width, blocks: depth)
+    var found = arguments
+    (found.width, found.depth, found.patch) = (width, depth, patch)
     let blocks = try (0..<depth).map { try block(checkpoint["blocks"][$0], width, arguments) }
     func norm(_ name: String, if isThere: Bool) throws -> LayerNorm? {
       isThere ? try checkpoint.norm(name, width, epsilon: arguments.epsilon) : nil
@@ -90,14 +115,12 @@ package enum TimmViT {
     } else {
       output = .token(head)
     }
-    let macs = output.macs
-    let shape = Shape.Tower(
-      blocks: depth, width: width, heads: arguments.heads, ffn: blocks[0].hidden,
-      ffnMatrices: arguments.isGated ? 3 : 2, prefix: embedding.prefix.count, hasClassifier: true, rows: rows,
-      columns: columns, patch: patch, headMACs: macs.constant, headMACsPerToken: macs.perToken)
+    let shape = try Self.shape(
+      found, ffn: blocks[0].hidden, rows: rows, columns: columns, headMACs: output.macs)
     let tower = VisionTower(embedding: embedding, blocks: blocks, finalNorm: finalNorm, shape: shape)
     let fallback = ImageProcessor.timm(inputSize: Size(width: columns * patch, height: rows * patch), cropPct: 0.875)
-    return VisionModel(family: "timm", tower: tower, head: output, labels: labels, processor: processor ?? fallback)
+    return VisionModel(
+      family: family.name, tower: tower, head: output, labels: labels, processor: processor ?? fallback)
   }
 
   private static func block(_ view: Checkpoint, _ width: Int, _ arguments: TimmArguments) throws -> TransformerBlock {
@@ -152,18 +175,26 @@ package enum TimmViT {
   }
 
   /// The numbers of a tower without its weights.
-  static func shape(_ arguments: TimmArguments, _ config: Config) throws -> Shape.Tower {
+  private static func shape(_ arguments: TimmArguments, _ config: Config) throws -> Shape.Tower {
     let architecture = try config.string("architecture") ?? ""
     let words = architecture.split { "_.-".contains($0) }
     let named = words.compactMap { Int($0) }.last.flatMap { (1...8192).contains($0) ? $0 : nil }
     let side = arguments.side ?? named ?? 224
     let input = try config.section("pretrained_cfg").inputSize() ?? Size(side)
     let classes = try config.int("num_classes", 1000)
-    return try .checked(
-      blocks: arguments.depth, width: arguments.width, heads: arguments.heads, ffn: arguments.hidden.ffn,
-      ffnMatrices: arguments.isGated ? 3 : 2, prefix: arguments.prefix, rows: input.height / arguments.patch,
-      columns: input.width / arguments.patch, patch: arguments.patch,
+    return try shape(
+      arguments, ffn: arguments.hidden.ffn, rows: input.height / arguments.patch,
+      columns: input.width / arguments.patch,
       headMACs: ((arguments.isDistilled ? 2 : 1) * arguments.width * classes, 0))
+  }
+
+  private static func shape(
+    _ arguments: TimmArguments, ffn: Int, rows: Int, columns: Int, headMACs: (constant: Int, perToken: Int)
+  ) throws -> Shape.Tower {
+    try .checked(
+      blocks: arguments.depth, width: arguments.width, heads: arguments.heads, ffn: ffn,
+      ffnMatrices: arguments.isGated ? 3 : 2, prefix: arguments.prefix, rows: rows, columns: columns,
+      patch: arguments.patch, headMACs: headMACs)
   }
 
   /// timm's evaluation transform from `pretrained_cfg`; nil where it names no size.

@@ -18,6 +18,35 @@ public struct CLIP: Sendable {
   let visualProjection: Linear
   let logitScale: Float
 
+  static let family = VisionFamily(
+    name: "clip", types: ["clip", "clip_vision_model"],
+    summary: "Hugging Face CLIP, whole or vision tower alone", marks: ["vision_model.pre_layrnorm.weight"],
+    needless: [
+      .positions, Needless("text_model.*", "text_projection.weight", reason: "the text tower of a whole CLIP"),
+      Needless("visual_projection.weight", "logit_scale", reason: "compare pictures with texts"),
+    ],
+    published: [
+      published("clip-b-32", .base, patch: 32), published("clip-b-16", .base, patch: 16),
+      published("clip-l-14", .large, patch: 14), published("clip-l-14-336", .large, patch: 14, side: 336),
+    ], shape: { config, _ in try shape(config.visionPart()) }, load: loadVision)
+
+  private static func published(_ name: String, _ size: TransformerSize, patch: Int, side: Int = 224) -> PublishedModel
+  {
+    PublishedModel(
+      name, size.config(["model_type": "clip_vision_model", "patch_size": JSON(patch), "image_size": JSON(side)]))
+  }
+
+  /// - Parameters:
+  ///   - featureBlock: the last block that is used; nil: all are.
+  ///   - anySize: whether positions may be resized.
+  static func shape(_ config: Config, featureBlock: Int? = nil, anySize: Bool = true) throws -> Shape.Tower {
+    let (patch, side) = (try config.int("patch_size", 32), try config.int("image_size", 224))
+    return try .checked(
+      blocks: config.int("num_hidden_layers", 12), featureBlock: featureBlock, width: config.int("hidden_size", 768),
+      heads: config.int("num_attention_heads", 12), ffn: config.int("intermediate_size", 3072), prefix: 1,
+      rows: side / patch, columns: side / patch, patch: patch, anySize: anySize)
+  }
+
   /// The vision tower; names with and without `vision_model.`.
   static func loadVision(_ checkpoint: Checkpoint) throws -> VisionModel {
     let config = try Config(json: checkpoint.config).visionPart()
@@ -26,7 +55,7 @@ public struct CLIP: Sendable {
     // The grid is that of the file: configurations leave the image size out.
     let positions = (view.shape("embeddings.position_embedding.weight")?.first ?? 2) - 1
     let grid = Int(Double(positions).squareRoot().rounded())
-    let tower = try tower(view, config, shape: .clip(config).on(rows: grid, columns: grid))
+    let tower = try tower(view, config, shape: shape(config).on(rows: grid, columns: grid))
     let width = tower.shape.width
     let side = grid * tower.shape.patch
     let fallback = ImageProcessor(
@@ -34,7 +63,7 @@ public struct CLIP: Sendable {
       mean: ImageProcessor.clipMean, std: ImageProcessor.clipStd)
     let norm: LayerNorm = try view.norm("post_layernorm", width, epsilon: config.float("layer_norm_eps", 1e-5))
     return VisionModel(
-      family: "clip", tower: tower, head: .normedToken(norm), labels: nil,
+      family: family.name, tower: tower, head: .normedToken(norm), labels: nil,
       processor: try .huggingFace(checkpoint, fallback: fallback, bareSizeIsSquare: false))
   }
 

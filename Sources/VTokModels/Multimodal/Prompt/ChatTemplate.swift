@@ -96,7 +96,7 @@ struct ChatTemplate: Sendable {
     var failures: [TemplateError] = []
     for content in [Content.parts, .text] {
       do throws(TemplateError) {
-        if try tried(messages, { _ in content })?.count(of: family.placeholder) == 1 { return content }
+        if try tried(messages, { _ in content })?.count(of: family.mark) == 1 { return content }
       } catch {
         failures.append(error)
       }
@@ -106,7 +106,7 @@ struct ChatTemplate: Sendable {
     }
     throw .input(
       what: place,
-      found: "the question or its `\(family.placeholder)` is missing in what it makes of one image and a question",
+      found: "the question or its `\(family.mark)` is missing in what it makes of one image and a question",
       expected: "both", fix: Self.fix)
   }
 

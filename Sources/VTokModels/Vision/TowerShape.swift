@@ -2,7 +2,7 @@ import VTokCore
 import VTokImage
 import VTokWeights
 
-// The numbers of a tower from config.json alone, as the loaders would find them: the cost of a model needs no weights.
+// The numbers of a tower from config.json alone: the cost of a model needs no weights, and loaders begin from them.
 
 extension Shape.Tower {
   /// Any family that can be loaded.
@@ -11,47 +11,7 @@ extension Shape.Tower {
   ///   - processor: DINOv2 takes its image size from there (224 without).
   /// - Throws: `ModelError`.
   public init(config: JSON, processor: ProcessorFile? = nil) throws {
-    self = try VisionModel.family(of: config).shape(Config(json: config), processor)
-  }
-
-  static func clip(_ config: Config, featureBlock: Int? = nil, anySize: Bool = true) throws -> Shape.Tower {
-    let (patch, side) = (try config.int("patch_size", 32), try config.int("image_size", 224))
-    return try checked(
-      blocks: config.int("num_hidden_layers", 12), featureBlock: featureBlock, width: config.int("hidden_size", 768),
-      heads: config.int("num_attention_heads", 12), ffn: config.int("intermediate_size", 3072), prefix: 1,
-      rows: side / patch, columns: side / patch, patch: patch, anySize: anySize)
-  }
-
-  static func siglip(_ config: Config) throws -> Shape.Tower {
-    let (patch, side) = (try config.int("patch_size", 16), try config.int("image_size", 224))
-    let (width, ffn) = (try config.int("hidden_size", 768), try config.int("intermediate_size", 3072))
-    let pools = try config.bool("vision_use_head", true)
-    return try checked(
-      blocks: config.int("num_hidden_layers", 12), width: width, heads: config.int("num_attention_heads", 12),
-      ffn: ffn, prefix: 0, rows: side / patch, columns: side / patch, patch: patch,
-      headMACs: pools ? AttentionPool.macs(width: width, ffn: ffn) : (0, 0))
-  }
-
-  static func dinov2(_ config: Config, _ processor: ProcessorFile?) throws -> Shape.Tower {
-    let (width, patch) = (try config.int("hidden_size", 768), try config.int("patch_size", 14))
-    let gated = try config.bool("use_swiglu_ffn", false)
-    let crop = try processor?.values.size("crop_size") ?? Size(224)
-    return try checked(
-      blocks: config.int("num_hidden_layers", 12), width: width, heads: config.int("num_attention_heads", 12),
-      ffn: DINOv2.hidden(config, width: width), ffnMatrices: gated ? 3 : 2,
-      prefix: 1 + DINOv2.registers(config, found: 0),
-      rows: crop.height / patch, columns: crop.width / patch, patch: patch,
-      headMACs: (2 * width * config.classes(), 0))
-  }
-
-  static func vit(_ config: Config) throws -> Shape.Tower {
-    let (patch, side) = (try config.int("patch_size", 16), try config.int("image_size", 224))
-    let width = try config.int("hidden_size", 768)
-    let heads = config.isArchitecture("WithTeacher") ? 2 : 1
-    return try checked(
-      blocks: config.int("num_hidden_layers", 12), width: width, heads: config.int("num_attention_heads", 12),
-      ffn: config.int("intermediate_size", 3072), prefix: config.json["model_type"]?.string == "deit" ? 2 : 1,
-      rows: side / patch, columns: side / patch, patch: patch, headMACs: (heads * width * config.classes(), 0))
+    self = try VisionFamily.of(config).shape(Config(json: config), processor)
   }
 
   /// The same tower on images of `height` x `width` pixels; edges that do not fill a patch are dropped.

@@ -1,0 +1,73 @@
+import VTokImage
+import VTokWeights
+
+extension MultimodalFamily {
+  static let qwen2VL = MultimodalFamily(
+    name: "qwen2-vl", types: ["qwen2_vl"], summary: "Qwen2-VL",
+    text: .qwen, placeholder: 151_655, languageType: { _ in "qwen2_vl_text" },
+    outline: { try QwenVL.outline($0, $1, isWindowed: false) }, processors: [.qwen2VL], processor: { _ in .qwen2VL },
+    templates: [.qwen2VL], template: { _, _ in .qwen2VL },
+    published: [
+      published(
+        "qwen2-vl-2b", DecoderSize(width: 1536, layers: 28, heads: 12, kvHeads: 2, ffn: 8960, vocabulary: 151936)),
+      published(
+        "qwen2-vl-7b", DecoderSize(width: 3584, layers: 28, heads: 28, kvHeads: 4, ffn: 18944, vocabulary: 152064)),
+      published(
+        "qwen2-vl-72b", DecoderSize(width: 8192, layers: 80, heads: 64, kvHeads: 8, ffn: 29568, vocabulary: 152064)),
+    ], load: { try QwenVL($0, shape: $1) })
+
+  private static func published(_ name: String, _ text: DecoderSize) -> PublishedModel {
+    QwenVL.published(name, type: "qwen2_vl", text, vision: [:])
+  }
+}
+
+extension VisualText {
+  /// One placeholder per token of the image, between two marks that templates write.
+  public static let qwen = VisualText(
+    placeholder: "<|image_pad|>", image: "<|vision_start|><|image_pad|><|vision_end|>")
+}
+
+extension ProcessorKind {
+  static let qwen2VL = ProcessorKind(names: ["Qwen2VLImageProcessor"]) { try $0.mergedPatches() }
+}
+
+extension ProcessorValues {
+  /// A limit on the number of pixels, which has had three places.
+  private func pixels(_ key: String, _ edge: String) throws -> Int? {
+    for path in [key, "size.\(edge)", "size.\(key)"] {
+      if let number = try settings.intIfPresent(path, in: 1...1 << 26) { return number }
+    }
+    return nil
+  }
+
+  fileprivate func mergedPatches() throws -> MergedPatchProcessor {
+    let least = try pixels("min_pixels", "shortest_edge") ?? 3136
+    let most = try pixels("max_pixels", "longest_edge") ?? 1_003_520
+    guard least <= most else { throw settings.unfit("max_pixels", "at least the \(least) of min_pixels") }
+    return MergedPatchProcessor(
+      pixels: try pixels(filter: .bicubic, mean: ImageProcessor.clipMean, std: ImageProcessor.clipStd),
+      patch: try settings.intIfPresent("patch_size") ?? tower("patch_size") ?? 14,
+      merge: try settings.intIfPresent("merge_size") ?? tower("spatial_merge_size") ?? 2,
+      frames: try settings.intIfPresent("temporal_patch_size") ?? tower("temporal_patch_size") ?? 2,
+      area: try settings.bool("do_resize", true) ? least...most : nil)
+  }
+}
+
+extension KnownTemplate {
+  /// Qwen2-VL and Qwen2.5-VL: ChatML.
+  static let qwen2VL = KnownTemplate(
+    name: "qwen2-vl",
+    body: #"""
+      {%- if messages[0].role != 'system' -%}
+        {{- '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' -}}
+      {%- endif -%}
+      {%- for m in messages -%}
+        {{- '<|im_start|>' ~ m.role ~ '\n' -}}
+        {%- for p in m.content -%}
+          {{- '<|vision_start|><|image_pad|><|vision_end|>' if p.type == 'image' else p.text -}}
+        {%- endfor -%}
+        {{- '<|im_end|>\n' -}}
+      {%- endfor -%}
+      {{- '<|im_start|>assistant\n' if add_generation_prompt -}}
+      """#)
+}

@@ -1,0 +1,6 @@
+extension Families {
+  /// Every family of vision-language models.
+  static let multimodal: [MultimodalFamily] = [
+    .llava15, .llavaNeXT, .pMoD, .idefics3, .smolVLM, .qwen2VL, .qwen25VL,
+  ]
+}

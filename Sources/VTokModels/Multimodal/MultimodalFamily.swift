@@ -1,0 +1,99 @@
+import VTokCore
+import VTokWeights
+
+/// A family of vision-language models: all that depends on its name.
+struct MultimodalFamily: Family {
+  let name: String
+  let types: [String]
+  let summary: String
+  /// How images stand in the text of prompts.
+  let text: VisualText
+  /// Id that stands for an image where `config.json` gives none.
+  let placeholder: Int
+  /// Type of the language model, from the type of the whole, where `config.json` gives none.
+  let languageType: @Sendable (_ type: String) -> String
+  /// The language model where there is no section on it at all; nil: its keys stand at the top of the file.
+  var absentLanguage: JSON?
+  /// The numbers of the model, and how images lie in it.
+  let outline: @Sendable (Config, Shape.Decoder) throws -> Outline
+  /// Official image processors that came with it; files of any family may name them.
+  var processors: [ProcessorKind] = []
+  /// The processor where no file names one.
+  let processor: @Sendable (Config) -> ProcessorKind
+  /// Chat templates that came with it.
+  var templates: [KnownTemplate] = []
+  /// The one that a checkpoint without a template of its own is known by; nil: none is.
+  /// - Parameters:
+  ///   - language: type of the language model.
+  ///   - knows: whether the tokenizer has a token.
+  let template: @Sendable (_ language: String, _ knows: (String) -> Bool) -> KnownTemplate?
+  let published: [PublishedModel]
+  /// Names of the tensors: what they begin with in files, and here.
+  var names: @Sendable (Config) -> NamePrefixes = { _ in .common }
+  /// Tensors that it does not read, beside those that no family does.
+  var needless: [Needless] = []
+  /// - Parameter checkpoint: with `names`.
+  let load: @Sendable (_ checkpoint: Checkpoint, Shape) throws -> any VisualEncoder
+
+  var kind: FamilyKind { .languageVision }
+
+  struct Outline {
+    let shape: Shape
+    let geometry: any VisualGeometry
+  }
+
+  /// The family that a configuration names; nil where it is unknown.
+  static func of(_ config: JSON) -> MultimodalFamily? {
+    guard let type = config.value(at: "model_type")?.string else { return nil }
+    return Families.multimodal.first { $0.types.contains(type) }
+  }
+
+  /// What a configuration of this family says of its model.
+  func read(_ config: Config) throws -> Outline {
+    let outline = try self.outline(config, DecoderConfig(language(config)).shape)
+    try Shape.check(parameters: outline.shape.connectorMACs, of: "connector")
+    return outline
+  }
+
+  /// The text part of a configuration, with what stands outside it in some files. Its type is never this family's own.
+  func language(_ config: Config) throws(ModelError) -> Config {
+    let own = JSON(languageType(try config.string("model_type") ?? types[0]))
+    guard let section = try config.sectionIfPresent("text_config"), var text = section.json.object else {
+      if let absentLanguage { return Config(json: absentLanguage) }
+      var whole = config.json.object ?? JSONObject()
+      whole["model_type"] = own
+      return Config(json: .object(whole), file: config.file, path: config.path)
+    }
+    if try section.string("model_type").map(types.contains) ?? true { text["model_type"] = own }
+    for key in ["rope_scaling", "rope_theta"] where text[key] == nil && text["rope_parameters"] == nil {
+      text[key] = config.json[key]
+    }
+    return Config(json: .object(text), file: config.file, path: section.path)
+  }
+
+  /// Tensors that no family reads.
+  static let needless: [Needless] = [.positions, .mask, .rotary]
+}
+
+extension MultimodalModel {
+  /// Whether a configuration is that of a vision-language model that is known.
+  public static func matches(_ config: JSON) -> Bool { MultimodalFamily.of(config) != nil }
+
+  /// Name of the family of a configuration; nil where it is unknown.
+  public static func familyName(_ config: JSON) -> String? { MultimodalFamily.of(config)?.name }
+}
+
+extension Shape {
+  /// A vision tower or a vision-language model of any family that is known.
+  /// - Parameters:
+  ///   - config: `config.json` as published.
+  ///   - processor: where a tower takes its image size from it.
+  /// - Throws: `ModelError`.
+  public init(config: JSON, processor: ProcessorFile? = nil) throws {
+    if let family = MultimodalFamily.of(config) {
+      self = try family.read(Config(json: config)).shape
+    } else {
+      self.init(tower: try Tower(config: config, processor: processor))
+    }
+  }
+}
