@@ -18,7 +18,7 @@ for percent in "$@"; do
   # Below half, DiffRate's own price of multiply-adds is too low to reach the target.
   lambda=5 steps=500
   [ "$percent" -ge 50 ] || { lambda=50 steps=300; }
-  output=$here/results/rates-$(basename "$model")-$percent.json
+  output=$here/rates/$(basename "$model")-$percent.json
   [ -e "$output" ] || "$VTOK" calibrate --method diffrate --model "$model" --data "$list" \
     --target-ratio "$(echo "$percent" | awk '{ print $1 / 100 }')" --lambda "${LAMBDA:-$lambda}" --steps "${STEPS:-$steps}" --verbose -o "$output"
 done

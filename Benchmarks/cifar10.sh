@@ -16,7 +16,7 @@ bin=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 build
 cd "$here"  # so that the table names the rates by a path of this folder
 exec "$VTOK" bench --model vtok-tiny --data "$bin" --limit "${2:-10000}" --method tome --method divprune \
-  --method zero-tprune --method diffrate:rates=results/rates-vtok-tiny-75.json \
-  --method diffrate:rates=results/rates-vtok-tiny-50.json --method diffrate:rates=results/rates-vtok-tiny-35.json \
-  --method diffrate:rates=results/rates-vtok-tiny-26.json --method cls-attention --mac-ratio 0.75,0.5,0.35,0.25 \
+  --method zero-tprune --method diffrate:rates=rates/vtok-tiny-75.json \
+  --method diffrate:rates=rates/vtok-tiny-50.json --method diffrate:rates=rates/vtok-tiny-35.json \
+  --method diffrate:rates=rates/vtok-tiny-26.json --method cls-attention --mac-ratio 0.75,0.5,0.35,0.25 \
   --seeds 5 --split-seeds --timing-samples 50 --gallery 0 --report results/cifar10-vtok-tiny

@@ -15,9 +15,9 @@ need "$list" "TEST-LIST: $CLOTHING"
 build
 cd "$here"  # so that the table names the rates by a path of this folder
 exec "$VTOK" bench --model "$model" --data "$list" --method tome --method divprune --method zero-tprune \
-  --method diffrate --method diffrate:rates=results/rates-dinov2s-focus-75.json \
-  --method diffrate:rates=results/rates-dinov2s-focus-60.json \
-  --method diffrate:rates=results/rates-dinov2s-focus-50.json \
-  --method diffrate:rates=results/rates-dinov2s-focus-35.json \
-  --method diffrate:rates=results/rates-dinov2s-focus-25.json --method evit --method cls-attention \
+  --method diffrate --method diffrate:rates=rates/dinov2s-focus-75.json \
+  --method diffrate:rates=rates/dinov2s-focus-60.json \
+  --method diffrate:rates=rates/dinov2s-focus-50.json \
+  --method diffrate:rates=rates/dinov2s-focus-35.json \
+  --method diffrate:rates=rates/dinov2s-focus-25.json --method evit --method cls-attention \
   --mac-ratio 0.75,0.6,0.5,0.35,0.25 --gallery 0 --report results/clothing-dinov2s-focus

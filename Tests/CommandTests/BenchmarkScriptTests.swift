@@ -10,7 +10,7 @@ import Testing
     let folder = repository + "/Benchmarks"
     let found = FileManager.default.enumerator(atPath: folder)?.allObjects as? [String] ?? []
     return found.filter { name in
-      guard !name.hasPrefix("."), !name.hasPrefix("models"), !name.hasPrefix("results"),
+      guard !name.hasPrefix("."), !name.hasPrefix("models/"), !name.hasPrefix("results/"),
         let text = try? String(contentsOfFile: folder + "/" + name, encoding: .utf8)
       else { return false }
       return name.hasSuffix(".sh") && text.hasPrefix("#!") || name.hasSuffix(".py") && text.contains("__main__")

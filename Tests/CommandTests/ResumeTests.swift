@@ -343,7 +343,7 @@ import VTok
       func run(_ rates: String) throws -> Finished {
         unlink(folder + "/rates.json")
         try FileManager.default.copyItem(
-          atPath: repository + "/Benchmarks/results/rates-vtok-tiny-\(rates).json", toPath: folder + "/rates.json")
+          atPath: repository + "/Benchmarks/rates/vtok-tiny-\(rates).json", toPath: folder + "/rates.json")
         return try vtok(
           "prune", pictures + "/cat.jpg", "--method", "diffrate:rates=\(folder)/rates.json", "-o", folder + "/out")
       }
