@@ -27,7 +27,8 @@ LIMITS = [f"-timeout={TIMEOUT}", "-rss_limit_mb=512", "-malloc_limit_mb=256"]
 def environment(target):
     sanitizer = "allocator_may_return_null=1:quarantine_size_mb=8:handle_abort=1"
     own = {"FUZZ_TARGET": target, "FUZZ_MODELS": str(BUILD / "models"), "ASAN_OPTIONS": sanitizer}
-    return os.environ | own | {"SWIFT_BACKTRACE": "enable=no"}
+    leaks = {"LSAN_OPTIONS": f"suppressions={HERE / 'leaks.txt'}:print_suppressions=0"}
+    return os.environ | own | leaks | {"SWIFT_BACKTRACE": "enable=no"}
 
 
 def known_targets():
