@@ -9,26 +9,26 @@ import VTokModels
 
 extension Generator {
   /// Pictures behind tower, connector and packing, from where any number of prompts about them can go on.
-  struct Seen: Sendable {
-    let run: Run
-    let spans: [[TokenSequence]]
+  package struct Seen: Sendable {
+    package let run: Run
+    package let spans: [[TokenSequence]]
     /// Tokens of the question alone, where the connector is conditioned on it.
     let question: Int
   }
 
   /// The text of new tokens, without those that end it.
-  func text(of ids: [Int]) -> String { tokenizer.decode(ids.filter { !model.stops.contains($0) }) }
+  package func text(of ids: [Int]) -> String { tokenizer.decode(ids.filter { !model.stops.contains($0) }) }
 
   /// Tokens of the pictures when nothing is reduced.
-  func visualTokens(of images: [PreparedImage]) throws -> Int {
+  package func visualTokens(of images: [PreparedImage]) throws -> Int {
     try images.reduce(0) { $0 + (try model.spans(of: $1).reduce(0, +)) }
   }
 
   /// Whether what becomes of the pictures before the language model depends on the question.
-  var looksAtQuestion: Bool { composition.joint != nil || model.seesQuestion }
+  package var looksAtQuestion: Bool { composition.joint != nil || model.seesQuestion }
 
   /// - Parameter question: for methods that compare pictures with it, and for connectors conditioned on it.
-  func look(
+  package func look(
     at images: [PreparedImage], question: String, seed: UInt64, keepingNotes: Bool = false,
     shared: [SharedBlocks]? = nil, threads: Int = 1
   ) throws -> Seen {
@@ -41,7 +41,7 @@ extension Generator {
   }
 
   /// The pass through the language model up to the first token.
-  func read(_ prompt: Prompt, seen: Seen, shared: SharedPrefixes? = nil, threads: Int = 1) throws -> (
+  package func read(_ prompt: Prompt, seen: Seen, shared: SharedPrefixes? = nil, threads: Int = 1) throws -> (
     run: Run, decoding: Decoding
   ) {
     var run = seen.run
@@ -65,7 +65,7 @@ extension Generator {
 
   /// What was asked for and left of a prompt's pictures, or of its cache.
   /// - Parameter trace: of a run of this generator as far as the first new token.
-  func outcome(of images: [PreparedImage], _ trace: Trace) throws -> BudgetOutcome {
+  package func outcome(of images: [PreparedImage], _ trace: Trace) throws -> BudgetOutcome {
     let layers = trace.language.prefix(outline.shape.decoder!.layers)
     let visual = try images.map { Double(try model.spans(of: $0).reduce(0, +)) }
     switch accounting.counted {

@@ -36,7 +36,7 @@ public struct Generator: Sendable {
   public let contextLength: Int?
 
   private let checkpoint: Checkpoint
-  let outline: ModelOutline
+  package let outline: ModelOutline
   private let visual: VisualText
   let companion: Companion?
 
@@ -114,7 +114,7 @@ public struct Generator: Sendable {
   }
 
   /// Whether `with` made one of the two of the other.
-  func sharesWeights(with other: Generator) -> Bool { checkpoint.name == other.checkpoint.name }
+  package func sharesWeights(with other: Generator) -> Bool { checkpoint.name == other.checkpoint.name }
 
   private static func compose(
     _ method: MethodSpec?, _ keep: Budget?, _ read: @escaping @Sendable (String) throws -> OptionFile,

@@ -47,7 +47,7 @@ public struct LoadedModel: Sendable {
     return try Checkpoint(directory: nameOrDirectory)
   }
 
-  static func checksum(_ files: [MappedFile]) -> String {
+  package static func checksum(_ files: [MappedFile]) -> String {
     var hash = SHA256()
     for file in files { hash.update(file.bytes) }
     return hash.finish()

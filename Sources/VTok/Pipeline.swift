@@ -185,3 +185,8 @@ public struct PrunedImage: Sendable {
   /// Tokens asked for and left.
   public let outcome: BudgetOutcome
 }
+
+extension PrunedImage {
+  /// For pictures.
+  public var map: TokenMap { TokenMap(rows: rows, columns: columns, region: region, origin: origin) }
+}

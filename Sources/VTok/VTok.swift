@@ -7,6 +7,3 @@
 @_exported import VTokModels
 @_exported import VTokTensor
 @_exported import VTokWeights
-
-/// Version of the library and the command, as results record it.
-public let vtokVersion = "0.1.0"

@@ -76,7 +76,7 @@ extension Generator {
   }
 
   /// Where the tokens of a prompt lie on its pictures, of every picture its maps.
-  func maps(of tokens: TokenSequence, in prompt: Prompt) -> [[TokenMap]] {
+  package func maps(of tokens: TokenSequence, in prompt: Prompt) -> [[TokenMap]] {
     grids(of: prompt).map { $0.maps($0.own([tokens.origin])) }
   }
 

@@ -188,19 +188,7 @@ public func closest(to word: String, in known: [String]) -> String? {
 
 /// The word of `known` nearest to `word`, however far it is; of equals the first in order. nil for an empty list.
 package func nearest(to word: String, in known: [String]) -> (word: String, distance: Int)? {
-  func distance(_ a: [Character], _ b: [Character]) -> Int {
-    var row = Array(0...b.count)
-    for (i, x) in a.enumerated() {
-      var diagonal = row[0]
-      row[0] = i + 1
-      for (j, y) in b.enumerated() {
-        let next = min(row[j + 1] + 1, row[j] + 1, diagonal + (x == y ? 0 : 1))
-        (diagonal, row[j + 1]) = (row[j + 1], next)
-      }
-    }
-    return row[b.count]
-  }
-  let letters = Array(word.lowercased())
-  return known.map { (word: $0, distance: distance(letters, Array($0.lowercased()))) }
+  func letters(_ text: String) -> [UInt32] { text.lowercased().unicodeScalars.map(\.value) }
+  return known.map { (word: $0, distance: editDistance(letters(word), letters($0))) }
     .min { ($0.distance, $0.word) < ($1.distance, $1.word) }
 }

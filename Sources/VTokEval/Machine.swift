@@ -1,3 +1,4 @@
+import Foundation
 import VTokTensor
 
 /// The computer a result was made on.
@@ -43,5 +44,12 @@ public enum Machine {
   public static var blasIsHeldBack: Bool {
     let wide = ["SkylakeX", "Cooperlake", "SapphireRapids"]
     return cpuLevel == "x86-64-v4" && !wide.contains(BLAS.core)
+  }
+
+  /// Most memory this process ever held, in MB (2^20 bytes).
+  public static var peakMemory: Double {
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+    return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Double($0) } ?? 0) / 1024
   }
 }

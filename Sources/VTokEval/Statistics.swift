@@ -32,8 +32,11 @@ public enum Statistics {
   /// unevenly as this. 1 when they never differ.
   public static func mcNemar(_ a: [Bool], _ b: [Bool]) -> Double {
     precondition(a.count == b.count)
-    let onlyA = zip(a, b).count { $0 && !$1 }
-    let onlyB = zip(a, b).count { $1 && !$0 }
+    return mcNemar(onlyA: zip(a, b).count { $0 && !$1 }, onlyB: zip(a, b).count { $1 && !$0 })
+  }
+
+  /// The same, of the numbers of images that only one of the two has right.
+  public static func mcNemar(onlyA: Int, onlyB: Int) -> Double {
     let n = onlyA + onlyB
     if n == 0 { return 1 }
     // Binomial(n, 1/2) up to the smaller count, from its largest term downwards so that nothing under- or overflows.

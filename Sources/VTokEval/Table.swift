@@ -91,3 +91,13 @@ public func median(_ values: [Double]) -> Double {
   let middle = sorted.count / 2
   return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
+
+/// A number with so many decimals, for files that people read.
+package func rounded(_ value: Double, _ digits: Int) -> JSON {
+  var scale = 1.0
+  for _ in 0..<digits { scale *= 10 }
+  return JSON((value * scale).rounded() / scale)
+}
+
+/// Six decimals; null for what is no number.
+package func number(_ value: Double) -> JSON { value.isFinite ? rounded(value, 6) : .null }

@@ -1,3 +1,5 @@
+import VTokTensor
+
 /// A sentence with up to three names close to a missing one: the same name under another prefix, or a small slip.
 func similarNames(_ name: String, in names: some Sequence<String>) -> String {
   let wanted = Array(name.utf8)
@@ -7,7 +9,9 @@ func similarNames(_ name: String, in names: some Sequence<String>) -> String {
     let other = Array(candidate.utf8)
     if wanted.count != other.count, wanted.ends(with: "." + candidate) || other.ends(with: "." + name) {
       found.append((0, candidate))
-    } else if abs(wanted.count - other.count) <= 4, case let distance = editDistance(wanted, other), distance <= 4 {
+    } else if wanted.count <= 512, abs(wanted.count - other.count) <= 4,
+      case let distance = editDistance(wanted.map(UInt32.init), other.map(UInt32.init)), distance <= 4
+    {
       found.append((distance, candidate))
     } else if tail.contains("."), tail.utf8.count < wanted.count, other.ends(with: "." + tail) {
       found.append((5, candidate))
@@ -29,20 +33,4 @@ extension [UInt8] {
   fileprivate func ends(with text: String) -> Bool {
     count >= text.utf8.count && suffix(text.utf8.count).elementsEqual(text.utf8)
   }
-}
-
-/// Levenshtein's distance in bytes. O(n m), in names of some tens of bytes.
-private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
-  guard a.count <= 512, b.count <= 512 else { return .max }
-  var row = Array(0...b.count)
-  for (i, byte) in a.enumerated() {
-    var diagonal = row[0]
-    row[0] = i + 1
-    for (j, other) in b.enumerated() {
-      let cost = min(row[j] + 1, row[j + 1] + 1, diagonal + (byte == other ? 0 : 1))
-      diagonal = row[j + 1]
-      row[j + 1] = cost
-    }
-  }
-  return row[b.count]
 }

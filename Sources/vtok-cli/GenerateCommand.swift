@@ -108,7 +108,7 @@ struct GenerateCommand: ParsableCommand {
     let result = Result(
       answer: answer, question: question, generator: generator, command: self, conversation: conversation,
       threads: threads,
-      peakMemory: Bench.peakMemory)
+      peakMemory: Machine.peakMemory)
     if format == .md {
       print("")
       Output.put("", flush: true)
@@ -280,10 +280,9 @@ private struct Result {
       ("ttft_ms", JSON(answer.firstSeconds * 1e3)),
       ("decode_tokens_per_s", answer.tokensPerSecond.map { JSON($0) } ?? .null), ("peak_memory_mb", JSON(peakMemory)),
     ]
-    let about: JSON = [
-      "model_sha256": JSON(generator.sha256), "seed": JSON(Int(truncatingIfNeeded: command.reduction.seed)),
-      "threads": JSON(threads), "cpu": JSON(cpuLevel), "blas": JSON(Machine.blas), "vtok": JSON(vtokVersion),
-    ]
-    return .object(JSONObject(members + answer.table.json + [("run", about)]))
+    let about = Provenance(
+      modelSHA256: generator.sha256, seed: command.reduction.seed, threads: threads,
+      arguments: ["vtok"] + commandLineArguments())
+    return .object(JSONObject(members + answer.table.json + [("run", about.json)]))
   }
 }

@@ -24,12 +24,23 @@ struct Grammar {
   let entries: [Entry]
   private let places: [String: Int]
 
-  /// nil: there is no such command.
-  init?(command name: String) {
-    let commands = VTokCommand.configuration.subcommands
-    guard let type = commands.first(where: { $0.configuration.commandName == name }),
-      let about = try? JSON(parsing: Array(type._dumpHelp().utf8))
-    else { return nil }
+  /// Words that name the command: `prune`, or `bench images`.
+  let words: Int
+
+  /// Of the command that arguments begin with; nil: there is no such command.
+  init?(of arguments: [String]) {
+    var type: any ParsableCommand.Type = VTokCommand.self
+    var words = 0
+    while words < arguments.count,
+      let next = type.configuration.subcommands.first(where: { $0.configuration.commandName == arguments[words] })
+    {
+      type = next
+      words += 1
+    }
+    guard words > 0 else { return nil }
+    type = type.configuration.defaultSubcommand ?? type
+    guard let about = try? JSON(parsing: Array(type._dumpHelp().utf8)) else { return nil }
+    self.words = words
     entries = (about["command"]?["arguments"]?.array ?? []).compactMap { argument in
       let names = (argument["names"]?.array ?? []).compactMap { name in
         name["name"]?.string.map { (name["kind"]?.string == "long" ? "--" : "-") + $0 }

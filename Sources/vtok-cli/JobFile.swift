@@ -14,8 +14,9 @@ enum JobFile {
 
   /// The arguments with the job file's flags put in where the command line is silent.
   static func expand(_ arguments: [String]) throws -> [String] {
-    guard let command = arguments.first, let grammar = Grammar(command: command) else { return arguments }
-    let line = grammar.read(arguments.dropFirst())
+    guard let grammar = Grammar(of: arguments) else { return arguments }
+    let command = Array(arguments.prefix(grammar.words))
+    let line = grammar.read(arguments.dropFirst(grammar.words))
     try grammar.refuseRepeated(line)
     guard let config = grammar.entry("--config"), let path = line.given.first(where: { $0.entry == config })?.value
     else { return arguments }
@@ -44,7 +45,9 @@ enum JobFile {
       }
       let name = "--" + key
       guard let place = grammar.entry(name), place != config else {
-        throw refuse("a key that 'vtok \(command)' has no flag for", "its flags without dashes, such as 'keep-ratio'")
+        throw refuse(
+          "a key that 'vtok \(command.joined(separator: " "))' has no flag for",
+          "its flags without dashes, such as 'keep-ratio'")
       }
       if given.contains(place) || budgets.contains(key) && hasBudget { continue }
       let entry = grammar.entries[place]
@@ -56,8 +59,8 @@ enum JobFile {
       if !entry.isList, values.count > 1 { throw Grammar.repeated("'\(key)' in '\(path)'", values) }
       flags += values.map { "\(name)=\($0)" }
     }
-    let rest = Array(arguments.dropFirst())
-    return [command] + flags + rest + (line.inputs.isEmpty && !inputs.isEmpty ? ["--"] + inputs : [])
+    let rest = arguments.dropFirst(grammar.words)
+    return command + flags + rest + (line.inputs.isEmpty && !inputs.isEmpty ? ["--"] + inputs : [])
   }
 
   private static func isNothing(_ node: Node) -> Bool { node.scalar?.style == .plain && node.null != nil }

@@ -64,12 +64,9 @@ struct ShowCommand: ParsableCommand {
         + "\(fixed(result.dense.gmacs, 2)) → \(fixed(result.cost.gmacs, 2)) GMACs")
     if combination.ruled { print("budget: \(result.outcome)") }
     print("entering each block: \(counts)")
-    if let logits = result.logits {
-      let shares = softmax(logits)
-      let names = topK(shares, min(3, shares.count)).map { index in
-        let label = pipeline.model.vision.labels.map { $0[index] } ?? "\(index)"
-        return "\(label) \(fixed(Double(shares[index]) * 100, 1))%"
-      }
+    if result.logits != nil {
+      let classes = result.classes(3, labels: pipeline.labels)
+      let names = classes.map { "\($0.name) \(fixed(Double($0.probability) * 100, 1))%" }
       print("top: \(names.joined(separator: ", "))")
     }
     print("picture \(output)")

@@ -45,7 +45,7 @@ import VTok
           "downsample",
         ])
       for row in rows {
-        #expect(row["schema"] == "vtok-bench/1" && row["images"] == 3 && row["questions"] == 6)
+        #expect(row["schema"] == "vtok-bench-questions/1" && row["images"] == 3 && row["questions"] == 6)
         #expect(
           row["accuracy"]?.object?.map(\.key) == ["exact", "vqa", "anls", "yes-no"]
             && row.value(at: "f1.yes-no") != nil)
@@ -80,24 +80,27 @@ import VTok
         "dart:stage=embeddings,keep=0.5",
       ]
       let contenders = try specs.map { spec in
-        AnswerBench.Contender(
+        Contender(
           method: spec, asked: .own, subject: try model.with(MethodSpec(spec)),
           seeds: spec.hasPrefix("random") ? [0, 7] : [0])
       }
-      let bench = try AnswerBench(model, data: data, contenders: contenders, limit: 5, threads: 2, seed: 3)
-      let results = try bench.run()
-      #expect(results.map(\.index) == [0, 1, 2])
-      for (scene, result) in zip(data.scenes, results) {
-        let images = try scene.paths.map { try Image.decode(contentsOf: $0).image }
-        for (contender, outcomes) in zip(bench.contenders, result.outcomes) {
-          for (own, outcome) in zip(contender.seeds, outcomes) {
-            let seed = mixedSeed(3 &+ own, scene.names.joined())
-            let alone = try scene.questions.map { try contender.subject($0.text, about: images, limit: 5, seed: seed) }
-            #expect(outcome.answers == alone.map(\.text), "\(contender.method)")
-            let gmacs = alone.reduce(0) { $0 + $1.table.cost.gmacs }
-            #expect(abs(outcome.costs.gmacs - gmacs) < 1e-9, "\(contender.method)")
-            #expect(outcome.costs.tokensOut == Double(alone.reduce(0) { $0 + $1.table.tokensOut }))
+      let task = try QuestionTask(
+        model, data: data, contenders: contenders, limit: 5, seed: 3, keepsAnswers: true)
+      let results = try QuestionBench(task, threads: 2).run()
+      #expect(results.items == [0, 1, 2])
+      for row in results.rows {
+        for (turn, own) in row.entry.seeds.enumerated() {
+          var alone: [Generator.Answer] = []
+          for shown in data.items {
+            let images = try shown.paths.map { try Image.decode(contentsOf: $0).image }
+            let seed = mixedSeed(3 &+ own, shown.names.joined())
+            alone += try shown.questions.map { try row.entry.subject($0.text, about: images, limit: 5, seed: seed) }
           }
+          #expect(row.records[turn].map(\.answer) == alone.map(\.text), "\(row.entry.method)")
+          let parts: [Figure<QuestionTask.Run>] = [.towerGmacs, .connectorGmacs, .prefillGmacs]
+          let gmacs = parts.reduce(0) { $0 + row.sums($1)[turn] }
+          #expect(abs(gmacs - alone.reduce(0) { $0 + $1.table.cost.gmacs }) < 1e-9, "\(row.entry.method)")
+          #expect(row.sums(.tokensOut)[turn] == Double(alone.reduce(0) { $0 + $1.table.tokensOut }))
         }
       }
     }
@@ -134,9 +137,9 @@ import VTok
       let said = try self.rows(String(contentsOfFile: folder + "/all.jsonl", encoding: .utf8))
         .filter { $0["method"] == "llavanext-tiny-d" }
       let alone = try Generator(model: next)
-      for scene in questions.scenes {
-        let images = try scene.paths.map { try Image.decode(contentsOf: $0).image }
-        for question in scene.questions {
+      for shown in questions.items {
+        let images = try shown.paths.map { try Image.decode(contentsOf: $0).image }
+        for question in shown.questions {
           let answer = try alone(question.text, about: images, limit: 3).text
           #expect(said.first { $0["line"]?.int == question.line }?["answer"]?.string == answer)
         }

@@ -39,7 +39,7 @@ import VTok
       #expect(budget["asked_count"] as? Int == 64 && budget["reached_count"] as? Int == 64)
       #expect(budget["counted"] as? String == "visual tokens" && budget["reason"] is NSNull)
       for row in rows {
-        #expect(row["schema"] as? String == "vtok-bench/1" && row["images"] as? Int == 4)
+        #expect(row["schema"] as? String == "vtok-bench-images/1" && row["images"] as? Int == 4)
         #expect((row["gmacs"] as? [String: Any])?["dense"] as? Double ?? 0 > 0.8)
         let speedup = try #require(row["speedup"] as? [String: Any])
         #expect(speedup["tower"] as? Double ?? 0 > 0)
@@ -53,38 +53,127 @@ import VTok
     }
   }
 
-  /// Seeds that take turns are those that otherwise run on every picture, and a method that the head does not see gives the
+  /// Seeds that take turns are those that otherwise run on every image, and a method that the head does not see gives the
   /// same row whether it runs or not.
   @Test func whatIsLeftOutChangesNothing() throws {
     try inTemporaryFolder { folder in
       let model = try LoadedModel.load("vtok-tiny")
-      let data = try LabelledImages(list(in: folder), classes: model.vision.labels)
-      func contender(_ method: String, _ seeds: [UInt64]) throws -> Bench.Contender {
+      func contender(_ method: String, _ seeds: [UInt64]) throws -> Contender<Pipeline> {
         let pipeline = try Pipeline(model, method: MethodSpec(method), keep: .ratio(0.25))
-        return Bench.Contender(method: method, asked: .budget(.ratio(0.25)), subject: pipeline, seeds: seeds)
+        return Contender(method: method, asked: .budget(.ratio(0.25)), subject: pipeline, seeds: seeds)
       }
       let contenders = [try contender("random", [0, 1, 2]), try contender("divprune", [0])]
-      let whole = try Bench(model, data: data, contenders: contenders)
-      let split = try Bench(model, data: data, contenders: contenders, splitsSeeds: true)
-      let sample = try split.sample(2)
-      for (all, part) in zip(try whole.run(), try split.run(sample: sample)) {
-        #expect(all.outcomes[1].count == 3 && part.outcomes[1].count == 1)
-        let turn = split.part(of: all.index, among: 3)
-        #expect(part.outcomes[1][0].divergence == all.outcomes[1][turn].divergence)
-        let (ran, known) = (all.outcomes[2][0], part.outcomes[2][0])
-        #expect(known.top == ran.top && known.divergence == ran.divergence && known.agrees == ran.agrees)
-        #expect(known.costs.tokensOut == 64 && ran.costs.tokensOut == 64)
-        #expect(known.costs.selectionGmacs == ran.costs.selectionGmacs && known.costs.gmacs == ran.costs.gmacs)
+      func bench(_ data: LabelledImages, _ rows: [Contender<Pipeline>], split: Bool = false) throws -> ImageBench {
+        ImageBench(try ImageTask(model, data: data, contenders: rows, splitsSeeds: split), threads: 2)
+      }
+      let path = try list(in: folder)
+      let text = try String(contentsOfFile: path, encoding: .utf8)
+      var right: [Double] = []
+      for line in text.split(separator: "\n") {
+        try write(String(line) + "\n", folder + "/one.txt")
+        let one = try LabelledImages(folder + "/one.txt", classes: model.vision.labels)
+        let split = try bench(one, contenders, split: true)
+        let (all, part) = (try bench(one, contenders).run().rows, try split.run(sample: split.sample(1)).rows)
+        #expect(all[1].runs == 3 && part[1].runs == 1)
+        let turn = split.task.part(of: 0, among: 3)
+        #expect(part[1].mean(.divergence) == all[1].means(.divergence)[turn])
+        right.append(all[1].means(.isRight)[turn])
+        let figures: [Figure<ImageTask.Run>] = [
+          .isRight, .divergence, .agrees, .tokensOut, .gmacs, .selectionGmacs,
+        ]
+        for figure in figures { #expect(part[2].mean(figure) == all[2].mean(figure), "\(figure.name)") }
+        #expect(part[2].mean(.tokensOut) == 64)
       }
       // Without turns every seed has an outcome, whether the method ran or not.
-      let seeded = try Bench(model, data: data, contenders: [try contender("divprune", [0, 1])])
-      let twice = try seeded.sample(1)
-      let both = BenchRow(try seeded.run(sample: twice), twice, contender: 1, of: seeded)
+      let data = try LabelledImages(path, classes: model.vision.labels)
+      let seeded = try bench(data, [contender("divprune", [0, 1])])
+      let both = try seeded.run(sample: seeded.sample(1)).rows[1]
       #expect(both.top1?.values.count == 2 && both.retention == 1)
-      let row = BenchRow(try split.run(sample: sample), sample, contender: 1, of: split)
-      let right = try whole.run().map { $0.outcomes[1][split.part(of: $0.index, among: 3)].isRight! ? 1.0 : 0 }
-      #expect(row.top1?.mean == right.reduce(0, +) / Double(right.count))
-      #expect(row.mcNemar == nil && row.costs.tokensOut == 64)
+      let split = try bench(data, contenders, split: true)
+      let row = try split.run(sample: split.sample(2)).rows[1]
+      #expect(row.top1?.mean == right.reduce(0, +) / Double(right.count) && row.mean(.tokensOut) == 64)
+      #expect(split.columns.first { $0.key == "mcnemar_p" }?.json(row) == .null)
+    }
+  }
+
+  /// A column is one value: a heading or a key of its own, and a figure that no other means.
+  @Test func columnsAreToldApart() throws {
+    try inTemporaryFolder { folder in
+      let model = try LoadedModel.load("vtok-tiny")
+      let data = try LabelledImages(list(in: folder), classes: model.vision.labels)
+      let columns = try ImageTask(model, data: data, contenders: []).columns
+      let (names, keys) = (columns.compactMap(\.name), columns.compactMap(\.key))
+      #expect(columns.allSatisfy { $0.name != nil || $0.key != nil })
+      #expect(Set(names).count == names.count && Set(keys).count == keys.count)
+      // The values that rows of earlier versions had are where they were.
+      let done = try vtok("bench", "--data", folder + "/list.txt", "--seeds", "1", "--limit", "1", "--format", "jsonl")
+      let row = try JSON(parsing: Array(done.out.split(separator: "\n")[1].utf8))
+      let known = try JSON(
+        parsing: Array(
+          Data(contentsOf: URL(fileURLWithPath: repository + "/Benchmarks/results/cifar10-vtok-tiny/rows.json"))))
+      func paths(_ json: JSON, _ path: String) -> Set<String> {
+        guard let members = json.object else { return [path] }
+        return members.reduce(into: []) { $0.formUnion(paths($1.value, path + "." + $1.key)) }
+      }
+      let (old, new) = (paths(known[1]!, ""), paths(row, ""))
+      #expect(old.subtracting(new).isEmpty, "\(old.subtracting(new))")
+    }
+  }
+
+  @Test func aColumnOfOnesOwn() throws {
+    try inTemporaryFolder { folder in
+      let model = try LoadedModel.load("vtok-tiny")
+      let data = try LabelledImages(list(in: folder), classes: model.vision.labels)
+      let half = Contender(
+        method: "tome", asked: .budget(.ratio(0.5)),
+        subject: try Pipeline(model, method: MethodSpec("tome"), keep: .ratio(0.5)))
+      let task = try ImageTask(model, data: data, contenders: [half])
+      let share = Figure<ImageTask.Run>("share of tokens") { Double($0.image.keep.count) / Double($0.image.tokensIn) }
+      let bench = ImageBench(task, columns: task.columns + [.mean(share, "kept", "tokens.kept")])
+      let table = BenchReport(try bench.run(limit: 2), Provenance()).table
+      #expect(table.columns.last == "kept" && table.rows[1].cells.last == "0.500")
+      #expect(try table.rows[1].json.double("tokens.kept") == 0.5 && table.rows[0].json.double("tokens.kept") == 1)
+    }
+  }
+
+  /// Model, version, seed, processor, date and command stand in every file that is no bare table.
+  @Test func everyOutputSaysWhereItComesFrom() throws {
+    try inTemporaryFolder { folder in
+      let flags = [
+        "--data", try list(in: folder), "--limit", "1", "--seed", "7", "--timing-samples", "0", "--seeds", "1",
+      ]
+      let done = try vtok(["bench", "images"] + flags + ["--report", folder + "/report"])
+      #expect(done.status == 0, "\(done.error)")
+      let model = try LoadedModel.load("vtok-tiny")
+      func file(_ name: String) throws -> String {
+        try String(contentsOfFile: folder + "/report/" + name, encoding: .utf8)
+      }
+      for text in [done.out, try file("table.md"), try file("index.html"), try file("rows.json")] {
+        for part in [model.sha256, vtokVersion, cpuLevel, "vtok bench images --data", "--seed 7"] {
+          #expect(text.contains(part), "\(part)")
+        }
+        #expect(text.firstMatch(of: #/20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ/#) != nil)
+        #expect(text == done.out || !text.contains(folder), "results travel")
+      }
+      let rows = try JSON(parsing: Array(file("rows.json").utf8))
+      #expect(rows[1]?.value(at: "run.method") == "tome" && rows[1]?["schema"] == "vtok-bench-images/1")
+    }
+  }
+
+  @Test func everyBenchIsACommand() throws {
+    for name in ["images", "questions", "tokenizers"] {
+      #expect(try vtok("bench", "--help").out.contains(name))
+      let own = try vtok("bench", name, "--help")
+      #expect(own.status == 0 && own.out.contains("USAGE: vtok bench \(name)"), "\(own.error)")
+    }
+    let questions = try vtok("bench", "questions", "--data", pictures)
+    #expect(questions.status == 2 && questions.error.contains("no question file"), "\(questions.error)")
+    let images = try vtok("bench", "images", "--data", "a.jsonl")
+    #expect(images.status == 2 && images.error.contains("vtok bench questions"), "\(images.error)")
+    try inTemporaryFolder { folder in
+      try write("data: \(pictures)\nlimit: 1\ntoken-counts: 4\nformat: jsonl\n", folder + "/job.yaml")
+      let job = try vtok("bench", "tokenizers", "--config", folder + "/job.yaml")
+      #expect(job.status == 0 && job.out.contains("vtok-bench-tokenizers/1"), "\(job.error)")
     }
   }
 

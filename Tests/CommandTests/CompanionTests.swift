@@ -111,15 +111,15 @@ import VTok
       let data = try AnswerBenchTests.questions(in: folder)
       let generator = try Generator(model: model, companion: clip)
       let pruned = try generator.with(MethodSpec("cdpruner"), keep: .tokens(16))
-      let bench = try AnswerBench(
+      let task = try QuestionTask(
         generator, data: QuestionFile(data), contenders: [.init(method: "cdpruner", asked: .own, subject: pruned)],
-        limit: 4)
-      for (scene, result) in zip(bench.data.scenes, try bench.run()) {
-        let images = try scene.paths.map { try Image.decode(contentsOf: $0).image }
-        let seed = mixedSeed(0, scene.names.joined())
-        let alone = try scene.questions.map { try pruned($0.text, about: images, limit: 4, seed: seed).text }
-        #expect(result.outcomes[1][0].answers == alone)
+        limit: 4, keepsAnswers: true)
+      let alone = try task.data.items.flatMap { shown in
+        let images = try shown.paths.map { try Image.decode(contentsOf: $0).image }
+        let seed = mixedSeed(0, shown.names.joined())
+        return try shown.questions.map { try pruned($0.text, about: images, limit: 4, seed: seed).text }
       }
+      #expect(try QuestionBench(task).run().rows[1].records[0].map(\.answer) == alone)
       let base = ["bench", "--model", model, "--data", data, "--method", "cdpruner", "--max-tokens", "2"]
       let refused = try vtok(base)
       #expect(refused.status == 2 && refused.error.contains("--companion"))

@@ -147,7 +147,10 @@ struct Described {
     let about = try JSON(parsing: Array(vtok("--experimental-dump-help").out.utf8))
     return (about["command"]?["subcommands"]?.array ?? []).filter { $0["commandName"]?.string != "help" }.map {
       command in
-      let arguments = command["arguments"]?.array ?? []
+      // One that others are below is what it does without naming one.
+      let standard = command["defaultSubcommand"]?.string
+      let own = command["subcommands"]?.array?.first { $0["commandName"]?.string == standard } ?? command
+      let arguments = own["arguments"]?.array ?? []
       let options = arguments.filter { $0["kind"]?.string == "option" }.map { option in
         let long = option["names"]!.array!.first { $0["kind"]!.string == "long" }!
         return Option(flag: "--" + long["name"]!.string!, isList: option["isRepeating"]!.bool!)

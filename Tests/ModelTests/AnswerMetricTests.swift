@@ -33,7 +33,7 @@ import VTok
       ("Yes", true), ("No", false), ("no.", false), ("Yes, there is not. No", false), ("There is no dog", false),
       ("NO", true), ("", true), ("Yes. No", true), ("nothing", true), ("no, it is", false),
     ]
-    for (answer, yes) in says { #expect(AnswerMetric.saysYes(answer) == yes, "\(answer)") }
+    for (answer, yes) in says { #expect(AnswerMetric.yesNo.saysYes?(answer) == yes, "\(answer)") }
     #expect(AnswerMetric.yesNo.score("no", ["No"]) == 1 && AnswerMetric.yesNo.score("no", ["yes"]) == 0)
   }
 
@@ -42,5 +42,14 @@ import VTok
     #expect(AnswerMetric(name: "exact_match") == .exact && AnswerMetric(name: "VQA-Accuracy") == .vqa)
     #expect(AnswerMetric(name: "yes-no") == .yesNo && AnswerMetric(name: "pope") == .yesNo)
     #expect(AnswerMetric(name: "bleu") == nil)
+  }
+
+  /// A metric is one value: names of its own, and a score of 1 for what is right.
+  @Test(arguments: AnswerMetric.all) func metricsAreToldApart(_ metric: AnswerMetric) {
+    let names = AnswerMetric.all.flatMap { [$0.name] + $0.aliases }
+    #expect(Set(names).count == names.count)
+    for name in [metric.name] + metric.aliases { #expect(AnswerMetric(name: name) == metric) }
+    let right = Array(repeating: "no", count: metric.fewestAnswers)
+    #expect(metric.score("no", right) == 1 && metric.score("yes", right) == 0)
   }
 }

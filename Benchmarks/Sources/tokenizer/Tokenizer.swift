@@ -53,7 +53,7 @@ import VTok
     let result: JSON = [
       "tokenizer": JSON(tokenizer.name), "threads": JSON(threads), "cpu_level": JSON(cpuLevel),
       "blas": JSON(Machine.blas), "sgemm_gflops": JSON(max(sgemm, Machine.sgemm(repeats: 8))), "load_s": JSON(load),
-      "seconds": .object(JSONObject(stages)), "peak_memory_mb": JSON(Bench.peakMemory),
+      "seconds": .object(JSONObject(stages)), "peak_memory_mb": JSON(Machine.peakMemory),
     ]
     print(result.text())
   }

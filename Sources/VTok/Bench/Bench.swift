@@ -1,139 +1,107 @@
 import Foundation
-import VTokCore
 import VTokEval
 import VTokImage
-import VTokMethods
-import VTokTensor
 
-/// Many ways to reduce one model's tokens on the same images.
+/// Rows measured on the same items: images, questions about images, or images through tokenizers.
 ///
-/// All of them run on an image before the next one is opened, the dense model first: every comparison is paired. What
-/// cannot differ is computed once (what the tower does before a method first looks or acts), and what nobody reads not at
-/// all (patch tokens behind the last block, and the methods that act on them there, where the head is a class token's).
-/// Logits are those of whole runs, to the bit. Times are not: they are measured on a sample of the images with nothing
-/// shared, see `BenchTimes`.
-public struct Bench: Sendable {
-  public typealias Contender = VTok.Contender<Pipeline>
-
-  /// What one run on one image gave.
-  public struct Outcome: Sendable {
-    /// Class of the largest logit, and whether it and one of the five largest is the label; nil without labels or head.
-    public var top: Int?
-    public var isRight: Bool?, isInTop5: Bool?
-    /// Against the dense model on the same image.
-    public var agrees: Bool?
-    public var divergence: Double?, cosine = 1.0
-    public var costs: BenchCosts
-  }
-
-  /// One image with the outcomes of all contenders and seeds.
-  public struct ImageResult: Sendable {
-    public let index: Int
-    /// `[contender][seed]`; of split seeds the one whose turn it was.
-    public var outcomes: [[Outcome]] = []
-    public var failure: String?
-  }
-
-  public let model: LoadedModel
-  public let data: LabelledImages
-  /// The dense model first.
-  public let contenders: [Contender]
+/// All rows run on an item before the next one is opened: every comparison is paired. Items run side by side; what they
+/// give is added up in the order of the data, so that figures do not depend on the number of threads, and of an item
+/// nothing stays but what columns ask for. Times are measured apart, on some items with nothing shared.
+public struct Bench<Task: BenchTask>: Sendable {
+  public let task: Task
   public let threads: Int
-  public let decode: DecodeOptions
-  public let seed: UInt64
-  /// Every seed of a contender sees a part of the images instead of all.
-  public let splitsSeeds: Bool
+  public let columns: [Column<Task>]
+  let figures: [Figure<Task.Run>]
+  private let places: [String: Int]
 
-  public init(
-    _ model: LoadedModel, data: LabelledImages, contenders: [Contender], threads: Int = 1,
-    decode: DecodeOptions = .init(), seed: UInt64 = 0, splitsSeeds: Bool = false
-  ) throws {
-    (self.model, self.data, self.threads, self.decode, self.seed) = (model, data, threads, decode, seed)
-    self.splitsSeeds = splitsSeeds
-    let dense = Contender(method: "dense", asked: .nothing, subject: try Pipeline(model, method: nil))
-    self.contenders = [dense] + contenders
+  /// - Parameter columns: nil: those of the task. Others may be added to them.
+  public init(_ task: Task, threads: Int = 1, columns: [Column<Task>]? = nil) {
+    (self.task, self.threads, self.columns) = (task, threads, columns ?? task.columns)
+    var (figures, places): ([Figure<Task.Run>], [String: Int]) = ([], [:])
+    for figure in self.columns.flatMap(\.figures) where places[figure.name] == nil {
+      places[figure.name] = figures.count
+      figures.append(figure)
+    }
+    (self.figures, self.places) = (figures, places)
   }
 
-  /// Runs everything; results by image, in the data's order. Cancelled images are left out.
-  /// - Parameter sample: where methods that the head does not see have been run already: their costs are those of the sample.
+  func place(of figure: Figure<Task.Run>) -> Int {
+    guard let place = places[figure.name] else {
+      preconditionFailure("no column asks for the figure '\(figure.name)'")
+    }
+    return place
+  }
+
+  private func limited(_ limit: Int?) -> Int { min(limit ?? task.count, task.count) }
+
+  private func notes() -> ItemNotes<Task> { ItemNotes(figures, task.entries) }
+
+  private typealias Timed = (times: [[BenchStage: Double]]?, notes: ItemNotes<Task>)
+  private typealias Measured = (notes: ItemNotes<Task>, failure: String?)
+
+  /// Times of so many items spread over the data.
+  public func sample(
+    _ samples: Int, limit: Int? = nil, progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
+    isCancelled: @escaping @Sendable () -> Bool = { false }
+  ) throws -> BenchSample {
+    let start = ContinuousClock().now
+    let all = limited(limit)
+    let count = min(samples, all)
+    var sample = BenchSample(rows: task.entries.count)
+    if count == 0 { return sample }
+    try unlessUnreadable { try task.warmUp(0) }
+    sample = try inOrder(
+      count, threads: threads, into: sample, progress: progress, isCancelled: isCancelled
+    ) { place -> (Timed, isGood: Bool) in
+      var notes = notes()
+      var times: [[BenchStage: Double]]?
+      try unlessUnreadable { times = try task.time(place * all / count, into: &notes) }
+      return ((times, notes), times != nil)
+    } fold: { sample, _, timed in
+      guard let times = timed.times else { return }
+      sample.count += 1
+      for (row, stages) in times.enumerated() {
+        for (stage, time) in stages { sample.times[row][stage, default: []].append(time) }
+        var costs = sample.costs[row] ?? RunSums(figures: figures.count)
+        for sums in timed.notes.sums[row] where sums.runs > 0 { costs.add(sums) }
+        if costs.runs > 0 { sample.costs[row] = costs }
+      }
+    }
+    sample.seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
+    return sample
+  }
+
+  /// - Returns: why an item cannot be read; nil: it can.
+  @discardableResult
+  private func unlessUnreadable(_ body: () throws -> Void) throws -> String? {
+    do {
+      try body()
+      return nil
+    } catch let error as ImageError {
+      return "\(try error.ofPicture())"
+    }
+  }
+
+  /// Runs everything. Cancelled items are left out.
+  /// - Parameter sample: the times that rows tell.
   public func run(
     limit: Int? = nil, sample: BenchSample? = nil,
     progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
     isCancelled: @escaping @Sendable () -> Bool = { false }
-  ) throws -> [ImageResult] {
-    let count = min(limit ?? data.count, data.count)
-    return try inOrder(count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
-      let result = try result(index, sample)
-      return (result, result.failure == nil)
+  ) throws -> BenchResults<Task> {
+    let start = ContinuousClock().now
+    let sample = sample ?? BenchSample(rows: task.entries.count)
+    var results = try inOrder(
+      limited(limit), threads: threads, into: BenchResults(self, sample), progress: progress, isCancelled: isCancelled
+    ) { item -> (Measured, isGood: Bool) in
+      var notes = notes()
+      let failure = try unlessUnreadable { try task.measure(item, sample, into: &notes) }
+      return ((notes, failure), failure == nil)
+    } fold: { results, item, measured in
+      if let failure = measured.failure { results.fail(failure) } else { results.add(measured.notes, of: item) }
     }
-  }
-
-  func seed(_ own: UInt64, of image: Int) -> UInt64 { mixedSeed(seed &+ own, data.items[image].name) }
-
-  /// Which of so many parts an image belongs to.
-  public func part(of image: Int, among count: Int) -> Int {
-    Int(mixedSeed(~seed, data.items[image].name) % UInt64(count))
-  }
-
-  /// Whether a contender gives the dense model's logits: it acts on tokens that its head does not read.
-  private func isUnseen(_ contender: Contender) -> Bool {
-    let composition = contender.subject.composition
-    return !composition.methods.isEmpty && composition.patches == nil && composition.departure == .features
-      && model.vision.head.readsPrefixOnly
-  }
-
-  private func result(_ index: Int, _ sample: BenchSample?) throws -> ImageResult {
-    var result = ImageResult(index: index)
-    let image: Image
-    do {
-      image = try data.image(index, options: decode)
-    } catch {
-      result.failure = try error.ofPicture().description
-      return result
-    }
-    let usual = contenders[0].subject.prepare(image)
-    let costs = contenders.indices.map { isUnseen(contenders[$0]) ? sample?.costs[$0] : nil }
-    let shared = SharedBlocks(for: zip(contenders, costs).filter { $1 == nil }.map(\.0.subject.composition))
-    var dense: PrunedImage?
-    for (contender, known) in zip(contenders, costs) {
-      if let known {
-        var outcome = result.outcomes[0][0]
-        outcome.costs = known
-        result.outcomes.append(Array(repeating: outcome, count: splitsSeeds ? 1 : contender.seeds.count))
-        continue
-      }
-      let pipeline = contender.subject
-      let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
-      let seeds = contender.seeds
-      let outcomes = try (splitsSeeds ? [seeds[part(of: index, among: seeds.count)]] : seeds).map { own in
-        let pruned = try pipeline.run(prepared, seed: seed(own, of: index), shared: shared, headOnly: true)
-        let reference = dense ?? pruned
-        dense = reference
-        return outcome(of: pruned, label: data.items[index].label, dense: reference)
-      }
-      result.outcomes.append(outcomes)
-    }
-    return result
-  }
-
-  private func outcome(of pruned: PrunedImage, label: Int?, dense: PrunedImage) -> Outcome {
-    var outcome = Outcome(costs: BenchCosts(pruned))
-    if let logits = pruned.logits, let denseLogits = dense.logits {
-      let best = topK(logits, min(5, logits.count))
-      outcome.top = best[0]
-      outcome.isRight = label.map { $0 == best[0] }
-      outcome.isInTop5 = label.map { best.contains($0) }
-      outcome.agrees = best[0] == argmax(denseLogits)
-      outcome.divergence = Statistics.divergence(of: logits, from: denseLogits)
-    }
-    outcome.cosine = Statistics.cosine(pruned.pooled, dense.pooled)
-    return outcome
-  }
-
-  /// Most memory this process ever held, in MB (2^20 bytes).
-  public static var peakMemory: Double {
-    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-    let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
-    return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Double($0) } ?? 0) / 1024
+    results.seconds = sample.seconds + start.duration(to: ContinuousClock().now) / .seconds(1)
+    results.peakMemory = Machine.peakMemory
+    return results
   }
 }

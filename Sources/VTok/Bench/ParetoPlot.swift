@@ -2,20 +2,33 @@ import Foundation
 import VTokEval
 
 /// What is kept against what it costs, as inline SVG: one line per method, from the dearest budget to the cheapest.
-struct ParetoPlot {
-  struct Point {
-    let x: Double, y: Double
+public struct ParetoPlot: Sendable {
+  public struct Point: Sendable {
+    public let x: Double, y: Double
     /// Range over seeds.
-    var low: Double?, high: Double?
-    let about: String
+    public let low: Double?, high: Double?
+    public let about: String
+
+    public init(x: Double, y: Double, low: Double? = nil, high: Double? = nil, about: String) {
+      (self.x, self.y, self.low, self.high, self.about) = (x, y, low, high, about)
+    }
   }
   let title: String, xLabel: String, yLabel: String
-  /// In the order of their colours.
   let lines: [(name: String, points: [Point])]
-  /// Whether x goes by powers of two.
-  var isLogarithmic = false
-  /// Whether y is a share, which ends at 100%.
-  var isShare = true
+  let isLogarithmic: Bool
+  let isShare: Bool
+
+  /// - Parameters:
+  ///   - lines: in the order of their colours.
+  ///   - isLogarithmic: whether x goes by powers of two.
+  ///   - isShare: whether y is a share, which ends at 100%.
+  public init(
+    title: String, xLabel: String, yLabel: String, lines: [(name: String, points: [Point])],
+    isLogarithmic: Bool = false, isShare: Bool = true
+  ) {
+    (self.title, self.xLabel, self.yLabel, self.lines) = (title, xLabel, yLabel, lines)
+    (self.isLogarithmic, self.isShare) = (isLogarithmic, isShare)
+  }
 
   private static let colours = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#555555", "#9467bd", "#bcbd22",
@@ -35,7 +48,7 @@ struct ParetoPlot {
   private static let left = 62.0, right = 14.0, top = 34.0, bottom = 48.0
 
   /// Empty where there is nothing to show: no points, or some that were not measured.
-  func svg() -> String {
+  public func svg() -> String {
     let points = lines.flatMap(\.points)
     guard !points.isEmpty, points.allSatisfy({ $0.x.isFinite && $0.y.isFinite }) else { return "" }
     let scale: (Double) -> Double = isLogarithmic ? { log2($0) } : { $0 }
@@ -54,7 +67,7 @@ struct ParetoPlot {
       Self.height - Self.bottom - (value - ys.first!) / (ys.last! - ys.first!)
         * (Self.height - Self.top - Self.bottom)
     }
-    func at(_ value: Double) -> String { fixed(value, 1) }
+    let at = Self.at
     var out = """
       <svg viewBox="0 0 \(fixed(Self.width, 0)) \(fixed(Self.height, 0))" role="img" aria-label="\(escaped(title))">
       <text x="\(at(Self.left))" y="18" class="title">\(escaped(title))</text>
@@ -79,28 +92,35 @@ struct ParetoPlot {
       <text transform="translate(16 \(at(Self.height / 2))) rotate(-90)" text-anchor="middle">\(escaped(yLabel))</text>
 
       """
-    for (index, line) in lines.enumerated() {
-      let style = Style(index)
-      let colour = style.colour
-      let sorted = line.points.sorted { $0.x < $1.x }
-      let path = sorted.map { "\(at(x($0.x))),\(at(y($0.y)))" }.joined(separator: " ")
-      let dashes = style.isHollow ? " stroke-dasharray=\"5 3\"" : ""
-      out += "<polyline points=\"\(path)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"1.8\"\(dashes)/>\n"
-      for point in sorted {
-        if let low = point.low, let high = point.high, high > low {
-          out += "<line x1=\"\(at(x(point.x)))\" x2=\"\(at(x(point.x)))\" y1=\"\(at(y(low)))\" y2=\"\(at(y(high)))\""
-          out += " stroke=\"\(colour)\" stroke-width=\"1.2\"/>\n"
-        }
-        out += "<circle cx=\"\(at(x(point.x)))\" cy=\"\(at(y(point.y)))\" r=\"4\" "
-        out += style.isHollow ? "fill=\"#fff\" stroke=\"\(colour)\" stroke-width=\"2\">" : "fill=\"\(colour)\">"
-        out += "<title>\(escaped(point.about))</title></circle>\n"
-      }
-    }
+    for (index, line) in lines.enumerated() { out += Self.drawn(line.points, Style(index), x, y) }
     return out + "</svg>\n"
   }
 
+  private static func at(_ value: Double) -> String { fixed(value, 1) }
+
+  /// Points with their ranges, joined from left to right.
+  private static func drawn(
+    _ points: [Point], _ style: Style, _ x: (Double) -> Double, _ y: (Double) -> Double
+  ) -> String {
+    let colour = style.colour
+    let sorted = points.sorted { $0.x < $1.x }
+    let path = sorted.map { "\(at(x($0.x))),\(at(y($0.y)))" }.joined(separator: " ")
+    let dashes = style.isHollow ? " stroke-dasharray=\"5 3\"" : ""
+    var out = "<polyline points=\"\(path)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"1.8\"\(dashes)/>\n"
+    for point in sorted {
+      if let low = point.low, let high = point.high, high > low {
+        out += "<line x1=\"\(at(x(point.x)))\" x2=\"\(at(x(point.x)))\" y1=\"\(at(y(low)))\" y2=\"\(at(y(high)))\""
+        out += " stroke=\"\(colour)\" stroke-width=\"1.2\"/>\n"
+      }
+      out += "<circle cx=\"\(at(x(point.x)))\" cy=\"\(at(y(point.y)))\" r=\"4\" "
+      out += style.isHollow ? "fill=\"#fff\" stroke=\"\(colour)\" stroke-width=\"2\">" : "fill=\"\(colour)\">"
+      out += "<title>\(escaped(point.about))</title></circle>\n"
+    }
+    return out
+  }
+
   /// The plot as a file of its own, with the legend inside.
-  func file() -> String {
+  public func file() -> String {
     let names = lines.enumerated().map { index, line in
       let y = Self.height - Self.bottom - 12 - 16 * Double(lines.count - 1 - index)
       return """

@@ -9,6 +9,7 @@ struct ReportPage {
   let table: Table
   /// What the columns mean. HTML.
   let notes: String
+  let provenance: Provenance
   /// HTML; empty for none.
   let gallery: String
 
@@ -38,7 +39,7 @@ struct ReportPage {
     <div class="plots">\(plots.map { $0.svg() }.joined())</div>
     <h2>All rows</h2><div class="scroll">\(tableHTML)</div>
     <p>\(notes)</p>
-    \(gallery)</body></html>
+    \(gallery)<h2>Where this comes from</h2><p>\(escaped(provenance.text))</p></body></html>
 
     """
   }
@@ -50,20 +51,6 @@ struct ReportPage {
       return "<tr\(index == 0 ? " class=\"dense\"" : "")>\(cells)</tr>"
     }.joined(separator: "\n")
     return "<table><thead><tr>\(head)</tr></thead><tbody>\n\(body)\n</tbody></table>"
-  }
-
-  /// Rows by method, the dense one left out; the same method at several budgets is one line.
-  static func lines<Row>(_ rows: [Row], method: (Row) -> String) -> [(name: String, rows: [Row])] {
-    var found: [(name: String, rows: [Row])] = []
-    for row in rows.dropFirst() {
-      let name = method(row).split(separator: "+").map { $0.prefix { $0 != ":" } }.joined(separator: "+")
-      if let index = found.firstIndex(where: { $0.name == name }) {
-        found[index].rows.append(row)
-      } else {
-        found.append((name, [row]))
-      }
-    }
-    return found
   }
 
   /// The last two parts of a path.

@@ -14,7 +14,7 @@ public struct QuestionFile: Sendable {
     public let group: String?
   }
   /// Pictures that are shown together, with all questions about them.
-  public struct Scene: Sendable {
+  public struct Item: Sendable {
     /// As the file has them.
     public let names: [String]
     public let paths: [String]
@@ -23,9 +23,9 @@ public struct QuestionFile: Sendable {
 
   public let path: String
   /// In the order in which the file comes to them.
-  public private(set) var scenes: [Scene]
-  public var count: Int { scenes.reduce(0) { $0 + $1.questions.count } }
-  /// In the order of `AnswerMetric.allCases`.
+  public private(set) var items: [Item]
+  public var count: Int { items.reduce(0) { $0 + $1.questions.count } }
+  /// In the order of `AnswerMetric.all`.
   public let metrics: [AnswerMetric]
   /// In the order of the file.
   public private(set) var groups: [String]
@@ -40,7 +40,7 @@ public struct QuestionFile: Sendable {
     guard try FileInfo.ifThere(path) != nil else { throw DataError.missing(path) }
     let bytes = try MappedFile(path: path).withBytes { [UInt8]($0) }
     let folder = FileName.split(path).folder
-    var scenes: [Scene] = []
+    var items: [Item] = []
     var groups: [String] = []
     var places: [[String]: Int] = [:]
     var count = 0
@@ -64,10 +64,10 @@ public struct QuestionFile: Sendable {
       guard let metric = AnswerMetric(name: json["metric"]?.string ?? "") else {
         throw wrong(
           json["metric"].map { "metric \($0.text())" } ?? "no metric",
-          "one of " + AnswerMetric.allCases.map(\.rawValue).joined(separator: ", "))
+          "one of " + AnswerMetric.all.map(\.name).joined(separator: ", "))
       }
       guard answers.count >= metric.fewestAnswers else {
-        throw wrong("\(answers.count) answers for metric vqa", "those of ten people (at least 4); for one use exact")
+        throw wrong("\(answers.count) answers for metric \(metric.name)", metric.answers)
       }
       let paths = names.map { $0.hasPrefix("/") || folder.isEmpty ? $0 : folder + "/" + $0 }
       if places[names] == nil, let missing = try paths.first(where: { try FileInfo.ifThere($0) == nil }) {
@@ -77,23 +77,23 @@ public struct QuestionFile: Sendable {
         line: index + 1, text: text, answers: answers, metric: metric, group: json["group"]?.string)
       if let group = question.group, !groups.contains(group) { groups.append(group) }
       if let place = places[names] {
-        scenes[place].questions.append(question)
+        items[place].questions.append(question)
       } else {
-        places[names] = scenes.count
-        scenes.append(Scene(names: names, paths: paths, questions: [question]))
+        places[names] = items.count
+        items.append(Item(names: names, paths: paths, questions: [question]))
       }
       count += 1
     }
-    guard !scenes.isEmpty else { throw DataError.noImages(path, expected: "a question a line") }
-    let used = Set(scenes.flatMap { $0.questions.map(\.metric) })
-    (self.path, self.scenes, self.groups) = (path, scenes, groups)
-    metrics = AnswerMetric.allCases.filter(used.contains)
+    guard !items.isEmpty else { throw DataError.noImages(path, expected: "a question a line") }
+    let used = Set(items.flatMap { $0.questions.map(\.metric) })
+    (self.path, self.items, self.groups) = (path, items, groups)
+    metrics = AnswerMetric.all.filter(used.contains)
   }
 
-  /// Every so many scenes, with all their questions.
+  /// Every so many items, with all their questions.
   public func thinned(to count: Int) -> QuestionFile {
     var fewer = self
-    fewer.scenes = (0..<min(count, scenes.count)).map { scenes[$0 * scenes.count / min(count, scenes.count)] }
+    fewer.items = (0..<min(count, items.count)).map { items[$0 * items.count / min(count, items.count)] }
     return fewer
   }
 }

@@ -129,7 +129,7 @@ public struct CalibrationJob: Sendable {
       "seed": JSON(Int(truncatingIfNeeded: settings.seed)), "loss": JSON(result.loss),
       "data": JSON(FileName.split(Folder.withoutSlash(data.path)).name), "images": JSON(data.count),
       "failed": JSON(state.failed.count), "settings": identity,
-      "run": ["vtok": JSON(vtokVersion), "cpu": JSON(cpuLevel), "blas": JSON(Machine.blas)],
+      "run": .object(JSONObject(Provenance.machine.map { ($0.key, $0.value) })),
     ]
   }
 }

@@ -69,11 +69,9 @@ public struct ManifestRow: Sendable {
           ]
         ))
     }
-    if let logits = result.logits {
-      let shares = VTok.softmax(logits)
-      let top = topK(shares, min(5, shares.count)).map { index -> JSON in
-        let label = reducer.labels.flatMap { index < $0.count ? $0[index] : nil }
-        return ["label": JSON(label ?? "\(index)"), "probability": JSON(shares[index])]
+    if result.logits != nil {
+      let top = result.classes(5, labels: reducer.labels).map { found -> JSON in
+        ["label": JSON(found.name), "probability": JSON(found.probability)]
       }
       fields.append(("top", .array(top)))
     }
@@ -97,11 +95,4 @@ public struct ManifestRow: Sendable {
 
   /// A value of the line, by path.
   public subscript(_ path: String) -> JSON? { json.value(at: path) }
-}
-
-/// A number with so many decimals, for files that people read.
-func rounded(_ value: Double, _ digits: Int) -> JSON {
-  var scale = 1.0
-  for _ in 0..<digits { scale *= 10 }
-  return JSON((value * scale).rounded() / scale)
 }

@@ -5,7 +5,7 @@ import VTokWeights
 ///
 /// A name loses what would lead out of the folder (`/`, `.`, `..`). Where it then equals that of another input, or is too
 /// long for a file system, it is cut and has a part of its SHA-256 behind it: names that differ have files that differ.
-struct OutputNames: Sendable {
+package struct OutputNames: Sendable {
   private let repeated: Set<Int>
 
   /// - Parameter names: of all inputs.
@@ -34,7 +34,7 @@ struct OutputNames: Sendable {
   }
 
   /// A path that stays below a folder when appended to it.
-  static func cleaned(_ path: String) -> String {
+  package static func cleaned(_ path: String) -> String {
     path.split(separator: "/").filter { $0 != "." && $0 != ".." }.joined(separator: "/")
   }
 

@@ -214,8 +214,3 @@ public struct PruneJob: Sendable {
   }
   private static let oneAtATime = Mutex(())
 }
-
-extension PrunedImage {
-  /// For pictures.
-  public var map: TokenMap { TokenMap(rows: rows, columns: columns, region: region, origin: origin) }
-}

@@ -3,7 +3,7 @@ import Foundation
 /// VQA accuracy as the official evaluation computes it: people's answers and the model's go through the same plain forms,
 /// and a model is as right as three people who agree with it, averaged over leaving each one out.
 enum VQAAnswer {
-  static func accuracy(_ answer: String, _ people: [String]) -> Double {
+  @Sendable static func accuracy(_ answer: String, _ people: [String]) -> Double {
     var answer = trimmed(answer)
     var people = people.map(trimmed)
     // Where all people say the same the official code leaves their answer, and the model's, as they are.

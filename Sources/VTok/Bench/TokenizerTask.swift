@@ -1,24 +1,30 @@
 import Foundation
 import VTokEval
 import VTokImage
+import VTokMethods
 import VTokModels
 import VTokTensor
 
 /// Image tokenizers at several lengths, JPEG at several qualities and sizes, and what other programs made, on the same
-/// pictures: rate, distortion, what a classifier sees in the reconstructions, and time.
+/// images: rate, distortion, what a classifier sees in the reconstructions, and time: `Bench<TokenizerTask>`.
 ///
-/// Every picture is first cut to the same square, so that all rows are about the same pixels.
-public struct TokenizerBench: Sendable {
+/// Every image is first cut to the same square, so that all rows are about the same pixels.
+public struct TokenizerTask: BenchTask {
+  public typealias Entry = Coder
+  public static let name = "tokenizers"
+
   /// What makes a row.
-  public enum Coder: Sendable, Equatable {
+  public enum Coder: Sendable, Equatable, BenchEntry {
     case tokenizer(Int, tokens: Int)
-    /// Of the picture with so many times shorter sides, enlarged again: at few bytes the fairer rival.
+    /// Of the image with so many times shorter sides, enlarged again: at few bytes the fairer rival.
     case jpeg(quality: Int, scale: Int)
     case other(Int)
+
+    public var seeds: [UInt64] { [0] }
   }
 
-  /// One coder on one picture.
-  public struct Outcome: Sendable {
+  /// One coder on one image.
+  public struct Run: BenchRun {
     /// Of samples in 0...1.
     public let meanSquaredError: Double
     public let ssim: Double
@@ -30,26 +36,25 @@ public struct TokenizerBench: Sendable {
     public let agrees: Bool?
     /// Of the model's embeddings of reconstruction and original.
     public let cosine: Double
-  }
-
-  public struct ImageResult: Sendable {
-    public let index: Int
-    /// In the order of `coders`.
-    public var outcomes: [Outcome] = []
-    public var failure: String?
+    public var outcome: BudgetOutcome? { nil }
   }
 
   public let tokenizers: [LoadedTokenizer]
   public let others: [OtherCoder]
-  public let coders: [Coder]
+  public let entries: [Coder]
   public let data: LabelledImages
   /// Judges reconstructions.
   public let judge: Pipeline
   public let side: Int
-  public let threads: Int
   public let decode: DecodeOptions
+  /// An image to draw at every length; nil: none.
+  public let sheet: Image?
 
-  static let jpegs: [Coder] =
+  public var count: Int { data.count }
+  public var dataPath: String { data.path }
+  public var modelName: String { judge.name }
+
+  private static let jpegs: [Coder] =
     [1, 3, 5, 8, 12, 20, 30, 50, 75, 90].map { .jpeg(quality: $0, scale: 1) }
     + [2, 4].flatMap { scale in [5, 15, 35, 65].map { .jpeg(quality: $0, scale: scale) } }
 
@@ -61,10 +66,10 @@ public struct TokenizerBench: Sendable {
   /// - Throws: `ModelError` when a tokenizer can have none of the lengths.
   public init(
     _ tokenizers: [LoadedTokenizer], data: LabelledImages, model: LoadedModel, counts: [Int]? = nil,
-    others: [OtherCoder] = [], side: Int = 256, threads: Int = 1, decode: DecodeOptions = .init()
+    others: [OtherCoder] = [], side: Int = 256, decode: DecodeOptions = .init(), sheet: Image? = nil
   ) throws {
     (self.tokenizers, self.others, self.data, self.side) = (tokenizers, others, data, side)
-    (self.threads, self.decode) = (threads, decode)
+    (self.decode, self.sheet) = (decode, sheet)
     judge = try Pipeline(model, method: nil)
     let rows = try tokenizers.enumerated().flatMap { index, loaded in
       let lengths = loaded.tokenizer.lengths(for: Size(side))
@@ -77,19 +82,7 @@ public struct TokenizerBench: Sendable {
       }
       return possible.map { Coder.tokenizer(index, tokens: $0) }
     }
-    coders = rows + Self.jpegs + others.indices.map { .other($0) }
-  }
-
-  /// Results by picture, in the data's order. Pictures left out after a cancellation are missing.
-  public func run(
-    limit: Int? = nil, progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
-    isCancelled: @escaping @Sendable () -> Bool = { false }
-  ) throws -> [ImageResult] {
-    let count = min(limit ?? data.count, data.count)
-    return try inOrder(count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
-      let result = try result(index)
-      return (result, result.failure == nil)
-    }
+    entries = rows + Self.jpegs + others.indices.map { .other($0) }
   }
 
   /// The square that all coders get.
@@ -97,60 +90,53 @@ public struct TokenizerBench: Sendable {
     ImageProcessor(resize: .shortestEdge(side), filter: .bicubic, crop: Size(side)).prepare(image)
   }
 
-  private func result(_ index: Int) throws -> ImageResult {
-    var result = ImageResult(index: index)
-    let square: Image
-    do {
-      square = self.square(try data.image(index, options: decode))
-    } catch {
-      result.failure = try error.ofPicture().description
-      return result
-    }
+  public func measure(_ item: Int, _ sample: BenchSample, into notes: inout ItemNotes<Self>) throws {
+    let square = self.square(try data.image(item, options: decode))
     let answer = try judge(square)
     var encoded: [Int: (tokens: ImageTokens, seconds: Double)] = [:]
-    for coder in coders {
-      let start = threadSeconds()
-      var original = square
-      let made: Image
-      let bytes: Int
-      let encode: Double
-      let decode: Double  // seconds
-      switch coder {
-      case .tokenizer(let number, let count):
-        let tokenizer = tokenizers[number].tokenizer
-        let all = try encoded[number] ?? longest(number, square)
-        encoded[number] = all
-        original = tokenizer.prepare(square)
-        encode = all.seconds
-        let middle = threadSeconds()
-        made = try tokenizer.decode(all.tokens.prefix(count))
-        decode = threadSeconds() - middle
-        bytes = TokenFile.bytes(tokens: count, codebookSize: tokenizer.codebookSize)
-      case .jpeg(let quality, let scale):
-        let small = max(1, side / scale)
-        let file = try square.resized(to: small).jpegData(quality: quality)
-        let middle = threadSeconds()
-        made = try Image.decode(file).image.resized(to: side)
-        (encode, decode) = (middle - start, threadSeconds() - middle)
-        bytes = file.count
-      case .other(let number):
-        let (picture, image) = try others[number](data.items[index].name, side: side)
-        (bytes, made) = (picture.bytes, image)
-        (encode, decode) = (picture.encode / 1000, picture.decode / 1000)
-      }
-      let seen = try judge(made)
-      result.outcomes.append(
-        Outcome(
-          meanSquaredError: PictureQuality.meanSquaredError(original, made), ssim: PictureQuality.ssim(original, made),
-          bytes: bytes, encode: 1000 * encode, decode: 1000 * decode,
+    for (row, coder) in entries.enumerated() {
+      let made = try made(coder, of: square, name: data.items[item].name, &encoded)
+      let seen = try judge(made.image)
+      notes.add(
+        Run(
+          meanSquaredError: PictureQuality.meanSquaredError(made.original, made.image),
+          ssim: PictureQuality.ssim(made.original, made.image), bytes: made.bytes, encode: 1000 * made.encode,
+          decode: 1000 * made.decode,
           agrees: answer.logits.flatMap { expected in seen.logits.map { argmax($0) == argmax(expected) } },
-          cosine: Statistics.cosine(seen.pooled, answer.pooled)))
+          cosine: Statistics.cosine(seen.pooled, answer.pooled)), row: row, seed: 0)
     }
-    return result
+  }
+
+  /// A reconstruction beside what it should be. Seconds.
+  private typealias Made = (original: Image, image: Image, bytes: Int, encode: Double, decode: Double)
+
+  private func made(
+    _ coder: Coder, of square: Image, name: String, _ encoded: inout [Int: (tokens: ImageTokens, seconds: Double)]
+  ) throws -> Made {
+    let start = threadSeconds()
+    switch coder {
+    case .tokenizer(let number, let count):
+      let tokenizer = tokenizers[number].tokenizer
+      let all = try encoded[number] ?? longest(number, square)
+      encoded[number] = all
+      let original = tokenizer.prepare(square)
+      let middle = threadSeconds()
+      let image = try tokenizer.decode(all.tokens.prefix(count))
+      let bytes = TokenFile.bytes(tokens: count, codebookSize: tokenizer.codebookSize)
+      return (original, image, bytes, all.seconds, threadSeconds() - middle)
+    case .jpeg(let quality, let scale):
+      let file = try square.resized(to: max(1, side / scale)).jpegData(quality: quality)
+      let middle = threadSeconds()
+      let image = try Image.decode(file).image.resized(to: side)
+      return (square, image, file.count, middle - start, threadSeconds() - middle)
+    case .other(let number):
+      let (picture, image) = try others[number](name, side: side)
+      return (square, image, picture.bytes, picture.encode / 1000, picture.decode / 1000)
+    }
   }
 
   private func longest(_ number: Int, _ square: Image) throws -> (tokens: ImageTokens, seconds: Double) {
-    let counts = coders.map { coder in
+    let counts = entries.map { coder in
       if case .tokenizer(number, let count) = coder { count } else { 0 }
     }
     let start = threadSeconds()
@@ -158,19 +144,19 @@ public struct TokenizerBench: Sendable {
     return (tokens, threadSeconds() - start)
   }
 
-  /// One picture by every tokenizer, the original and then the reconstructions from few tokens to many, seven in a row and
+  /// One image by every tokenizer, the original and then the reconstructions from few tokens to many, seven in a row and
   /// at most 160 pixels wide.
-  public func sheet(_ image: Image) throws -> Image {
+  public func sheet(of image: Image) throws -> Image {
     let square = self.square(image)
     let rows = try tokenizers.indices.flatMap { number in
       let all = try longest(number, square).tokens
-      let pictures =
+      let images =
         try [square]
-        + coders.compactMap { coder in
+        + entries.compactMap { coder in
           guard case .tokenizer(number, let count) = coder else { return nil }
           return try tokenizers[number].tokenizer.decode(all.prefix(count))
         }
-      let cells = pictures.map { $0.resized(to: min(side, 160)) }
+      let cells = images.map { $0.resized(to: min(side, 160)) }
       return stride(from: 0, to: cells.count, by: 7).map { Array(cells[$0..<min($0 + 7, cells.count)]) }
     }
     return Image.grid(rows)
@@ -183,3 +169,6 @@ extension Image {
     size == Size(side) ? self : resized(width: side, height: side, filter: .bicubic)
   }
 }
+
+/// `TokenizerBench(TokenizerTask([tokenizer], data: images, model: judge))`
+public typealias TokenizerBench = Bench<TokenizerTask>

@@ -1,0 +1,101 @@
+import VTokCore
+import VTokEval
+import VTokImage
+import VTokMethods
+import VTokModels
+import VTokTensor
+
+/// Many ways to reduce one model's tokens on the same images: `Bench<ImageTask>`.
+///
+/// What cannot differ is computed once (what the tower does before a method first looks or acts), and what nobody reads not
+/// at all (patch tokens after the last block, and the methods that act on them there, where the head is a class token's).
+/// Logits are those of whole runs, to the bit. Times are measured with nothing shared.
+public struct ImageTask: ReductionTask {
+  public typealias Subject = Pipeline
+  public typealias Entry = Contender<Pipeline>
+  public static let name = "images"
+
+  public let model: LoadedModel
+  public let data: LabelledImages
+  /// The dense model first.
+  public let entries: [Contender<Pipeline>]
+  public let decode: DecodeOptions
+  public let seed: UInt64
+  /// Every seed of a row sees a part of the images instead of all.
+  public let splitsSeeds: Bool
+
+  public var count: Int { data.count }
+  public var dataPath: String { data.path }
+  public var modelName: String { model.name }
+
+  public init(
+    _ model: LoadedModel, data: LabelledImages, contenders: [Contender<Pipeline>], decode: DecodeOptions = .init(),
+    seed: UInt64 = 0, splitsSeeds: Bool = false
+  ) throws {
+    (self.model, self.data, self.decode, self.seed) = (model, data, decode, seed)
+    self.splitsSeeds = splitsSeeds
+    let dense = Contender(method: "dense", asked: .nothing, subject: try Pipeline(model, method: nil))
+    entries = [dense] + contenders
+  }
+
+  /// One run on one image.
+  public struct Run: BenchRun {
+    public let image: PrunedImage
+    /// Class of the model; nil without labels.
+    public let label: Int?
+    /// The dense run on the same image.
+    public let dense: PrunedImage
+    /// The five largest logits, best first, and those of the dense run; empty without a classifier.
+    public let best: [Int], denseBest: [Int]
+    public var outcome: BudgetOutcome? { image.outcome }
+
+    /// - Parameter dense: nil: this is the dense run.
+    init(_ image: PrunedImage, label: Int?, dense: Run? = nil) {
+      (self.image, self.label, self.dense) = (image, label, dense?.image ?? image)
+      best = image.logits.map { topK($0, min(5, $0.count)) } ?? []
+      denseBest = dense?.best ?? best
+    }
+  }
+
+  func seed(_ own: UInt64, of image: Int) -> UInt64 { mixedSeed(seed &+ own, data.items[image].name) }
+
+  /// Which of so many parts an image belongs to.
+  public func part(of image: Int, among count: Int) -> Int {
+    Int(mixedSeed(~seed, data.items[image].name) % UInt64(count))
+  }
+
+  /// Whether a row gives the dense model's logits: it acts on tokens that its head does not read.
+  private func isUnseen(_ entry: Entry) -> Bool {
+    let composition = entry.subject.composition
+    return !composition.methods.isEmpty && composition.patches == nil && composition.departure == .features
+      && model.vision.head.readsPrefixOnly
+  }
+
+  public func measure(_ item: Int, _ sample: BenchSample, into notes: inout ItemNotes<Self>) throws {
+    let image = try data.image(item, options: decode)
+    let usual = entries[0].subject.prepare(image)
+    let costs = entries.indices.map { isUnseen(entries[$0]) ? sample.costs[$0] : nil }
+    let shared = SharedBlocks(for: zip(entries, costs).filter { $1 == nil }.map(\.0.subject.composition))
+    let label = data.items[item].label
+    let dense = Run(
+      try entries[0].subject.run(usual, seed: seed(0, of: item), shared: shared, headOnly: true), label: label)
+    notes.add(dense, row: 0, seed: 0)
+    for (row, entry) in entries.enumerated().dropFirst() {
+      let turns = splitsSeeds ? [part(of: item, among: entry.seeds.count)] : Array(entry.seeds.indices)
+      let pipeline = entry.subject
+      let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
+      for turn in turns {
+        if let known = costs[row] {
+          notes.add(outputOf: dense, costs: known, row: row, seed: turn)
+        } else {
+          let reduced = try pipeline.run(
+            prepared, seed: seed(entry.seeds[turn], of: item), shared: shared, headOnly: true)
+          notes.add(Run(reduced, label: label, dense: dense), row: row, seed: turn)
+        }
+      }
+    }
+  }
+}
+
+/// `ImageBench(ImageTask(model, data: images, contenders: [...]))`
+public typealias ImageBench = Bench<ImageTask>

@@ -1,0 +1,181 @@
+import VTokCore
+import VTokEval
+import VTokImage
+import VTokMethods
+import VTokModels
+import VTokTensor
+
+/// Many ways to reduce one vision-language model's tokens on the same questions: `Bench<QuestionTask>`. Its items are the
+/// images that are shown together, with all questions about them.
+///
+/// What cannot differ is computed once: what the tower does before a method first looks or acts, the packed images of a
+/// method for all questions about them, and the rows of the prompt before the question. Answers and counts are those of every
+/// question alone, to the bit. Times are measured with nothing shared.
+public struct QuestionTask: ReductionTask {
+  public typealias Subject = Generator
+  public typealias Entry = Contender<Generator>
+  public static let name = "questions"
+
+  public let data: QuestionFile
+  /// The dense model first.
+  public let entries: [Contender<Generator>]
+  /// New tokens at most.
+  public let limit: Int
+  public let decode: DecodeOptions
+  public let seed: UInt64
+  /// Whether a row that cannot do what was asked of it, which may show on any prompt, fails alone.
+  public let keepsGoing: Bool
+  /// Whether rows keep every answer.
+  public let keepsAnswers: Bool
+  public var model: Generator { entries[0].subject }
+
+  public var count: Int { data.items.count }
+  public var dataPath: String { data.path }
+  public var modelName: String { model.name }
+
+  /// What was said to one question, and how right it is.
+  public struct Record: Sendable {
+    /// Line of the data.
+    public let line: Int
+    public let answer: String, score: Double
+  }
+
+  /// One answer of one row.
+  public struct Run: BenchRun {
+    public let question: QuestionFile.Question
+    public let answer: String, score: Double
+    /// The dense model's.
+    public let denseAnswer: String, denseScore: Double
+    /// Visual tokens that the images have in the dense model.
+    public let visual: Int
+    /// Tokens of the prompt, and new ones.
+    public let prompt: Int, new: Int
+    public let table: CostTable
+    /// Visual tokens entering every layer of the language model.
+    public let entering: [Double]
+    public let outcome: BudgetOutcome?
+    var language: LanguageCost { table.cost.language! }
+  }
+
+  /// - Parameters:
+  ///   - model: without a method.
+  ///   - contenders: of this model, or of others: those trained to use fewer tokens, which are compared with it.
+  /// - Throws: `DataError` for the first question that a model's template does not fit.
+  public init(
+    _ model: Generator, data: QuestionFile, contenders: [Contender<Generator>], limit: Int = 16,
+    decode: DecodeOptions = .init(), seed: UInt64 = 0, keepsGoing: Bool = false, keepsAnswers: Bool = false
+  ) throws(DataError) {
+    for model in [model] + contenders.map(\.subject).filter({ !$0.sharesWeights(with: model) }) {
+      for shown in data.items {
+        for question in shown.questions {
+          do { try model.check(question.text, images: shown.paths.count) } catch {
+            throw .line(
+              file: data.path, number: question.line,
+              found: "question '\(question.text.prefix(60))' that the model's template does not take (\(error))",
+              expected: "a text without the token that stands for an image: the template places the pictures")
+          }
+        }
+      }
+    }
+    (self.keepsGoing, self.keepsAnswers) = (keepsGoing, keepsAnswers)
+    (self.data, self.limit, self.decode, self.seed) = (data, limit, decode, seed)
+    entries = [Contender(method: "dense", asked: .nothing, subject: model)] + contenders
+  }
+
+  /// - Throws: `ImageError` with the path of the image.
+  func images(of item: Int) throws(ImageError) -> [Image] {
+    try data.items[item].paths.map { path throws(ImageError) in
+      try Image.decode(contentsOf: path, options: decode).image
+    }
+  }
+
+  /// The images of an item as a model takes them.
+  /// - Throws: `ImageError` with the path of the image that its processor refuses.
+  func prepared(_ images: [Image], of item: Int, for model: Generator) throws(ImageError) -> [PreparedImage] {
+    var prepared: [PreparedImage] = []
+    for (image, path) in zip(images, data.items[item].paths) {
+      do { prepared.append(try model.picture(image)) } catch { throw error.named(path) }
+    }
+    return prepared
+  }
+
+  func seed(_ own: UInt64, of item: Int) -> UInt64 { mixedSeed(seed &+ own, data.items[item].names.joined()) }
+
+  public func measure(_ item: Int, _ sample: BenchSample, into notes: inout ItemNotes<Self>) throws {
+    let questions = data.items[item].questions
+    let images = try images(of: item)
+    var ground = try Ground(model, questions, prepared(images, of: item, for: model), entries)
+    let visual = try model.visualTokens(of: ground.images)
+    var dense: [Record] = []
+    for (row, entry) in entries.enumerated() {
+      let generator = entry.subject
+      if !generator.sharesWeights(with: ground.model) {
+        ground = try Ground(generator, questions, prepared(images, of: item, for: generator), entries)
+      }
+      for (turn, own) in entry.seeds.enumerated() {
+        do {
+          for run in try answer(ground, visual, questions, generator, seed(own, of: item), dense) {
+            let record = Record(line: run.question.line, answer: run.answer, score: run.score)
+            if row == 0 { dense.append(record) }
+            notes.add(run, row: row, seed: turn, record: keepsAnswers ? record : nil)
+          }
+        } catch let error as CompressionError where keepsGoing {
+          notes.fail(row, "\(error)")
+        }
+      }
+    }
+  }
+
+  /// What all rows of one model have in common on an item.
+  private struct Ground {
+    let model: Generator
+    let images: [PreparedImage]
+    let prompts: [Generator.Prompt]
+    let blocks: [SharedBlocks]
+    let prefixes = SharedPrefixes(megabytes: 256)
+
+    init(
+      _ model: Generator, _ questions: [QuestionFile.Question], _ images: [PreparedImage], _ entries: [Entry]
+    ) throws {
+      (self.model, self.images) = (model, images)
+      prompts = try questions.map { try model.prepare($0.text, about: images) }
+      let compositions = entries.map(\.subject).filter { $0.sharesWeights(with: model) }.map(\.composition)
+      blocks = images.map { _ in SharedBlocks(for: compositions) }
+    }
+  }
+
+  /// - Parameters:
+  ///   - visual: tokens that the images have in the dense model.
+  ///   - dense: what the dense model said; empty: this is its turn.
+  private func answer(
+    _ ground: Ground, _ visual: Int, _ questions: [QuestionFile.Question], _ generator: Generator, _ seed: UInt64,
+    _ dense: [Record]
+  ) throws -> [Run] {
+    var seen: Generator.Seen?
+    return try questions.enumerated().map { place, question in
+      let prompt = ground.prompts[place]
+      if seen == nil || generator.looksAtQuestion {
+        seen = try generator.look(at: prompt.images, question: question.text, seed: seed, shared: ground.blocks)
+      }
+      var (run, decoding) = try generator.read(prompt, seen: seen!, shared: ground.prefixes)
+      let ids = try generator.model.language.generate(
+        from: &decoding, run: &run, limit: limit, stops: generator.model.stops)
+      let text = generator.text(of: ids)
+      let score = question.metric.score(text, question.answers)
+      let shape = generator.model.shape
+      let table = CostTable(run.trace, dense: run.trace, shape: shape)
+      let outcome = try generator.outcome(of: prompt.images, run.trace)
+      return Run(
+        question: question, answer: text, score: score, denseAnswer: dense.isEmpty ? text : dense[place].answer,
+        denseScore: dense.isEmpty ? score : dense[place].score, visual: visual, prompt: prompt.ids.count,
+        new: ids.count, table: table,
+        entering: run.trace.language.prefix(shape.decoder!.layers).map { Double($0.visual) },
+        // Its dense tokens may be those of another model; a method's own amount is told beside this one's.
+        outcome: outcome.asked == nil
+          ? BudgetOutcome(.tokens, dense: Double(visual), reached: Double(table.tokensOut)) : outcome)
+    }
+  }
+}
+
+/// `QuestionBench(QuestionTask(model, data: questions, contenders: [...]))`
+public typealias QuestionBench = Bench<QuestionTask>

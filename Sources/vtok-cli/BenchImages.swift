@@ -1,0 +1,181 @@
+import ArgumentParser
+import Foundation
+import VTok
+
+struct BenchImages: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "images",
+    abstract: "Methods of a vision tower on images: cost, speed, and what is kept of the dense model's answers.",
+    discussion: """
+      vtok bench images --model DIR --data photos.txt --method tome --method divprune --mac-ratio 0.75,0.5 --report out/
+      vtok bench images --data test.bin --keep-ratio 0.5,0.25 --format json
+
+      Data: class folders, a list file (path, tab, label), CIFAR-10 .bin files, or images without labels (then only the
+      agreement with the dense model is told). Rows for the dense model, random (--seeds of it) and downsample are always
+      there; random cuts where the methods do, inside the tower or after it (random:at=features), or both. Without --method
+      there is also a row for tome. A speed-up below 0.9 of the multiply-adds' is marked !.
+      """)
+
+  @OptionGroup var bench: BenchFlags
+  @OptionGroup var methods: MethodBenchFlags
+  @OptionGroup var images: ImageBenchFlags
+
+  func run() throws {
+    guard !QuestionFile.matches(bench.data) else {
+      throw UsageError(
+        "--data '\(bench.data)'", found: "questions", expected: "images", fix: "Run 'vtok bench questions'.")
+    }
+    try bench.run(images, methods)
+  }
+}
+
+/// Flags that only a bench of images has.
+struct ImageBenchFlags: ParsableArguments {
+  @Option(
+    name: .customLong("mac-ratio"),
+    help: ArgumentHelp("Share of the dense model's multiply-adds to spend, in (0, 1].", valueName: "R[,R...]"))
+  var macRatios: [String] = []
+  var macRatio: [String]? { macRatios.isEmpty ? nil : macRatios.items }
+
+  @Flag(help: "Each run of random sees a part of the images instead of all: its mean costs one run.")
+  var splitSeeds = false
+
+  /// For questions.
+  func refuse() throws {
+    if splitSeeds {
+      throw UsageError("--split-seeds", found: "questions", expected: "images", fix: "Remove the flag.")
+    }
+    if macRatio != nil {
+      throw UsageError(
+        "--mac-ratio", found: "questions", expected: "--keep-ratio, --keep-tokens or --target-gmacs", fix: "Use one.")
+    }
+  }
+
+  func macShares(excluding wanted: ReductionOptions) throws -> [Double]? {
+    guard let macRatio else { return nil }
+    if let other = [
+      ("--keep-ratio", wanted.keepRatio != nil), ("--keep-tokens", wanted.keepTokens != nil),
+      ("--target-gmacs", wanted.targetGmacs != nil), ("--target-tokens", wanted.targetTokens != nil),
+      ("--target-ms", wanted.targetMs != nil),
+    ].first(where: \.1) {
+      throw UsageError("--mac-ratio and \(other.0)", found: "both", expected: "one of them", fix: "Remove one.")
+    }
+    return try macRatio.map { text in
+      guard let share = Double(text), share > 0, share <= 1 else {
+        throw UsageError(
+          "--mac-ratio", found: "'\(text)'", expected: "a number above 0 and at most 1", fix: "For example 0.75,0.5.")
+      }
+      return share
+    }
+  }
+}
+
+extension BenchFlags {
+  /// The table of a vision tower.
+  func run(_ flags: ImageBenchFlags, _ methods: MethodBenchFlags) throws {
+    let threads = try running.threadCount()
+    try checkOutputs()
+    let reduction = methods.reduction
+    var wanted = reduction
+    wanted.methods = (reduction.methods.isEmpty ? ["tome"] : reduction.methods)
+    let shares = try flags.macShares(excluding: wanted)
+    wanted.methods += MethodBenchFlags.baselines.filter { !wanted.methods.contains($0) }
+    _ = try wanted.combinations(solves: shares != nil)
+    guard try !MultimodalModel.matches(LoadedModel.checkpoint(reduction.model).config) else {
+      throw UsageError(
+        "--data '\(data)'", found: "no questions for a vision-language model", expected: "a question file (.jsonl)",
+        fix: "See 'vtok bench questions --help' for its lines.")
+    }
+    let model = try LoadedModel.load(reduction.model)
+    wanted.methods.removeLast(wanted.methods.count - max(1, reduction.methods.count))
+    wanted.methods += try methods.baselines(beside: wanted.methods, on: model.vision.shape)
+    let combinations = try wanted.combinations(solves: shares != nil)
+    let images = try LabelledImages(data, classes: model.vision.labels, outside: outputs)
+    let contenders = try methods.contenders(combinations, shares, model, quiet: running.quiet)
+    let task = try ImageTask(
+      model, data: images, contenders: contenders, decode: decoding.options(), seed: reduction.seed,
+      splitsSeeds: flags.splitSeeds)
+    let provenance = provenance(model: model.name, sha256: model.sha256, seed: reduction.seed, threads: threads)
+    let results = try measure(
+      ImageBench(task, threads: threads), samples: methods.timingSamples ?? 100, limit: limit)
+    try write(BenchReport(results, provenance))
+    try end(results)
+  }
+}
+
+extension MethodBenchFlags {
+  /// The rows that are always there beside methods of a tower: chance cuts in the places where they do, so that equal tokens
+  /// cost the same.
+  fileprivate func baselines(beside methods: [String], on shape: Shape) throws -> [String] {
+    let asked = try methods.map {
+      try Methods.compose(MethodSpec($0), budget: .ratio(0.5), for: shape, read: OptionFiles.read)
+    }
+    let isBehind = asked.contains { !$0.actsInTower && $0.patches == nil }
+    let isInside = !isBehind || asked.contains(where: \.actsInTower)
+    let rows = (isInside ? ["random"] : []) + (isBehind ? ["random:at=features"] : []) + ["downsample"]
+    return rows.filter { !methods.contains($0) }
+  }
+
+  /// Shares of the dense cost become budgets here, method by method. One that acts after the tower saves nothing inside
+  /// it, so it keeps that share of its tokens instead, and its row says what it costs.
+  fileprivate func contenders(
+    _ combinations: [ReductionOptions.Combination], _ shares: [Double]?, _ model: LoadedModel, quiet: Bool
+  ) throws -> [Contender<Pipeline>] {
+    let shape = model.vision.shape
+    let dense = Cost(denseWith: model.vision.tower.shape.patches, shape: shape).gmacs
+    func contender(_ spec: MethodSpec, _ budget: Budget?, _ asked: Asked) throws -> Contender<Pipeline> {
+      let pipeline = try Pipeline(model, method: spec, keep: budget, read: OptionFiles.read)
+      return Contender(
+        method: spec.description, asked: asked, subject: pipeline, seeds: seeds(of: spec))
+    }
+    guard let shares else {
+      return try reduction.solved(combinations, quiet: quiet, by: { try model.solve($0, $1, read: OptionFiles.read) })
+        .map { combination in
+          try contender(
+            combination.spec, combination.ruled ? combination.budget : nil,
+            combination.ruled ? .budget(combination.budget) : .own)
+        }
+    }
+    var contenders: [Contender<Pipeline>] = []
+    for combination in combinations {
+      guard combination.ruled else {
+        contenders.append(try contender(combination.spec, nil, .own))
+        continue
+      }
+      let half = try Rehearsal.cost(combination.spec.make(budget: .ratio(0.5), read: OptionFiles.read), on: shape)
+      var cheapest = Double.infinity
+      for share in shares {
+        guard half.gmacs < dense else {
+          contenders.append(try contender(combination.spec, .ratio(share), .budget(.ratio(share))))
+          continue
+        }
+        let (spec, solution) = try solve(combination.spec, share * dense, shape)
+        if solution.reached < share * dense * 0.97 || solution.reached > share * dense, !quiet {
+          VTokCommand.warn(
+            "\(spec) reaches \(fixed(100 * solution.reached / dense, 1))% of the dense multiply-adds, asked "
+              + "\(fixed(100 * share, 1))%" + (solution.reached == cheapest ? "; it has that row already" : ""))
+        }
+        if solution.reached == cheapest { continue }
+        cheapest = solution.reached
+        contenders.append(try contender(spec, solution.budget, .macShare(share)))
+      }
+    }
+    return contenders
+  }
+
+  /// The budget for so many GMACs, or the method's cheapest. Blocks before an only cut may cost more than that: then it
+  /// is made behind the first one.
+  private func solve(_ spec: MethodSpec, _ gmacs: Double, _ shape: Shape) throws -> (MethodSpec, TargetSolver.Solution)
+  {
+    func solution(_ spec: MethodSpec, nearest: Bool) throws -> TargetSolver.Solution {
+      try TargetSolver.solve(.gmacs(gmacs), spec, on: shape, nearest: nearest, read: OptionFiles.read)
+    }
+    do { return (spec, try solution(spec, nearest: false)) } catch is CompressionError {
+      guard spec.parts.count == 1, spec.parts[0].options["block"] == nil,
+        Methods.options(of: try Methods.named(spec.parts[0].name)).entries.contains(where: { $0.key == "block" })
+      else { return (spec, try solution(spec, nearest: true)) }
+      let early = try MethodSpec(spec.description + (spec.description.contains(":") ? ",block=0" : ":block=0"))
+      return (early, try solution(early, nearest: true))
+    }
+  }
+}

@@ -1,0 +1,179 @@
+import ArgumentParser
+import Foundation
+import VTok
+
+struct BenchQuestions: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "questions",
+    abstract:
+      "Methods of a vision-language model on questions about images: cost, speed, and how right the answers are.",
+    discussion: """
+      vtok bench questions --model llava-1.5-7b-hf --data questions.jsonl --method divprune --method fastv \\
+        --keep-tokens 192,64
+
+      Data: an object a line, {"image": path from the file's folder, "question": text, "answers": [text], "metric": name},
+      and perhaps "group" for a column of its own. Metrics: \(AnswerMetric.all.map(\.name).joined(separator: ", ")). Rows for
+      the dense model, random (--seeds of it) and downsample are always there. Times are those of a sample of questions. A
+      speed-up below 0.9 of the multiply-adds' is marked !.
+      """)
+
+  @OptionGroup var bench: BenchFlags
+  @OptionGroup var methods: MethodBenchFlags
+  @OptionGroup var questions: QuestionFlags
+
+  func run() throws {
+    guard QuestionFile.matches(bench.data) else {
+      throw UsageError(
+        "--data '\(bench.data)'", found: "no question file", expected: "questions (.jsonl)",
+        fix: "See 'vtok bench questions --help' for its lines.")
+    }
+    try bench.run(questions, methods)
+  }
+}
+
+/// Flags that only a bench of questions has.
+struct QuestionFlags: ParsableArguments {
+  @Option(help: ArgumentHelp("New tokens at most (default: 16).", valueName: "N"), transform: whole(1...1_000_000))
+  var maxTokens: Int?
+
+  @Flag(help: "A subset: 100 pictures with all their questions, 4 timing samples.")
+  var quick = false
+
+  @Flag(help: "Leave out methods that the model cannot serve, and say why, instead of stopping.")
+  var skipRefused = false
+
+  @Option(help: ArgumentHelp("Write every answer, a JSON object a line.", valueName: "FILE"))
+  var answers: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "A model trained to need fewer tokens (p-MoD, QueCC): a row beside --model's, once or more often.",
+      valueName: "DIR"))
+  var trained: [String] = []
+
+  @OptionGroup var language: LanguageFlags
+
+  /// For data that is no question file.
+  func refuse(with data: String) throws {
+    let given =
+      [
+        ("--max-tokens", maxTokens != nil), ("--quick", quick), ("--skip-refused", skipRefused),
+        ("--answers", answers != nil), ("--trained", !trained.isEmpty),
+      ] + language.given.map { ($0.flag, $0.value != nil) }
+    if let flag = given.first(where: \.1)?.0 {
+      throw UsageError(flag, found: "data '\(data)'", expected: "questions (.jsonl)", fix: "Remove the flag.")
+    }
+  }
+
+  mutating func validate() throws { trained = trained.fileItems }
+}
+
+extension BenchFlags {
+  /// The table of a vision-language model.
+  func run(_ flags: QuestionFlags, _ methods: MethodBenchFlags) throws {
+    let threads = try running.threadCount()
+    try checkOutputs([("--answers", flags.answers)])
+    var data = try QuestionFile(self.data, limit: limit)
+    if flags.quick { data = data.thinned(to: 100) }
+    let reduction = methods.reduction
+    let checkpoint = try LoadedModel.checkpoint(reduction.model)
+    let decode = try decoding.options()
+    let model = try Generator(
+      checkpoint, method: nil, template: flags.language.text(), companion: flags.language.companion)
+    var remarks: [String] = []
+    let contenders =
+      try methods.contenders(model, checkpoint, data, flags, decode, quiet: running.quiet, &remarks)
+      + flags.contenders(beside: model)
+    let task = try QuestionTask(
+      model, data: data, contenders: contenders, limit: flags.maxTokens ?? 16, decode: decode, seed: reduction.seed,
+      keepsGoing: flags.skipRefused, keepsAnswers: flags.answers != nil)
+    for remark in remarks where !running.quiet { VTokCommand.warn(remark) }
+    let provenance = provenance(model: model.name, sha256: model.sha256, seed: reduction.seed, threads: threads)
+    let results = try measure(
+      QuestionBench(task, threads: threads), samples: methods.timingSamples ?? (flags.quick ? 4 : 16), limit: nil)
+    if let path = flags.answers {
+      try Folder.makeAbove(path)
+      try WholeFile.write(results.answers, to: path)
+    }
+    try write(BenchReport(results, provenance, remarks: remarks))
+    try end(results)
+  }
+}
+
+extension MethodBenchFlags {
+  /// The methods asked for and the rows that are always there, with all budgets.
+  fileprivate func wantedAnswers() throws -> [ReductionOptions.Combination] {
+    var wanted = reduction
+    wanted.methods += Self.baselines.filter { !wanted.methods.contains($0) }
+    return try wanted.combinations()
+  }
+
+  /// Budgets solved, methods made; what the model cannot serve stops the bench, or is left out with its reason: always a
+  /// row that nobody asked for, others with `--skip-refused`.
+  fileprivate func contenders(
+    _ model: Generator, _ checkpoint: Checkpoint, _ data: QuestionFile, _ flags: QuestionFlags, _ decode: DecodeOptions,
+    quiet: Bool, _ remarks: inout [String]
+  ) throws -> [Contender<Generator>] {
+    var contenders: [Contender<Generator>] = []
+    for combination in try wantedAnswers() {
+      do {
+        let solved = try reduction.solved([combination], quiet: quiet) { target, spec in
+          let question = data.items[0].questions[0].text
+          let picture = try Image.decode(contentsOf: data.items[0].paths[0], options: decode).image.size
+          return try TargetSolver.solve(
+            target, spec, of: ModelOutline(checkpoint),
+            prompt: .init(picture: picture, text: max(1, question.utf8.count / 4), newTokens: 1), read: OptionFiles.read
+          )
+        }[0]
+        let budget = solved.ruled ? solved.budget : nil
+        contenders.append(
+          Contender(
+            method: solved.spec.description, asked: budget.map { .budget($0) } ?? .own,
+            subject: try model.with(solved.spec, keep: budget, read: OptionFiles.read),
+            seeds: seeds(of: solved.spec)))
+      } catch let error as CompressionError {
+        let isAsked = reduction.methods.contains(combination.spec.description)
+        guard !isAsked || flags.skipRefused else { throw error }
+        let remark = "Left out: \(error)"
+        if !remarks.contains(remark) { remarks.append(remark) }
+      }
+    }
+    return contenders
+  }
+}
+
+extension QuestionFlags {
+  /// A row for each of the models that were trained to need fewer tokens, as they are.
+  fileprivate func contenders(beside model: Generator) throws -> [Contender<Generator>] {
+    var names: Set = [model.name]
+    return try trained.map { path in
+      let other = try Generator(LoadedModel.checkpoint(path), method: nil, template: language.text())
+      guard names.insert(other.name).inserted else {
+        throw UsageError(
+          "--trained '\(path)'", found: "a second model named '\(other.name)'",
+          expected: "folders of different names: the table calls its rows by them", fix: "Rename the folder.")
+      }
+      return Contender(method: other.name, asked: .own, subject: other)
+    }
+  }
+}
+
+extension BenchResults where Task == QuestionTask {
+  /// Every answer of every row, a JSON object a line, in the order of the table.
+  fileprivate var answers: String {
+    var text = ""
+    for row in rows {
+      for (seed, records) in zip(row.entry.seeds, row.records) {
+        for record in records {
+          let line: JSON = [
+            "schema": "vtok-answer/1", "line": JSON(record.line), "method": JSON(row.entry.method),
+            "budget": JSON(row.entry.asked.label), "seed": JSON(Int(seed)), "answer": JSON(record.answer),
+            "score": JSON(record.score),
+          ]
+          text += line.text() + "\n"
+        }
+      }
+    }
+    return text
+  }
+}
