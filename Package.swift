@@ -43,11 +43,27 @@ let package = Package(
         "CVTokKernels", "VTokCore", "VTokFiles", "VTokImage", "VTokMethods", "VTokModels", "VTokTensor", "VTokWeights",
       ]),
     .target(
+      name: "VTokPipeline",
+      dependencies: [
+        "CVTokTiny", "CVTokKLT", "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods",
+        "VTokModels", "VTokEval",
+      ]),
+    .target(
+      name: "VTokJobs",
+      dependencies: [
+        "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokModels", "VTokEval", "VTokPipeline",
+      ]),
+    .target(
+      name: "VTokBench",
+      dependencies: [
+        "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels", "VTokEval",
+        "VTokPipeline", "VTokJobs",
+      ]),
+    .target(
       name: "VTok",
       dependencies: [
         "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels", "VTokEval",
-        "CVTokTiny",
-        "CVTokKLT",
+        "VTokPipeline", "VTokJobs", "VTokBench",
       ]),
     .executableTarget(
       name: "vtok-cli",

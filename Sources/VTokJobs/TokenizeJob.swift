@@ -3,6 +3,7 @@ import VTokEval
 import VTokFiles
 import VTokImage
 import VTokModels
+import VTokPipeline
 import VTokTensor
 import VTokWeights
 

@@ -1,6 +1,7 @@
 import VTokFiles
 import VTokImage
 import VTokModels
+import VTokPipeline
 import VTokWeights
 
 /// Pictures as tokens of one tokenizer, in one file (`vtok tokenize`, `vtok detokenize`). Numbers are little-endian:

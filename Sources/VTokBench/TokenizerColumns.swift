@@ -1,5 +1,7 @@
 import Foundation
 import VTokEval
+import VTokJobs
+import VTokPipeline
 import VTokTensor
 import VTokWeights
 

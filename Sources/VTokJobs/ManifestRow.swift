@@ -1,6 +1,7 @@
 import VTokCore
 import VTokEval
 import VTokImage
+import VTokPipeline
 import VTokWeights
 
 /// One input of a job, as a line of `manifest.jsonl` (schema `vtok-manifest/1`).

@@ -1,5 +1,7 @@
 import VTokEval
 import VTokImage
+import VTokJobs
+import VTokPipeline
 import VTokTensor
 
 extension ImageTask {

@@ -1,6 +1,8 @@
 import VTokEval
 import VTokFiles
 import VTokImage
+import VTokJobs
+import VTokPipeline
 import VTokWeights
 
 extension TokenizerTask {

@@ -3,6 +3,7 @@ import VTokCore
 import VTokEval
 import VTokFiles
 import VTokImage
+import VTokPipeline
 import VTokTensor
 import VTokWeights
 

@@ -1,4 +1,6 @@
 import VTokImage
+import VTokJobs
+import VTokPipeline
 import VTokTensor
 
 extension ImageTask {

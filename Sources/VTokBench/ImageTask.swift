@@ -1,8 +1,10 @@
 import VTokCore
 import VTokEval
 import VTokImage
+import VTokJobs
 import VTokMethods
 import VTokModels
+import VTokPipeline
 import VTokTensor
 
 /// Many ways to reduce one model's tokens on the same images: `Bench<ImageTask>`.

@@ -1,4 +1,6 @@
 import VTokEval
+import VTokJobs
+import VTokPipeline
 import VTokTensor
 import VTokWeights
 

@@ -1,8 +1,10 @@
 import Foundation
 import VTokEval
 import VTokImage
+import VTokJobs
 import VTokMethods
 import VTokModels
+import VTokPipeline
 import VTokTensor
 
 /// Image tokenizers at several lengths, JPEG at several qualities and sizes, and what other programs made, on the same

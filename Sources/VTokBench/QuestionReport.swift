@@ -1,6 +1,8 @@
 import VTokCore
 import VTokEval
 import VTokImage
+import VTokJobs
+import VTokPipeline
 import VTokTensor
 
 extension QuestionTask {

@@ -1,5 +1,7 @@
 import VTokCore
 import VTokImage
+import VTokJobs
+import VTokPipeline
 import VTokTensor
 
 extension QuestionTask {

@@ -1,5 +1,6 @@
 import VTokFiles
 import VTokImage
+import VTokPipeline
 import VTokWeights
 
 /// Pictures with the class each belongs to, in an order that depends on nothing but their names.

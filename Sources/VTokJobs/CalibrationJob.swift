@@ -1,6 +1,7 @@
 import VTokEval
 import VTokFiles
 import VTokImage
+import VTokPipeline
 import VTokTensor
 import VTokWeights
 

@@ -1,5 +1,6 @@
 import VTokFiles
 import VTokImage
+import VTokJobs
 import VTokWeights
 
 /// Reconstructions that another program made of the squares of `TokenizerBench`, so that its rows are judged as all are.
