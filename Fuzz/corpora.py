@@ -131,6 +131,28 @@ def pickle_():
 # Texts
 
 
+def gguf():
+    yield from contents("WeightsTests/GGUF/*.gguf", root=TESTS)
+
+    def text(value):
+        return struct.pack("<Q", len(value)) + value
+
+    sizes = {0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 10: (256, 84), 11: (256, 110)}
+    sizes |= {12: (256, 144), 13: (256, 176), 14: (256, 210), 20: (32, 18), 23: (256, 136), 24: (1, 1), 28: (1, 8), 30: (1, 2)}
+    for types in [[0, 2, 12], [1, 8, 14], [30, 3, 7], [6, 20, 28], [10, 11, 13], [23, 24]]:
+        infos, data = b"", b""
+        for kind in types:
+            elements, size = sizes[kind]
+            infos += text(b"blk.%d.w" % kind) + struct.pack("<IQQIQ", 2, elements, 2, kind, len(data))
+            data += bytes((7 * i + kind) % 256 for i in range(2 * size))
+            data += bytes(-len(data) % 32)
+        head = b"GGUF" + struct.pack("<IQQ", 3, len(types), 3)
+        head += text(b"general.architecture") + struct.pack("<I", 8) + text(b"llama")
+        head += text(b"tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 2) + text(b"<s>") + text("\u2581a".encode())
+        head += text(b"general.alignment") + struct.pack("<II", 4, 32) + infos
+        yield head + bytes(-len(head) % 32) + data
+
+
 def json_():
     for text in ["null", "[1,-0,2.5e-7,1E400,9223372036854775808]", '{"a":{"b":[true,false,null]}}', '"\\ud83d\\ude00\\u00e9\\n"']:
         yield text.encode()
@@ -289,7 +311,7 @@ def main():
     out = pathlib.Path(sys.argv[1])
     lay_out(out / "models")
     seeds = {
-        "png": png(), "jpeg": jpeg(), "webp": webp(), "safetensors": safetensors(), "pytorch": pytorch(), "pickle": pickle_(), "json": json_(),
+        "png": png(), "jpeg": jpeg(), "webp": webp(), "safetensors": safetensors(), "pytorch": pytorch(), "pickle": pickle_(), "gguf": gguf(), "json": json_(),
         "literal": literal(), "tokenizer": tokenizer(), "clip": clip(), "tokens": tokens(), "config": config(out / "models"),
         "template": template(),
     }  # fmt: skip

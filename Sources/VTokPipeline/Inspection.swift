@@ -12,13 +12,19 @@ public struct Inspection {
   public let tensors: [TensorEntry]
 
   /// Reads headers and configurations of any family, and loads the model to see whether it runs. Reads all weights once
-  /// for their checksum.
+  /// for their checksum; of a GGUF file the header alone.
   /// - Throws: `WeightError` for files that are not those of a model; what is wrong with a model is its `problem`.
   public init(_ nameOrDirectory: String) throws {
     if LoadedTokenizer.exists(nameOrDirectory) {
       let loaded = try LoadedTokenizer.load(nameOrDirectory)
       tensors = loaded.tensors
       describe(loaded)
+      return
+    }
+    if nameOrDirectory.hasSuffix(GGUF.ending) {
+      let model = try GGUF(path: nameOrDirectory)
+      tensors = model.entries
+      describe(model)
       return
     }
     let checkpoint = try LoadedModel.checkpoint(nameOrDirectory)
@@ -34,6 +40,13 @@ public struct Inspection {
       if lines.isEmpty { addFiles(checkpoint.files, sha256: nil) }
     }
     add("runs", problem == nil ? "yes" : "no")
+  }
+
+  /// The tensors alone.
+  public static func tensors(of nameOrDirectory: String) throws -> [TensorEntry] {
+    if LoadedTokenizer.exists(nameOrDirectory) { return try LoadedTokenizer.load(nameOrDirectory).tensors }
+    if nameOrDirectory.hasSuffix(GGUF.ending) { return try GGUF(path: nameOrDirectory).entries }
+    return try LoadedModel.checkpoint(nameOrDirectory).tensors
   }
 
   private mutating func add(_ name: String, _ text: String) { lines.append((name, text)) }
@@ -132,6 +145,35 @@ public struct Inspection {
     add("codebook", "\(tokenizer.codebookSize) codes, \(fixed(tokenizer.bitsPerToken, 2)) bits a token")
     add("image", size == photo ? "any size" : "\(size)")
     add("runs", "yes")
+  }
+
+  // MARK: GGUF files
+
+  private mutating func describe(_ model: GGUF) {
+    let parts = model.files.count
+    add("format", "GGUF, version \(model.files[0].version)" + (parts == 1 ? "" : ", \(parts) parts"))
+    if let type = model.values["general.architecture"]?.text { add("type", shortened(type)) }
+    addFiles(model.files.map(\.file), sha256: nil)
+    let kinds = Dictionary(grouping: tensors, by: \.type.rawValue).map { type, tensors in
+      (type: type, count: tensors.count, bytes: tensors.reduce(0) { $0 + $1.range.count })
+    }
+    for kind in kinds.sorted(by: { ($1.bytes, $0.type) < ($0.bytes, $1.type) }) {
+      add("tensors", "\(kind.type): \(kind.count) of \(fixed(Double(kind.bytes) * 1e-6, 1)) MB")
+    }
+    for (key, value) in model.values { add("metadata", "\(shortened(key)): \(text(value))") }
+    add("runs", "no: models in GGUF files are read, not yet run")
+  }
+
+  private func text(_ value: GGUFValue) -> String {
+    switch value {
+    case .integer(let number): return "\(number)"
+    case .number(let number): return Double(Float(number)) == number ? "\(Float(number))" : "\(number)"
+    case .bool(let value): return "\(value)"
+    case .text(let text): return shortened(text)
+    case .array(let array):
+      let first = ((try? array.values(first: 4)) ?? []).map { text($0) }
+      return "\(array.count) values: \(first.joined(separator: ", "))" + (array.count > first.count ? ", ..." : "")
+    }
   }
 
   // MARK: Processors

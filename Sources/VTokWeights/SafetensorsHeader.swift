@@ -93,10 +93,10 @@ struct SafetensorsHeader {
     guard let typeName = fields["dtype"]?.string else {
       throw refuse(.headerEntry, "dtype \(fields["dtype"]?.summary ?? "missing")", "the name of an element type")
     }
-    guard let type = ElementType(rawValue: typeName) else {
+    guard let type = ElementType(rawValue: typeName), type.block == nil else {
       throw refuse(
         .elementType, "elements of type \(shortened(typeName))",
-        "one of \(ElementType.allCases.map(\.rawValue).joined(separator: ", "))",
+        "one of \(ElementType.plain.map(\.rawValue).joined(separator: ", "))",
         fix: "Use the original checkpoint in F32, F16 or BF16.")
     }
     guard let shape = naturals(fields["shape"]) else {

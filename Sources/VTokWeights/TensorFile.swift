@@ -1,6 +1,7 @@
 import VTokTensor
 
-/// Element types of weight files that fill whole bytes, by their safetensors names. Not all can be read as something.
+/// Element types of weight files by their safetensors names, and the block types of GGUF files by theirs. Not all can be
+/// read as something.
 public enum ElementType: String, Sendable, CaseIterable {
   case bool = "BOOL"
   case u8 = "U8"
@@ -19,14 +20,33 @@ public enum ElementType: String, Sendable, CaseIterable {
   case f32 = "F32"
   case f64 = "F64"
   case c64 = "C64"
+  case q40 = "Q4_0"
+  case q41 = "Q4_1"
+  case q50 = "Q5_0"
+  case q51 = "Q5_1"
+  case q80 = "Q8_0"
+  case q2K = "Q2_K"
+  case q3K = "Q3_K"
+  case q4K = "Q4_K"
+  case q5K = "Q5_K"
+  case q6K = "Q6_K"
+  case iq4NL = "IQ4_NL"
+  case iq4XS = "IQ4_XS"
 
-  /// Bytes of one element.
+  /// Types whose elements fill whole bytes each.
+  public static let plain = allCases.filter { $0.block == nil }
+
+  /// What elements of this type share a block with; nil for those that fill whole bytes each.
+  public var block: BlockType? { BlockType(rawValue: rawValue) }
+
+  /// Bytes of one element, or of one block.
   public var size: Int {
     switch self {
     case .bool, .u8, .i8, .f8e5m2, .f8e4m3, .f8e8m0: 1
     case .u16, .i16, .f16, .bf16: 2
     case .u32, .i32, .f32: 4
     case .u64, .i64, .f64, .c64: 8
+    default: block!.bytes
     }
   }
 }
@@ -67,7 +87,7 @@ extension TensorFile {
   public var metadata: [String: String] { [:] }
   public func verify(_ entry: TensorEntry) throws(WeightError) {}
 
-  /// A floating-point tensor as float32: F16 and BF16 exactly, F64 rounded to nearest.
+  /// A floating-point tensor as float32: F16, BF16 and block types exactly, F64 rounded to nearest.
   public func tensor(_ name: String) throws(WeightError) -> Tensor {
     let entry = try required(name)
     let count = entry.count
@@ -77,6 +97,13 @@ extension TensorFile {
           for index in 0..<count {
             out[index] = Float(source.loadUnaligned(fromByteOffset: index * 8, as: Double.self))
           }
+        }
+      }
+    }
+    if let block = entry.type.block {
+      return try withElements(entry) { source in
+        Tensor(shape: entry.shape) { out in
+          if let base = source.baseAddress { block.dequantise(base, count, into: out) }
         }
       }
     }
@@ -95,6 +122,20 @@ extension TensorFile {
     }
     let rows = entry.shape[0]
     return try weight(entry, rows: rows, columns: rows == 0 ? 0 : entry.count / rows)
+  }
+
+  /// The matrix `[product of the others, last axis]` of a block type, left in the file; a tensor of one axis is one row.
+  public func blocks(_ name: String) throws(WeightError) -> BlockWeight {
+    let entry = try required(name)
+    guard let type = entry.type.block, let columns = entry.shape.last else {
+      throw unsuitable(entry, "one of \(BlockType.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    let rows = columns == 0 ? 0 : entry.count / columns
+    return try withElements(entry) { source in
+      BlockWeight(
+        rows: rows, columns: columns, type: type, base: source.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!,
+        owner: file)
+    }
   }
 
   private func weight(_ entry: TensorEntry, rows: Int, columns: Int) throws(WeightError) -> Weight {

@@ -13,12 +13,12 @@ public struct WeightError: OneLineError, Equatable {
     case malformedJSON
     /// A file is longer, or stands for more objects, than its kind of file may (`ReadBudget`).
     case budget
-    /// Safetensors: the length of the header, its text, one of its entries, an element type, a byte range, bytes that
-    /// belong to no tensor.
+    /// Safetensors and GGUF: a length or count of the header, its text, one of its entries, an element type, a byte range,
+    /// bytes that belong to no tensor or to two.
     case headerLength, headerText, headerEntry, elementType, byteRange, coverage
     /// PyTorch: the zip archive, the pickle in it, bytes that are not those that were saved.
     case archive, pickle, checksum
-    /// The index of a sharded checkpoint contradicts its files.
+    /// The index of a sharded checkpoint, or one part of several, contradicts the other files.
     case index
     /// A tensor is absent, has another shape, or elements of another type than the caller needs.
     case missingTensor, shape, unsuitableType

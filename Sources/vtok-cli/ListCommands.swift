@@ -102,7 +102,7 @@ struct InspectCommand: ParsableCommand {
     commandName: "inspect",
     abstract: "Say what the directory of a model or image tokenizer holds and whether it can be run.")
 
-  @Argument(help: ArgumentHelp("A directory, or an embedded name.", valueName: "DIR"))
+  @Argument(help: ArgumentHelp("A directory, a GGUF file, or an embedded name.", valueName: "DIR"))
   var model: String
 
   @Flag(help: "List every tensor.")
@@ -113,8 +113,7 @@ struct InspectCommand: ParsableCommand {
 
   func run() throws {
     if tensors {
-      let entries =
-        try LoadedTokenizer.exists(model) ? LoadedTokenizer.load(model).tensors : LoadedModel.checkpoint(model).tensors
+      let entries = try Inspection.tensors(of: model)
       var table = Table(["tensor", "type", "shape", "bytes", "file"])
       for entry in entries {
         let shape = entry.shape.map(String.init).joined(separator: "x")

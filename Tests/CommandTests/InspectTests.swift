@@ -48,6 +48,20 @@ import VTok
     }
   }
 
+  @Test func aGGUFFile() throws {
+    let file = repository + "/Tests/WeightsTests/GGUF/ok-all-values.gguf"
+    let done = try vtok("inspect", file)
+    #expect(done.status == 0, "\(done.error)")
+    let lines = lines(done)
+    #expect(lines["format"] == "GGUF, version 3" && lines["weights"]?.hasPrefix("3 tensors") == true, "\(done.out)")
+    #expect(done.out.contains("metadata    x.arr.i32: 3 values: 1, -2, 3\n"), "\(done.out)")
+    #expect(done.out.contains("tensors     Q8_0: 1 of") && lines["runs"]?.hasPrefix("no") == true)
+    let list = try vtok("inspect", file, "--tensors", "--format", "csv")
+    #expect(list.out.contains("b.weight,Q8_0,4x32,136"), "\(list.out)")
+    let bad = try vtok("inspect", repository + "/Tests/WeightsTests/GGUF/type-iq2-xxs.gguf")
+    #expect(bad.status == 1 && bad.error.contains("IQ2_XXS") && bad.error.split(separator: "\n").count == 1)
+  }
+
   @Test(arguments: [
     (#"{"model_type": "qwen3_vl", "architectures": ["Qwen3VLForConditionalGeneration"]}"#, "qwen3_vl", "qwen2_vl"),
     (#"{"architecture": "eva02_base_patch14_448"}"#, "eva02_base_patch14_448", "patch14"),

@@ -8,7 +8,7 @@ let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]
   [
     imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions, compressorFunctions,
     multimodalFunctions, textFunctions, processorFunctions, languageFunctions, stageFunctions, cacheFunctions,
-    flexTokFunctions, tokenizerFunctions, trainedFunctions, templateFunctions,
+    flexTokFunctions, tokenizerFunctions, trainedFunctions, templateFunctions, ggufFunctions,
   ]
   .reduce(into: [:]) { $0.merge($1) { $1 } }
 

@@ -13,6 +13,7 @@ struct Target: Sendable {
     Target(name: "safetensors") { try safetensors($0) },
     Target(name: "pytorch") { try pytorch($0) },
     Target(name: "pickle") { try pickle($0) },
+    Target(name: "gguf") { try gguf($0) },
     Target(name: "json") { try json($0) },
     Target(name: "literal") { try literal($0) },
     Target(name: "tokenizer") { try tokenizer($0) },
@@ -50,6 +51,22 @@ struct Target: Sendable {
   /// The bytes are the pickle of an archive that is right otherwise.
   private static func pickle(_ bytes: [UInt8]) throws {
     try read(PyTorchFile(mapped(Repaired.archive(pickle: bytes))))
+  }
+
+  /// One file of GGUF: its metadata, its tensors, and products with those in blocks.
+  private static func gguf(_ bytes: [UInt8]) throws {
+    let file = try GGUFFile(mapped(bytes))
+    for (key, value) in file.values {
+      guard let array = value.array else { continue }
+      if let values = try? array.values() { require(values.count == array.count, "another number under \(key)") }
+      _ = try? (array.texts(), array.ints(), array.floats())
+    }
+    for entry in file.entries.prefix(32) where entry.type.block != nil {
+      guard let blocks = try? file.blocks(entry.name), (1...1 << 14).contains(blocks.columns) else { continue }
+      let ones = Tensor([Float](repeating: 1, count: blocks.columns), shape: [1, blocks.columns])
+      require(blocks.multiply(ones).values.count == blocks.rows, "a product of \(entry.name) of another size")
+    }
+    try read(file)
   }
 
   private static func mapped(_ bytes: [UInt8]) -> MappedFile {

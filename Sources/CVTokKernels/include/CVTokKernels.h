@@ -96,6 +96,38 @@ void vtok_product(const float *x, size_t n, size_t ldx, vtok_matrix w, size_t fi
 // The same for at most 4 tokens and rows as stored, W read once and nothing copied; sums in lanes, so not bit for bit the product.
 void vtok_dots(const float *x, size_t n, size_t ldx, vtok_matrix w, size_t first, size_t count, int accumulate, float *out, size_t ldo);
 
+// --- gguf_types.c: tensor types by the numbers of GGUF files ---
+enum { VTOK_GGUF_F32 = 0, VTOK_GGUF_F16 = 1, VTOK_GGUF_BF16 = 30 };
+// Elements and bytes of one block; 0 for a type that has no values here. Blocks may lie at any address.
+size_t vtok_gguf_elements(uint32_t type);
+size_t vtok_gguf_bytes(uint32_t type);
+// The type that rows of x are rounded to for products with weights of this type (8 Q8_0, 9 Q8_1, 15 Q8_K); 0: there are none.
+uint32_t vtok_gguf_activation(uint32_t type);
+// The values of n elements in whole blocks; exact.
+void vtok_gguf_dequantise(uint32_t type, const void *blocks, size_t n, float *out);
+
+// --- gguf_round.c: activations as llama.cpp rounds them on x86-64 ---
+// Rows one after the other; blocks are of 32 elements, in Q8_K of 256. The caller gives the memory.
+typedef struct {
+  size_t columns;   // whole blocks
+  int8_t *quants;   // [rows, columns], -127 to 127
+  float *scales;    // [rows, columns / block], rounded to half but in Q8_K
+  int16_t *groups;  // [rows, columns / 16]: sums of 16 quants
+  float *sums;      // [rows, columns / 32], Q8_1 only: scale * sum of the quants, rounded to half
+} vtok_gguf_rows;
+// Rows of x [n, columns] with row stride ldx. What is not finite gives some number.
+void vtok_gguf_round(uint32_t activation, const float *x, size_t n, size_t ldx, vtok_gguf_rows *rows);
+
+// --- gguf_dot.c: products of weights as a file holds them with rounded rows ---
+// Levels are numbered from the best to the plain one, which runs everywhere; they add blocks in different order.
+size_t vtok_gguf_levels_count(void);
+const char *vtok_gguf_level_name(size_t level);
+int vtok_gguf_level_runs(size_t level);
+size_t vtok_gguf_best_level(void);
+// out[i][r] = x[i] . W[first + r] for r in 0 ..< count, out with row stride ldo; W is read once for every four rows of x. A row of x
+// has the same bits in any company.
+void vtok_gguf_product(size_t level, uint32_t type, const void *w, size_t first, size_t count, const vtok_gguf_rows *x, size_t n, float *out, size_t ldo);
+
 // --- convert.c: half and bfloat16 to float32 (exact), float32 to half (round to nearest even) ---
 void vtok_widen_f16(const uint16_t *x, size_t n, float *out);
 void vtok_widen_bf16(const uint16_t *x, size_t n, float *out);

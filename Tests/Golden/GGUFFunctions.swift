@@ -1,0 +1,48 @@
+import VTok
+
+/// `gguf.dequantize`, `gguf.dot`
+let ggufFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
+  "gguf.dequantize": { inputs in
+    ["values": GoldenValue(try file(inputs, "blocks").tensor("w"))]
+  },
+
+  "gguf.dot": { inputs in
+    let weight = try file(inputs, "weights").blocks("w")
+    let x = try inputs.tensor("activations")
+    let rows = BlockRows(for: weight.type, x.values, x.rows, x.width, x.width)
+    let block = try inputs.config.int("activation_block")
+    var outputs = [
+      "result": GoldenValue(weight.multiply(x, threads: 2)),
+      "activation_quants": GoldenValue(rows.quants.map(Int.init), [x.rows, x.width]),
+      "activation_scales": GoldenValue(rows.scales(block: block), [x.rows, x.width / block]),
+    ]
+    switch try inputs.config.string("activation_type") {
+    case "Q8_1": outputs["activation_sums"] = GoldenValue(rows.sums, [x.rows, x.width / 32])
+    case "Q8_K": outputs["activation_sums"] = GoldenValue(rows.groups.map(Int.init), [x.rows, x.width / 16])
+    default: break
+    }
+    return outputs
+  },
+]
+
+/// A GGUF file of one tensor `w` with the bytes of an input `[rows, bytes of a row]`.
+private func file(_ inputs: Inputs, _ name: String) throws -> GGUFFile {
+  let config = inputs.config
+  let number = config["type_id"]?.int ?? BlockType(rawValue: try config.string("type")).map { Int($0.number) }
+  guard let number else { throw GoldenError("no type of GGUF: \(config["type"]?.text() ?? "none")") }
+  var bytes = Array("GGUF".utf8)
+  func add<Value: FixedWidthInteger>(_ value: Value) { withUnsafeBytes(of: value.littleEndian) { bytes += $0 } }
+  add(UInt32(3))
+  add(UInt64(1))
+  add(UInt64(0))
+  add(UInt64(1))
+  bytes += "w".utf8
+  add(UInt32(2))
+  add(UInt64(try config.int("columns")))
+  add(UInt64(try config.int("rows")))
+  add(UInt32(number))
+  add(UInt64(0))
+  bytes += repeatElement(0, count: (32 - bytes.count % 32) % 32)
+  bytes += try inputs.bytes(name)
+  return try GGUFFile(bytes.withUnsafeBytes { MappedFile(copying: $0, name: "golden") })
+}

@@ -1,0 +1,130 @@
+import Testing
+import VTokTensor
+
+/// Products with weights in blocks: every level of the kernels within rounding of the others, a row alone as in company.
+@Suite struct BlockWeightTests {
+  /// Random blocks whose scales are halves of moderate size.
+  static func blocks(_ type: BlockType, rows: Int, columns: Int, seed: UInt64) -> BlockWeight {
+    let halves =
+      switch type {
+      case .q41, .q51, .q4K, .q5K: [0, 2]
+      case .q2K: [80, 82]
+      case .q3K: [108]
+      case .q6K: [208]
+      case .q40, .q50, .q80, .iq4NL, .iq4XS: [0]
+      }
+    var generator = SeededGenerator(seed: seed)
+    let count = rows * columns / type.elements
+    var bytes = (0..<count * type.bytes).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    for block in 0..<count {
+      for half in halves {
+        let scale = Float16(generator.normal() * 0.01).bitPattern
+        bytes[block * type.bytes + half] = UInt8(truncatingIfNeeded: scale)
+        bytes[block * type.bytes + half + 1] = UInt8(scale >> 8)
+      }
+    }
+    let memory = Memory(bytes)
+    return BlockWeight(rows: rows, columns: columns, type: type, base: memory.base, owner: memory)
+  }
+
+  /// Bytes at an odd address.
+  final class Memory: @unchecked Sendable {
+    let base: UnsafeRawPointer
+    private let all: UnsafeMutableRawPointer
+    init(_ bytes: [UInt8]) {
+      all = .allocate(byteCount: bytes.count + 1, alignment: 64)
+      (all + 1).copyMemory(from: bytes, byteCount: bytes.count)
+      base = UnsafeRawPointer(all + 1)
+    }
+    deinit { all.deallocate() }
+  }
+
+  static func noise(_ rows: Int, _ columns: Int, seed: UInt64) -> Tensor {
+    var generator = SeededGenerator(seed: seed)
+    return Tensor((0..<rows * columns).map { _ in generator.normal() }, shape: [rows, columns])
+  }
+
+  static func product(_ weight: BlockWeight, _ x: Tensor, level: Int, threads: Int = 1) -> [Float] {
+    var out = [Float](repeating: -7, count: x.rows * weight.rows)
+    weight.multiply(x.values, x.rows, x.width, into: &out, weight.rows, threads: threads, level: level)
+    return out
+  }
+
+  @Test func namesAndNumbersOfTypes() {
+    for type in BlockType.allCases { #expect(type.elements > 0 && type.bytes > 0, "\(type)") }
+    #expect(BlockType.q4K.elements == 256 && BlockType.q4K.bytes == 144 && BlockType.q80.bytes == 34)
+    #expect(Set(BlockType.allCases.map(\.number)).count == BlockType.allCases.count)
+    #expect(BlockWeight.levels.last?.name == "plain")
+  }
+
+  /// 1e-6 of the largest sum of magnitudes, as the goldens have it.
+  @Test(arguments: BlockType.allCases) func levelsAgree(_ type: BlockType) {
+    for (n, blocks) in [(1, 1), (2, 2), (3, 3), (4, 7), (5, 8), (9, 9), (1, 17), (4, 30)] {
+      let columns = type.elements * blocks
+      let weight = Self.blocks(type, rows: 19, columns: columns, seed: UInt64(n))
+      let x = Self.noise(n, columns, seed: 5)
+      let w = weight.tensor.values
+      let largest = (0..<n).flatMap { row in
+        (0..<19).map { r in
+          (0..<columns).reduce(Float(0)) { $0 + abs(x.values[row * columns + $1] * w[r * columns + $1]) }
+        }
+      }.max()!
+      let plain = Self.product(weight, x, level: BlockWeight.levels.last!.number)
+      for (name, level) in BlockWeight.levels {
+        let found = Self.product(weight, x, level: level)
+        let worst = zip(found, plain).map { abs($0 - $1) }.max()!
+        #expect(worst <= 1e-6 * largest, "\(name), \(n) x \(blocks) blocks")
+      }
+    }
+  }
+
+  @Test(arguments: BlockType.allCases) func companyAndThreadsChangeNothing(_ type: BlockType) {
+    let columns = 2304
+    let weight = Self.blocks(type, rows: 150, columns: columns, seed: 3)
+    let x = Self.noise(7, columns, seed: 4)
+    for (name, level) in BlockWeight.levels {
+      let all = Self.product(weight, x, level: level)
+      #expect(Self.product(weight, x, level: level, threads: 3) == all, "\(name)")
+      for row in [0, 3, 6] {
+        let one = Tensor(Array(x.values[row * columns..<(row + 1) * columns]), shape: [1, columns])
+        let isSame = Self.product(weight, one, level: level) == Array(all[row * 150..<(row + 1) * 150])
+        #expect(isSame, "\(name), row \(row)")
+      }
+    }
+  }
+
+  /// The product is that of the exact weights with x as it was rounded.
+  @Test func productsAreThoseOfTheValues() {
+    for type in BlockType.allCases {
+      let columns = 1024
+      let weight = Self.blocks(type, rows: 40, columns: columns, seed: 8)
+      let x = Self.noise(3, columns, seed: 9)
+      let found = weight.multiply(x)
+      let w = weight.tensor.values
+      #expect(weight.row(17) == Array(w[17 * columns..<18 * columns]))
+      let exact = (0..<3).flatMap { row in
+        (0..<40).map { r in
+          (0..<columns).reduce(0.0) { $0 + Double(x.values[row * columns + $1]) * Double(w[r * columns + $1]) }
+        }
+      }
+      let size = exact.map(abs).max()!
+      let worst = zip(found.values, exact).map { abs(Double($0) - $1) }.max()!
+      #expect(worst < 0.03 * size, "\(type): \(worst) of \(size)")
+    }
+  }
+
+  /// Zeros, numbers so small that their scale vanishes, and what is no number: no trap, and zeros for what is small.
+  @Test func extremeRows() {
+    for (type, size) in [(BlockType.q40, 32), (.q41, 32), (.q4K, 256)] {
+      for value in [Float(0), 1e-45, 3e-37, 5e-37, 1e-10, 3e38, .infinity, -.infinity, .nan] {
+        let x = [Float](repeating: value, count: 256)
+        let rows = BlockRows(for: type, x, 1, 256, 256)
+        #expect(rows.quants.allSatisfy { (-127...127).contains($0) }, "\(value)")
+        if abs(value) < 4e-37 {
+          let isZero = rows.quants.allSatisfy { $0 == 0 } && rows.scales(block: size).allSatisfy { $0 == 0 }
+          #expect(isZero, "\(value)")
+        }
+      }
+    }
+  }
+}
