@@ -71,52 +71,18 @@ VTOK_INLINE void NAME(dot_256)(int n, parts_256 *parts, code_256 *codes, size_t 
 
 // MARK: Types
 
-#define ROWS_OF(name, call)                                                                                            \
-  static void NAME(name)(const uint8_t *w, size_t blocks, const vtok_gguf_rows *x, size_t first, size_t n, float *out) { \
-    switch (n) {                                                                                                       \
-    case 1: call(1); break;                                                                                            \
-    case 2: call(2); break;                                                                                            \
-    case 3: call(3); break;                                                                                            \
-    default: call(4);                                                                                                  \
-    }                                                                                                                  \
-  }
-#define CALL(n) NAME(dot_32)(n, codes_q4_0, 18, 0, w, blocks, x, first, out)
-ROWS_OF(q4_0, CALL)
-#undef CALL
-#define CALL(n) NAME(dot_32)(n, codes_q4_1, 20, 1, w, blocks, x, first, out)
-ROWS_OF(q4_1, CALL)
-#undef CALL
-#define CALL(n) NAME(dot_32)(n, codes_q5_0, 22, 0, w, blocks, x, first, out)
-ROWS_OF(q5_0, CALL)
-#undef CALL
-#define CALL(n) NAME(dot_32)(n, codes_q5_1, 24, 1, w, blocks, x, first, out)
-ROWS_OF(q5_1, CALL)
-#undef CALL
-#define CALL(n) NAME(dot_32)(n, codes_q8_0, 34, 0, w, blocks, x, first, out)
-ROWS_OF(q8_0, CALL)
-#undef CALL
-#define CALL(n) NAME(dot_32)(n, codes_iq4_nl, 18, 0, w, blocks, x, first, out)
-ROWS_OF(iq4_nl, CALL)
-#undef CALL
-#define CALL(n) NAME(dot_256)(n, parts_q2_k, codes_q2_k, 84, MINIMUM, w, blocks, x, first, out)
-ROWS_OF(q2_k, CALL)
-#undef CALL
-#define CALL(n) NAME(dot_256)(n, parts_q3_k, codes_q3_k, 110, OFFSET, w, blocks, x, first, out)
-ROWS_OF(q3_k, CALL)
-#undef CALL
-#define CALL(n) NAME(dot_256)(n, parts_q4_k, codes_q4_k, 144, MINIMUM, w, blocks, x, first, out)
-ROWS_OF(q4_k, CALL)
-#undef CALL
-#define CALL(n) NAME(dot_256)(n, parts_q4_k, codes_q5_k, 176, MINIMUM, w, blocks, x, first, out)
-ROWS_OF(q5_k, CALL)
-#undef CALL
-#define CALL(n) NAME(dot_256)(n, parts_q6_k, codes_q6_k, 210, OFFSET, w, blocks, x, first, out)
-ROWS_OF(q6_k, CALL)
-#undef CALL
-#define CALL(n) NAME(dot_256)(n, parts_iq4_xs, codes_iq4_xs, 136, SIGNED, w, blocks, x, first, out)
-ROWS_OF(iq4_xs, CALL)
-#undef CALL
-#undef ROWS_OF
+ROWS_OF(NAME(q4_0), NAME(dot_32), codes_q4_0, 18, 0)
+ROWS_OF(NAME(q4_1), NAME(dot_32), codes_q4_1, 20, 1)
+ROWS_OF(NAME(q5_0), NAME(dot_32), codes_q5_0, 22, 0)
+ROWS_OF(NAME(q5_1), NAME(dot_32), codes_q5_1, 24, 1)
+ROWS_OF(NAME(q8_0), NAME(dot_32), codes_q8_0, 34, 0)
+ROWS_OF(NAME(iq4_nl), NAME(dot_32), codes_iq4_nl, 18, 0)
+ROWS_OF(NAME(q2_k), NAME(dot_256), parts_q2_k, codes_q2_k, 84, MINIMUM)
+ROWS_OF(NAME(q3_k), NAME(dot_256), parts_q3_k, codes_q3_k, 110, OFFSET)
+ROWS_OF(NAME(q4_k), NAME(dot_256), parts_q4_k, codes_q4_k, 144, MINIMUM)
+ROWS_OF(NAME(q5_k), NAME(dot_256), parts_q4_k, codes_q5_k, 176, MINIMUM)
+ROWS_OF(NAME(q6_k), NAME(dot_256), parts_q6_k, codes_q6_k, 210, OFFSET)
+ROWS_OF(NAME(iq4_xs), NAME(dot_256), parts_iq4_xs, codes_iq4_xs, 136, SIGNED)
 
 static vtok_gguf_dot *NAME(dot_of)(uint32_t type) {
   switch (type) {

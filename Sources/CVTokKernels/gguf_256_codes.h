@@ -9,6 +9,17 @@ VTOK_INLINE float sum_of(__m256 v) {
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
 }
 
+// The function `name` (vtok_gguf_dot): `body` with constant numbers of rows, which keep the sums in registers.
+#define ROWS_OF(name, body, ...)                                                                                       \
+  static void name(const uint8_t *w, size_t blocks, const vtok_gguf_rows *x, size_t first, size_t n, float *out) {     \
+    switch (n) {                                                                                                       \
+    case 1: body(1, __VA_ARGS__, w, blocks, x, first, out); break;                                                     \
+    case 2: body(2, __VA_ARGS__, w, blocks, x, first, out); break;                                                     \
+    case 3: body(3, __VA_ARGS__, w, blocks, x, first, out); break;                                                     \
+    default: body(4, __VA_ARGS__, w, blocks, x, first, out);                                                           \
+    }                                                                                                                  \
+  }
+
 // MARK: Blocks of 32, in the order of their elements: signed, or unsigned where the block has a minimum
 
 typedef __m256i code_32(const uint8_t *w);

@@ -67,9 +67,8 @@ VTOK_INLINE void wide_32(int n, code_2x32 *codes, size_t size, int offset, const
 
 // MARK: Blocks of 256
 
-// Elements 64 t ..< 64 t + 64, and the scale (16 bits) of each two neighbours.
+// Elements 64 t ..< 64 t + 64.
 typedef __m512i code_64(const uint8_t *w, int t);
-typedef __m512i scale_64(__m256i scales, int t);
 
 VTOK_INLINE __m512i wide_codes_q4_k(const uint8_t *w, int t) {
   __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(w + 16 + 32 * t)));
@@ -136,28 +135,10 @@ VTOK_INLINE void wide_256(int n, parts_256 *parts, code_64 *codes, size_t size, 
 
 // MARK: Types
 
-#define WIDE(name, call)                                                                                               \
-  static void wide_##name(const uint8_t *w, size_t blocks, const vtok_gguf_rows *x, size_t first, size_t n, float *out) { \
-    switch (n) {                                                                                                       \
-    case 1: call(1); break;                                                                                            \
-    case 2: call(2); break;                                                                                            \
-    case 3: call(3); break;                                                                                            \
-    default: call(4);                                                                                                  \
-    }                                                                                                                  \
-  }
-#define CALL(n) wide_32(n, pair_q4_0, 18, 8, w, blocks, x, first, out)
-WIDE(q4_0, CALL)
-#undef CALL
-#define CALL(n) wide_32(n, pair_q8_0, 34, 0, w, blocks, x, first, out)
-WIDE(q8_0, CALL)
-#undef CALL
-#define CALL(n) wide_256(n, parts_q4_k, wide_codes_q4_k, 144, MINIMUM, w, blocks, x, first, out)
-WIDE(q4_k, CALL)
-#undef CALL
-#define CALL(n) wide_256(n, parts_q6_k, wide_codes_q6_k, 210, OFFSET, w, blocks, x, first, out)
-WIDE(q6_k, CALL)
-#undef CALL
-#undef WIDE
+ROWS_OF(wide_q4_0, wide_32, pair_q4_0, 18, 8)
+ROWS_OF(wide_q8_0, wide_32, pair_q8_0, 34, 0)
+ROWS_OF(wide_q4_k, wide_256, parts_q4_k, wide_codes_q4_k, 144, MINIMUM)
+ROWS_OF(wide_q6_k, wide_256, parts_q6_k, wide_codes_q6_k, 210, OFFSET)
 
 static vtok_gguf_dot *wide_dot_of(uint32_t type) {
   switch (type) {

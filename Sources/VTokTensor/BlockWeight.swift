@@ -47,9 +47,9 @@ public enum BlockType: String, Sendable, CaseIterable {
 
 /// A matrix `[rows, columns]` of weights in blocks, where and as a file holds it.
 ///
-/// A product rounds the rows of x to 8 bits in blocks of their own and multiplies whole numbers, as llama.cpp does on CPUs: it is the
-/// product with x as rounded, about 0.4% of the largest number of a block off. Levels of the kernels add blocks in different
-/// orders; at one level a row of x has the same bits in any company and on any number of threads.
+/// A product rounds the rows of x to 8 bits in blocks of their own and multiplies whole numbers, as llama.cpp does on
+/// CPUs: it is the product with x as rounded, about 0.4% of the largest number of a block off. Levels of the kernels add
+/// blocks in different orders; at one level a row of x has the same bits in any company and on any number of threads.
 public struct BlockWeight: @unchecked Sendable {
   public let rows: Int, columns: Int
   public let type: BlockType
