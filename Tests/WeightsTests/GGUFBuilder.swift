@@ -45,7 +45,7 @@ struct GGUFBuilder {
     for tensor in tensors {
       let offset = tensor.offset ?? UInt64(data.count)
       out += tensor.info + Self.number(offset)
-      if tensor.offset == nil || Int(offset) + tensor.data.count <= 1 << 20 {
+      if offset <= 1 << 20 {
         let end = Int(offset) + tensor.data.count
         if data.count < end { data += repeatElement(0, count: end - data.count) }
         data.replaceSubrange(Int(offset)..<end, with: tensor.data)

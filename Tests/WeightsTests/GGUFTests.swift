@@ -39,8 +39,7 @@ import VTokWeights
   /// As the manifest has them: numbers of 64 bits as text.
   private func json(_ value: GGUFValue) throws -> JSON {
     switch value {
-    case .integer(let number):
-      Int64(exactly: number).flatMap { abs($0) < 1 << 53 ? JSON(Int($0)) : nil } ?? JSON("\(number)")
+    case .integer(let number): number.magnitude < 1 << 53 ? JSON(Int(number)) : JSON("\(number)")
     case .number(let number): JSON(number)
     case .bool(let value): .bool(value)
     case .text(let text): JSON(text)
