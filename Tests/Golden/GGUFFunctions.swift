@@ -28,8 +28,10 @@ let ggufFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] 
 /// A GGUF file of one tensor `w` with the bytes of an input `[rows, bytes of a row]`.
 private func file(_ inputs: Inputs, _ name: String) throws -> GGUFFile {
   let config = inputs.config
-  let number = config["type_id"]?.int ?? BlockType(rawValue: try config.string("type")).map { Int($0.number) }
-  guard let number else { throw GoldenError("no type of GGUF: \(config["type"]?.text() ?? "none")") }
+  let type = try config.string("type")
+  guard let number = config["type_id"]?.int ?? BlockType(rawValue: type).map({ Int($0.number) }) else {
+    throw GoldenError("no type of GGUF: \(type)")
+  }
   var bytes = Array("GGUF".utf8)
   func add<Value: FixedWidthInteger>(_ value: Value) { withUnsafeBytes(of: value.littleEndian) { bytes += $0 } }
   add(UInt32(3))

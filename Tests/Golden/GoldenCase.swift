@@ -79,7 +79,7 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
       for (index, (a, b)) in zip(found.doubles, wanted.doubles).enumerated() where rule.counts(index, wanted) {
         let error = a == b || (a.isNaN && b.isNaN) ? 0 : abs(a - b)
         if error.isFinite { worst = max(worst, error) }
-        if error <= rule.atol + rule.rtol * abs(b) { continue }
+        if error == 0 || error <= rule.atol + rule.rtol * abs(b) { continue }  // 0 times infinity is no tolerance
         stray += 1
         let isForgiven = error <= 1 && Double(stray) < rule.strayShare * Double(wanted.doubles.count)
         if !isForgiven, first == nil { first = "[\(index)] \(a), expected \(b)" }
