@@ -9,26 +9,31 @@ public enum WeightType: String, Sendable, CaseIterable {
 }
 
 /// A matrix `[rows, columns]` of weights, kept where and how it is stored. Half types are widened block by block while
-/// multiplying (half the memory); `packed` makes a float32 copy in the order of the kernels for small hot models.
+/// multiplying (half the memory); `packed` makes a float32 copy in the order of the kernels for small hot models, `at(_:)` one
+/// of lower precision.
 ///
-/// A product gives every token the same bits in any company, on any number of threads and from any of these layouts; only
+/// A product gives every token the same bits in any company, on any number of threads and from any float32 layout; only
 /// up to four tokens on stored weights, as in decoding, are summed in another order (`vtok_dots`).
-public struct Weight: @unchecked Sendable {
+public struct Weight: Sendable {
   public let rows: Int, columns: Int
-  public let type: WeightType
-  /// Whether the elements lie in panels (`vtok_pack`).
-  public private(set) var isPacked = false
-  private let base: UnsafeRawPointer
-  private let owner: AnyObject & Sendable  // keeps `base` alive: a mapped file or a boxed array
+  private let form: Form
+
+  private enum Form: Sendable {
+    case stored(StoredWeight)
+    /// float32 in panels (`vtok_pack`).
+    case packed(WeightMemory)
+    /// Rounded.
+    case panels(any WeightPanels)
+  }
 
   /// - Parameters:
   ///   - base: `rows * columns` elements of `type`, row-major, alive as long as `owner`.
   package init(rows: Int, columns: Int, type: WeightType, base: UnsafeRawPointer, owner: AnyObject & Sendable) {
-    self.rows = rows
-    self.columns = columns
-    self.type = type
-    self.base = base
-    self.owner = owner
+    self.init(rows, columns, .stored(StoredWeight(type: type, base: base, owner: owner)))
+  }
+
+  private init(_ rows: Int, _ columns: Int, _ form: Form) {
+    (self.rows, self.columns, self.form) = (rows, columns, form)
   }
 
   private init(rows: Int, columns: Int, _ memory: WeightMemory) {
@@ -55,18 +60,33 @@ public struct Weight: @unchecked Sendable {
     return Weight(rows: rows, columns: columns, memory)
   }
 
-  /// A float32 copy in panels, so that no product has to copy the weights anew.
+  /// Type of the elements as stored; nil for a copy in the order of the kernels.
+  public var type: WeightType? { if case .stored(let stored) = form { stored.type } else { nil } }
+
+  /// A float32 copy in panels, so that no product has to copy the weights anew. What has been rounded stays as it is.
   public var packed: Weight {
-    if isPacked { return self }
+    guard case .stored(let stored) = form else { return self }
     let memory = WeightMemory((rows + Self.panel - 1) / Self.panel * Self.panel * columns)
-    vtok_pack(matrix, 0, rows, 0, columns, memory.pointer)
-    var copy = Weight(rows: rows, columns: columns, memory)
-    copy.isPacked = true
-    return copy
+    vtok_pack(stored.matrix(columns), 0, rows, 0, columns, memory.pointer)
+    return Weight(rows, columns, .packed(memory))
+  }
+
+  /// The same weights for products of this precision; `.f32` changes nothing. Reads the weights panel by panel, from a mapped
+  /// file too.
+  public func at(_ precision: Precision, threads: Int = 1) -> Weight {
+    if case .panels = form { return self }
+    switch precision {
+    case .f32: return self
+    case .int8: return Weight(rows, columns, .panels(Int8Panels(self, threads: threads)))
+    case .int4:
+      // A width that is no whole number of groups: 8 bits are the next more exact.
+      guard Int4Panels.fits(self) else { return at(.int8, threads: threads) }
+      return Weight(rows, columns, .panels(Int4Panels(self, threads: threads)))
+    }
   }
 
   /// The same weights as float32 in memory of their own, row by row.
-  public var widened: Weight { type == .f32 && !isPacked ? self : .stacked([self]) }
+  public var widened: Weight { type == .f32 ? self : .stacked([self]) }
 
   /// All elements as float32.
   public var tensor: Tensor {
@@ -83,20 +103,14 @@ public struct Weight: @unchecked Sendable {
 
   package func widen(rows range: Range<Int>, into out: UnsafeMutablePointer<Float>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= rows)
-    if isPacked {
-      let source = base.assumingMemoryBound(to: Float.self)
+    switch form {
+    case .stored(let stored): stored.widen(from: range.lowerBound * columns, range.count * columns, into: out)
+    case .packed(let memory):
       for (index, row) in range.enumerated() {
-        let panel = source + row / Self.panel * Self.panel * columns + row % Self.panel
+        let panel = memory.pointer + row / Self.panel * Self.panel * columns + row % Self.panel
         for column in 0..<columns { out[index * columns + column] = panel[column * Self.panel] }
       }
-      return
-    }
-    let count = range.count * columns
-    let source = base + range.lowerBound * columns * type.size
-    switch type {
-    case .f32: out.update(from: source.assumingMemoryBound(to: Float.self), count: count)
-    case .f16: vtok_widen_f16(source.assumingMemoryBound(to: UInt16.self), count, out)
-    case .bf16: vtok_widen_bf16(source.assumingMemoryBound(to: UInt16.self), count, out)
+    case .panels(let panels): panels.widen(rows: range, into: out)
     }
   }
 
@@ -107,8 +121,14 @@ public struct Weight: @unchecked Sendable {
     _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, from wanted: Int = 0, accumulate: Bool = false,
     into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int = 1
   ) {
+    guard let matrix else {
+      guard case .panels(let panels) = form else { return }
+      return panels.multiply(
+        x, n, ldx, from: wanted, accumulate: accumulate, into: out, ldo, threads: threads)
+    }
     let out = Shared(out)
     let x = Shared(UnsafeMutablePointer(mutating: x))
+    let isPacked = matrix.packed != 0
     let unit = 4 * Self.panel
     let start = wanted / Self.panel * Self.panel
     let units = (rows - start + unit - 1) / unit
@@ -116,6 +136,7 @@ public struct Weight: @unchecked Sendable {
     parallel(parts, threads: threads) { part in
       let first = start + part * units / parts * unit
       let count = min(start + (part + 1) * units / parts * unit, rows) - first
+      let matrix = self.matrix!
       if n <= 4 && !isPacked {
         vtok_dots(x.pointer, n, ldx, matrix, first, count, accumulate ? 1 : 0, out.pointer + first, ldo)
       } else {
@@ -127,20 +148,21 @@ public struct Weight: @unchecked Sendable {
   }
 
   /// `out = y W` for y `[n, rows]`, out `[n, columns]` with row strides `ldy`, `ldo`: what a gradient after the product is
-  /// before it. One thread.
+  /// before it. One thread; float32 weights only.
   package func multiplyBack(
     _ y: UnsafePointer<Float>, _ n: Int, _ ldy: Int, into out: UnsafeMutablePointer<Float>, _ ldo: Int
   ) {
+    guard var back = matrix else { preconditionFailure("a gradient through rounded weights") }
     let scratch = Scratch(vtok_matrix.panels)
-    guard isPacked else {
-      var back = matrix
+    guard case .packed(let memory) = form else {
       (back.depth, back.transposed) = (rows, 1)
       return vtok_product(y, n, ldy, back, 0, columns, 0, out, ldo, scratch.pointer)
     }
     // A panel is the transpose of `panel` rows, row by row.
     for first in stride(from: 0, to: rows, by: Self.panel) {
       let back = vtok_matrix(
-        base: base + first * columns * 4, type: VTOK_F32, depth: min(Self.panel, rows - first), stride: Self.panel,
+        base: memory.pointer + first * columns, type: VTOK_F32, depth: min(Self.panel, rows - first),
+        stride: Self.panel,
         transposed: 0, packed: 0)
       vtok_product(y + first, n, ldy, back, 0, columns, first > 0 ? 1 : 0, out, ldo, scratch.pointer)
     }
@@ -148,15 +170,52 @@ public struct Weight: @unchecked Sendable {
 
   private static let panel = vtok_panel()
 
-  private var matrix: vtok_matrix {
+  /// As the float32 kernels take it; nil for rounded weights.
+  private var matrix: vtok_matrix? {
+    switch form {
+    case .stored(let stored): stored.matrix(columns)
+    case .packed(let memory):
+      vtok_matrix(base: memory.pointer, type: VTOK_F32, depth: columns, stride: columns, transposed: 0, packed: 1)
+    case .panels: nil
+    }
+  }
+}
+
+/// Weights in the order of kernels that are not float32's.
+package protocol WeightPanels: AnyObject, Sendable {
+  /// As `Weight.multiply`.
+  func multiply(
+    _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, from wanted: Int, accumulate: Bool,
+    into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int)
+  /// Rows of what was rounded, as float32.
+  func widen(rows: Range<Int>, into out: UnsafeMutablePointer<Float>)
+  /// Of memory.
+  var bytes: Int { get }
+}
+
+/// Elements as they lie in a file or an array, row by row.
+private struct StoredWeight: @unchecked Sendable {
+  let type: WeightType
+  let base: UnsafeRawPointer
+  let owner: AnyObject & Sendable  // keeps `base` alive: a mapped file or a boxed array
+
+  func matrix(_ columns: Int) -> vtok_matrix {
     let element =
       switch type {
       case .f32: VTOK_F32
       case .f16: VTOK_F16
       case .bf16: VTOK_BF16
       }
-    return vtok_matrix(
-      base: base, type: element, depth: columns, stride: columns, transposed: 0, packed: isPacked ? 1 : 0)
+    return vtok_matrix(base: base, type: element, depth: columns, stride: columns, transposed: 0, packed: 0)
+  }
+
+  func widen(from first: Int, _ count: Int, into out: UnsafeMutablePointer<Float>) {
+    let source = base + first * type.size
+    switch type {
+    case .f32: out.update(from: source.assumingMemoryBound(to: Float.self), count: count)
+    case .f16: vtok_widen_f16(source.assumingMemoryBound(to: UInt16.self), count, out)
+    case .bf16: vtok_widen_bf16(source.assumingMemoryBound(to: UInt16.self), count, out)
+    }
   }
 }
 
@@ -178,6 +237,11 @@ public struct Linear: Sendable {
     precondition(bias == nil || bias!.count == weight.rows)
     self.weight = weight
     self.bias = bias
+  }
+
+  /// The same layer with products of this precision.
+  public func at(_ precision: Precision, threads: Int = 1) -> Linear {
+    Linear(weight: weight.at(precision, threads: threads), bias: bias)
   }
 
   /// x `[n, in]`, result `[n, out]`.

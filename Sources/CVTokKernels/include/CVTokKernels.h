@@ -128,6 +128,44 @@ size_t vtok_gguf_best_level(void);
 // has the same bits in any company.
 void vtok_gguf_product(size_t level, uint32_t type, const void *w, size_t first, size_t count, const vtok_gguf_rows *x, size_t n, float *out, size_t ldo);
 
+// --- int8.c: products of 8-bit numbers with sums of 32 bits; the same bits at every level, in any company ---
+// Levels are numbered from the best to the plain one, which runs everywhere; a name is for people ("avx512-vnni").
+size_t vtok_int8_levels_count(void);
+const char *vtok_int8_level_name(size_t level);
+int vtok_int8_level_runs(size_t level);
+size_t vtok_int8_best_level(void);
+// Bytes of one row of rounded numbers, and of one column of weights: `depth` filled up to a multiple of 64.
+size_t vtok_int8_depth(size_t depth);
+// Rows of x [n, depth] with row stride ldx: scales[r] = max |x[r]| / 127 (1 for zeros, NaN where a number is not finite), p[r] = x[r] /
+// scales[r] rounded half to even, sums[r] = sum of p[r]. p is [n, vtok_int8_depth(depth)].
+void vtok_int8_round(const float *x, size_t n, size_t depth, size_t ldx, int8_t *p, float *scales, int32_t *sums);
+// The same for a panel of up to 64 rows of W: vtok_int8_depth(depth) * 64 bytes, and 64 scales.
+void vtok_int8_pack(const float *w, size_t count, size_t depth, size_t ldw, uint8_t *panel, float *scales);
+// Weight (row, k) of a list of panels, rounded, without its scale.
+int vtok_int8_weight(const uint8_t *panels, size_t depth, size_t row, size_t k);
+// out[i][r] = float(p[i] . q[first + r]) * (scales[i] * columns[first + r]) for r in 0 ..< count, added to what is there if
+// `accumulate`; `first` is a multiple of 64, `columns` are the scales of all panels, out has row stride ldo.
+void vtok_int8_product(size_t level, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *sums, const uint8_t *panels, const float *columns, size_t first, size_t count, int accumulate, float *out, size_t ldo);
+
+// --- int4.c: products with 4-bit weights in groups of 32, rows rounded to 8 bits in groups of 32; sums of groups are exact, groups
+// are added in float32, so levels agree but for the last bits ---
+size_t vtok_int4_levels_count(void);
+const char *vtok_int4_level_name(size_t level);
+int vtok_int4_level_runs(size_t level);
+size_t vtok_int4_best_level(void);
+// Bytes of one group of 32 of a panel of 64 rows of W: a panel has depth / 32 of them.
+size_t vtok_int4_group_bytes(void);
+// ggml's Q8_0: of each 32 of x [n, depth] the scale max / 127 as a half, p = x * (127 / max) rounded half to even, and the sum of p.
+// p is [n, depth], scales and totals are [n, depth / 32].
+void vtok_q8_round(const float *x, size_t n, size_t depth, size_t ldx, int8_t *p, float *scales, int32_t *totals);
+// ggml's Q4_0 of up to 64 rows of W as a panel; depth is a multiple of 32.
+void vtok_int4_pack(const float *w, size_t count, size_t depth, size_t ldw, uint8_t *panel);
+// Row `row` of a list of panels as float32.
+void vtok_int4_widen(const uint8_t *panels, size_t depth, size_t row, float *out);
+// out[i][r] = sum over groups of (scale of p * scale of W) * (p[i] . W[first + r]) for r in 0 ..< count, added to what is there if
+// `accumulate`; `first` is a multiple of 64, out has row stride ldo.
+void vtok_int4_product(size_t level, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *totals, const uint8_t *panels, size_t first, size_t count, int accumulate, float *out, size_t ldo);
+
 // --- convert.c: half and bfloat16 to float32 (exact), float32 to half (round to nearest even) ---
 void vtok_widen_f16(const uint16_t *x, size_t n, float *out);
 void vtok_widen_bf16(const uint16_t *x, size_t n, float *out);

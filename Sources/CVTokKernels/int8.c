@@ -1,0 +1,150 @@
+// 8-bit products: out = (p q^T) * scales, with p the rows of x and q the weights rounded to 8 bits, and sums of 32 bits.
+// Integer sums are associative and every float step has one form, so the result has the same bits at every level, with any
+// number of threads, for a row alone and in company.
+//
+// Weights lie in panels of 64 columns, [depth / 4][64][4] bytes of q + 128: a group of four along the depth is what one lane of
+// a dot instruction takes, and unsigned times signed is what all of them have. The 128 is taken off again by the sums of the
+// rows of p, which come with rounding them.
+#include "int8.h"
+#include "dispatch.h"
+#include <math.h>
+#include <string.h>
+
+#define PANEL VTOK_INT8_PANEL
+#define STEP VTOK_INT8_STEP
+#define ROWS 32  // most rows of a block at any level
+
+// MARK: Levels
+
+void vtok_int8_plain_block(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, uint32_t *sums) {
+  memset(sums, 0, rows * PANEL * sizeof *sums);
+  for (size_t k = 0; k < depth; k += 4)
+    for (size_t r = 0; r < rows; r++)
+      for (size_t c = 0; c < PANEL; c++)
+        for (size_t i = 0; i < 4; i++)
+          sums[r * PANEL + c] += (uint32_t)(p[r * depth + k + i] * panel[k * PANEL + c * 4 + i]);
+}
+
+static int always(void) { return 1; }
+static const vtok_int8_level plain = {"plain", always, vtok_int8_plain_block, ROWS};
+
+static const vtok_int8_level *level_at(size_t index) {
+  return index < vtok_int8_level_count ? &vtok_int8_levels[index] : &plain;
+}
+
+size_t vtok_int8_levels_count(void) { return vtok_int8_level_count + 1; }
+const char *vtok_int8_level_name(size_t index) { return level_at(index)->name; }
+int vtok_int8_level_runs(size_t index) { return level_at(index)->runs(); }
+
+size_t vtok_int8_best_level(void) {
+  size_t index = 0;
+  while (!vtok_int8_level_runs(index)) index++;
+  return index;
+}
+
+// MARK: Rounding
+
+size_t vtok_int8_depth(size_t depth) { return (depth + STEP - 1) / STEP * STEP; }
+
+// The scale of a row: its largest magnitude / 127, 1 for zeros, NaN where it holds something that is no number.
+VTOK_INLINE float row_scale(const float *x, size_t n) {
+#pragma clang fp contract(off)
+  uint32_t largest = 0;  // magnitudes of floats are ordered as their bits are
+  for (size_t k = 0; k < n; k++) {
+    uint32_t bits;
+    memcpy(&bits, x + k, 4);
+    bits &= 0x7fffffff;
+    largest = bits > largest ? bits : largest;
+  }
+  float value;
+  memcpy(&value, &largest, 4);
+  if (largest >= 0x7f800000) return NAN;
+  float scale = value / 127.0f;
+  return scale > 0 ? scale : 1.0f;
+}
+
+// Round half to even: adding 1.5 * 2^23 leaves no bits behind the point.
+VTOK_INLINE int rounded(float x, float scale) {
+#pragma clang fp contract(off)
+  float t = x / scale + 12582912.0f;
+  int32_t bits;
+  memcpy(&bits, &t, 4);
+  int value = bits - 0x4b400000;
+  value = value > 127 ? 127 : value;
+  return value < -127 ? -127 : value;
+}
+
+VTOK_CLONES void vtok_int8_round(const float *x, size_t n, size_t depth, size_t ldx, int8_t *p, float *scales, int32_t *sums) {
+  size_t stride = (depth + STEP - 1) / STEP * STEP;
+  for (size_t r = 0; r < n; r++) {
+    const float *row = x + r * ldx;
+    int8_t *out = p + r * stride;
+    float scale = row_scale(row, depth);
+    scales[r] = scale;
+    float divisor = scale == scale ? scale : 1.0f;
+    int32_t sum = 0;
+    for (size_t k = 0; k < depth; k++) {
+      int value = rounded(row[k], divisor);
+      out[k] = (int8_t)value;
+      sum += value;
+    }
+    memset(out + depth, 0, stride - depth);
+    sums[r] = sum;
+  }
+}
+
+VTOK_CLONES void vtok_int8_pack(const float *w, size_t count, size_t depth, size_t ldw, uint8_t *panel, float *scales) {
+  enum { CHUNK = 256 };
+  memset(panel, 128, PANEL * ((depth + STEP - 1) / STEP * STEP));
+  for (size_t c = 0; c < PANEL; c++) {
+    scales[c] = 1.0f;
+    if (c >= count) continue;
+    const float *row = w + c * ldw;
+    scales[c] = row_scale(row, depth);
+    float divisor = scales[c] == scales[c] ? scales[c] : 1.0f;
+    for (size_t from = 0; from < depth; from += CHUNK) {  // rounded side by side, then laid out in groups of four
+      size_t length = depth - from < CHUNK ? depth - from : CHUNK;
+      uint8_t bytes[CHUNK];
+      memset(bytes + length / 4 * 4, 128, length < CHUNK ? 4 : 0);
+      for (size_t k = 0; k < length; k++) bytes[k] = (uint8_t)(rounded(row[from + k], divisor) + 128);
+      for (size_t k = 0; k < length; k += 4) memcpy(panel + (from + k) * PANEL + c * 4, bytes + k, 4);
+    }
+  }
+}
+
+int vtok_int8_weight(const uint8_t *panels, size_t depth, size_t row, size_t k) {
+  size_t padded = vtok_int8_depth(depth);
+  return panels[row / PANEL * PANEL * padded + k / 4 * 4 * PANEL + row % PANEL * 4 + k % 4] - 128;
+}
+
+// MARK: Products
+
+// out[r][c] = float(sum) * (row scale * column scale): one conversion, one product of scales, one product.
+VTOK_CLONES static void finish(const uint32_t *sums, size_t rows, size_t count, const float *scales, const int32_t *offsets, const float *columns, int accumulate, float *out, size_t ldo) {
+#pragma clang fp contract(off)
+  for (size_t r = 0; r < rows; r++) {
+    const uint32_t *sum = sums + r * PANEL;
+    uint32_t offset = (uint32_t)offsets[r] * 128u;
+    float scale = scales[r];
+    float *y = out + r * ldo;
+    if (accumulate)
+      for (size_t c = 0; c < count; c++) y[c] += (float)(int32_t)(sum[c] - offset) * (scale * columns[c]);
+    else
+      for (size_t c = 0; c < count; c++) y[c] = (float)(int32_t)(sum[c] - offset) * (scale * columns[c]);
+  }
+}
+
+void vtok_int8_product(size_t index, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *offsets, const uint8_t *panels, const float *columns, size_t first, size_t count, int accumulate, float *out, size_t ldo) {
+  const vtok_int8_level *level = level_at(index);
+  size_t padded = vtok_int8_depth(depth);
+  _Alignas(64) uint32_t sums[ROWS * PANEL];
+  for (size_t c = first; c < first + count; c += PANEL) {
+    size_t width = first + count - c < PANEL ? first + count - c : PANEL;
+    for (size_t r = 0; r < n;) {
+      size_t left = n - r, rows = left < level->rows ? left : level->rows;
+      level->block(p + r * padded, rows, padded, panels + c * padded, sums);
+      finish(sums, rows, width, scales + r, offsets + r, columns + c, accumulate, out + r * ldo + (c - first), ldo);
+      r += rows;
+    }
+  }
+}
