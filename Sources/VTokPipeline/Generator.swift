@@ -32,6 +32,8 @@ public struct Generator: Sendable {
   public var settingsSHA256: String { get throws { try checkpoint.settingsSHA256() } }
   /// SHA-256 of the companion CLIP, its files for images and text included; nil without one.
   public var companionSHA256: String? { get throws { try companion?.sha256 } }
+  /// Of the products with weights.
+  public var precision: Precision { checkpoint.precision }
   /// Longest prompt with its answer that the model was trained for, where its files say so.
   public let contextLength: Int?
 
@@ -47,13 +49,17 @@ public struct Generator: Sendable {
   ///   - template: a name of `PromptTemplate.builtIn`, a template in Jinja, or a text with `{prompt}` and `{images}`; nil:
   ///     the checkpoint's own.
   ///   - companion: directory of the CLIP that the tower comes from, for methods that compare patches with the question.
+  ///   - precision: of the products in tower, connector and language model (`int4`: the language model; the others then have 8
+  ///     bits). Embeddings, attention, norms and the head of the language model are float32 always.
   /// - Throws: before any weight is read, `MethodError` and `CompressionError` for what is asked, `TokenizerError`,
   ///   `ModelError`, `WeightError` and `JSONError` for the files.
   public init(
-    model: String, method: String? = nil, keep: Budget? = nil, template: String? = nil, companion: String? = nil
+    model: String, method: String? = nil, keep: Budget? = nil, template: String? = nil, companion: String? = nil,
+    precision: Precision = .f32
   ) throws {
     try self.init(
-      Checkpoint(directory: model), method: method.map { try MethodSpec($0) }, keep: keep, template: template,
+      Checkpoint(directory: model).at(precision), method: method.map { try MethodSpec($0) }, keep: keep,
+      template: template,
       companion: companion)
   }
 

@@ -1,5 +1,6 @@
 import CVTokTiny
 import VTokModels
+import VTokTensor
 import VTokWeights
 
 /// A model with the name and the checksum that results record.
@@ -19,9 +20,15 @@ public struct LoadedModel: Sendable {
 
   /// A directory as downloaded from the Hub, a weight file that is named after its architecture, or the name of an
   /// embedded model.
+  /// - Parameter precision: of the products in the tower.
   /// - Throws: `ModelError`, `WeightError` or `JSONError`.
-  public static func load(_ nameOrDirectory: String) throws -> LoadedModel {
-    let checkpoint = try checkpoint(nameOrDirectory)
+  public static func load(_ nameOrDirectory: String, precision: Precision = .f32) throws -> LoadedModel {
+    guard precision != .int4 else {
+      throw ModelError.input(
+        what: "precision", found: "int4 for a vision tower", expected: "f32 or int8",
+        fix: "4 bits are for the language model of a vision-language model; use int8.")
+    }
+    let checkpoint = try checkpoint(nameOrDirectory).at(precision)
     let vision = try VisionModel.load(checkpoint)
     let path = nameOrDirectory.split(separator: "/")
     return LoadedModel(

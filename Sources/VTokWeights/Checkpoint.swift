@@ -14,6 +14,8 @@ public struct Checkpoint: Sendable {
   private let names: TensorNames
   /// Prepended, with a dot, to every name asked for; empty at the root.
   public let prefix: String
+  /// Of the products with the layers that are loaded from this view; what must stay exact is loaded from `at(.f32)`.
+  public private(set) var precision = Precision.f32
 
   /// Opens a folder as downloaded: `config.json`, and `model.safetensors`, or `model.safetensors.index.json` with its
   /// shards, or one other `*.safetensors`; else the same of PyTorch (`pytorch_model.bin`, its index, one `*.pth`).
@@ -50,8 +52,8 @@ public struct Checkpoint: Sendable {
     self.init(store, TensorNames(store.entries.map(\.name)), prefix: "")
   }
 
-  private init(_ store: CheckpointStore, _ names: TensorNames, prefix: String) {
-    (self.store, self.names, self.prefix) = (store, names, prefix)
+  private init(_ store: CheckpointStore, _ names: TensorNames, prefix: String, _ precision: Precision = .f32) {
+    (self.store, self.names, self.prefix, self.precision) = (store, names, prefix, precision)
   }
 
   /// The folder as given, or the name of an embedded model.
@@ -104,7 +106,7 @@ public struct Checkpoint: Sendable {
   // MARK: Views
 
   /// The view below `prefix.name`.
-  public subscript(name: String) -> Checkpoint { Checkpoint(store, names, prefix: full(name)) }
+  public subscript(name: String) -> Checkpoint { Checkpoint(store, names, prefix: full(name), precision) }
   /// The view below `prefix.index`: a block of a list.
   public subscript(index: Int) -> Checkpoint { self["\(index)"] }
   /// The view below a name; an empty name changes nothing.
@@ -115,8 +117,11 @@ public struct Checkpoint: Sendable {
   /// - Parameter rename: from the name in the file to the one asked for. Of two tensors that get the same name, the
   ///   second cannot be asked for.
   public func renamed(_ rename: (String) -> String) -> Checkpoint {
-    Checkpoint(store, TensorNames(store.entries.map { rename($0.name) }), prefix: prefix)
+    Checkpoint(store, TensorNames(store.entries.map { rename($0.name) }), prefix: prefix, precision)
   }
+
+  /// The same view, whose layers are loaded for products of this precision.
+  public func at(_ precision: Precision) -> Checkpoint { Checkpoint(store, names, prefix: prefix, precision) }
 
   /// `name` below this view's prefix.
   public func full(_ name: String) -> String { prefix.isEmpty ? name : prefix + "." + name }

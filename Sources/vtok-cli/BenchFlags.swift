@@ -109,6 +109,7 @@ struct BenchFlags: ParsableArguments {
 /// Flags of a bench of methods.
 struct MethodBenchFlags: ParsableArguments {
   @OptionGroup var reduction: ReductionOptions
+  @OptionGroup var precision: PrecisionFlag
 
   @Option(
     help: ArgumentHelp("Runs of random, each with other tokens; its row is their mean (default: 5).", valueName: "N"),

@@ -86,7 +86,7 @@ extension BenchFlags {
         "--data '\(data)'", found: "no questions for a vision-language model", expected: "a question file (.jsonl)",
         fix: "See 'vtok bench questions --help' for its lines.")
     }
-    let model = try LoadedModel.load(reduction.model)
+    let model = try LoadedModel.load(reduction.model, precision: methods.precision.value)
     wanted.methods.removeLast(wanted.methods.count - max(1, reduction.methods.count))
     wanted.methods += try methods.baselines(beside: wanted.methods, on: model.vision.shape)
     let combinations = try wanted.combinations(solves: shares != nil)
@@ -95,7 +95,9 @@ extension BenchFlags {
     let task = try ImageTask(
       model, data: images, contenders: contenders, decode: decoding.options(), seed: reduction.seed,
       splitsSeeds: flags.splitSeeds)
-    let provenance = provenance(model: model.name, sha256: model.sha256, seed: reduction.seed, threads: threads)
+    let provenance = provenance(
+      model: model.name, sha256: model.sha256, seed: reduction.seed, threads: threads,
+      more: [("precision", JSON(model.vision.precision.rawValue))])
     let results = try measure(
       ImageBench(task, threads: threads), samples: methods.timingSamples ?? 100, limit: limit)
     try write(BenchReport(results, provenance))

@@ -76,7 +76,7 @@ extension BenchFlags {
     var data = try QuestionFile(self.data, limit: limit)
     if flags.quick { data = data.thinned(to: 100) }
     let reduction = methods.reduction
-    let checkpoint = try LoadedModel.checkpoint(reduction.model)
+    let checkpoint = try LoadedModel.checkpoint(reduction.model).at(methods.precision.value)
     let decode = try decoding.options()
     let model = try Generator(
       checkpoint, method: nil, template: flags.language.text(), companion: flags.language.companion)
@@ -88,7 +88,9 @@ extension BenchFlags {
       model, data: data, contenders: contenders, limit: flags.maxTokens ?? 16, decode: decode, seed: reduction.seed,
       keepsGoing: flags.skipRefused, keepsAnswers: flags.answers != nil)
     for remark in remarks where !running.quiet { VTokCommand.warn(remark) }
-    let provenance = provenance(model: model.name, sha256: model.sha256, seed: reduction.seed, threads: threads)
+    let provenance = provenance(
+      model: model.name, sha256: model.sha256, seed: reduction.seed, threads: threads,
+      more: [("precision", JSON(model.precision.rawValue))])
     let results = try measure(
       QuestionBench(task, threads: threads), samples: methods.timingSamples ?? (flags.quick ? 4 : 16), limit: nil)
     if let path = flags.answers {
@@ -147,7 +149,8 @@ extension QuestionFlags {
   fileprivate func contenders(beside model: Generator) throws -> [Contender<Generator>] {
     var names: Set = [model.name]
     return try trained.map { path in
-      let other = try Generator(LoadedModel.checkpoint(path), method: nil, template: language.text())
+      let other = try Generator(
+        LoadedModel.checkpoint(path).at(model.precision), method: nil, template: language.text())
       guard names.insert(other.name).inserted else {
         throw UsageError(
           "--trained '\(path)'", found: "a second model named '\(other.name)'",

@@ -292,6 +292,18 @@ enum OptionFiles {
   }
 }
 
+extension Precision: ExpressibleByArgument {}
+
+/// The arithmetic of a model.
+struct PrecisionFlag: ParsableArguments {
+  @Option(
+    name: .customLong("precision"),
+    help: ArgumentHelp(
+      "Arithmetic of the products with weights: f32, int8, or int4 (language models; their towers take int8). Norms, attention "
+        + "and what methods look at stay float32.", valueName: "NAME"))
+  var value = Precision.f32
+}
+
 /// Flags of vision-language models.
 struct LanguageFlags: ParsableArguments {
   @Option(

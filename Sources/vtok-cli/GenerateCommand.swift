@@ -36,6 +36,7 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup var language: LanguageFlags
 
   @OptionGroup var reduction: ReductionOptions
+  @OptionGroup var precision: PrecisionFlag
 
   @Option(help: ArgumentHelp("New tokens at most (default: 256).", valueName: "N"), transform: whole(1...1_000_000))
   var maxTokens = 256
@@ -78,7 +79,7 @@ struct GenerateCommand: ParsableCommand {
     let threads = try running.threadCount()
     let options = try decoding.options()
     let pictures = try conversation.images.map { try Image.decode(contentsOf: $0, options: options).image }
-    let checkpoint = try LoadedModel.checkpoint(reduction.model)
+    let checkpoint = try LoadedModel.checkpoint(reduction.model).at(precision.value)
     let solved = try combination.map { try solve($0, checkpoint, pictures, conversation) }
     let generator = try Generator(
       checkpoint, method: solved?.spec, keep: solved.flatMap { $0.ruled ? $0.budget : nil },
@@ -282,7 +283,7 @@ private struct Result {
     ]
     let about = Provenance(
       modelSHA256: generator.sha256, seed: command.reduction.seed, threads: threads,
-      arguments: ["vtok"] + commandLineArguments())
+      more: [("precision", JSON(generator.precision.rawValue))], arguments: ["vtok"] + commandLineArguments())
     return .object(JSONObject(members + answer.table.json + [("run", about.json)]))
   }
 }

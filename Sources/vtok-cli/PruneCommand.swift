@@ -33,8 +33,10 @@ struct PruneCommand: ParsableCommand {
   @Flag(help: "Write one picture per image that shows what stayed.")
   var overlay = false
 
-  @Option(help: ArgumentHelp("Precision of the kept tokens: f32 or f16.", valueName: "TYPE"))
-  var dtype = Precision.f32
+  @OptionGroup var precision: PrecisionFlag
+
+  @Option(help: ArgumentHelp("Type of the kept tokens in files: f32 or f16.", valueName: "TYPE"))
+  var dtype = StoredType.f32
 
   @Option(help: ArgumentHelp("Inputs per token file (default: 256).", valueName: "N"), transform: whole(1...1_000_000))
   var shardSize: Int?
@@ -61,7 +63,7 @@ struct PruneCommand: ParsableCommand {
 
   @OptionGroup var running: RunOptions
 
-  enum Precision: String, ExpressibleByArgument, CaseIterable { case f32, f16 }
+  enum StoredType: String, ExpressibleByArgument, CaseIterable { case f32, f16 }
 
   func run() throws {
     if let merge { return try mergeParts(merge) }
@@ -195,7 +197,8 @@ struct PruneCommand: ParsableCommand {
       }
     }
     flags += [
-      ("seed", JSON(Int(truncatingIfNeeded: reduction.seed))), ("dtype", JSON(dtype.rawValue)),
+      ("precision", JSON(precision.value.rawValue)), ("seed", JSON(Int(truncatingIfNeeded: reduction.seed))),
+      ("dtype", JSON(dtype.rawValue)),
       ("overlay", JSON(overlay)), ("shard-size", JSON(job.settings.shardSize)),
       ("shard", shard.map { JSON($0) } ?? .null),
       ("prompt", prompt.map { JSON($0) } ?? .null), ("template", try language.text().map { JSON($0) } ?? .null),

@@ -7,14 +7,14 @@ enum PruneModel {
 
   init(_ command: PruneCommand) throws {
     let name = command.reduction.model
-    let checkpoint = try LoadedModel.checkpoint(name)
+    let checkpoint = try LoadedModel.checkpoint(name).at(command.precision.value)
     let given = [("--prompt", command.prompt)] + command.language.given
     guard MultimodalModel.matches(checkpoint.config) else {
       if let flag = given.first(where: { $0.1 != nil })?.0 {
         throw UsageError(
           flag, found: "a model without text", expected: "a vision-language model", fix: "Remove the flag.")
       }
-      self = .tower(try LoadedModel.load(name))
+      self = .tower(try LoadedModel.load(name, precision: command.precision.value))
       return
     }
     if command.prompt?.allSatisfy(\.isWhitespace) == true {

@@ -24,6 +24,7 @@ struct ShowCommand: ParsableCommand {
   var output: String
 
   @OptionGroup var reduction: ReductionOptions
+  @OptionGroup var precision: PrecisionFlag
   @OptionGroup var decoding: DecodeFlags
 
   @Option(help: ArgumentHelp("Stages in the strip at most (default: 4).", valueName: "N"), transform: whole(1...1000))
@@ -44,9 +45,9 @@ struct ShowCommand: ParsableCommand {
         "--method and budgets", found: "\(combinations.count) combinations", expected: "one",
         fix: "Run 'vtok prune --overlay' for a sweep.")
     }
-    let checkpoint = try LoadedModel.checkpoint(reduction.model)
+    let checkpoint = try LoadedModel.checkpoint(reduction.model).at(precision.value)
     if MultimodalModel.matches(checkpoint.config) { return try show(checkpoint, combinations[0], file) }
-    let model = try LoadedModel.load(reduction.model)
+    let model = try LoadedModel.load(reduction.model, precision: precision.value)
     let combination = try reduction.solved(combinations, quiet: running.quiet) { target, spec in
       try model.solve(target, spec, read: OptionFiles.read)
     }[0]

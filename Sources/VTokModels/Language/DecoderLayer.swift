@@ -4,7 +4,8 @@ import VTokTensor
 import VTokWeights
 
 /// A pre-norm decoder layer of the Llama family: `x += Attention(RMS1(x))`, `x += down(silu(gate(h)) * up(h))` with
-/// h = RMS2(x). Matrices stay mapped as stored, but for those of small models.
+/// h = RMS2(x). Matrices stay mapped as stored, but for those of small models
+/// and of lower precision.
 package struct DecoderLayer: Sendable {
   package let norm1: RMSNorm
   package let query: Linear, key: Linear, value: Linear, output: Linear
@@ -18,7 +19,7 @@ package struct DecoderLayer: Sendable {
     func linear(_ name: String, _ rows: Int, _ columns: Int, _ hasBias: Bool) throws -> Linear {
       let stored = try view.weight("\(name).weight", [rows, columns])
       return Linear(
-        weight: config.isSmall ? stored.packed : stored,
+        weight: view.precision == .f32 && config.isSmall ? stored.packed : stored.at(view.precision),
         bias: hasBias ? try view.vector("\(name).bias", [rows]) : nil)
     }
     func norm(_ name: String) throws -> RMSNorm {

@@ -12,6 +12,7 @@ public struct AttentionPool: Sendable {
   let heads: Int
 
   init(_ view: Checkpoint, width: Int, ffn: Int, heads: Int, activation: Activation, epsilon: Float) throws {
+    let view = view.at(.f32)  // a head
     let packed = try view.tensor("attention.in_proj_weight", [3 * width, width])
     let bias = try view.vector("attention.in_proj_bias", [3 * width])
     func part(_ index: Int) -> Linear {

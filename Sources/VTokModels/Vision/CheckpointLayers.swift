@@ -26,19 +26,27 @@ func requireEqual(_ blocks: [TransformerBlock]) throws {
   }
 }
 
+extension Weight {
+  fileprivate func ready(forTower precision: Precision) -> Weight {
+    precision == .f32 ? packed : at(.int8)
+  }
+}
+
 extension Checkpoint {
-  /// `NAME.weight` with `NAME.bias`, as a float32 copy: towers are small and hot. `nil` sizes are free.
+  /// `NAME.weight` with `NAME.bias`, as a copy in the order of the kernels: towers are small and hot. `nil` sizes are free. 4 bits
+  /// are for language models: a tower that is loaded with one has 8.
   /// - Parameter bias: whether the layer has one, which the model says; nil: the file may decide.
   func linear(_ name: String, _ shape: [Int?], bias: Bool? = true) throws -> Linear {
-    let weight = try weight("\(name).weight", shape).packed
-    return Linear(weight: weight, bias: try self.bias(name, weight.rows, bias))
+    let weight = try weight("\(name).weight", shape)
+    return Linear(weight: weight.ready(forTower: precision), bias: try self.bias(name, weight.rows, bias))
   }
 
   /// Several linear layers of equal input width as one (q, k, v).
   func linear(stacking names: [String], _ shape: [Int?], bias: Bool) throws -> Linear {
-    let parts = try names.map { try linear($0, shape, bias: bias) }
+    let parts = try names.map { try at(.f32).linear($0, shape, bias: bias) }
     return Linear(
-      weight: Weight.stacked(parts.map(\.weight)).packed, bias: bias ? parts.flatMap { $0.bias! } : nil)
+      weight: Weight.stacked(parts.map(\.weight)).ready(forTower: precision),
+      bias: bias ? parts.flatMap { $0.bias! } : nil)
   }
 
   /// The patch convolution as a matrix `[width, 3 * patch * patch]`.

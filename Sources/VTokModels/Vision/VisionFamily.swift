@@ -32,12 +32,14 @@ struct VisionFamily: Family {
 }
 
 extension VisionModel {
-  /// Loads whatever family the checkpoint belongs to.
+  /// Loads whatever family the checkpoint belongs to, the layers of its blocks for products of the checkpoint's precision. The
+  /// projection of patches, attention, norms, positions and heads are float32 always.
   /// - Throws: `ModelError`, `WeightError` or `JSONError`.
   public static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
     let family = try VisionFamily.of(checkpoint.config, has: checkpoint.has)
     try checkpoint.refuseQuantised()
-    let model = try family.load(checkpoint)
+    var model = try family.load(checkpoint)
+    model.precision = checkpoint.precision
     try checkpoint.refuseUnknown(family.needless)
     try model.checkInput()
     return model

@@ -13,6 +13,9 @@ public struct VisionModel: Sendable {
   public let labels: [String]?
   public let processor: ImageProcessor
 
+  /// Of the products in the blocks of the tower.
+  package(set) public var precision = Precision.f32
+
   public var shape: Shape { Shape(tower: tower.shape) }
 
   /// From final tokens to one vector, and on to logits.

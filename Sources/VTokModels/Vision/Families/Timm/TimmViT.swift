@@ -106,10 +106,10 @@ package enum TimmViT {
       norm: norm("norm_pre", if: arguments.hasPreNorm))
     let finalNorm = try norm("norm", if: arguments.hasFinalNorm && !arguments.normsMean)
     let poolNorm = try norm("fc_norm", if: arguments.hasFinalNorm && arguments.normsMean)
-    let head = checkpoint.has("head.weight") ? try checkpoint.linear("head", [nil, width], bias: nil) : nil
+    let head = checkpoint.has("head.weight") ? try checkpoint.at(.f32).linear("head", [nil, width], bias: nil) : nil
     let output: VisionModel.Head
     if let head, arguments.isDistilled {
-      output = .distilled(head, try checkpoint.linear("head_dist", [head.weight.rows, width], bias: nil))
+      output = .distilled(head, try checkpoint.at(.f32).linear("head_dist", [head.weight.rows, width], bias: nil))
     } else if arguments.pool == .avg {
       output = .mean(poolNorm, head)
     } else {
