@@ -50,7 +50,7 @@ public struct RandomPatches: Compressor {
   public static let summary = "keep tokens at random, the baseline that a method must beat"
   public static let remarks = [
     "Vision-language models: visual tokens of the prompt before layer 0, numbered anew, unless a block of the tower is named.",
-    "at=features draws behind the tower, as methods do that save nothing inside it.",
+    "at=features draws after the tower, as methods do that save nothing inside it.",
   ]
 
   public enum Place: String, Sendable, CaseIterable { case block, features }
@@ -63,7 +63,7 @@ public struct RandomPatches: Compressor {
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    place = try options.take("at", default: Place.block, "where it cuts: at the end of a block, or behind the tower")
+    place = try options.take("at", default: Place.block, "where it cuts: at the end of a block, or after the tower")
     if place == .features, options.has("block") { throw options.invalid("block", "at=features", "one of them") }
     cut = try BlockCut(&options)
   }

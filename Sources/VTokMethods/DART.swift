@@ -58,7 +58,7 @@ public struct DART: Compressor {
       }
     layer = try options.take("layer", default: 2, in: 1...1000, "the first layer that runs on fewer tokens")!
     visualPivots = try options.take("visual-pivots", default: 4, in: 1...1000, "pivots among the visual tokens")!
-    textPivots = try options.take("text-pivots", default: 4, in: 0...1000, "pivots in the text behind the image")!
+    textPivots = try options.take("text-pivots", default: 4, in: 0...1000, "pivots in the text after the image")!
     order = try options.take("order", default: Order.official, "order in which pivots pick")
     stage = try options.take(
       "stage", default: Stage.layer, "inside the language model, or on its input embeddings per image (Edge-LLM)")

@@ -13,7 +13,7 @@ public struct EViT: Compressor {
   public static let remarks = [
     "No golden vectors: written from the paper and tested against a reference of its own.",
     "Attention weighs the fused token as it is, as in the authors' code: the weights do not sum to 1.",
-    "Tokens stay in the order of the picture, which a ViT does not notice; the authors sort them by attention.",
+    "Tokens stay in the order of the image, which a ViT does not notice; the authors sort them by attention.",
   ]
 
   /// Patches left.
@@ -50,7 +50,7 @@ public struct EViT: Compressor {
     fuses = try options.take("fuse", default: true, "the others become one token; off: they go")
     amount =
       try options.budget(
-        "patches left behind the last block, the fused one counted", published: true, besides: rate ? "rate" : nil
+        "patches left after the last block, the fused one counted", published: true, besides: rate ? "rate" : nil
       ).map(Amount.budget) ?? .rate(share)
   }
 

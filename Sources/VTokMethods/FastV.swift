@@ -8,7 +8,7 @@ import VTokTensor
 public struct FastV: Compressor {
   public static let name = "fastv"
   public static let summary =
-    "keep what the last prompt token attends to, behind one early layer (FastV, ECCV 2024, arXiv 2403.06764)"
+    "keep what the last prompt token attends to, after one early layer (FastV, ECCV 2024, arXiv 2403.06764)"
   public static let remarks = [
     "The paper averages the attention of all other tokens; the official code takes the last token's row, and so does this.",
     "mode=in-place is the repository's older path: no cache, ranked again for every token. Its model ignores rope_theta; this one does not.",

@@ -47,8 +47,8 @@ public struct GenericExplain: Compressor {
     let probe = recording.probe!  // [heads, text, keys]
     guard probe.shape[1] > 0 else {
       throw .unsupported(
-        method: Self.name, found: "no text behind the image", expected: "an instruction there",
-        fix: "Put the question behind the image.")
+        method: Self.name, found: "no text after the image", expected: "an instruction there",
+        fix: "Put the question after the image.")
     }
     let columns = try recording.columns(of: tokens)
     var kept: [Int] = []

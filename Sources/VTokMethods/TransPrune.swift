@@ -45,7 +45,7 @@ public struct TransPrune: Compressor {
     let accumulated = try options.layers("accumulate", default: nil, about)
     let amount = try options.amount(ofStages: layers.count, published: [0.875, 0.625, 0.125])
     if let first = accumulated?.first, first > layers[0] {
-      throw options.invalid("accumulate", "\(first)", "a first layer not behind the first stage")
+      throw options.invalid("accumulate", "\(first)", "a first layer not after the first stage")
     }
     self.init(layers: layers, amount: amount, accumulated: accumulated)
   }

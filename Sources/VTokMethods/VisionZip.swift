@@ -12,7 +12,7 @@ public struct VisionZip: Compressor {
   public static let remarks = [
     "The class token counts as one dominant token and reaches the language model.",
     "A contextual token is its target plus the mean of its followers, not the mean of all.",
-    "LLaVA-NeXT: padding is not cut and no newline is placed; class tokens and contextual tokens come behind the patches.",
+    "LLaVA-NeXT: padding is not cut and no newline is placed; class tokens and contextual tokens come after the patches.",
     "A budget is split as the published settings are, 54 dominant to 10 contextual tokens, and shared evenly by tiles.",
   ]
   public static let rounding: String? =

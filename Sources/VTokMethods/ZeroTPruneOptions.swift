@@ -25,7 +25,7 @@ extension ZeroTPrune.Amount {
     let names = ZeroTPrune.Preset.allCases.map(\.rawValue).joined(separator: ", ")
     let preset = options.text("schedule", "one of \(names)", "a schedule of ours for DeiT-S (default: solved)")
     let blocks = try ZeroTPrune.whole(
-      &options, "blocks", "prune behind these blocks, from 0 (default: 0/2/5/8/10 of 12)")
+      &options, "blocks", "prune after these blocks, from 0 (default: 0/2/5/8/10 of 12)")
     let similar = try ZeroTPrune.whole(&options, "similar", "tokens the S-stage removes, one number or one per block")
     let tokens = try ZeroTPrune.whole(&options, "tokens", "tokens the I-stage leaves, one per block")
     let rates = try options.list(

@@ -32,7 +32,7 @@ extension ZeroTPrune {
     @discardableResult func check(patches: Int) throws(CompressionError) -> Int {
       guard similar <= patches / 2 else {
         throw .unreachable(
-          method: name, asked: "\(similar) of \(patches) tokens removed as similar behind block \(block)",
+          method: name, asked: "\(similar) of \(patches) tokens removed as similar after block \(block)",
           reachable: "at most \(patches / 2)", fix: "Lower 'similar' for this block.")
       }
       return keep.tokens(of: patches - similar)

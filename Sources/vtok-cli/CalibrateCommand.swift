@@ -5,13 +5,13 @@ import VTok
 struct CalibrateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "calibrate",
-    abstract: "Learn a method's settings for one model and one budget from pictures.",
+    abstract: "Learn a method's settings for one model and one budget from images.",
     discussion: """
       vtok calibrate --model DIR --data photos/ --target-ratio 0.6 -o rates.json
       vtok prune photos/ --model DIR --method diffrate:rates=rates.json -o out
 
       DiffRate learns how many tokens every block prunes and merges; the model's weights stay as they are.
-      Pictures come from class folders, a list file (path, tab, label) or CIFAR-10 .bin files; with --distil any will do.
+      Images come from class folders, a list file (path, tab, label) or CIFAR-10 .bin files; with --distil any will do.
       What DiffRate calls GFLOPs are multiply-adds (GMACs), here and in its papers' tables; true FLOPs are twice that.
       A run that was interrupted goes on where it stopped when it is started again; its state stands beside the output.
       """)
@@ -22,7 +22,7 @@ struct CalibrateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Model directory as downloaded, or an embedded name.", valueName: "DIR|NAME"))
   var model = ProcessInfo.processInfo.environment["VTOK_MODEL"] ?? "vtok-tiny"
 
-  @Option(help: ArgumentHelp("Class folders, list file, CIFAR-10 .bin; any pictures with --distil.", valueName: "PATH"))
+  @Option(help: ArgumentHelp("Class folders, list file, CIFAR-10 .bin; any images with --distil.", valueName: "PATH"))
   var data: String
 
   @Option(
@@ -44,7 +44,7 @@ struct CalibrateCommand: ParsableCommand {
     transform: whole(1...100_000))
   var epochs: Int?
 
-  @Option(help: ArgumentHelp("Pictures per batch (default: 16).", valueName: "N"), transform: whole(1...4096))
+  @Option(help: ArgumentHelp("Images per batch (default: 16).", valueName: "N"), transform: whole(1...4096))
   var batch = 16
 
   @Option(

@@ -24,7 +24,7 @@ struct FlopsCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Text tokens of the prompt: one before the image, the others behind it (default: 64).", valueName: "N"),
+      "Text tokens of the prompt: one before the image, the others after it (default: 64).", valueName: "N"),
     transform: whole(1...32_768))
   var textTokens = 64
 

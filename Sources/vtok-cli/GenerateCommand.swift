@@ -56,7 +56,7 @@ struct GenerateCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "An image to write (PNG, JPEG or WebP): which patches of every image are left behind each stage, first to last.",
+      "An image to write (PNG, JPEG or WebP): which patches of every image are left after each stage, first to last.",
       valueName: "FILE.png"))
   var overlay: String?
 

@@ -22,9 +22,9 @@ struct MethodsCommand: ParsableCommand {
       return
     }
     let method = try Methods.named(name)
-    let (entries, takesBudget) = Methods.options(of: method)
+    if format == .md { return print(MethodPage(method).text, terminator: "") }
     var table = Table(["option", "default", "expected", "meaning"])
-    for entry in entries {
+    for entry in Methods.options(of: method).entries {
       table.add(
         [entry.key, entry.default.isEmpty ? "-" : entry.default, entry.expected, entry.about],
         [
@@ -32,18 +32,7 @@ struct MethodsCommand: ParsableCommand {
           "expected": JSON(entry.expected), "about": JSON(entry.about),
         ])
     }
-    guard format == .md else { return print(table.text(format), terminator: "") }
-    print("\(name): \(method.summary)\n")
-    print(table.text(.md))
-    print("use: --method \(name)" + (entries.isEmpty ? "" : ":\(entries[0].key)=..."))
-    if takesBudget {
-      print("takes --keep-ratio, --keep-tokens or a --target-...\n\n\(method.counted.definition)")
-      if let rule = method.rounding { print("It may leave another number: \(rule).") }
-    }
-    if !method.remarks.isEmpty {
-      print("\nwhere it differs from the paper or the official code:")
-      for remark in method.remarks { print("- \(remark)") }
-    }
+    print(table.text(format), terminator: "")
   }
 }
 

@@ -8,13 +8,13 @@ struct PruneCommand: ParsableCommand {
     abstract: "Folder of images in; kept tokens, token maps and a manifest out.",
     discussion: """
       Writes tokens-NNNNN.safetensors, manifest.jsonl and job.yaml into the output folder, and with --overlay one
-      picture per image. A job that was interrupted goes on where it stopped when it is started again. A finished one does
+      map per image. A job that was interrupted goes on where it stopped when it is started again. A finished one does
       what has changed: new contents, new inputs, inputs that failed; what is gone is dropped. Another model, method,
       budget or option is another job.
       Without --method it is tome; without a budget a method keeps half of the tokens, or what it publishes.
       Several methods or budgets make one folder each, named <method>@<budget>, or <method>@own where the method has an
       amount of its own.
-      With a vision-language model the tokens are those of its pictures behind projector and packing, for engines that
+      With a vision-language model the tokens are those of its images after projector and packing, for engines that
       run the language model: methods that act inside it are refused, methods that read the question need --prompt.
       """)
 
@@ -30,7 +30,7 @@ struct PruneCommand: ParsableCommand {
   @OptionGroup var reduction: ReductionOptions
   @OptionGroup var decoding: DecodeFlags
 
-  @Flag(help: "Write one picture per image that shows what stayed.")
+  @Flag(help: "Write one map per image that shows what stayed.")
   var overlay = false
 
   @OptionGroup var precision: PrecisionFlag

@@ -11,7 +11,7 @@ struct ShowCommand: ParsableCommand {
       Without --method it is tome; without a budget a method keeps half of the tokens, or what it publishes.
       Methods that cut in several places are drawn as a strip, first stage to last.
 
-      With a vision-language model, methods that go by the question see --prompt; the thumbnail of a picture that is cut
+      With a vision-language model, methods that go by the question see --prompt; the thumbnail of an image that is cut
       into tiles is drawn below them.
       """)
 

@@ -5,16 +5,16 @@ import VTok
 struct TokenizeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tokenize",
-    abstract: "Pictures to a short sequence of whole numbers each, in one file.",
+    abstract: "Images to a short sequence of whole numbers each, in one file.",
     discussion: """
-      vtok tokenize photos/ --tokens 64 -o photos.vtokens            80 bytes a picture
-      vtok tokenize photos/ --psnr 22 -o photos.vtokens              as many as every picture needs
+      vtok tokenize photos/ --tokens 64 -o photos.vtokens            80 bytes an image
+      vtok tokenize photos/ --psnr 22 -o photos.vtokens              as many as every image needs
       vtok tokenize photos/ --feature-distance 0.1 --model path/to/dinov2-small -o photos.vtokens
       vtok tokenize photos/ --tokenizer path/to/One-D-Piece-S-256 --max-bits 1536 -o photos.vtokens
       vtok detokenize photos.vtokens -o out/
 
-      'klt' is inside the program: no network, any length, pictures of any size. See 'vtok models' for the families that
-      can be loaded. One row a picture goes to stdout; the file is written whole, at the end, or not at all.
+      'klt' is inside the program: no network, any length, images of any size. See 'vtok models' for the families that
+      can be loaded. One row an image goes to stdout; the file is written whole, at the end, or not at all.
       """)
 
   @Argument(help: ArgumentHelp("Folders (recursive, sorted) and image files.", valueName: "INPUT"))
@@ -25,7 +25,7 @@ struct TokenizeCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Tokens a picture; the most it may get if it has a target (default: all there are).", valueName: "K"),
+      "Tokens an image; the most it may get if it has a target (default: all there are).", valueName: "K"),
     transform: whole(1...1_000_000))
   var tokens: Int?
 
@@ -33,13 +33,13 @@ struct TokenizeCommand: ParsableCommand {
   var maxBits: Double?
 
   @Option(
-    help: ArgumentHelp("The fewest tokens that reach so many dB, picture by picture.", valueName: "P"),
+    help: ArgumentHelp("The fewest tokens that reach so many dB, image by image.", valueName: "P"),
     transform: number(0...1000))
   var psnr: Double?
 
   @Option(
     help: ArgumentHelp(
-      "The fewest that a model hardly sees: 1 less the cosine of its embeddings of picture and reconstruction.",
+      "The fewest that a model hardly sees: 1 less the cosine of its embeddings of image and reconstruction.",
       valueName: "D"), transform: number(0...2))
   var featureDistance: Double?
 
@@ -190,7 +190,7 @@ extension TokenizeJob.Row {
 
 struct DetokenizeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "detokenize", abstract: "The pictures of a token file, as PNG files of the same names.")
+    commandName: "detokenize", abstract: "The images of a token file, as PNG files of the same names.")
 
   @Argument(help: ArgumentHelp("A file of 'vtok tokenize'.", valueName: "FILE"))
   var input: String
@@ -207,7 +207,7 @@ struct DetokenizeCommand: ParsableCommand {
     help: ArgumentHelp("Seed of decoders that draw noise (default: 0).", valueName: "N"), transform: whole(seedRange))
   var seed: UInt64 = 0
 
-  @Flag(help: "Replace pictures that are there already.")
+  @Flag(help: "Replace images that are there already.")
   var force = false
 
   @OptionGroup var running: RunOptions

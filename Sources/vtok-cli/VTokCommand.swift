@@ -16,7 +16,7 @@ struct VTokCommand: ParsableCommand {
       vtok generate --model llava-1.5-7b-hf --image photo.jpg --prompt "What is this?" --method visionzip
       vtok show photo.jpg --method tome:r=16 -o map.png  look at what stayed
       vtok flops --model deit-s --method tome            what it would cost, without weights
-      vtok tokenize photos/ --tokens 64 -o p.vtokens    80 bytes a picture; vtok detokenize turns them back
+      vtok tokenize photos/ --tokens 64 -o p.vtokens    80 bytes an image; vtok detokenize turns them back
       vtok methods                                       what can be asked for
 
       A model is a directory as downloaded from the Hub, or 'vtok-tiny', which is inside the program.
