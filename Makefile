@@ -3,7 +3,7 @@
 SWIFT ?= swift
 PACKAGES = libpng-dev libjpeg-dev libwebp-dev libopenblas-dev pkg-config
 
-.PHONY: demo test build setup examples format training-smoke fuzz fuzz-build threads
+.PHONY: demo test build setup examples format docs static install dist training-smoke fuzz fuzz-build threads
 
 demo: build
 	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay -o .build/demo
@@ -34,6 +34,25 @@ examples: setup
 
 format:
 	@$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Examples Benchmarks Fuzz
+
+docs: build
+	@SWIFT=$(SWIFT) .ci/docs .build/release .build/docs
+
+# A binary without Swift's own libraries, in a build folder of its own. Libraries that its libraries need are found beside it
+# too: that is what the old kind of run path does.
+STATIC = .build-static/release/vtok
+VERSION = $(shell sed -n 's/^public let vtokVersion = "\(.*\)"/\1/p' Sources/VTok/VTok.swift)
+PREFIX ?= /usr/local
+
+static: setup
+	@$(SWIFT) build -c release --product vtok --static-swift-stdlib --scratch-path .build-static \
+	  -Xlinker --disable-new-dtags -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/vtok'
+
+install: static
+	@install -D -m 755 -s $(STATIC) $(DESTDIR)$(PREFIX)/bin/vtok && echo "$(DESTDIR)$(PREFIX)/bin/vtok"
+
+dist: static
+	@.ci/dist $(STATIC) vtok-$(VERSION)-linux-$(shell uname -m)
 
 # The training recipes from start to files, on a few pictures. Their Python packages go into .build/training;
 # PYTHON=path of an interpreter that has them skips that.
