@@ -41,7 +41,7 @@ docs: build
 # A binary without Swift's own libraries, in a build folder of its own. Libraries that its libraries need are found beside it
 # too: that is what the old kind of run path does.
 STATIC = .build-static/release/vtok
-VERSION = $(shell sed -n 's/^public let vtokVersion = "\(.*\)"/\1/p' Sources/VTok/VTok.swift)
+VERSION = $(shell sed -n 's/^public let vtokVersion = "\(.*\)"/\1/p' Sources/VTokEval/Provenance.swift)
 PREFIX ?= /usr/local
 
 static: setup

@@ -6,7 +6,7 @@
   import Darwin
 #endif
 
-/// A filter of ``Image/resized(width:height:filter:)``. All but `nearest` widen with the scale, so they do not alias.
+/// A filter of `Image.resized`. All but `nearest` widen with the scale, so they do not alias.
 public enum Resample: String, Sendable, CaseIterable {
   case nearest, lanczos, bilinear, bicubic, box
 

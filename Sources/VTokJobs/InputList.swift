@@ -5,7 +5,7 @@ import VTokImage
 public struct InputFile: Sendable, Equatable {
   /// Path to open.
   public let path: String
-  /// Name in manifests: relative to the folder it was found in. A name that is no UTF-8 is written as ``FileName`` says.
+  /// Name in manifests: relative to the folder it was found in. A name that is no UTF-8 is written as `FileName` says.
   public let name: String
   public init(path: String, name: String) { (self.path, self.name) = (path, name) }
 }
