@@ -101,6 +101,15 @@ def machine():
     return {"processor": model, "swift": re.search(r"Swift version (\S+)", swift)[1]}
 
 
+def keep(path, about, rows):
+    """Rows of this run; those of other targets stay as an earlier run left them."""
+    ran = {row["target"] for row in rows}
+    others = json.loads(path.read_text())["targets"] if path.exists() else []
+    rows = [row for row in others if row["target"] not in ran] + [about | row for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"targets": rows}, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--seconds", type=int, default=60)
@@ -125,8 +134,7 @@ def main():
             print(f"{name}: {numbers}" + (f"\n  FOUND {finding}" if finding else ""), flush=True)
             failed += bool(finding)
     if given.results:
-        result = {"seed": given.seed, "jobs": given.jobs} | machine() | {"targets": rows}
-        pathlib.Path(given.results).write_text(json.dumps(result, indent=1) + "\n")
+        keep(pathlib.Path(given.results), {"seed": given.seed, "jobs": given.jobs} | machine(), rows)
     if failed:
         print(f"{failed} of {len(rows)} targets with a finding; try one input: FUZZ_TARGET=NAME {FUZZ.relative_to(HERE.parent)} INPUT")
     sys.exit(1 if failed else 0)
