@@ -36,6 +36,11 @@ struct BenchAny: ParsableCommand {
           "--tokenizers", found: "methods or budgets beside it", expected: "either tokenizers or methods",
           fix: "Run the command twice.")
       }
+      guard methods.precision.value == .f32 else {
+        throw UsageError(
+          "--precision", found: "tokenizers, which are float32 as their judge is", expected: "a bench of methods",
+          fix: "Remove the flag.")
+      }
       return try bench.run(tokenizers, judge: methods.reduction.model)
     }
     try tokenizers.refuseAlone()

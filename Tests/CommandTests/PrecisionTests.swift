@@ -35,6 +35,8 @@ import VTok
   @Test func fourBitsAreForLanguageModels() throws {
     let done = try vtok("prune", pictures, "--precision", "int4", "-o", "/nonexistent/out")
     #expect(done.status != 0 && done.error.contains("expected f32 or int8"), "\(done.error)")
+    let judged = try vtok("bench", "--data", pictures, "--tokenizers", "klt", "--precision", "int8")
+    #expect(judged.status == 2 && judged.error.contains("--precision"), "\(judged.error)")
     let unknown = try vtok("prune", pictures, "--precision", "int2", "-o", "/nonexistent/out")
     #expect(unknown.status == 2 && unknown.error.contains("int2"), "\(unknown.error)")
   }
