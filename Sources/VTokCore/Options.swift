@@ -1,35 +1,6 @@
 import VTokFiles
 import VTokTensor
 
-/// A file named in an option, read by the caller: methods do no input or output.
-public struct OptionFile: Sendable {
-  /// Of a safetensors file (explainability net) and of a JSON file (DiffRate counts).
-  public let tensors: [String: Tensor], lists: [String: [Double]]
-  /// What a JSON file says it is, for example `vtok-rates/1`.
-  public let schema: String?
-  public init(tensors: [String: Tensor] = [:], lists: [String: [Double]] = [:], schema: String? = nil) {
-    (self.tensors, self.lists, self.schema) = (tensors, lists, schema)
-  }
-}
-
-/// A mistake in `--method NAME:key=value,...`.
-public enum OptionError: OneLineError, Equatable {
-  case unknown(method: String, option: String, known: [String])
-  case invalid(method: String, option: String, found: String, expected: String)
-
-  public var message: String {
-    switch self {
-    case .unknown(let method, let option, let known):
-      "unknown option '\(option)' of method '\(method)'"
-        + (closest(to: option, in: known).map { "; did you mean '\($0)'?" }
-          ?? (known.isEmpty
-            ? ", expected none. Remove it." : ", expected one of \(known.joined(separator: ", ")). Correct it."))
-    case .invalid(let method, let option, let found, let expected):
-      "option '\(option)' of method '\(method)': \(found), expected \(expected). See 'vtok methods \(method)'."
-    }
-  }
-}
-
 /// The options of one method as typed, taken one by one by its initialiser. What nobody takes is an error.
 public struct Options: Sendable {
   /// One option as `vtok methods NAME` lists it.
@@ -178,17 +149,4 @@ public struct Options: Sendable {
     // A float32 constant reads as it was written.
     return Double(Float(value)) == value ? "\(Float(value))" : "\(value)"
   }
-}
-
-/// The word of `known` nearest to `word` by edit distance, if it is near enough to be a slip.
-public func closest(to word: String, in known: [String]) -> String? {
-  guard let best = nearest(to: word, in: known), best.distance <= max(1, word.count / 3) else { return nil }
-  return best.word
-}
-
-/// The word of `known` nearest to `word`, however far it is; of equals the first in order. nil for an empty list.
-package func nearest(to word: String, in known: [String]) -> (word: String, distance: Int)? {
-  func letters(_ text: String) -> [UInt32] { text.lowercased().unicodeScalars.map(\.value) }
-  return known.map { (word: $0, distance: editDistance(letters(word), letters($0))) }
-    .min { ($0.distance, $0.word) < ($1.distance, $1.word) }
 }

@@ -1,0 +1,20 @@
+import VTokFiles
+import VTokTensor
+
+/// A mistake in `--method NAME:key=value,...`.
+public enum OptionError: OneLineError, Equatable {
+  case unknown(method: String, option: String, known: [String])
+  case invalid(method: String, option: String, found: String, expected: String)
+
+  public var message: String {
+    switch self {
+    case .unknown(let method, let option, let known):
+      "unknown option '\(option)' of method '\(method)'"
+        + (closest(to: option, in: known).map { "; did you mean '\($0)'?" }
+          ?? (known.isEmpty
+            ? ", expected none. Remove it." : ", expected one of \(known.joined(separator: ", ")). Correct it."))
+    case .invalid(let method, let option, let found, let expected):
+      "option '\(option)' of method '\(method)': \(found), expected \(expected). See 'vtok methods \(method)'."
+    }
+  }
+}

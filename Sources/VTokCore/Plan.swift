@@ -1,0 +1,25 @@
+/// What a method needs from the run.
+public struct Plan: Sendable {
+  public var record: [Site: Request]
+  /// Where `reduce` is called, even only to look.
+  public var act: Set<Site>
+  /// nil: touches neither prompt nor cache.
+  public var positions: PositionRule?
+  /// Tower attention adds log(mass) per key: ToMe, DiffRate true, MustDrop false, pruners nil.
+  public var massBias: Bool?
+  /// Downsampling: the processor shrinks the image to at most so many patches.
+  public var patches: Int?
+  /// At `.pack` every tile must still have all its patches: no other method may thin the tower.
+  public var completeTiles: Bool
+  /// What it does before the first layer of a language model depends on the question.
+  public var readsQuestion: Bool
+
+  public init(
+    record: [Site: Request] = [:], act: Set<Site> = [], positions: PositionRule? = nil, massBias: Bool? = nil,
+    patches: Int? = nil, completeTiles: Bool = false, readsQuestion: Bool = false
+  ) {
+    (self.record, self.act, self.positions) = (record, act, positions)
+    (self.massBias, self.patches, self.completeTiles) = (massBias, patches, completeTiles)
+    self.readsQuestion = readsQuestion
+  }
+}

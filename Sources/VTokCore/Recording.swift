@@ -1,0 +1,48 @@
+import VTokTensor
+
+/// Size and direction of one branch (attention or MLP) per token.
+public struct Branch: Sendable {
+  public let input: [Float], output: [Float], dot: [Float]
+  public init(input: [Float], output: [Float], dot: [Float]) {
+    (self.input, self.output, self.dot) = (input, output, dot)
+  }
+}
+
+/// What was recorded at one site for one sequence, indexed by the sequence as it was then.
+public struct Recording: Sendable {
+  /// Ids of the columns (keys), and of the rows the attention was asked for.
+  public let ids: [Int32], rowIDs: [Int32]
+  /// `[heads, rows, keys]`, or `[heads, keys]` when summed.
+  public let attention: Tensor?, probe: Tensor?
+  /// `[kvHeads, n, headDim]`
+  public let keys: Tensor?
+  /// `[n, width]`
+  public let finalNorm: Tensor?, joint: Tensor?
+  /// Attention, MLP.
+  public let branches: [Branch]
+
+  public init(
+    ids: [Int32], rowIDs: [Int32] = [], attention: Tensor? = nil, probe: Tensor? = nil, keys: Tensor? = nil,
+    finalNorm: Tensor? = nil, joint: Tensor? = nil, branches: [Branch] = []
+  ) {
+    (self.ids, self.rowIDs, self.attention, self.probe) = (ids, rowIDs, attention, probe)
+    (self.keys, self.finalNorm, self.joint, self.branches) = (keys, finalNorm, joint, branches)
+  }
+
+  /// Today's rows as columns of this recording, by id.
+  /// - Throws: `CompressionError.missingColumns` if the layer ran on fewer tokens than are alive now.
+  public func columns(of tokens: TokenSequence) throws(CompressionError) -> [Int] {
+    if tokens.id == ids { return Array(ids.indices) }
+    let column = Dictionary(zip(ids, ids.indices), uniquingKeysWith: { first, _ in first })
+    let found = tokens.id.compactMap { column[$0] }
+    guard found.count == tokens.count else {
+      throw .missingColumns(found: ids.count, expected: tokens.count)
+    }
+    return found
+  }
+}
+
+package struct RecordingKey: Hashable, Sendable {
+  package let site: Site, sequence: Int
+  package init(site: Site, sequence: Int) { (self.site, self.sequence) = (site, sequence) }
+}

@@ -1,0 +1,35 @@
+/// Which rows of an attention matrix are wanted; `.text`: rows after the last visual span, `.classifier`: the class token.
+public enum Rows: Hashable, Sendable { case none, classifier, last, text, all }
+
+/// Which form of attention is recorded.
+public enum Values: Hashable, Sendable {
+  case probabilities, logits
+  case gumbel(tau: Float, perStep: Float)
+}
+
+/// What to record at a site. Nothing asked, nothing computed.
+public struct Request: Sendable, Equatable {
+  /// Attention of the block or layer that has just run. `[heads, rows, keys]`
+  public var attention = Rows.none
+  /// Attention of the next one, from its own norm and weights; it need not ever run. `[heads, rows, keys]`
+  public var probe = Rows.none
+  public var values = Values.probabilities
+  /// Rows added up as they are formed: `[heads, keys]`, never `[heads, n, n]`.
+  public var summed = false
+  /// Keys `[kvHeads, n, headDim]` of the one that has just run, as attention used them (after RoPE).
+  public var keys = false
+  /// |in|, |out|, in·out of attention and MLP per token: six floats, not four tensors.
+  public var branches = false
+  /// The last norm applied to x, out of place. `[n, width]`
+  public var finalNorm = false
+  /// `.features`: patches and question in one space (companion CLIP); refused when there is none.
+  public var joint = false
+
+  public init(
+    attention: Rows = .none, probe: Rows = .none, values: Values = .probabilities, summed: Bool = false,
+    keys: Bool = false, branches: Bool = false, finalNorm: Bool = false, joint: Bool = false
+  ) {
+    (self.attention, self.probe, self.values, self.summed) = (attention, probe, values, summed)
+    (self.keys, self.branches, self.finalNorm, self.joint) = (keys, branches, finalNorm, joint)
+  }
+}

@@ -1,0 +1,86 @@
+import VTokCore
+import VTokFiles
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Foundation
+#endif
+
+/// One `--method` argument: a method with its options, or several joined with `+` that run together.
+public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
+  public struct Part: Sendable, Equatable {
+    public let name: String
+    public let options: [String: String]
+  }
+  /// As typed.
+  public let description: String
+  public let parts: [Part]
+
+  /// Parses `NAME[:key=value,...][+NAME...]`; names and options are checked by `make`.
+  public init(_ text: String) throws(MethodError) {
+    description = text
+    var parts: [Part] = []
+    for piece in text.split(separator: "+", omittingEmptySubsequences: false) {
+      let halves = piece.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+      var options: [String: String] = [:]
+      if halves.count == 2 {
+        for item in halves[1].split(separator: ",", omittingEmptySubsequences: false) {
+          let pair = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+          guard pair.count == 2, !pair[0].isEmpty, !pair[1].isEmpty, options[String(pair[0])] == nil else {
+            throw .malformed(text, part: String(item))
+          }
+          options[String(pair[0])] = String(pair[1])
+        }
+      }
+      guard !halves[0].isEmpty else { throw .malformed(text, part: String(piece)) }
+      parts.append(Part(name: String(halves[0]), options: options))
+    }
+    self.parts = parts
+  }
+
+  /// Whether any part is ruled by the job's budget rather than by an amount of its own.
+  public var usesJobBudget: Bool { !ruled.isEmpty }
+  /// The methods that the job's budget rules.
+  var ruled: [any Compressor.Type] {
+    taken.filter(\.usesJobBudget).compactMap { try? Methods.named($0.method) }
+  }
+  /// Whether every part that the job's budget rules has a published amount, which holds when no budget was typed.
+  public var hasPublishedAmount: Bool { taken.allSatisfy { !$0.usesJobBudget || $0.hasPublishedAmount } }
+
+  /// The options of every part after its initialiser has taken them.
+  private var taken: [Options] {
+    parts.compactMap { part in
+      guard let type = try? Methods.named(part.name) else { return nil }
+      var options = Options(method: part.name, part.options)
+      _ = try? type.init(&options)
+      return options
+    }
+  }
+
+  /// The methods, ready to be composed.
+  /// - Parameters:
+  ///   - budget: the job's budget; methods with an amount of their own ignore it. Several that leave visual tokens share a
+  ///     ratio, so that together they reach it.
+  ///   - read: opens files that options name.
+  public func make(
+    budget: Budget?, read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+  ) throws(MethodError) -> [any Compressor] {
+    let sharing = Double(ruled.count { $0.counted == .tokens })
+    var shared = budget
+    if case .ratio(let ratio) = budget, sharing > 1 { shared = .ratio(pow(ratio, 1 / sharing)) }
+    var made: [any Compressor] = []
+    for part in parts {
+      let type = try Methods.named(part.name)
+      let own = type.counted == .tokens ? shared : budget
+      var options = Options(method: part.name, part.options, budget: own, read: read)
+      do {
+        made.append(try type.init(&options))
+        try options.finish()
+      } catch {
+        throw .option(error)
+      }
+    }
+    return made
+  }
+}
