@@ -78,6 +78,13 @@ public struct BlockWeight: @unchecked Sendable {
     }
   }
 
+  /// The rows from `first` on, where they lie.
+  package func from(row first: Int) -> BlockWeight {
+    precondition((0...rows).contains(first))
+    return BlockWeight(
+      rows: rows - first, columns: columns, type: type, base: base + first * rowBytes, owner: owner)
+  }
+
   package func widen(rows range: Range<Int>, into out: UnsafeMutablePointer<Float>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= rows)
     type.dequantise(base + range.lowerBound * rowBytes, range.count * columns, into: out)

@@ -8,6 +8,7 @@ import CVTokKernels
 /// processors differ in the last ones.
 package final class Int4Panels: WeightPanels, @unchecked Sendable {
   package let rows: Int, columns: Int
+  package let isRounded = true
   private let panels: UnsafeMutablePointer<UInt8>
 
   /// Whether a row is whole groups.
@@ -31,8 +32,6 @@ package final class Int4Panels: WeightPanels, @unchecked Sendable {
   }
 
   deinit { UnsafeMutableRawPointer(panels).deallocate() }
-
-  package var bytes: Int { (rows + Self.panel - 1) / Self.panel * (columns / 32) * vtok_int4_group_bytes() }
 
   package func multiply(
     _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, from wanted: Int, accumulate: Bool,

@@ -7,6 +7,7 @@ import CVTokKernels
 /// alone and in company, on any number of threads.
 package final class Int8Panels: WeightPanels, @unchecked Sendable {
   package let rows: Int, columns: Int
+  package let isRounded = true
   private let panels: UnsafeMutablePointer<UInt8>
   /// One for each row; those that fill the last panel are 1.
   private let scales: UnsafeMutablePointer<Float>
@@ -33,9 +34,6 @@ package final class Int8Panels: WeightPanels, @unchecked Sendable {
     UnsafeMutableRawPointer(panels).deallocate()
     scales.deallocate()
   }
-
-  /// Bytes of memory.
-  package var bytes: Int { (rows + Self.panel - 1) / Self.panel * Self.panel * (vtok_int8_depth(columns) + 4) }
 
   package func multiply(
     _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, from wanted: Int, accumulate: Bool,

@@ -9,4 +9,17 @@ public enum Precision: String, Sendable, CaseIterable {
   /// For language models: weights in 4 bits, every 32 of a row with a scale of their own, rows in 8 bits, groups added in float32
   /// (ggml's Q4_0 and Q8_0).
   case int4
+  /// As the file holds them; the default of GGUF files. Of their language models, products with matrices in blocks (Q4_0, Q4_K
+  /// and the like), the head too, round rows to 8 bits and multiply whole numbers as llama.cpp does; products with F32, F16 and
+  /// BF16 are float32, those of tower and connector too. Of other checkpoints the same as `f32`.
+  case file
+
+  /// The one of a tower and a connector beside a language model of this one: they are small, so that 4 bits would save little
+  /// and a file's own rounding nothing.
+  package var ofTower: Precision {
+    switch self {
+    case .f32, .file: .f32
+    case .int8, .int4: .int8
+    }
+  }
 }

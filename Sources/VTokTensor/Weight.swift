@@ -22,7 +22,7 @@ public struct Weight: Sendable {
     case stored(StoredWeight)
     /// float32 in panels (`vtok_pack`).
     case packed(WeightMemory)
-    /// Rounded.
+    /// In an order or a form of their own.
     case panels(any WeightPanels)
   }
 
@@ -38,6 +38,13 @@ public struct Weight: Sendable {
 
   private init(rows: Int, columns: Int, _ memory: WeightMemory) {
     self.init(rows: rows, columns: columns, type: .f32, base: UnsafeRawPointer(memory.pointer), owner: memory)
+  }
+
+  /// Weights in blocks, where and as a file holds them.
+  /// - Parameter rounding: whether products round the rows of x too and multiply whole numbers, as llama.cpp does; else they
+  ///   are float32 products with the exact values of the weights, which are widened on the way.
+  package init(_ blocks: BlockWeight, rounding: Bool) {
+    self.init(blocks.rows, blocks.columns, .panels(BlockPanels(blocks, isRounded: rounding)))
   }
 
   public init(_ tensor: Tensor) {
@@ -60,23 +67,33 @@ public struct Weight: Sendable {
     return Weight(rows: rows, columns: columns, memory)
   }
 
+  /// The same matrix with its rows in another order; they stay where they are.
+  /// - Parameter order: of every row, where it is now; each once.
+  package func reordered(_ order: [Int]) -> Weight { Weight(rows, columns, .panels(ReorderedRows(self, order))) }
+
+  /// Whether products round the rows of x.
+  package var isRounded: Bool { if case .panels(let panels) = form { panels.isRounded } else { false } }
+
   /// Type of the elements as stored; nil for a copy in the order of the kernels.
   public var type: WeightType? { if case .stored(let stored) = form { stored.type } else { nil } }
 
   /// A float32 copy in panels, so that no product has to copy the weights anew. What has been rounded stays as it is.
   public var packed: Weight {
-    guard case .stored(let stored) = form else { return self }
+    guard case .stored(let stored) = form else {
+      if case .panels(let panels) = form, !panels.isRounded { return widened.packed }
+      return self
+    }
     let memory = WeightMemory((rows + Self.panel - 1) / Self.panel * Self.panel * columns)
     vtok_pack(stored.matrix(columns), 0, rows, 0, columns, memory.pointer)
     return Weight(rows, columns, .packed(memory))
   }
 
-  /// The same weights for products of this precision; `.f32` changes nothing. Reads the weights panel by panel, from a mapped
-  /// file too.
+  /// The same weights for products of this precision; `.f32` and `.file` change nothing. Reads the weights panel by panel, from
+  /// a mapped file too. What has been rounded stays as it is.
   public func at(_ precision: Precision, threads: Int = 1) -> Weight {
-    if case .panels = form { return self }
+    if isRounded { return self }
     switch precision {
-    case .f32: return self
+    case .f32, .file: return self
     case .int8: return Weight(rows, columns, .panels(Int8Panels(self, threads: threads)))
     case .int4:
       // A width that is no whole number of groups: 8 bits are the next more exact.
@@ -181,16 +198,16 @@ public struct Weight: Sendable {
   }
 }
 
-/// Weights in the order of kernels that are not float32's.
+/// Weights in another form than that of the float32 kernels.
 package protocol WeightPanels: AnyObject, Sendable {
+  /// Whether products round the rows of x.
+  var isRounded: Bool { get }
   /// As `Weight.multiply`.
   func multiply(
     _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, from wanted: Int, accumulate: Bool,
     into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int)
-  /// Rows of what was rounded, as float32.
+  /// Rows as float32.
   func widen(rows: Range<Int>, into out: UnsafeMutablePointer<Float>)
-  /// Of memory.
-  var bytes: Int { get }
 }
 
 /// Elements as they lie in a file or an array, row by row.

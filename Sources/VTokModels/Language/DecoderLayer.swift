@@ -19,7 +19,7 @@ package struct DecoderLayer: Sendable {
     func linear(_ name: String, _ rows: Int, _ columns: Int, _ hasBias: Bool) throws -> Linear {
       let stored = try view.weight("\(name).weight", [rows, columns])
       return Linear(
-        weight: view.precision == .f32 && config.isSmall ? stored.packed : stored.at(view.precision),
+        weight: [.f32, .file].contains(view.precision) && config.isSmall ? stored.packed : stored.at(view.precision),
         bias: hasBias ? try view.vector("\(name).bias", [rows]) : nil)
     }
     func norm(_ name: String) throws -> RMSNorm {

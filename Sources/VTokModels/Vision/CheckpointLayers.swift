@@ -28,7 +28,7 @@ func requireEqual(_ blocks: [TransformerBlock]) throws {
 
 extension Weight {
   fileprivate func ready(forTower precision: Precision) -> Weight {
-    precision == .f32 ? packed : at(.int8)
+    precision.ofTower == .f32 ? packed : at(.int8)
   }
 }
 
