@@ -48,6 +48,24 @@ public struct Checkpoint: Sendable {
     self.init(CheckpointStore(name: path, directory: nil, config: config, files: files))
   }
 
+  /// Files that hold all of a model, whose tensors have other names and other forms than those that it asks for.
+  /// - Parameters:
+  ///   - documents: what would stand in JSON files of a folder, by their names.
+  ///   - names: from those in the files to those asked for.
+  ///   - made: tensors that are asked for and made of others, by the names asked for.
+  ///   - placeholder: the token that stands for an image.
+  package init(
+    name: String, _ files: [any TensorFile], config: JSON, documents: [String: JSON], names: [String: String],
+    made: [String: MadeTensor], vocabulary: GGUFVocabulary?, placeholder: String?, precision: Precision
+  ) throws(WeightError) {
+    let store = CheckpointStore(
+      name: name, directory: nil, config: config, files: try CheckpointFiles(files), documents: documents,
+      vocabulary: vocabulary, placeholder: placeholder)
+    self.init(
+      store, TensorNames(store.entries.map { names[$0.name] ?? $0.name }, made: made, published: names), prefix: "",
+      precision)
+  }
+
   private init(_ store: CheckpointStore) {
     self.init(store, TensorNames(store.entries.map(\.name)), prefix: "")
   }
@@ -72,6 +90,7 @@ public struct Checkpoint: Sendable {
     precondition(isPlainName(file), "\(file) is no file name")
     if file == "config.json" { return config }
     store.note(file)
+    if let document = store.documents[file] { return document }
     guard let directory = store.directory else { return nil }
     return try JSON.ifPresent(directory + "/" + file)
   }
@@ -100,6 +119,11 @@ public struct Checkpoint: Sendable {
     return SHA256.of(text.utf8)
   }
 
+  /// The tokens that a GGUF file has with its weights; nil for other checkpoints.
+  public var vocabulary: GGUFVocabulary? { store.vocabulary }
+  /// The token that stands for an image, where the files do not say it.
+  var placeholder: String? { store.placeholder }
+
   /// Path of a file of the folder, whether it is there or not; nil for an embedded model.
   public func path(_ file: String) -> String? { store.directory.map { $0 + "/" + file } }
 
@@ -114,10 +138,10 @@ public struct Checkpoint: Sendable {
 
   /// The same tensors under other names, for families whose files were published with several. Messages and lists keep
   /// the names of the files.
-  /// - Parameter rename: from the name in the file to the one asked for. Of two tensors that get the same name, the
+  /// - Parameter rename: from the name in the file, or in this view, to the one asked for. Of two tensors that get the same name, the
   ///   second cannot be asked for.
   public func renamed(_ rename: (String) -> String) -> Checkpoint {
-    Checkpoint(store, TensorNames(store.entries.map { rename($0.name) }), prefix: prefix, precision)
+    Checkpoint(store, names.renamed(rename), prefix: prefix, precision)
   }
 
   /// The same view, whose layers are loaded for products of this precision.
@@ -138,22 +162,29 @@ public struct Checkpoint: Sendable {
 
   // MARK: Tensors
 
-  public func has(_ name: String) -> Bool { entry(name) != nil }
+  public func has(_ name: String) -> Bool { shape(name) != nil }
 
   /// Sizes of the axes of a tensor, nil if it is absent. Does not count as asking for it.
-  public func shape(_ name: String) -> [Int]? { entry(name)?.shape }
+  public func shape(_ name: String) -> [Int]? {
+    if let made = made(name) { return made.shape(of: made.parts.compactMap(store.entry(_:))) }
+    return entry(name)?.shape
+  }
+
+  func made(_ name: String) -> MadeTensor? { names.made[ExactString(full(name))] }
 
   private func entry(_ name: String) -> TensorEntry? { names.index(of: full(name)).map { store.entries[$0] } }
 
   /// A matrix as stored, in its own precision; `shape` may have more axes, then the result is `[shape[0], rest]`.
   /// nil in `shape` stands for any size but 0.
   public func weight(_ name: String, _ shape: [Int?]) throws(WeightError) -> Weight {
+    if let made = made(name) { return try weight(made, name, shape) }
     let (shard, entry) = try find(name, shape)
-    return try shard.weight(entry.name)
+    return try shard.weight(entry, rounding: precision == .file)
   }
 
   /// A tensor as float32.
   public func tensor(_ name: String, _ shape: [Int?]) throws(WeightError) -> Tensor {
+    if let made = made(name) { return try tensor(made, name, shape) }
     let (shard, entry) = try find(name, shape)
     return try shard.tensor(entry.name)
   }
@@ -206,24 +237,31 @@ public struct Checkpoint: Sendable {
   }
 
   private func find(_ name: String, _ expected: [Int?]) throws(WeightError) -> (any TensorFile, TensorEntry) {
-    func text(_ shape: [Int?]) -> String { "[\(shape.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))]" }
     guard let entry = entry(name), let shard = store.shard(of: entry) else {
       let published = names.published(full(name), store.entries)
       throw WeightError(
         .missingTensor, store.name, tensor: published, found: "no such tensor among \(store.entries.count)",
-        expected: "shape \(text(expected))", fix: similarNames(published, in: store.entries.lazy.map(\.name)))
+        expected: "shape \(Self.text(expected))", fix: similarNames(published, in: store.entries.lazy.map(\.name)))
     }
-    let name = entry.name
-    store.asked.withLock { _ = $0.insert(ExactString(name)) }
+    store.asked.withLock { _ = $0.insert(ExactString(entry.name)) }
+    try check(entry.shape, expected, of: entry)
+    return (shard, entry)
+  }
+
+  /// Refuses a shape that is not the expected one.
+  func check(_ shape: [Int], _ expected: [Int?], of entry: TensorEntry) throws(WeightError) {
     let fits =
-      entry.shape.count == expected.count
-      && zip(entry.shape, expected).allSatisfy { size, wanted in wanted.map { $0 == size } ?? (size > 0) }
+      shape.count == expected.count
+      && zip(shape, expected).allSatisfy { size, wanted in wanted.map { $0 == size } ?? (size > 0) }
     guard fits else {
       throw WeightError(
-        .shape, entry.file, tensor: name, found: "shape \(text(entry.shape))", expected: text(expected),
+        .shape, entry.file, tensor: entry.name, found: "shape \(Self.text(shape))", expected: Self.text(expected),
         fix: "The weights are not those of the model in config.json: fetch both from one revision.")
     }
-    return (shard, entry)
+  }
+
+  static func text(_ shape: [Int?]) -> String {
+    "[\(shape.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))]"
   }
 }
 
@@ -234,15 +272,21 @@ final class CheckpointStore: Sendable {
   let config: JSON
   let files: CheckpointFiles
   let entries: [TensorEntry]
+  /// What stands in for JSON files of a folder.
+  let documents: [String: JSON]
+  /// The tokens that a GGUF file has with its weights.
+  let vocabulary: GGUFVocabulary?
+  let placeholder: String?
   let asked = Mutex<Set<ExactString>>([])
   /// Names of the files beside the weights that were asked for.
   let settings = Mutex<Set<String>>([])
 
-  init(name: String, directory: String?, config: JSON, files: CheckpointFiles) {
-    self.name = name
-    self.directory = directory
-    self.config = config
-    self.files = files
+  init(
+    name: String, directory: String?, config: JSON, files: CheckpointFiles, documents: [String: JSON] = [:],
+    vocabulary: GGUFVocabulary? = nil, placeholder: String? = nil
+  ) {
+    (self.name, self.directory, self.config, self.files) = (name, directory, config, files)
+    (self.documents, self.vocabulary, self.placeholder) = (documents, vocabulary, placeholder)
     entries = files.shards.flatMap(\.entries)
   }
 
@@ -251,16 +295,38 @@ final class CheckpointStore: Sendable {
   func shard(of entry: TensorEntry) -> (any TensorFile)? {
     files.home[ExactString(entry.name)].map { files.shards[$0] }
   }
+
+  /// A tensor by its name in the files.
+  func entry(_ name: String) -> TensorEntry? {
+    files.home[ExactString(name)].flatMap { files.shards[$0].entry(name) }
+  }
 }
 
 /// The names that tensors are asked for by, in the order of the entries.
 private struct TensorNames: Sendable {
   let all: [String]
+  let made: [ExactString: MadeTensor]
   private let indices: [ExactString: Int]
+  /// From a name that is asked for to the one in a file, where the file follows another scheme.
+  private let spelled: [ExactString: String]
 
-  init(_ all: [String]) {
-    self.all = all
+  /// - Parameter published: from names in the files to those asked for.
+  init(_ all: [String], made: [String: MadeTensor] = [:], published: [String: String] = [:]) {
+    self.init(
+      all, made: Dictionary(uniqueKeysWithValues: made.map { (ExactString($0), $1) }),
+      spelled: Dictionary(published.map { (ExactString($1), $0) }) { first, _ in first })
+  }
+
+  private init(_ all: [String], made: [ExactString: MadeTensor], spelled: [ExactString: String]) {
+    (self.all, self.made, self.spelled) = (all, made, spelled)
     indices = Dictionary(all.enumerated().map { (ExactString($1), $0) }) { first, _ in first }
+  }
+
+  func renamed(_ rename: (String) -> String) -> TensorNames {
+    func renamed<Value>(_ table: [ExactString: Value]) -> [ExactString: Value] {
+      Dictionary(table.map { (ExactString(rename($0.string)), $1) }) { first, _ in first }
+    }
+    return TensorNames(all.map(rename), made: renamed(made), spelled: renamed(spelled))
   }
 
   func index(of name: String) -> Int? { indices[ExactString(name)] }
@@ -268,6 +334,7 @@ private struct TensorNames: Sendable {
   /// The name that an absent tensor would have in the file, after the example of a neighbour: what the two names of the
   /// neighbour have in common at their end is left, what stands before is exchanged.
   func published(_ name: String, _ entries: [TensorEntry]) -> String {
+    if let spelled = spelled[ExactString(name)] { return spelled }
     let parts = name.split(separator: ".")
     for (known, entry) in zip(all, entries) where known != entry.name {
       let (own, file) = (known.split(separator: "."), entry.name.split(separator: "."))

@@ -41,8 +41,10 @@ struct CheckpointFiles {
     throw Self.noWeights(directory, names)
   }
 
-  init(_ file: any TensorFile) throws(WeightError) {
-    try add(file)
+  init(_ file: any TensorFile) throws(WeightError) { try self.init([file]) }
+
+  init(_ files: [any TensorFile]) throws(WeightError) {
+    for file in files { try add(file) }
     try refuseAdapter()
   }
 

@@ -65,6 +65,15 @@ public struct TensorEntry: Sendable, Equatable {
   public let file: String
   public var count: Int { shape.reduce(1, *) }
 
+  /// Some rows of it: they lie one after the other.
+  func rows(_ rows: Range<Int>) -> TensorEntry {
+    let size = range.count / max(shape[0], 1)
+    let first = range.lowerBound + rows.lowerBound * size
+    return TensorEntry(
+      name: name, type: type, shape: [rows.count] + shape.dropFirst(), range: first..<first + rows.count * size,
+      file: file)
+  }
+
   init(name: String, type: ElementType, shape: [Int], range: Range<Int>, strides: [Int]? = nil, file: String) {
     (self.name, self.type, self.shape, self.range) = (name, type, shape, range)
     (self.strides, self.file) = (strides, file)
@@ -88,8 +97,10 @@ extension TensorFile {
   public func verify(_ entry: TensorEntry) throws(WeightError) {}
 
   /// A floating-point tensor as float32: F16, BF16 and block types exactly, F64 rounded to nearest.
-  public func tensor(_ name: String) throws(WeightError) -> Tensor {
-    let entry = try required(name)
+  public func tensor(_ name: String) throws(WeightError) -> Tensor { try tensor(required(name)) }
+
+  /// The same of a tensor of this file, or of some rows of one.
+  func tensor(_ entry: TensorEntry) throws(WeightError) -> Tensor {
     let count = entry.count
     if entry.type == .f64 {
       return try withElements(entry) { source in
@@ -120,8 +131,16 @@ extension TensorFile {
         .shape, file.path, tensor: name, found: "shape \(entry.shape)", expected: "a matrix of two or more axes",
         fix: "Check that the checkpoint is of the model that its config.json says.")
     }
-    let rows = entry.shape[0]
-    return try weight(entry, rows: rows, columns: rows == 0 ? 0 : entry.count / rows)
+    return try weight(entry, rounding: false)
+  }
+
+  /// The same of a tensor of this file, or of some rows of one, of block types too.
+  /// - Parameter rounding: of products with a block type, as `Weight.init(_:rounding:)`.
+  func weight(_ entry: TensorEntry, rounding: Bool) throws(WeightError) -> Weight {
+    let rows = entry.shape.first ?? 1
+    let columns = rows == 0 ? 0 : entry.count / rows
+    guard let type = entry.type.block else { return try weight(entry, rows: rows, columns: columns) }
+    return Weight(try blocks(entry, type, rows: rows, columns: columns), rounding: rounding)
   }
 
   /// The matrix `[product of the others, last axis]` of a block type, left in the file; a tensor of one axis is one row.
@@ -130,8 +149,13 @@ extension TensorFile {
     guard let type = entry.type.block, let columns = entry.shape.last else {
       throw unsuitable(entry, "one of \(BlockType.allCases.map(\.rawValue).joined(separator: ", "))")
     }
-    let rows = columns == 0 ? 0 : entry.count / columns
-    return try withElements(entry) { source in
+    return try blocks(entry, type, rows: columns == 0 ? 0 : entry.count / columns, columns: columns)
+  }
+
+  private func blocks(
+    _ entry: TensorEntry, _ type: BlockType, rows: Int, columns: Int
+  ) throws(WeightError) -> BlockWeight {
+    try withElements(entry) { source in
       BlockWeight(
         rows: rows, columns: columns, type: type, base: source.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!,
         owner: file)

@@ -1,6 +1,6 @@
 import VTok
 
-/// `gguf.dequantize`, `gguf.dot`
+/// `gguf.*`
 let ggufFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
   "gguf.dequantize": { inputs in
     ["values": GoldenValue(try file(inputs, "blocks").tensor("w"))]
@@ -22,6 +22,23 @@ let ggufFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] 
     default: break
     }
     return outputs
+  },
+
+  "gguf.tokenize": { inputs in
+    let model = try GGUF(path: inputs.file(inputs.config.string("model_file")))
+    guard let vocabulary = try GGUFVocabulary(model.values, file: model.files[0].file.path) else {
+      throw GoldenError("no tokenizer in the file")
+    }
+    let tokenizer = try TextTokenizer(vocabulary)
+    let rows = try inputs.rows.map { row -> JSON in
+      var made = row.object!
+      let text = try row.string("text")
+      (made["ids"], made["ids_no_special"]) = (
+        JSON(tokenizer.encode(text)), JSON(tokenizer.encode(text, special: false))
+      )
+      return .object(made)
+    }
+    return ["rows": GoldenValue(rows: rows)]
   },
 ]
 

@@ -24,6 +24,17 @@ struct GGUFBuilder {
   mutating func add(_ key: String, _ value: UInt16) { add(key, type: 2, Self.number(value)) }
   mutating func add(_ key: String, _ value: Int32) { add(key, type: 5, Self.number(value)) }
   mutating func add(_ key: String, _ text: String) { add(key, type: 8, Self.text(text)) }
+  mutating func add(_ key: String, _ number: Float) { add(key, type: 6, Self.number(number.bitPattern)) }
+  mutating func add(_ key: String, _ flag: Bool) { add(key, type: 7, [flag ? 1 : 0]) }
+  mutating func add(_ key: String, _ texts: [String]) { add(key, array: 8, texts.map { Self.text($0) }) }
+  mutating func add(_ key: String, _ numbers: [Int32]) { add(key, array: 5, numbers.map { Self.number($0) }) }
+  mutating func add(_ key: String, _ numbers: [Float]) {
+    add(key, array: 6, numbers.map { Self.number($0.bitPattern) })
+  }
+  private mutating func add(_ key: String, array type: UInt32, _ elements: [[UInt8]]) {
+    add(key, type: 9, Self.number(type) + Self.number(UInt64(elements.count)) + elements.flatMap(\.self))
+  }
+  mutating func remove(_ key: String) { values.removeAll { $0.starts(with: Self.text(key)) } }
 
   /// - Parameters:
   ///   - shape: row-major.

@@ -1,13 +1,16 @@
-/// `added_tokens` of a tokenizer file: tokens that are cut out of the text before all else.
+/// `added_tokens` of a tokenizer file, or special tokens of a GGUF file: tokens that are cut out of the text before all else.
 struct AddedTokens: Sendable {
   private struct Token: Sendable {
     let id: Int32
     let content: [Unicode.Scalar]
     let leftStrip: Bool, rightStrip: Bool, singleWord: Bool
+    var bytes: Int { content.reduce(0) { $0 + UTF8.width($1) } }
   }
 
   /// By first scalar, the longest first: the leftmost longest match is the first one found.
   private var raw: [Unicode.Scalar: [Token]] = [:], normalised: [Unicode.Scalar: [Token]] = [:]
+  /// Of a GGUF file, the longest first: each is cut out everywhere before the next is looked for.
+  private var longestFirst: [Token] = []
   private(set) var names: [Int32: String] = [:]
   private(set) var special: Set<Int32> = []
 
@@ -35,6 +38,28 @@ struct AddedTokens: Sendable {
     for key in normalised.keys { normalised[key]!.sort { $0.content.count > $1.content.count } }
   }
 
+  /// Those of a GGUF file.
+  /// - Parameter placeholder: cut out too; behind all others where the file has no such token.
+  init(_ vocabulary: GGUFVocabulary, placeholder: String?) {
+    let mark = placeholder.map { (name: $0, id: vocabulary.placeholder($0)) }
+    func add(_ name: String, _ id: Int) {
+      let content = Array(name.unicodeScalars)
+      guard !content.isEmpty else { return }
+      names[Int32(id)] = name
+      longestFirst.append(
+        Token(id: Int32(id), content: content, leftStrip: false, rightStrip: false, singleWord: false))
+    }
+    for (id, kind) in vocabulary.kinds.enumerated() {
+      if kind == .control || kind == .unknown { special.insert(Int32(id)) }
+      if kind == .control || kind == .userDefined || id == mark?.id { add(vocabulary.tokens[id], id) }
+    }
+    if let mark, mark.id == vocabulary.tokens.count {
+      add(mark.name, mark.id)
+      special.insert(Int32(mark.id))
+    }
+    longestFirst.sort { ($1.bytes, $0.id) < ($0.bytes, $1.id) }
+  }
+
   /// A stretch of text between added tokens, or one of them.
   enum Part {
     case token(Int32)
@@ -43,7 +68,15 @@ struct AddedTokens: Sendable {
 
   /// The text cut at added tokens: those that are matched as typed first, the others in the normalised rest.
   func split(_ text: [Unicode.Scalar], normalizer: Normalizer) -> [Part] {
-    split(Piece(text: text, isFirst: true), at: raw).flatMap { part -> [Part] in
+    var parts = split(Piece(text: text, isFirst: true), at: raw)
+    let scalars = longestFirst.isEmpty ? [] : Set(text)
+    for token in longestFirst where scalars.contains(token.content[0]) {
+      parts = parts.flatMap { part -> [Part] in
+        guard case .text(let piece) = part else { return [part] }
+        return split(piece, at: [token.content[0]: [token]])
+      }
+    }
+    return parts.flatMap { part -> [Part] in
       guard case .text(let piece) = part else { return [part] }
       return split(Piece(text: normalizer(piece.text), isFirst: piece.isFirst), at: normalised)
     }

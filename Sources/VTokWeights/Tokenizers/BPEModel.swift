@@ -1,5 +1,13 @@
+/// From pieces of text to tokens.
+protocol TokenModel: Sendable {
+  /// Names of tokens by id.
+  var names: [Int32: String] { get }
+  func id(_ token: String) -> Int32?
+  func encode(_ piece: [Unicode.Scalar]) -> [Int32]
+}
+
 /// `model` of a tokenizer file of type BPE: the vocabulary and its merges.
-struct BPEModel: Sendable {
+struct BPEModel: TokenModel {
   private let ids: [ExactString: Int32]
   private let symbols: [Unicode.Scalar: Int32]  // entries of one scalar
   private let pairs: BytePairs
@@ -54,10 +62,35 @@ struct BPEModel: Sendable {
     (self.ids, self.symbols, self.pairs) = (ids, symbols, pairs)
   }
 
+  /// That of a GGUF file with merges.
+  /// - Parameter ignoresMerges: whether a piece that is a token is taken as it is.
+  init(_ vocabulary: GGUFVocabulary, ignoresMerges: Bool) throws {
+    var pairs = BytePairs(order: .oneByOne)
+    for (rank, merge) in try vocabulary.merges().enumerated() {
+      guard let left = vocabulary.id(merge.left), let right = vocabulary.id(merge.right),
+        let both = vocabulary.id(merge.left + merge.right)
+      else {
+        throw vocabulary.refused(
+          "ggml.merges", "`\(shortened(merge.left))` and `\(shortened(merge.right))`, which are not among the tokens",
+          "tokens whose texts joined are one too")
+      }
+      pairs.append(Int32(left), Int32(right), to: Int32(both), rank: rank)
+    }
+    names = vocabulary.names
+    ids = Dictionary(names.map { (ExactString($1), $0) }) { max($0, $1) }
+    symbols = Dictionary(
+      ids.compactMap { name, id in
+        let scalars = name.string.unicodeScalars
+        return scalars.count == 1 ? (scalars.first!, id) : nil
+      }
+    ) { first, _ in first }
+    (self.pairs, bytes, unknown, fusesUnknown, self.ignoresMerges) = (pairs, [], nil, false, ignoresMerges)
+  }
+
   func id(_ token: String) -> Int32? { ids[ExactString(token)] }
 
   /// The name of a byte in a vocabulary with byte fallback: `<0x0A>`.
-  private static func byteToken(_ byte: UInt8) -> String {
+  static func byteToken(_ byte: UInt8) -> String {
     let digits = String(byte, radix: 16, uppercase: true)
     return "<0x" + (digits.count == 1 ? "0" : "") + digits + ">"
   }

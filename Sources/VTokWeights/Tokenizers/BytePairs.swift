@@ -94,7 +94,8 @@ struct BytePairs: Sendable {
   }
 }
 
-private struct MinHeap {
+/// The smallest of many numbers.
+struct MinHeap {
   private var items: [UInt64] = []
   var minimum: UInt64? { items.first }
 

@@ -2,6 +2,8 @@
 struct PostProcessor: Sendable {
   private(set) var before: [Int32] = [], after: [Int32] = []
 
+  init(before: [Int32], after: [Int32]) { (self.before, self.after) = (before, after) }
+
   init(_ part: TokenizerPart?) throws(TokenizerError) {
     guard let part else { return }
     switch try part.string("type") {

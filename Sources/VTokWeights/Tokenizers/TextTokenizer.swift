@@ -1,6 +1,6 @@
 /// The text tokenizer of a language model, as its `tokenizer.json` describes it: byte-level BPE (GPT-2, SmolLM, Qwen2,
 /// Llama 3) and BPE with byte fallback (Llama, Mistral). Ids, token names and decoded text are those of Hugging Face
-/// `tokenizers`. What a file asks for and is not built is an error when the file is read.
+/// `tokenizers`; of a tokenizer inside a GGUF file those of llama.cpp. What a file asks for and is not built is an error when the file is read.
 /// ```swift
 /// let tokenizer = try TextTokenizer(Checkpoint(directory: "llava-1.5-7b-hf"))
 /// let ids = tokenizer.encode("USER: <image>\nWhat is this? ASSISTANT:")
@@ -9,7 +9,7 @@ public struct TextTokenizer: Sendable {
   private let added: AddedTokens
   private let normalizer: Normalizer
   private let preTokenizer: PreTokenizer
-  private let model: BPEModel
+  private let model: any TokenModel
   private let postProcessor: PostProcessor
   private let decoder: TokenDecoder
   private let addedIDs: [ExactString: Int32]
@@ -35,8 +35,22 @@ public struct TextTokenizer: Sendable {
     }
   }
 
-  /// From the `tokenizer.json` of a checkpoint.
+  init(
+    _ vocabulary: GGUFVocabulary, _ placeholder: String?, normalizer: Normalizer, preTokenizer: PreTokenizer,
+    model: any TokenModel, postProcessor: PostProcessor, decoder: TokenDecoder
+  ) {
+    added = AddedTokens(vocabulary, placeholder: placeholder)
+    (self.normalizer, self.preTokenizer, self.model) = (normalizer, preTokenizer, model)
+    (self.postProcessor, self.decoder) = (postProcessor, decoder)
+    addedIDs = Dictionary(added.names.map { (ExactString($1), $0) }) { first, _ in first }
+  }
+
+  /// From the `tokenizer.json` of a checkpoint, or the keys of a GGUF file.
   public init(_ checkpoint: Checkpoint) throws {
+    if let vocabulary = checkpoint.vocabulary {
+      try self.init(vocabulary, placeholder: checkpoint.placeholder)
+      return
+    }
     guard let json = try checkpoint.json("tokenizer.json") else {
       throw TokenizerError(
         subject: checkpoint.name, found: "no text tokenizer", expected: "tokenizer.json",

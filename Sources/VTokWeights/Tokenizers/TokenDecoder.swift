@@ -19,6 +19,20 @@ struct TokenDecoder: Sendable {
     if let part { try add(part) }
   }
 
+  private init(_ steps: [Step]) { (self.steps, joint) = (steps, "") }
+
+  /// Of byte-level BPE.
+  static let byteLevel = TokenDecoder([.byteLevel])
+
+  /// Of SentencePiece.
+  /// - Parameters:
+  ///   - mark: stands for a space.
+  ///   - strips: whether the first one was put in front of the text.
+  static func pieces(_ mark: Unicode.Scalar, strips: Bool) -> TokenDecoder {
+    let spaces = Step.replace(LiteralReplacement([mark], by: [" "]))
+    return TokenDecoder([spaces, .byteFallback, .fuse] + (strips ? [.strip(" ", start: 1, stop: 0)] : []))
+  }
+
   private mutating func add(_ part: TokenizerPart) throws(TokenizerError) {
     switch try part.string("type") {
     case "Sequence": for step in try part.parts("decoders") { try add(step) }
