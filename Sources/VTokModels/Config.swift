@@ -89,7 +89,7 @@ struct Config {
     "mlp_ratio": 1e-3...64, "partial_rotary_factor": 1e-3...1, "init_values": -1e6...1e6, "mod_router_factor": 0...1,
     "crop_pct": 0.05...4, "rescale_factor": 1e-9...1e9,
     "mean": -1e6...1e6, "image_mean": -1e6...1e6, "std": 1e-6...1e6, "image_std": 1e-6...1e6,
-    "max_timestep": 1...1e9, "scaling_factor": -1e9...1e9,
+    "max_timestep": 1...1e9, "frequency_divisors": 1e-9...1e9, "scaling_factor": -1e9...1e9,
   ]
 
   /// - Parameters:

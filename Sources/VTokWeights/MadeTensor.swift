@@ -11,7 +11,7 @@ package struct MadeTensor: Sendable {
   }
 
   /// Names in the files.
-  let parts: [String]
+  package let parts: [String]
   let join: Join
   /// Those of one tensor that count; nil: all.
   let rows: Range<Int>?

@@ -24,6 +24,36 @@ let ggufFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] 
     return outputs
   },
 
+  // Float arithmetic with the weights as they are dequantised.
+  "gguf.forward": { inputs in
+    let checkpoint = try Checkpoint(
+      gguf: inputs.file(inputs.config.string("model_file")), mmproj: inputs.file(inputs.config.string("mmproj_file"))
+    ).at(.f32)
+    let golden = try MultimodalCase(inputs, checkpoint)
+    guard golden.model.placeholder == (try inputs.config.int("image_token_id")) else {
+      throw GoldenError("the placeholder has the id \(golden.model.placeholder)")
+    }
+    let result = try golden.run()
+    let generated = try golden.generated(result, count: inputs.config.int("max_new_tokens"))
+    return [
+      "image_features": GoldenValue(result.visual), "hidden_states.last": GoldenValue(result.hidden.last!),
+      "logits": result.logits, "generated_ids": GoldenValue(generated.ids, [generated.ids.count]),
+      "generated_step_logits": generated.logits,
+    ]
+  },
+
+  // llama.cpp's own logits of a text.
+  "gguf.forward_integer": { inputs in
+    let checkpoint = try Checkpoint(gguf: inputs.file(inputs.config.string("model_file")))
+    let model = try LanguageModel.load(checkpoint)
+    let ids = try inputs.integers("input_ids").map(Int.init)
+    let tokens = TokenSequence(
+      x: try model.embeddings(of: ids), kind: ids.map { _ in .text }, origin: Origin(ids.map { _ in nil }))
+    var run = Run(.dense(Shape(tower: nil, decoder: model.shape)))
+    let last = try model.prefill(tokens, run: &run).tokens.x
+    return ["logits": GoldenValue(model.logits(model.normed(last)))]
+  },
+
   "gguf.tokenize": { inputs in
     let model = try GGUF(path: inputs.file(inputs.config.string("model_file")))
     guard let vocabulary = try GGUFVocabulary(model.values, file: model.files[0].file.path) else {

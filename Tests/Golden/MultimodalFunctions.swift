@@ -5,21 +5,13 @@ import VTok
 let multimodalFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
   "lvlm.forward": { inputs in
     let golden = try MultimodalCase(inputs)
-    let model = golden.model
     let result = try golden.run()
     var outputs = try golden.visualOutputs(result)
     for (index, states) in result.hidden.enumerated() { outputs["hidden_states.\(index)"] = GoldenValue(states) }
     outputs["logits"] = result.logits
-    var (run, decoding) = (result.run, result.decoding)
-    var generated: [Int] = []
-    var logits: [Tensor] = []
-    repeat {
-      if let last = generated.last { try model.language.step(last, &decoding, run: &run) }
-      logits.append(row(decoding.logits))
-      generated.append(argmax(decoding.logits)!)
-    } while generated.count < inputs.config["max_new_tokens"]!.int! && !model.stops.contains(generated.last!)
-    outputs["generated_ids"] = GoldenValue(generated, [generated.count])
-    outputs["generated_step_logits"] = GoldenValue(stacking: logits)
+    let generated = try golden.generated(result, count: inputs.config["max_new_tokens"]!.int!)
+    outputs["generated_ids"] = GoldenValue(generated.ids, [generated.ids.count])
+    outputs["generated_step_logits"] = generated.logits
     return outputs
   },
 
@@ -139,6 +131,21 @@ struct MultimodalCase {
     return MultimodalResult(
       prompt: prompt, run: run, decoding: decoding, hidden: hidden,
       logits: GoldenValue(model.language.logits(hidden.last!)))
+  }
+}
+
+extension MultimodalCase {
+  /// The most likely tokens after a prefill, and the logits that they were chosen by.
+  func generated(_ result: MultimodalResult, count: Int) throws -> (ids: [Int], logits: GoldenValue) {
+    var (run, decoding) = (result.run, result.decoding)
+    var ids: [Int] = []
+    var logits: [Tensor] = []
+    repeat {
+      if let last = ids.last { try model.language.step(last, &decoding, run: &run) }
+      logits.append(row(decoding.logits))
+      ids.append(argmax(decoding.logits)!)
+    } while ids.count < count && !model.stops.contains(ids.last!)
+    return (ids, GoldenValue(stacking: logits))
   }
 }
 

@@ -67,6 +67,7 @@ struct DecoderConfig {
     guard sections.isEmpty || (sections.count == 3 && sections.reduce(0, +) == headDim / 2) else {
       throw rope.unfit("mrope_section", "three numbers with the sum \(headDim / 2)")
     }
+    let divisors = try rope.floats("frequency_divisors", count: headDim / 2)  // of GGUF files alone
     let layers = try config.int("num_hidden_layers", family.layers)
     depths = try MixtureOfDepths(config, layers: layers)
     shape = Shape.Decoder(
@@ -74,7 +75,7 @@ struct DecoderConfig {
       headDim: headDim, ffn: try config.int("intermediate_size", family.ffn),
       vocabulary: try config.int("vocab_size", family.vocabulary),
       frequencies: (0..<headDim / 2).map { pair in  // in float32, as transformers computes them
-        1 / powf(theta, Float(2 * pair) / Float(headDim)) / factor
+        1 / powf(theta, Float(2 * pair) / Float(headDim)) / factor / (divisors?[pair] ?? 1)
       }, sections: sections, shares: depths?.shares ?? [])
     epsilon = try config.float("rms_norm_eps", family.epsilon)
     guard try !config.bool("use_sliding_window", false) else { throw config.unfit("use_sliding_window", "false") }

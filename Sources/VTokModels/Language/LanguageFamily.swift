@@ -9,6 +9,8 @@ struct LanguageFamily: Sendable {
   var epsilon: Float = 1e-6, theta: Float = 1e4
   var window: Int?
   var hasProjectionBiases = false
+  /// nil: GGUF files have it under the name of another family, or it is not built.
+  var gguf: GGUFLanguage?
 
   /// The family of a type.
   /// - Throws: `ModelError.unknownFamily`.
@@ -23,12 +25,15 @@ struct LanguageFamily: Sendable {
 extension Families {
   /// Every family of language models that images can be read by.
   static let language: [LanguageFamily] = [
-    LanguageFamily(types: ["llama", "vicuna"]),
+    LanguageFamily(
+      types: ["llama", "vicuna"], gguf: GGUFLanguage(architecture: "llama", type: "llama", rotatesNeighbours: true)),
     LanguageFamily(types: ["mistral"], ffn: 14336, kvHeads: 8, window: 4096),
     LanguageFamily(
-      types: ["qwen2", "llava_qwen"], ffn: 22016, kvHeads: 32, vocabulary: 151936, hasProjectionBiases: true),
+      types: ["qwen2", "llava_qwen"], ffn: 22016, kvHeads: 32, vocabulary: 151936, hasProjectionBiases: true,
+      gguf: GGUFLanguage(architecture: "qwen2", type: "qwen2")),
     LanguageFamily(
       types: ["qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"], width: 8192, ffn: 29568, layers: 80,
-      heads: 64, kvHeads: 8, vocabulary: 152064, epsilon: 1e-5, theta: 1e6, hasProjectionBiases: true),
+      heads: 64, kvHeads: 8, vocabulary: 152064, epsilon: 1e-5, theta: 1e6, hasProjectionBiases: true,
+      gguf: GGUFLanguage(architecture: "qwen2vl", type: "qwen2_vl_text", hasSections: true)),
   ]
 }

@@ -32,6 +32,8 @@ struct MultimodalFamily: Family {
   var names: @Sendable (Config) -> NamePrefixes = { _ in .common }
   /// Tensors that it does not read, beside those that no family does.
   var needless: [Needless] = []
+  /// How GGUF files have its tower and projector; nil: none has.
+  var gguf: GGUFProjector?
   /// - Parameter checkpoint: with `names`.
   let load: @Sendable (_ checkpoint: Checkpoint, Shape) throws -> any VisualEncoder
 

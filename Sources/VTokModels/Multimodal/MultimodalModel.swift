@@ -148,13 +148,8 @@ public struct MultimodalModel: Sendable {
     let named = checkpoint.renamed(family.names(file))
     let text = try family.language(file)
     let (outer, inner) = (try file.bool("tie_word_embeddings", false), try text.bool("tie_word_embeddings", false))
-    let isTied = outer || inner
-    let visual = try family.load(named, shape)
-    let language = try LanguageModel(
-      named["text"],
-      head: isTied
-        ? named.weightIfPresent("lm_head.weight", [nil, shape.decoder!.width])
-        : named.weight("lm_head.weight", [nil, shape.decoder!.width]), text)
+    let visual = try family.load(named.at(named.precision.ofTower), shape)
+    let language = try LanguageModel(named, text: text, isTied: outer || inner)
     try checkpoint.refuseUnknown(MultimodalFamily.needless + family.needless)
     return MultimodalModel(
       family: family.name, shape: shape, language: language,

@@ -16,7 +16,10 @@ extension MultimodalFamily {
         Idefics3.published(
           .so400m, side: 364, patch: 14, scale: 2,
           DecoderSize(width: 4096, layers: 32, heads: 32, kvHeads: 8, ffn: 14336, vocabulary: 128259, theta: 5e5)))
-    ], load: { try Idefics3($0, shape: $1) })
+    ],
+    gguf: GGUFProjector(
+      name: "idefics3", architectures: ["llama"], last: "mm.model.fc.weight", read: Idefics3.read),
+    load: { try Idefics3($0, shape: $1) })
 }
 
 /// Idefics3 and SmolVLM: a SigLIP tower, squares of patches joined into one token ("pixel shuffle"), a linear layer,
@@ -61,6 +64,27 @@ struct Idefics3: VisualEncoder {
       "model_type": "idefics3", "scale_factor": JSON(scale), "text_config": text.config,
       "vision_config": vision.config(["image_size": JSON(side), "patch_size": JSON(patch)]),
     ]
+  }
+
+  /// SmolVLM too.
+  static func read(_ tower: GGUFTower) throws -> GGUFVision {
+    let side = try tower.side
+    // Old files leave the longest edge out.
+    let longest = try tower.keys.int("preproc_image_size", 4 * side, in: 1...8192)
+    let names = try tower.names("vision.encoder.layers.", GGUFTower.encoder).with(
+      layers: [("v.patch_embd", "vision.embeddings.patch_embedding"), ("v.post_ln", "vision.post_layernorm")],
+      [
+        "mm.model.fc.weight": "connector.modality_projection.proj.weight",
+        "v.position_embd.weight": "vision.embeddings.position_embedding.weight",
+      ])
+    return GGUFVision(
+      config: [
+        ("vision_config", try tower.config([("image_size", JSON(side))])),
+        ("scale_factor", JSON(try tower.keys.int("projector.scale_factor", in: 1...16))),
+      ],
+      processor: try tower.processor([
+        ("size", ["longest_edge": JSON(longest)]), ("max_image_size", ["longest_edge": JSON(side)]),
+      ]), names: names)
   }
 
   /// - Parameter checkpoint: with names as `NamePrefixes` gives them.

@@ -11,10 +11,49 @@ extension MultimodalFamily {
     published: [
       PublishedModel("llava-1.5-7b", ["model_type": "llava", "text_config": LLaVA.vicuna7B]),
       PublishedModel("llava-1.5-13b", ["model_type": "llava", "text_config": LLaVA.vicuna13B]),
-    ], names: LLaVA.names, needless: LLaVA.needless, load: { try LLaVA($0, shape: $1) })
+    ], names: LLaVA.names, needless: LLaVA.needless, gguf: LLaVA.gguf(isTiled: false),
+    load: { try LLaVA($0, shape: $1) })
 }
 
 extension LLaVA {
+  /// LLaVA-1.5 and LLaVA-NeXT have one name in GGUF files; grids of tiles, or the row that ends their lines, tell them apart.
+  static func gguf(isTiled: Bool) -> GGUFProjector {
+    GGUFProjector(
+      name: "mlp", architectures: ["llama", "qwen2"], last: "mm.2.weight",
+      fits: { tower in
+        isTiled == (tower.keys.has(grids) || newlines.contains { tower.model.entry($0) != nil })
+      }, read: { try read($0, isTiled: isTiled) })
+  }
+
+  private static let grids = "image_grid_pinpoints"
+  private static let newlines = ["model.image_newline", "v.image_newline"]
+
+  /// Only the blocks up to the features are in the file.
+  private static func read(_ tower: GGUFTower, isTiled: Bool) throws -> GGUFVision {
+    let blocks = try tower.blocks
+    let layers = try tower.keys.ints("feature_layer", count: 1...64, in: 1...blocks) ?? [blocks]
+    var config: [(String, JSON)] = [
+      ("vision_config", try tower.config([("image_size", JSON(try tower.side))])),
+      ("vision_feature_layer", JSON(layers)),
+    ]
+    // Width and height are as in the original file, which the published converter does not say: the lists are symmetric.
+    if let sides = try tower.keys.ints(grids, count: 2...512, in: 1...8192), isTiled {
+      guard sides.count % 2 == 0 else { throw tower.keys.unfit(grids, "pairs of sizes") }
+      let pairs = stride(from: 0, to: sides.count, by: 2).map { JSON([sides[$0], sides[$0 + 1]]) }
+      config.append((grids, .array(pairs)))
+    }
+    let names = try tower.names("vision.encoder.layers.", GGUFTower.encoder).with(
+      layers: [
+        ("mm.0", "projector.linear_1"), ("mm.2", "projector.linear_2"), ("v.pre_ln", "vision.pre_layrnorm"),
+      ],
+      [
+        "v.class_embd": "vision.embeddings.class_embedding",
+        "v.patch_embd.weight": "vision.embeddings.patch_embedding.weight",
+        "v.position_embd.weight": "vision.embeddings.position_embedding.weight",
+      ].merging(isTiled ? newlines.map { ($0, "image_newline") } : []) { $1 })
+    return GGUFVision(config: config, processor: try tower.processor([]), names: names)
+  }
+
   static let vicuna7B: JSON = ["vocab_size": 32064]
   static let vicuna13B = DecoderSize(width: 5120, layers: 40, heads: 40, kvHeads: 40, ffn: 13824, vocabulary: 32064)
     .config

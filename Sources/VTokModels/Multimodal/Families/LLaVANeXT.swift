@@ -21,7 +21,7 @@ extension MultimodalFamily {
       published(
         "llava-next-llama3-8b",
         DecoderSize(width: 4096, layers: 32, heads: 32, kvHeads: 8, ffn: 14336, vocabulary: 128320, theta: 5e5).config),
-    ], needless: LLaVA.needless, load: { try LLaVA($0, shape: $1) })
+    ], needless: LLaVA.needless, gguf: LLaVA.gguf(isTiled: true), load: { try LLaVA($0, shape: $1) })
 
   private static func published(_ name: String, _ text: JSON) -> PublishedModel {
     PublishedModel(name, ["model_type": "llava_next", "text_config": text])

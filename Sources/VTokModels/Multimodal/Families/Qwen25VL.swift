@@ -17,7 +17,7 @@ extension MultimodalFamily {
       published(
         "qwen2.5-vl-72b", DecoderSize(width: 8192, layers: 80, heads: 64, kvHeads: 8, ffn: 29568, vocabulary: 152064),
         towerFFN: 3456),
-    ], load: { try QwenVL($0, shape: $1) })
+    ], gguf: QwenVL.gguf("qwen2.5vl_merger", isWindowed: true), load: { try QwenVL($0, shape: $1) })
 
   private static func published(_ name: String, _ text: DecoderSize, towerFFN: Int = 3420) -> PublishedModel {
     QwenVL.published(name, type: "qwen2_5_vl", text, vision: ["intermediate_size": JSON(towerFFN)])

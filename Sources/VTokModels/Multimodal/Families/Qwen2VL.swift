@@ -14,7 +14,7 @@ extension MultimodalFamily {
         "qwen2-vl-7b", DecoderSize(width: 3584, layers: 28, heads: 28, kvHeads: 4, ffn: 18944, vocabulary: 152064)),
       published(
         "qwen2-vl-72b", DecoderSize(width: 8192, layers: 80, heads: 64, kvHeads: 8, ffn: 29568, vocabulary: 152064)),
-    ], load: { try QwenVL($0, shape: $1) })
+    ], gguf: QwenVL.gguf("qwen2vl_merger", isWindowed: false), load: { try QwenVL($0, shape: $1) })
 
   private static func published(_ name: String, _ text: DecoderSize) -> PublishedModel {
     QwenVL.published(name, type: "qwen2_vl", text, vision: [:])

@@ -160,9 +160,10 @@ extension Checkpoint {
   /// The file that holds the chat template; nil where none does.
   public var chatTemplateFile: String? { get throws { try chatTemplate?.file } }
 
-  /// The chat template and the file that it is in. The processor's goes before the tokenizer's, as in transformers.
+  /// The chat template and the file that it is in, or the key of a GGUF file. The processor's goes before the tokenizer's, as in transformers.
   var chatTemplate: (text: String, file: String)? {
     get throws {
+      if let text = vocabulary?.template { return (text, "tokenizer.chat_template") }
       for file in ["processor_config.json", "chat_template.json"] {
         if let text = try named(json(file)?["chat_template"], in: file) { return (text, file) }
       }
@@ -188,6 +189,7 @@ extension Checkpoint {
   /// `bos_token`, `eos_token` and whatever other names of tokens the tokenizer's files have, for templates.
   var specialTokens: [(String, TemplateValue)] {
     get throws {
+      if let vocabulary { return vocabulary.special.map { ($0.name, .string($0.token)) } }
       var found: [(String, TemplateValue)] = []
       for file in ["tokenizer_config.json", "special_tokens_map.json"] {
         for (key, value) in try json(file)?.object ?? JSONObject() where key.hasSuffix("_token") {
