@@ -80,7 +80,8 @@ let package = Package(
     .testTarget(name: "FilesTests", dependencies: ["VTokFiles"]),
     .testTarget(name: "TensorTests", dependencies: ["VTokTensor", "CVTokKernels"]),
     .testTarget(name: "ImageTests", dependencies: ["VTokImage"], exclude: ["Kinds", "Malformed"]),
-    .testTarget(name: "WeightsTests", dependencies: ["VTokWeights"], exclude: ["GGUF", "PyTorch"]),
+    .testTarget(
+      name: "WeightsTests", dependencies: ["VTokModels", "VTokWeights"], exclude: ["GGUF", "PyTorch"]),
     .testTarget(
       name: "TemplateTests", dependencies: ["VTokModels", "VTokTemplate", "VTokWeights"],
       exclude: ["jinja-table.py", "jinja-table.json"]),

@@ -43,22 +43,25 @@ public struct Generator: Sendable {
   let companion: Companion?
 
   /// - Parameters:
-  ///   - model: a directory as downloaded.
+  ///   - model: a directory as downloaded, or a text model in a GGUF file.
+  ///   - mmproj: beside a GGUF file, the one with tower and projector.
   ///   - method: `NAME[:key=value,...]`, several joined with `+`; nil runs the model dense.
   ///   - keep: budget of methods that carry no amount of their own.
   ///   - template: a name of `PromptTemplate.builtIn`, a template in Jinja, or a text with `{prompt}` and `{images}`; nil:
   ///     the checkpoint's own.
   ///   - companion: directory of the CLIP that the tower comes from, for methods that compare patches with the question.
   ///   - precision: of the products in tower, connector and language model (`int4`: the language model; the others then have 8
-  ///     bits). Embeddings, attention, norms and the head of the language model are float32 always.
+  ///     bits); nil: `.file` of a GGUF file, else `.f32`. Embeddings, attention, norms and, but for `.file`, the head of the
+  ///     language model are float32 always.
   /// - Throws: before any weight is read, `MethodError` and `CompressionError` for what is asked, `TokenizerError`,
   ///   `ModelError`, `WeightError` and `JSONError` for the files.
   public init(
-    model: String, method: String? = nil, keep: Budget? = nil, template: String? = nil, companion: String? = nil,
-    precision: Precision = .f32
+    model: String, mmproj: String? = nil, method: String? = nil, keep: Budget? = nil, template: String? = nil,
+    companion: String? = nil, precision: Precision? = nil
   ) throws {
     try self.init(
-      Checkpoint(directory: model).at(precision), method: method.map { try MethodSpec($0) }, keep: keep,
+      LoadedModel.checkpoint(model, mmproj: mmproj, precision: precision), method: method.map { try MethodSpec($0) },
+      keep: keep,
       template: template,
       companion: companion)
   }
@@ -98,7 +101,7 @@ public struct Generator: Sendable {
     self.model = model
     guard tokenizer.id(visual.placeholder) == model.placeholder else {
       throw ModelError.input(
-        what: "tokenizer.json: `\(visual.placeholder)`",
+        what: "\(checkpoint.vocabulary?.file ?? "tokenizer.json"): `\(visual.placeholder)`",
         found: tokenizer.id(visual.placeholder).map { "id \($0)" } ?? "no such token",
         expected: "the id \(model.placeholder) that config.json gives to images",
         fix: "Use tokenizer and configuration of one revision of the checkpoint.")

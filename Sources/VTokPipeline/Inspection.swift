@@ -12,22 +12,27 @@ public struct Inspection {
   public let tensors: [TensorEntry]
 
   /// Reads headers and configurations of any family, and loads the model to see whether it runs. Reads all weights once
-  /// for their checksum; of a GGUF file the header alone.
+  /// for their checksum; of one GGUF file alone none.
+  /// - Parameter mmproj: beside a GGUF file with a text model: the one with its tower and projector.
   /// - Throws: `WeightError` for files that are not those of a model; what is wrong with a model is its `problem`.
-  public init(_ nameOrDirectory: String) throws {
+  public init(_ nameOrDirectory: String, mmproj: String? = nil) throws {
     if LoadedTokenizer.exists(nameOrDirectory) {
       let loaded = try LoadedTokenizer.load(nameOrDirectory)
       tensors = loaded.tensors
       describe(loaded)
       return
     }
-    if nameOrDirectory.hasSuffix(GGUF.ending) {
+    if nameOrDirectory.hasSuffix(GGUF.ending), mmproj == nil {
       let model = try GGUF(path: nameOrDirectory)
       tensors = model.entries
       describe(model)
+      do { add("runs", try Self.runs(model, nameOrDirectory)) } catch {
+        problem = error
+        add("runs", "no")
+      }
       return
     }
-    let checkpoint = try LoadedModel.checkpoint(nameOrDirectory)
+    let checkpoint = try LoadedModel.checkpoint(nameOrDirectory, mmproj: mmproj)
     tensors = checkpoint.tensors
     do {
       if MultimodalModel.matches(checkpoint.config) {
@@ -43,10 +48,10 @@ public struct Inspection {
   }
 
   /// The tensors alone.
-  public static func tensors(of nameOrDirectory: String) throws -> [TensorEntry] {
+  public static func tensors(of nameOrDirectory: String, mmproj: String? = nil) throws -> [TensorEntry] {
     if LoadedTokenizer.exists(nameOrDirectory) { return try LoadedTokenizer.load(nameOrDirectory).tensors }
-    if nameOrDirectory.hasSuffix(GGUF.ending) { return try GGUF(path: nameOrDirectory).entries }
-    return try LoadedModel.checkpoint(nameOrDirectory).tensors
+    if nameOrDirectory.hasSuffix(GGUF.ending), mmproj == nil { return try GGUF(path: nameOrDirectory).entries }
+    return try LoadedModel.checkpoint(nameOrDirectory, mmproj: mmproj).tensors
   }
 
   private mutating func add(_ name: String, _ text: String) { lines.append((name, text)) }
@@ -117,7 +122,8 @@ public struct Inspection {
     if let length = try MultimodalModel.contextLength(checkpoint.config) { add("context", "\(length) tokens") }
     let file = try checkpoint.processorFile
     let processor = try ProcessorConfig.load(checkpoint)
-    add("processor", "\(file?.file ?? "none: the family's own"): \(text(processor))")
+    let place = checkpoint.vocabulary == nil ? file?.file : "keys of the mmproj, and what is published beside them"
+    add("processor", "\(place ?? "none: the family's own"): \(text(processor))")
     add("template", try checkpoint.chatTemplateFile ?? "none in the folder: the family's own")
     let tiles = try outline.tiles(of: Self.picture)
     add(
@@ -161,7 +167,18 @@ public struct Inspection {
       add("tensors", "\(kind.type): \(kind.count) of \(fixed(Double(kind.bytes) * 1e-6, 1)) MB")
     }
     for (key, value) in model.values { add("metadata", "\(shortened(key)): \(text(value))") }
-    add("runs", "no: models in GGUF files are read, not yet run")
+  }
+
+  /// Whether the model of one file runs: all of it is loaded.
+  private static func runs(_ model: GGUF, _ path: String) throws -> String {
+    if model.values.architecture == nil { return "no: it holds no model (general.architecture is missing)" }
+    if let family = try MultimodalModel.familyName(ofProjector: model) {
+      return "beside its text model, as tower and projector of \(family)"
+    }
+    let checkpoint = try Checkpoint(gguf: path)
+    _ = try LanguageModel.load(checkpoint)
+    _ = try TextTokenizer(checkpoint)
+    return "beside its tower and projector (mmproj)"
   }
 
   private func text(_ value: GGUFValue) -> String {

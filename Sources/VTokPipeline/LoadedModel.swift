@@ -36,8 +36,19 @@ public struct LoadedModel: Sendable {
       settingsSHA256: try checkpoint.settingsSHA256(), unusedTensors: checkpoint.unusedNames())
   }
 
-  /// The files behind a name or a directory, not yet a model.
-  public static func checkpoint(_ nameOrDirectory: String) throws -> Checkpoint {
+  /// The files behind a name, a directory or a GGUF file, not yet a model.
+  /// - Parameters:
+  ///   - mmproj: beside a GGUF file with a text model: the one with its tower and projector.
+  ///   - precision: nil: `.file` for GGUF, else `.f32`.
+  public static func checkpoint(
+    _ nameOrPath: String, mmproj: String? = nil, precision: Precision? = nil
+  ) throws -> Checkpoint {
+    let checkpoint = try files(nameOrPath, mmproj)
+    return precision.map { checkpoint.at($0) } ?? checkpoint
+  }
+
+  private static func files(_ nameOrDirectory: String, _ mmproj: String?) throws -> Checkpoint {
+    if let pair = try GGUFPair(nameOrDirectory, mmproj) { return try Checkpoint(gguf: pair.model, mmproj: pair.mmproj) }
     if nameOrDirectory == "vtok-tiny" {
       var sizes = (config: 0, weights: 0)
       let config = vtok_tiny_config(&sizes.config)

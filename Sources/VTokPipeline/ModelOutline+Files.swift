@@ -3,10 +3,13 @@ import VTokModels
 import VTokWeights
 
 extension ModelOutline {
-  /// A published model by name, an embedded one, or that of a directory with a `config.json`: weights are not read and
-  /// need not be there.
+  /// A published model by name, an embedded one, that of a directory with a `config.json`, or of GGUF files: weights are not
+  /// read and, but for GGUF, need not be there.
   /// - Throws: `ModelError`, `WeightError`.
-  public static func of(_ nameOrDirectory: String) throws -> ModelOutline {
+  public static func of(_ nameOrDirectory: String, mmproj: String? = nil) throws -> ModelOutline {
+    if nameOrDirectory.hasSuffix(GGUF.ending) || mmproj != nil {
+      return try ModelOutline(LoadedModel.checkpoint(nameOrDirectory, mmproj: mmproj))
+    }
     if let known = ModelOutline.published(nameOrDirectory) { return known }
     if LoadedModel.embedded.contains(nameOrDirectory) {
       return ModelOutline(tower: try LoadedModel.load(nameOrDirectory).vision.tower.shape)

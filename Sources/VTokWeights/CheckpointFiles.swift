@@ -95,7 +95,7 @@ struct CheckpointFiles {
     }
   }
 
-  private static func names(in directory: String) throws(WeightError) -> [String] {
+  static func names(in directory: String) throws(WeightError) -> [String] {
     guard let stream = opendir(directory) else {
       let code = errno
       let found = code == ENOENT ? "nothing" : code == ENOTDIR ? "a file" : String(cString: strerror(code))

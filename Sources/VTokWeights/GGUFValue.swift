@@ -107,6 +107,11 @@ public struct GGUFMetadata: Sendable, RandomAccessCollection {
   public var startIndex: Int { 0 }
   public var endIndex: Int { entries.count }
   public subscript(position: Int) -> (key: String, value: GGUFValue) { entries[position] }
+  /// What kind of model the file holds; nil: none.
+  public var architecture: String? { self["general.architecture"]?.text }
+  /// Whether the file holds a tower with its projector (mmproj).
+  public var isProjector: Bool { architecture == "clip" }
+
   public subscript(key: String) -> GGUFValue? { index[ExactString(key)].map { entries[$0].value } }
 }
 

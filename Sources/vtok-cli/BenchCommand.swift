@@ -36,9 +36,14 @@ struct BenchAny: ParsableCommand {
           "--tokenizers", found: "methods or budgets beside it", expected: "either tokenizers or methods",
           fix: "Run the command twice.")
       }
-      guard methods.precision.value == .f32 else {
+      guard [nil, .f32].contains(methods.precision.value) else {
         throw UsageError(
           "--precision", found: "tokenizers, which are float32 as their judge is", expected: "a bench of methods",
+          fix: "Remove the flag.")
+      }
+      guard methods.reduction.mmproj == nil else {
+        throw UsageError(
+          "--mmproj", found: "tokenizers, whose judge is a vision tower", expected: "a bench of methods",
           fix: "Remove the flag.")
       }
       return try bench.run(tokenizers, judge: methods.reduction.model)

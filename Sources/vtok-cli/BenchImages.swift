@@ -81,12 +81,12 @@ extension BenchFlags {
     let shares = try flags.macShares(excluding: wanted)
     wanted.methods += MethodBenchFlags.baselines.filter { !wanted.methods.contains($0) }
     _ = try wanted.combinations(solves: shares != nil)
-    guard try !MultimodalModel.matches(LoadedModel.checkpoint(reduction.model).config) else {
+    guard try !MultimodalModel.matches(reduction.checkpoint(methods.precision).config) else {
       throw UsageError(
         "--data '\(data)'", found: "no questions for a vision-language model", expected: "a question file (.jsonl)",
         fix: "See 'vtok bench questions --help' for its lines.")
     }
-    let model = try LoadedModel.load(reduction.model, precision: methods.precision.value)
+    let model = try LoadedModel.load(reduction.model, precision: methods.precision.value ?? .f32)
     wanted.methods.removeLast(wanted.methods.count - max(1, reduction.methods.count))
     wanted.methods += try methods.baselines(beside: wanted.methods, on: model.vision.shape)
     let combinations = try wanted.combinations(solves: shares != nil)

@@ -76,7 +76,7 @@ extension BenchFlags {
     var data = try QuestionFile(self.data, limit: limit)
     if flags.quick { data = data.thinned(to: 100) }
     let reduction = methods.reduction
-    let checkpoint = try LoadedModel.checkpoint(reduction.model).at(methods.precision.value)
+    let checkpoint = try reduction.checkpoint(methods.precision)
     let decode = try decoding.options()
     let model = try Generator(
       checkpoint, method: nil, template: flags.language.text(), companion: flags.language.companion)
@@ -150,7 +150,7 @@ extension QuestionFlags {
     var names: Set = [model.name]
     return try trained.map { path in
       let other = try Generator(
-        LoadedModel.checkpoint(path).at(model.precision), method: nil, template: language.text())
+        LoadedModel.checkpoint(path, precision: model.precision), method: nil, template: language.text())
       guard names.insert(other.name).inserted else {
         throw UsageError(
           "--trained '\(path)'", found: "a second model named '\(other.name)'",

@@ -8,13 +8,23 @@ struct ReductionOptions: ParsableArguments {
   @Option(
     name: .customLong("model"),
     help: ArgumentHelp(
-      "Model directory as downloaded, or an embedded name (default: VTOK_MODEL of the environment, else vtok-tiny, "
-        + "which has no language model).", valueName: "DIR|NAME"))
+      "Model directory as downloaded, a text model in GGUF with --mmproj, or an embedded name (default: VTOK_MODEL of the "
+        + "environment, else vtok-tiny, which has no language model).", valueName: "DIR|FILE.gguf|NAME"))
   var givenModel: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Beside a --model that is a text model in GGUF: the file with its tower and projector.", valueName: "FILE.gguf"))
+  var mmproj: String?
 
   /// The model that was named, by flag or environment.
   var namedModel: String? { givenModel ?? ProcessInfo.processInfo.environment["VTOK_MODEL"] }
   var model: String { namedModel ?? "vtok-tiny" }
+
+  /// Its files.
+  func checkpoint(_ precision: PrecisionFlag) throws -> Checkpoint {
+    try LoadedModel.checkpoint(model, mmproj: mmproj, precision: precision.value)
+  }
 
   @Option(
     name: .customLong("method"),
@@ -299,9 +309,9 @@ struct PrecisionFlag: ParsableArguments {
   @Option(
     name: .customLong("precision"),
     help: ArgumentHelp(
-      "Arithmetic of the products with weights: f32, int8, or int4 (language models; their towers take int8). Norms, attention "
-        + "and what methods look at stay float32.", valueName: "NAME"))
-  var value = Precision.f32
+      "Arithmetic of the products with weights: f32, int8, int4 (language models; their towers take int8), or file (as a GGUF "
+        + "file holds them; its default). Norms, attention and what methods look at stay float32.", valueName: "NAME"))
+  var value: Precision?
 }
 
 /// Flags of vision-language models.

@@ -45,7 +45,7 @@ struct FlopsCommand: ParsableCommand {
     }
     let asked = reduction.isGiven ? try reduction.combinations() : []
     let size = try size()
-    var model = try ModelOutline.of(reduction.model)
+    var model = try ModelOutline.of(reduction.model, mmproj: reduction.mmproj)
     if let size, model.shape.decoder == nil, let tower = model.shape.tower {
       model = ModelOutline(tower: try tower.resized(height: size.height, width: size.width))
     }

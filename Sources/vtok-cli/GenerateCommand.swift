@@ -72,14 +72,14 @@ struct GenerateCommand: ParsableCommand {
     let file = try overlay.map { try ImageOutput($0, flag: "--overlay") }
     guard reduction.namedModel != nil else {
       throw UsageError(
-        "--model", found: "none", expected: "the directory of a vision-language model",
-        fix: "Add --model DIR; 'vtok models' lists the families.")
+        "--model", found: "none", expected: "the directory of a vision-language model, or its GGUF files",
+        fix: "Add --model DIR, or --model FILE.gguf --mmproj FILE.gguf; 'vtok models' lists the families.")
     }
     let combination = try combination()
     let threads = try running.threadCount()
     let options = try decoding.options()
     let pictures = try conversation.images.map { try Image.decode(contentsOf: $0, options: options).image }
-    let checkpoint = try LoadedModel.checkpoint(reduction.model).at(precision.value)
+    let checkpoint = try reduction.checkpoint(precision)
     let solved = try combination.map { try solve($0, checkpoint, pictures, conversation) }
     let generator = try Generator(
       checkpoint, method: solved?.spec, keep: solved.flatMap { $0.ruled ? $0.budget : nil },

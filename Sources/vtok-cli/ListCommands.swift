@@ -62,7 +62,9 @@ struct ModelsCommand: ParsableCommand {
         ])
     }
     print(table.text(.md))
-    print("Any directory as downloaded from the Hub of one of these families (see 'vtok inspect DIR'):\n")
+    print(
+      "Any directory as downloaded from the Hub of one of these families, or the GGUF files of one (see 'vtok inspect'):\n"
+    )
     print(Self.families.text(.md))
     print("Without any file, 'vtok flops' knows the shapes of:")
     print(Shape.published.map(\.name).joined(separator: ", "))
@@ -94,6 +96,9 @@ struct InspectCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("A directory, a GGUF file, or an embedded name.", valueName: "DIR"))
   var model: String
 
+  @Option(help: ArgumentHelp("Beside a text model in GGUF: its tower and projector.", valueName: "FILE.gguf"))
+  var mmproj: String?
+
   @Flag(help: "List every tensor.")
   var tensors = false
 
@@ -102,7 +107,7 @@ struct InspectCommand: ParsableCommand {
 
   func run() throws {
     if tensors {
-      let entries = try Inspection.tensors(of: model)
+      let entries = try Inspection.tensors(of: model, mmproj: mmproj)
       var table = Table(["tensor", "type", "shape", "bytes", "file"])
       for entry in entries {
         let shape = entry.shape.map(String.init).joined(separator: "x")
@@ -115,7 +120,7 @@ struct InspectCommand: ParsableCommand {
       }
       return print(table.text(format), terminator: "")
     }
-    let inspection = try Inspection(model)
+    let inspection = try Inspection(model, mmproj: mmproj)
     for (name, text) in inspection.lines {
       print(name.padding(toLength: 11, withPad: " ", startingAt: 0), text)
     }

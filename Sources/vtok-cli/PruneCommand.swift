@@ -188,6 +188,7 @@ struct PruneCommand: ParsableCommand {
   ) throws -> String {
     var flags: [(String, JSON)] = [
       ("inputs", JSON(inputs)), ("files-from", filesFrom.map { JSON($0) } ?? .null), ("model", JSON(reduction.model)),
+      ("mmproj", reduction.mmproj.map { JSON($0) } ?? .null),
       ("method", JSON(combination.spec.description)),
     ]
     if combination.ruled {
@@ -197,7 +198,7 @@ struct PruneCommand: ParsableCommand {
       }
     }
     flags += [
-      ("precision", JSON(precision.value.rawValue)), ("seed", JSON(Int(truncatingIfNeeded: reduction.seed))),
+      ("precision", JSON(model.precision.rawValue)), ("seed", JSON(Int(truncatingIfNeeded: reduction.seed))),
       ("dtype", JSON(dtype.rawValue)),
       ("overlay", JSON(overlay)), ("shard-size", JSON(job.settings.shardSize)),
       ("shard", shard.map { JSON($0) } ?? .null),

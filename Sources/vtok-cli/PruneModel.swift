@@ -7,14 +7,14 @@ enum PruneModel {
 
   init(_ command: PruneCommand) throws {
     let name = command.reduction.model
-    let checkpoint = try LoadedModel.checkpoint(name).at(command.precision.value)
+    let checkpoint = try command.reduction.checkpoint(command.precision)
     let given = [("--prompt", command.prompt)] + command.language.given
     guard MultimodalModel.matches(checkpoint.config) else {
       if let flag = given.first(where: { $0.1 != nil })?.0 {
         throw UsageError(
           flag, found: "a model without text", expected: "a vision-language model", fix: "Remove the flag.")
       }
-      self = .tower(try LoadedModel.load(name, precision: command.precision.value))
+      self = .tower(try LoadedModel.load(name, precision: command.precision.value ?? .f32))
       return
     }
     if command.prompt?.allSatisfy(\.isWhitespace) == true {
@@ -34,6 +34,13 @@ enum PruneModel {
     switch self {
     case .tower(let model): model.name
     case .visual(let generator, _): generator.name
+    }
+  }
+
+  var precision: Precision {
+    switch self {
+    case .tower(let model): model.vision.precision
+    case .visual(let generator, _): generator.precision
     }
   }
 

@@ -45,9 +45,9 @@ struct ShowCommand: ParsableCommand {
         "--method and budgets", found: "\(combinations.count) combinations", expected: "one",
         fix: "Run 'vtok prune --overlay' for a sweep.")
     }
-    let checkpoint = try LoadedModel.checkpoint(reduction.model).at(precision.value)
+    let checkpoint = try reduction.checkpoint(precision)
     if MultimodalModel.matches(checkpoint.config) { return try show(checkpoint, combinations[0], file) }
-    let model = try LoadedModel.load(reduction.model, precision: precision.value)
+    let model = try LoadedModel.load(reduction.model, precision: precision.value ?? .f32)
     let combination = try reduction.solved(combinations, quiet: running.quiet) { target, spec in
       try model.solve(target, spec, read: OptionFiles.read)
     }[0]

@@ -48,6 +48,8 @@ struct GGUFBuilder {
     add(name, shape: tensor.shape.map(UInt64.init), type: 0, tensor.values.withUnsafeBytes(Array.init))
   }
 
+  mutating func removeTensor(_ name: String) { tensors.removeAll { $0.info.starts(with: Self.text(name)) } }
+
   var bytes: [UInt8] {
     var out = Array("GGUF".utf8) + Self.number(version)
     out += Self.number(tensorCount ?? UInt64(tensors.count)) + Self.number(valueCount ?? UInt64(values.count))

@@ -13,7 +13,7 @@ extension Checkpoint {
   ///   `WeightError`.
   public init(gguf path: String, mmproj: String? = nil) throws {
     let model = try GGUF(path: path)
-    guard model.values["general.architecture"]?.text != GGUFTower.architecture else {
+    guard !model.values.isProjector else {
       throw ModelError.input(
         what: path, found: "a tower with its projector (mmproj)",
         expected: "a text model" + (mmproj == nil ? "" : ", and \(mmproj!) beside it as the projector"),
@@ -62,6 +62,8 @@ extension Checkpoint {
       name: path, models.flatMap(\.files), config: .object(JSONObject(config)),
       documents: (seen?.vision.processor).map { ["preprocessor_config.json": $0] } ?? [:], names: names, made: made,
       vocabulary: vocabulary, placeholder: visual?.placeholder, precision: .file)
+    // What these numbers say stands in the configuration.
+    if has(GGUFText.frequencies) { _ = try vector(GGUFText.frequencies, [nil]) }
   }
 
   /// Refuses tensors that the model of these keys does not have.
@@ -79,20 +81,25 @@ extension Checkpoint {
   }
 }
 
-extension GGUFTower {
-  /// `general.architecture` of such files.
-  static let architecture = "clip"
+extension MultimodalModel {
+  /// Name of the family that reads a GGUF file which holds a tower and its projector; nil for a text model's file.
+  /// - Throws: `ModelError` for one that no family reads.
+  public static func familyName(ofProjector model: GGUF) throws -> String? {
+    guard model.values.isProjector else { return nil }
+    return try GGUFTower(model).family().name
+  }
+}
 
+extension GGUFTower {
   /// - Parameter path: of the text model that it is given with.
   init(pair model: GGUF, of path: String) throws {
     self.init(model)
-    let found = model.values["general.architecture"]?.text
-    guard found == Self.architecture else {
+    guard model.values.isProjector else {
       throw ModelError.input(
         what: self.path,
-        found: found.map { "architecture '\(shortened($0))'" + ($0.isEmpty ? "" : ", a second text model") }
+        found: model.values.architecture.map { "architecture '\(shortened($0))', a second text model" }
           ?? "no general.architecture",
-        expected: "the tower and projector (mmproj) of \(path), of architecture '\(Self.architecture)'",
+        expected: "the tower and projector (mmproj) of \(path), of architecture 'clip'",
         fix: "Its file is published beside the text models, most often with mmproj in its name.")
     }
     guard try whole.bool("has_vision_encoder", true) else {

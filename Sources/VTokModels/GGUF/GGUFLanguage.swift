@@ -107,7 +107,7 @@ struct GGUFText {
   }
 
   /// Llama 3's scaling of frequencies, as numbers that divide them.
-  private static let frequencies = "rope_freqs.weight"
+  static let frequencies = "rope_freqs.weight"
 
   /// Names of everything that a model of this family may have.
   private static func names(
@@ -132,7 +132,8 @@ struct GGUFText {
         for (name, own) in parts { names["\(file)\(name).\(kind)"] = "\(ours)\(own).\(kind)" }
         let whole = "\(file)attn_qkv.\(kind)"
         let isFused = model.entry(whole) != nil
-        for (part, range) in fused where isFused || permuted && part != "v" {
+        // No family whose rows are turned has biases: these are refused like all that is not asked for.
+        for (part, range) in fused where isFused || permuted && part != "v" && kind == "weight" {
           let name = "\(file)attn_\(part).\(kind)"
           guard isFused || model.entry(name) != nil else { continue }
           let turned = permuted && part != "v" ? head : nil
@@ -140,7 +141,7 @@ struct GGUFText {
           made["\(ours)self_attn.\(part)_proj.\(kind)"] =
             isFused ? MadeTensor(whole, rows: range, head: turned) : MadeTensor(name, head: turned)
         }
-        if isFused { names[whole] = whole }
+        if isFused { names[whole] = "\(ours)self_attn.qkv_proj.\(kind)" }
       }
     }
     return (names, made)

@@ -5,7 +5,9 @@ extension LanguageModel {
   /// - Throws: `ModelError`, `WeightError`.
   public static func load(_ checkpoint: Checkpoint) throws -> LanguageModel {
     let text = try Config(json: checkpoint.config).section("text_config")
-    return try LanguageModel(checkpoint, text: text, isTied: text.bool("tie_word_embeddings", false))
+    let model = try LanguageModel(checkpoint, text: text, isTied: text.bool("tie_word_embeddings", false))
+    try checkpoint["text"].refuseUnknown([])
+    return model
   }
 
   /// - Parameters:
