@@ -59,6 +59,9 @@ public struct GGUF: Sendable {
     }
   }
 
+  /// A model that is whole in one file.
+  public init(_ file: GGUFFile) throws(WeightError) { try self.init([file]) }
+
   private init(_ files: [GGUFFile]) throws(WeightError) {
     var homes: [ExactString: Int] = [:]
     for (number, file) in files.enumerated() {
@@ -73,6 +76,8 @@ public struct GGUF: Sendable {
     (self.files, self.homes) = (files, homes)
   }
 
+  /// Of the first part.
+  public var path: String { files[0].file.path }
   /// The metadata of the model: those of the first part.
   public var values: GGUFMetadata { files[0].values }
   /// All tensors, part by part in the order of their bytes.

@@ -56,7 +56,7 @@ let ggufFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] 
 
   "gguf.tokenize": { inputs in
     let model = try GGUF(path: inputs.file(inputs.config.string("model_file")))
-    guard let vocabulary = try GGUFVocabulary(model.values, file: model.files[0].file.path) else {
+    guard let vocabulary = try GGUFVocabulary(model.values, file: model.path) else {
       throw GoldenError("no tokenizer in the file")
     }
     let tokenizer = try TextTokenizer(vocabulary)

@@ -43,11 +43,11 @@ import VTokWeights
   }
 
   private func load(_ file: GGUFBuilder) throws -> LanguageModel {
-    try withFolder { folder in
-      let path = folder + "/model.gguf"
-      try write(file.bytes, path)
-      return try LanguageModel.load(Checkpoint(gguf: path))
-    }
+    try LanguageModel.load(Checkpoint(gguf: opened(file, "model.gguf")))
+  }
+
+  private func opened(_ file: GGUFBuilder, _ name: String) throws -> GGUF {
+    try GGUF(GGUFFile(file.bytes.withUnsafeBytes { MappedFile(copying: $0, name: name) }))
   }
 
   private func logits(_ file: GGUFBuilder) throws -> [Float] {
@@ -57,6 +57,13 @@ import VTokWeights
       x: try model.embeddings(of: ids), kind: ids.map { _ in .text }, origin: Origin(ids.map { _ in nil }))
     var run = Run(.dense(Shape(tower: nil, decoder: model.shape)))
     return model.logits(model.normed(try model.prefill(tokens, run: &run).tokens.x)).values
+  }
+
+  /// The base line of the files that must be refused.
+  @Test func aWholeModel() throws {
+    let checkpoint = try Checkpoint(gguf: GGUFTests.folder + "ok-model.gguf")
+    #expect(try LanguageModel.load(checkpoint).shape.vocabulary == 40)
+    #expect(try TextTokenizer(checkpoint).encode("t0").first == 1)
   }
 
   /// Rows of q, k and v on top of each other are those of three matrices; rotary frequencies may be divided.
@@ -191,11 +198,7 @@ import VTokWeights
       file.add(key, UInt32.max)
     }
     #expect {
-      try withFolder { folder in
-        try write(Self.model().bytes, folder + "/model.gguf")
-        try write(file.bytes, folder + "/mmproj.gguf")
-        _ = try Checkpoint(gguf: folder + "/model.gguf", mmproj: folder + "/mmproj.gguf")
-      }
+      _ = try Checkpoint(gguf: opened(Self.model(), "model.gguf"), mmproj: opened(file, "mmproj.gguf"))
     } throws: { error in error is ModelError && "\(error)".contains(named) && "\(error)".contains("mmproj.gguf") }
   }
 }

@@ -53,7 +53,7 @@ struct Target: Sendable {
     try read(PyTorchFile(mapped(Repaired.archive(pickle: bytes))))
   }
 
-  /// One file of GGUF: its metadata, its tensors, and products with those in blocks.
+  /// One file of GGUF: its metadata, its tensors, products with those in blocks, its tokenizer and its language model.
   private static func gguf(_ bytes: [UInt8]) throws {
     let file = try GGUFFile(mapped(bytes))
     for (key, value) in file.values {
@@ -67,6 +67,14 @@ struct Target: Sendable {
       require(blocks.multiply(ones).values.count == blocks.rows, "a product of \(entry.name) of another size")
     }
     try read(file)
+    let model = try GGUF(file)
+    let texts = Result {
+      guard let vocabulary = try GGUFVocabulary(model.values, file: "input") else { return }
+      let tokenizer = try TextTokenizer(vocabulary, placeholder: "<image>")
+      _ = tokenizer.decode(tokenizer.encode("A <image> of 12 caf\u{e9}s,\n<s>isn't it?"))
+    }
+    _ = try LanguageModel.load(Checkpoint(gguf: model))
+    try texts.get()
   }
 
   private static func mapped(_ bytes: [UInt8]) -> MappedFile {

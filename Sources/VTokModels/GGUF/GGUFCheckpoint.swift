@@ -12,11 +12,16 @@ extension Checkpoint {
   /// - Throws: before any weight is read, `ModelError` for a model or a pair that does not run, `TokenizerError`,
   ///   `WeightError`.
   public init(gguf path: String, mmproj: String? = nil) throws {
-    let model = try GGUF(path: path)
+    try self.init(gguf: GGUF(path: path), mmproj: mmproj.map { path throws(WeightError) in try GGUF(path: path) })
+  }
+
+  /// The same of files that are open.
+  public init(gguf model: GGUF, mmproj: GGUF? = nil) throws {
+    let path = model.path
     guard !model.values.isProjector else {
       throw ModelError.input(
         what: path, found: "a tower with its projector (mmproj)",
-        expected: "a text model" + (mmproj == nil ? "" : ", and \(mmproj!) beside it as the projector"),
+        expected: "a text model" + (mmproj == nil ? "" : ", and \(mmproj!.path) beside it as the projector"),
         fix: "Give the text model's file, and this one as its mmproj.")
     }
     let vocabulary = try GGUFVocabulary(model.values, file: path)
@@ -25,11 +30,11 @@ extension Checkpoint {
       try self.init(path, [model], text, nil, vocabulary, nil)
       return
     }
-    let tower = try GGUFTower(pair: GGUF(path: mmproj), of: path)
+    let tower = try GGUFTower(pair: mmproj, of: path)
     let family = try tower.family()
     guard family.gguf!.architectures.contains(text.language.architecture) else {
       throw ModelError.input(
-        what: "\(mmproj) beside \(path)",
+        what: "\(mmproj.path) beside \(path)",
         found: "a projector of \(family.summary) and a text model of architecture '\(text.language.architecture)'",
         expected: "a text model of \(family.gguf!.architectures.joined(separator: " or "))",
         fix: "Give both files of one model.")
@@ -37,11 +42,11 @@ extension Checkpoint {
     let shape = tower.model.entry(family.gguf!.last)?.shape ?? []
     guard shape.first == text.width else {
       throw ModelError.input(
-        what: "\(mmproj) beside \(path)",
+        what: "\(mmproj.path) beside \(path)",
         found: shape.isEmpty ? "no `\(family.gguf!.last)`" : "a projector to \(shape[0]) channels",
         expected: "one to the \(text.width) of the text model's embeddings", fix: "Give both files of one model.")
     }
-    try self.init(path, [model, tower.model], text, (family, family.gguf!.read(tower)), vocabulary, family.text)
+    try self.init(path, [model, mmproj], text, (family, family.gguf!.read(tower)), vocabulary, family.text)
   }
 
   private init(

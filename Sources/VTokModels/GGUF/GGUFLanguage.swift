@@ -26,7 +26,7 @@ struct GGUFText {
 
   /// - Throws: `ModelError` for an architecture that is not built, and keys that make no sense; `WeightError`.
   init(_ model: GGUF, vocabulary: GGUFVocabulary?) throws {
-    let path = model.files[0].file.path
+    let path = model.path
     language = try Self.language(model, path)
     let keys = GGUFKeys(values: model.values, file: path, prefix: language.architecture + ".")
     width = try keys.int("embedding_length")

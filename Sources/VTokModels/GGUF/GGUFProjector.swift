@@ -35,7 +35,7 @@ struct GGUFTower {
   let whole: GGUFKeys
 
   init(_ model: GGUF) {
-    (self.model, path) = (model, model.files[0].file.path)
+    (self.model, path) = (model, model.path)
     keys = GGUFKeys(values: model.values, file: path, prefix: "clip.vision.")
     whole = GGUFKeys(values: model.values, file: path, prefix: "clip.")
   }

@@ -26,6 +26,7 @@ extension LLaVA {
   }
 
   private static let grids = "image_grid_pinpoints"
+  private static let unpadded = "spatial_unpad"
   private static let newlines = ["model.image_newline", "v.image_newline"]
 
   /// Only the blocks up to the features are in the file.
@@ -42,6 +43,11 @@ extension LLaVA {
       let pairs = stride(from: 0, to: sides.count, by: 2).map { JSON([sides[$0], sides[$0 + 1]]) }
       config.append((grids, .array(pairs)))
     }
+    let merging = "mm_patch_merge_type"
+    guard try !isTiled || tower.keys.text(merging) ?? unpadded == unpadded else {
+      throw tower.keys.unfit(merging, unpadded)
+    }
+    let pads = try !isTiled && tower.keys.text("image_aspect_ratio") == "pad"
     let names = try tower.names("vision.encoder.layers.", GGUFTower.encoder).with(
       layers: [
         ("mm.0", "projector.linear_1"), ("mm.2", "projector.linear_2"), ("v.pre_ln", "vision.pre_layrnorm"),
@@ -51,7 +57,7 @@ extension LLaVA {
         "v.patch_embd.weight": "vision.embeddings.patch_embedding.weight",
         "v.position_embd.weight": "vision.embeddings.position_embedding.weight",
       ].merging(isTiled ? newlines.map { ($0, "image_newline") } : []) { $1 })
-    return GGUFVision(config: config, processor: try tower.processor([]), names: names)
+    return GGUFVision(config: config, processor: try tower.processor([("do_pad", JSON(pads))]), names: names)
   }
 
   static let vicuna7B: JSON = ["vocab_size": 32064]
