@@ -59,7 +59,8 @@ import VTok
   {
     let model = repository + "/Benchmarks/models/vqa-small"
     let exact = try Generator(model: model)
-    let near = try Generator(model: model, precision: try #require(Precision(rawValue: precision)))
+    let value = try #require(Precision(rawValue: precision))
+    let near = try Generator(model: model, precision: value)
     var differ = 0
     for name in ["cat.jpg", "ship.jpg", "chart.png"] {
       let image = try Image.decode(contentsOf: pictures + "/" + name).image
