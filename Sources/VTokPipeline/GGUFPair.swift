@@ -22,7 +22,8 @@ struct GGUFPair {
             ? "It is published beside the text model, most often with mmproj in its name: fetch and give it too."
             : "Give one of those beside it: \(listed(beside)).")
       }
-      (model, self.mmproj) = (path, mmproj)
+      model = path
+      self.mmproj = mmproj
       return
     }
     if let mmproj {
@@ -38,7 +39,8 @@ struct GGUFPair {
         found: "text models in GGUF: \(found(files.models)); towers with projectors: \(found(files.projectors))",
         expected: "one of each", fix: "Give the file of a text model, and its mmproj.")
     }
-    (model, self.mmproj) = (path + "/" + files.models[0], path + "/" + files.projectors[0])
+    model = path + "/" + files.models[0]
+    self.mmproj = path + "/" + files.projectors[0]
   }
 
   /// The files of a folder by what they hold; those that cannot be read are in neither list.

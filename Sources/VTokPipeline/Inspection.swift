@@ -171,7 +171,9 @@ public struct Inspection {
 
   /// Whether the model of one file runs: all of it is loaded.
   private static func runs(_ model: GGUF, _ path: String) throws -> String {
-    if model.values.architecture == nil { return "no: it holds no model (general.architecture is missing)" }
+    guard let architecture = model.values.architecture,
+      model.values.contains(where: { $0.key.hasPrefix(architecture + ".") })
+    else { return "no: no key describes a model" }
     if let family = try MultimodalModel.familyName(ofProjector: model) {
       return "beside its text model, as tower and projector of \(family)"
     }

@@ -5,7 +5,10 @@ final class BlockPanels: WeightPanels {
   let isRounded: Bool
   private let blocks: BlockWeight
 
-  init(_ blocks: BlockWeight, isRounded: Bool) { (self.blocks, self.isRounded) = (blocks, isRounded) }
+  init(_ blocks: BlockWeight, isRounded: Bool) {
+    self.blocks = blocks
+    self.isRounded = isRounded
+  }
 
   func multiply(
     _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, from wanted: Int, accumulate: Bool,

@@ -7,7 +7,8 @@ final class ReorderedRows: WeightPanels {
 
   init(_ weight: Weight, _ order: [Int]) {
     precondition(order.count == weight.rows, "an order of \(order.count) rows for \(weight.rows)")
-    (self.weight, self.order) = (weight, order)
+    self.weight = weight
+    self.order = order
   }
 
   var isRounded: Bool { weight.isRounded }

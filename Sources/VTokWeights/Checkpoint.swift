@@ -256,7 +256,9 @@ public struct Checkpoint: Sendable {
     guard fits else {
       throw WeightError(
         .shape, entry.file, tensor: entry.name, found: "shape \(Self.text(shape))", expected: Self.text(expected),
-        fix: "The weights are not those of the model in config.json: fetch both from one revision.")
+        fix: store.files.shards.first is GGUFFile
+          ? "The weights are not those of the model that the keys of the file describe: fetch it again."
+          : "The weights are not those of the model in config.json: fetch both from one revision.")
     }
   }
 
@@ -285,8 +287,13 @@ final class CheckpointStore: Sendable {
     name: String, directory: String?, config: JSON, files: CheckpointFiles, documents: [String: JSON] = [:],
     vocabulary: GGUFVocabulary? = nil, placeholder: String? = nil
   ) {
-    (self.name, self.directory, self.config, self.files) = (name, directory, config, files)
-    (self.documents, self.vocabulary, self.placeholder) = (documents, vocabulary, placeholder)
+    self.name = name
+    self.directory = directory
+    self.config = config
+    self.files = files
+    self.documents = documents
+    self.vocabulary = vocabulary
+    self.placeholder = placeholder
     entries = files.shards.flatMap(\.entries)
   }
 
@@ -318,7 +325,9 @@ private struct TensorNames: Sendable {
   }
 
   private init(_ all: [String], made: [ExactString: MadeTensor], spelled: [ExactString: String]) {
-    (self.all, self.made, self.spelled) = (all, made, spelled)
+    self.all = all
+    self.made = made
+    self.spelled = spelled
     indices = Dictionary(all.enumerated().map { (ExactString($1), $0) }) { first, _ in first }
   }
 

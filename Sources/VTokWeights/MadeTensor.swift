@@ -19,11 +19,19 @@ package struct MadeTensor: Sendable {
   let head: Int?
 
   /// Several tensors as one.
-  package init(_ parts: [String], join: Join) { (self.parts, self.join, rows, head) = (parts, join, nil, nil) }
+  package init(_ parts: [String], join: Join) {
+    self.parts = parts
+    self.join = join
+    rows = nil
+    head = nil
+  }
 
   /// Some rows of a tensor, or all, perhaps head by head in another order.
   package init(_ name: String, rows: Range<Int>? = nil, head: Int? = nil) {
-    (parts, join, self.rows, self.head) = ([name], .rows, rows, head)
+    parts = [name]
+    join = .rows
+    self.rows = rows
+    self.head = head
   }
 
   /// Its shape; nil where a part is missing, or the parts do not fit together.
@@ -62,7 +70,10 @@ package struct MadeTensor: Sendable {
 extension Checkpoint {
   func weight(_ made: MadeTensor, _ name: String, _ expected: [Int?]) throws(WeightError) -> Weight {
     let entries = try entries(of: made, name, expected)
-    if made.join == .frames { return Weight(try tensor(made, name, expected)) }
+    if made.join == .frames {
+      let whole = try tensor(made, name, expected)
+      return Weight(whole.reshaped([whole.shape[0], whole.shape.dropFirst().reduce(1, *)]))
+    }
     var weights: [Weight] = []
     for entry in entries { weights.append(try store.shard(of: entry)!.weight(entry, rounding: precision == .file)) }
     let weight = weights.count == 1 ? weights[0] : .stacked(weights)

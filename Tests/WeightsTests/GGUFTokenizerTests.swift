@@ -105,7 +105,8 @@ import VTokWeights
     let change: @Sendable (inout GGUFBuilder) -> Void
     init(_ name: String, merges: Bool = false, _ key: String, _ change: @escaping @Sendable (inout GGUFBuilder) -> Void)
     {
-      (testDescription, isMerges) = (name, merges)
+      testDescription = name
+      isMerges = merges
       self.change = {
         $0.remove("tokenizer." + key)
         change(&$0)

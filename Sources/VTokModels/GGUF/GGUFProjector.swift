@@ -35,7 +35,8 @@ struct GGUFTower {
   let whole: GGUFKeys
 
   init(_ model: GGUF) {
-    (self.model, path) = (model, model.path)
+    self.model = model
+    path = model.path
     keys = GGUFKeys(values: model.values, file: path, prefix: "clip.vision.")
     whole = GGUFKeys(values: model.values, file: path, prefix: "clip.")
   }

@@ -84,7 +84,11 @@ struct BPEModel: TokenModel {
         return scalars.count == 1 ? (scalars.first!, id) : nil
       }
     ) { first, _ in first }
-    (self.pairs, bytes, unknown, fusesUnknown, self.ignoresMerges) = (pairs, [], nil, false, ignoresMerges)
+    self.pairs = pairs
+    bytes = []
+    unknown = nil
+    fusesUnknown = false
+    self.ignoresMerges = ignoresMerges
   }
 
   func id(_ token: String) -> Int32? { ids[ExactString(token)] }

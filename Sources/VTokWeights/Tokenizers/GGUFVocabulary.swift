@@ -27,7 +27,9 @@ public struct GGUFVocabulary: Sendable {
   public init?(_ values: GGUFMetadata, file: String) throws {
     guard let entry = values["tokenizer.ggml.model"] else { return nil }
     guard let model = entry.text else { throw Self.refused(file, "ggml.model", "no text", "a name") }
-    (self.file, self.values, self.model) = (file, values, model)
+    self.file = file
+    self.values = values
+    self.model = model
     guard let array = values["tokenizer.ggml.tokens"]?.array, let tokens = try array.texts(), !tokens.isEmpty,
       tokens.count < 1 << 24
     else { throw Self.refused(file, "ggml.tokens", "no list of texts", "the texts of all tokens") }

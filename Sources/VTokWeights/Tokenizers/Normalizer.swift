@@ -43,7 +43,10 @@ indirect enum Normalizer: Sendable {
 struct LiteralReplacement: Sendable {
   private let pattern: [Unicode.Scalar], content: [Unicode.Scalar]
 
-  init(_ pattern: [Unicode.Scalar], by content: [Unicode.Scalar]) { (self.pattern, self.content) = (pattern, content) }
+  init(_ pattern: [Unicode.Scalar], by content: [Unicode.Scalar]) {
+    self.pattern = pattern
+    self.content = content
+  }
 
   init(_ part: TokenizerPart) throws(TokenizerError) {
     guard let pattern = part.json.value(at: "pattern.String")?.string, !pattern.isEmpty else {

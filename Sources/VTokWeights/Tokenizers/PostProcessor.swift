@@ -2,7 +2,10 @@
 struct PostProcessor: Sendable {
   private(set) var before: [Int32] = [], after: [Int32] = []
 
-  init(before: [Int32], after: [Int32]) { (self.before, self.after) = (before, after) }
+  init(before: [Int32], after: [Int32]) {
+    self.before = before
+    self.after = after
+  }
 
   init(_ part: TokenizerPart?) throws(TokenizerError) {
     guard let part else { return }

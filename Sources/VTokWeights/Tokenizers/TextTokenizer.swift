@@ -40,8 +40,11 @@ public struct TextTokenizer: Sendable {
     model: any TokenModel, postProcessor: PostProcessor, decoder: TokenDecoder
   ) {
     added = AddedTokens(vocabulary, placeholder: placeholder)
-    (self.normalizer, self.preTokenizer, self.model) = (normalizer, preTokenizer, model)
-    (self.postProcessor, self.decoder) = (postProcessor, decoder)
+    self.normalizer = normalizer
+    self.preTokenizer = preTokenizer
+    self.model = model
+    self.postProcessor = postProcessor
+    self.decoder = decoder
     addedIDs = Dictionary(added.names.map { (ExactString($1), $0) }) { first, _ in first }
   }
 

@@ -19,7 +19,10 @@ struct TokenDecoder: Sendable {
     if let part { try add(part) }
   }
 
-  private init(_ steps: [Step]) { (self.steps, joint) = (steps, "") }
+  private init(_ steps: [Step]) {
+    self.steps = steps
+    joint = ""
+  }
 
   /// Of byte-level BPE.
   static let byteLevel = TokenDecoder([.byteLevel])
