@@ -66,6 +66,17 @@ import VTokWeights
     #expect(try TextTokenizer(checkpoint).encode("t0").first == 1)
   }
 
+  /// Later parts are not models of their own, and a folder with other weights is no folder of GGUF files.
+  @Test func filesOfAFolder() throws {
+    try withFolder { folder in
+      let names = ["b-00001-of-00003.gguf", "b-00002-of-00003.gguf", "b-00003-of-00003.gguf", "a.gguf", "x-of-2.gguf"]
+      for name in names + ["config.json"] { try write("x", folder + "/" + name) }
+      #expect(try GGUF.files(in: folder) == ["a.gguf", "b-00001-of-00003.gguf", "x-of-2.gguf"])
+      try write("x", folder + "/model.safetensors")
+      #expect(try GGUF.files(in: folder).isEmpty)
+    }
+  }
+
   /// Rows of q, k and v on top of each other are those of three matrices; rotary frequencies may be divided.
   @Test func otherForms() throws {
     let plain = try logits(Self.model())
