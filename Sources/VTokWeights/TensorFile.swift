@@ -131,7 +131,8 @@ extension TensorFile {
         .shape, file.path, tensor: name, found: "shape \(entry.shape)", expected: "a matrix of two or more axes",
         fix: "Check that the checkpoint is of the model that its config.json says.")
     }
-    return try weight(entry, rounding: false)
+    let rows = entry.shape[0]
+    return try weight(entry, rows: rows, columns: rows == 0 ? 0 : entry.count / rows)
   }
 
   /// The same of a tensor of this file, or of some rows of one, of block types too.
