@@ -73,10 +73,14 @@ let package = Package(
         .product(name: "Yams", package: "Yams"),
       ]),
 
-    // Tests. Golden reads the manifests below Tests/Golden; the others test one layer each.
-    .testTarget(
-      name: "GoldenTests", dependencies: ["VTok", "VTokTemplate"], path: "Tests/Golden",
+    // Tests. GoldenRunner reads the manifests below Tests/Golden: those of a method for its suite in MethodTests, all others
+    // for GoldenTests. TestSupport has what several targets need; the other targets test one layer each.
+    .target(
+      name: "GoldenRunner", dependencies: ["VTok", "VTokTemplate"], path: "Tests/Golden",
       exclude: ["Cases", "clip-vocabulary.py"]),
+    .target(name: "TestSupport", dependencies: ["VTok"], path: "Tests/Support"),
+    .testTarget(name: "GoldenTests", dependencies: ["GoldenRunner", "VTok"]),
+    .testTarget(name: "MethodTests", dependencies: ["GoldenRunner", "TestSupport", "VTok"], path: "Tests/Methods"),
     .testTarget(name: "FilesTests", dependencies: ["VTokFiles"]),
     .testTarget(name: "TensorTests", dependencies: ["VTokTensor", "CVTokKernels"]),
     .testTarget(name: "ImageTests", dependencies: ["VTokImage"], exclude: ["Kinds", "Malformed"]),
@@ -85,8 +89,8 @@ let package = Package(
     .testTarget(
       name: "TemplateTests", dependencies: ["VTokModels", "VTokTemplate", "VTokWeights"],
       exclude: ["jinja-table.py", "jinja-table.json"]),
-    .testTarget(name: "CoreTests", dependencies: ["VTokCore", "VTokMethods"]),
-    .testTarget(name: "ModelTests", dependencies: ["VTok"], exclude: ["PaperTables"]),
+    .testTarget(name: "CoreTests", dependencies: ["VTokCore"]),
+    .testTarget(name: "ModelTests", dependencies: ["TestSupport", "VTok"], exclude: ["PaperTables"]),
     .testTarget(name: "CommandTests", dependencies: ["VTok", "vtok-cli"], exclude: ["Faults"]),
   ]
 )

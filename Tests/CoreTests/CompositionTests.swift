@@ -1,9 +1,8 @@
 import Testing
 import VTokCore
-import VTokMethods
 import VTokTensor
 
-/// Which methods fit which model and each other, and what the runner refuses.
+/// Which plans fit which model and each other, and what the runner refuses.
 @Suite struct CompositionTests {
   static let tower = Shape.Tower(
     blocks: 4, width: 8, heads: 2, ffn: 16, prefix: 1, hasClassifier: true, rows: 4, columns: 4, patch: 4)
@@ -84,43 +83,6 @@ import VTokTensor
     #expect(try rule([cut, Plan(act: [.features])]) == cut.positions && rule([Plan(act: [.pack])]) == nil)
   }
 
-  /// Real methods whose rules, sites or needs do not go together; the reason is in the message.
-  static let together: [(String, String?)] = [
-    ("visionzip:keep=0.5+fastv:layer=1+elastic-cache", nil), ("hired+fastv:layer=1", nil),
-    ("divprune+dart:layer=1", nil),
-    ("hired+globalcom2", "both act at"), ("visionzip+token-corr", "both act at"), ("hired+visionzip", "both act at"),
-    ("hired+tome:keep=0.5", "thins them before"), ("token-corr+hired", "thins them before"),
-    ("fastv:layer=1+pyramiddrop:layers=2,keep=0.5", "number positions differently"),
-    ("fastv:layer=1+fastv:layer=2,mode=in-place", "number positions differently"),
-    ("elastic-cache+h2o", "both manage the KV cache"), ("keyformer+elastic-cache", "both manage the KV cache"),
-    ("fastv:layer=1,mode=in-place+elastic-cache", "without the cache"),
-    ("downsample+downsample", "both"),
-    ("tome:keep=0.5+mustdrop:layers=1/2,window=2", "weighted by token mass"),
-  ]
-
-  @Test(arguments: 0..<together.count) func methodsThatCannotBeRightTogether(_ index: Int) throws {
-    let (spec, reason) = Self.together[index]
-    let methods = try MethodSpec(spec).make(budget: .ratio(0.5))
-    let tower = Shape.Tower(
-      blocks: 4, featureBlock: 2, width: 8, heads: 2, ffn: 16, prefix: 1, hasClassifier: true, rows: 4, columns: 4,
-      patch: 4)
-    let names = spec.split(separator: "+").map { String($0.split(separator: ":")[0]) }
-    // globalcom2 wants tiles.
-    let shape = Shape(
-      tower: tower, decoder: Self.decoder,
-      layout: spec.contains("globalcom2") ? Shape.Layout(tiling: .cut, hasNewline: true) : Shape.Layout(tiling: .one))
-    for methods in [methods, methods.reversed()] {
-      do {
-        _ = try Composition(methods, for: shape)
-        #expect(reason == nil, "\(spec)")
-      } catch {
-        let text = "\(error)"
-        #expect(reason.map { text.contains($0) } == true, "\(spec): \(text)")
-        for name in names { #expect(text.contains(name)) }
-      }
-    }
-  }
-
   /// Text may leave caches, never the sequence.
   @Test func textStaysInTheSequence() throws {
     let tokens = TokenSequence(
@@ -189,14 +151,6 @@ import VTokTensor
     _ = try Composition([Planned(Plan(act: [.layer(3)]))], for: Self.lvlm)
   }
 
-  @Test func aFusingConnectorNeedsWholeGroups() {
-    let fused = Shape.Tower(
-      blocks: 4, width: 8, heads: 2, ffn: 16, prefix: 0, hasClassifier: false, rows: 4, columns: 4, patch: 4, fuse: 2)
-    let shape = Shape(tower: fused, decoder: Self.decoder, layout: Shape.Layout(tiling: .native))
-    #expect(throws: CompressionError.self) { try Composition([ToMe(r: 2)], for: shape) }
-    #expect(throws: Never.self) { try Composition([DivPrune(keep: .ratio(0.5))], for: shape) }
-  }
-
   @Test func wrongReductionsAreRefused() throws {
     let tokens = ReductionTests.noise(5)
     for answer in [[], [Reduction.keep([0], of: 4)], [.keep([0], of: 6), .keep([0], of: 6)], [.keep([], of: 6)]] {
@@ -248,14 +202,5 @@ import VTokTensor
     tokens.apply(.keep([3, 1], of: 4))
     tokens.restart(at: [Position(7), Position(t: 1, h: 2, w: 3)])
     #expect(tokens.id == [0, 1] && tokens.position[1].w == 3 && tokens.origin.patches == [2, 0])
-  }
-
-  @Test func stateBelongsToOneRequest() throws {
-    // ToMe solves its schedule at the first block it sees; a second run must solve its own.
-    let composition = try Composition([ToMe(r: 1)], for: Self.vit)
-    for _ in 0..<2 {
-      let run = Run(composition)
-      #expect(run.trace.acts.isEmpty && run.acts(at: .block(0, .middle)) && run.massBias)
-    }
   }
 }

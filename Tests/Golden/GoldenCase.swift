@@ -5,27 +5,27 @@ import VTok
 /// One manifest: a function of the official code, its inputs, and the outputs it gave. `vtok-golden/1` names every tensor
 /// that goes in and comes out; `vtok-golden-checks/1` the steps, and patterns of the tensors that come out;
 /// `vtok-golden-table/1` has plain `rows`.
-struct GoldenCase: Sendable, CustomTestStringConvertible {
+package struct GoldenCase: Sendable, CustomTestStringConvertible {
   static let schemas = ["vtok-golden/1", "vtok-golden-checks/1", "vtok-golden-table/1"]
 
-  let path: String
-  let schema: String, function: String, method: String, name: String
+  package let path: String
+  package let schema: String, function: String, method: String, name: String
   let manifest: JSON
   /// Why the manifest could not be read.
   var unreadable: String?
 
-  var testDescription: String { "\(function) \(name)" }
+  package var testDescription: String { "\(function) \(name)" }
   var folder: String { (path as NSString).deletingLastPathComponent }
   var config: JSON { manifest["config"] ?? [:] }
 
   /// Every manifest below `folder`, sorted by path. Files that are no manifest are passed over.
-  static func all(below folder: String) -> [GoldenCase] {
+  package static func all(below folder: String) -> [GoldenCase] {
     let paths = (FileManager.default.enumerator(atPath: folder)?.allObjects as? [String] ?? []).sorted()
     return paths.filter { $0.hasSuffix(".json") }.compactMap { GoldenCase(path: folder + "/" + $0) }
   }
 
   /// nil for a file that is no manifest. One that names a golden schema and cannot be read is a case that fails.
-  init?(path: String) {
+  package init?(path: String) {
     guard let data = FileManager.default.contents(atPath: path) else { return nil }
     let file = ((path as NSString).lastPathComponent as NSString).deletingPathExtension
     do {

@@ -1,4 +1,3 @@
-import Testing
 import VTok
 
 /// `zero_tprune.*`, `diffrate.*`
@@ -79,5 +78,6 @@ private func keep(_ config: JSON) -> ZeroTPrune.Cut.Keep {
 
 private func choice<Value: RawRepresentable<String>>(_ json: JSON?, default standard: Value) throws -> Value {
   guard let name = json?.string else { return standard }
-  return try #require(Value(rawValue: name), "\(Value.self) has no '\(name)'")
+  guard let value = Value(rawValue: name) else { throw GoldenError("\(Value.self) has no '\(name)'") }
+  return value
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import VTok
 
@@ -10,8 +11,8 @@ import VTok
     .deletingLastPathComponent().path + "/Benchmarks/models/"
   /// LLaVA-1.5's, LLaVA-NeXT's (one of five tiles, one of the tiny golden ones), Idefics3's and Qwen2-VL's layouts.
   static let outlines = [
-    models + "vqa-small", models + "vqa-tiles", MultimodalTests.folder + "llavanext-tiny-d",
-    MultimodalTests.folder + "idefics3-tiny-a", MultimodalTests.folder + "qwen2vl-tiny-a",
+    models + "vqa-small", models + "vqa-tiles", TinyModels.folder + "llavanext-tiny-d",
+    TinyModels.folder + "idefics3-tiny-a", TinyModels.folder + "qwen2vl-tiny-a",
   ]
   /// What methods need beside their names to fit models of four layers.
   static let options = [
@@ -121,16 +122,16 @@ import VTok
 
   /// Every image of a prompt has its own budget, and joined methods reach it together.
   @Test func everyImageByItself() throws {
-    let model = MultimodalTests.model("llavanext-tiny-d")
+    let model = TinyModels.model("llavanext-tiny-d")
     let images = [(1, 2), (2, 2)].enumerated().map { index, grid in
-      MultimodalTests.noise(
+      TinyModels.noise(
         for: model, seed: UInt64(index), grid: grid, original: Size(width: 70 * grid.1, height: 30 * grid.0))
     }
     let dense = try images.map { try model.spans(of: $0).reduce(0, +) }
     for text in ["divprune", "fastv:layer=1", "visionzip", "hired:mode=paper", "random", "tome"] {
       let methods = try MethodSpec(text).make(budget: .tokens(dense[0] / 2))
       var run = Run(try Composition(methods, for: model.shape), seed: 3)
-      let decoding = try model.prefill(MultimodalTests.prompt(model, images), images, run: &run)
+      let decoding = try model.prefill(TinyModels.prompt(model, images), images, run: &run)
       let ids = decoding.tokens.id
       let left = run.images.flatMap(\.spans).reduce(0) { sum, span in sum + ids.count { span.contains($0) } }
       let slack = text == "tome" ? dense.reduce(0, +) / 4 : 4

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import VTok
 
@@ -28,7 +29,7 @@ import VTok
   // MARK: Models
 
   static let towerFolders = [repository + "/Sources/CVTokTiny"] + ConfigShapeTests.folders + shared("vit-towers")
-  static let languageFolders = MultimodalTests.names.map { cases + "lvlm/" + $0 } + shared("lvlm")
+  static let languageFolders = TinyModels.names.map { cases + "lvlm/" + $0 } + shared("lvlm")
   static let generatorFolders = ["vqa-small", "vqa-tiles", "vqa-small-pmod", "vqa-small-quecc-16"].map {
     repository + "/Benchmarks/models/" + $0
   }

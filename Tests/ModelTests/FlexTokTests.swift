@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import VTok
 
@@ -292,7 +293,10 @@ private let cases =
       }
       members["decoder"] = members["decoder"]!.setting(["module_dict"], .object(modules))
     }
-    // A damaged literal is not taken for a string.
+  }
+
+  /// A damaged literal is not taken for a string, and what is missing is named.
+  @Test func damagedFiles() throws {
     let damaged = try altered(config: { $0["decoder"] = "{'_target_': nan}" })
     #expect(throws: WeightError.self) { try FlexTok.load(damaged, groups: 4) }
     for name in ["vae.vae.encoder.conv_in.weight", "decoder.module_dict.dec_nested_dropout.dropout_mask_token"] {

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 import VTok
 
@@ -41,7 +42,7 @@ import VTok
     logits: [[Float]], decoding: Decoding, run: Run
   ) {
     let model = try reference.model()
-    var run = try LanguageTests.run([method], on: model, image: image)
+    var run = try decoderRun([method], on: model, image: image)
     var decoding = try model.prefill(reference.prompt(count, image: image), run: &run)
     var logits = [decoding.logits]
     for id in [7, 1, 30] {
@@ -63,7 +64,7 @@ import VTok
       position: { layer, row in
         Position(row >= n && layer == 1 && decode == .cacheLength ? kept.count + row - n : row)
       }, sees: { layer, _, row, key in layer != 1 || row < n || key >= n || kept.contains(key) })
-    for step in 0...3 { #expect(LanguageTests.near(logits[step], expected.logits[n - 1 + step])) }
+    for step in 0...3 { #expect(near(logits[step], expected.logits[n - 1 + step])) }
     #expect(decoding.caches.map { $0[0].count } == [23, 9, 23] && decoding.received == [23, 23, 23])
     #expect(decoding.caches[1][0].id == kept.map { Int32($0) } + [20, 21, 22])
     #expect(run.trace.language.map(\.cached) == [20, 6, 20, 21, 7, 21, 22, 8, 22, 23, 9, 23])
@@ -84,7 +85,7 @@ import VTok
     let expected = reference(
       reference.whole(reference.prompt(n), [7, 1, 30]),
       sees: { layer, head, row, key in layer != 2 || row < n || key >= n || kept[head].contains(key) })
-    for step in 0...3 { #expect(LanguageTests.near(logits[step], expected.logits[n - 1 + step])) }
+    for step in 0...3 { #expect(near(logits[step], expected.logits[n - 1 + step])) }
     #expect(decoding.caches[2].map(\.count) == [7, 7, 6] && decoding.caches[0].count == 1)
     #expect(decoding.caches[2][1].id == [5, 6, 18, 19, 20, 21, 22])
     #expect(run.trace.language.last!.cached == 7)
@@ -97,9 +98,9 @@ import VTok
       let columns = recording.ids.map(Int.init)
       for query in 0..<2 {
         let row = expected.attention[2][head * 2 + query][n + 2]
-        #expect(LanguageTests.near(recording.attention!.row(query), columns.map { row[$0] }))
+        #expect(near(recording.attention!.row(query), columns.map { row[$0] }))
       }
-      #expect(LanguageTests.near(recording.keys!.values, columns.flatMap { expected.keys[2][head][$0] }))
+      #expect(near(recording.keys!.values, columns.flatMap { expected.keys[2][head][$0] }))
     }
   }
 
@@ -115,7 +116,7 @@ import VTok
         guard layer > 0, renumbered else { return Position(row) }
         return Position(row < n ? Self.survivors.firstIndex(of: row) ?? 0 : Self.survivors.count + row - n)
       }, sees: { layer, _, _, key in layer == 0 || key >= n || Self.survivors.contains(key) })
-    for step in 0...3 { #expect(LanguageTests.near(logits[step], expected.logits[n - 1 + step])) }
+    for step in 0...3 { #expect(near(logits[step], expected.logits[n - 1 + step])) }
     #expect(decoding.caches.map { $0[0].count } == [23, 17, 17])
     #expect(run.trace.language.prefix(3).map(\.rows) == [[20], [14], [14]])
     #expect(run.trace.language.prefix(3).map(\.visual) == [10, 4, 4])
@@ -126,12 +127,12 @@ import VTok
     let reference = DoubleLlama()
     let model = try reference.model()
     let method = Cutter([.layer(1): [Self.survivors]], PositionRule(cut: .original, decode: .afresh))
-    var run = try LanguageTests.run([method], on: model, image: Self.image)
+    var run = try decoderRun([method], on: model, image: Self.image)
     var decoding = try model.prefill(reference.prompt(Self.count), run: &run)
     try model.step(7, &decoding, run: &run)
     // The second pass is not cut (the method cuts at step 0): it is the dense one.
     let expected = reference(reference.whole(reference.prompt(Self.count), [7]))
-    #expect(LanguageTests.near(decoding.logits, expected.logits.last!))
+    #expect(near(decoding.logits, expected.logits.last!))
     #expect(decoding.caches.isEmpty && run.trace.language.allSatisfy { $0.cached == 0 })
     #expect(run.trace.language.map(\.rows) == [[20], [14], [14], [21], [21], [21]])
     #expect(method.box.views.withLock { $0.map(\.step) } == [0, 1])
@@ -150,7 +151,7 @@ import VTok
     let model = try DoubleLlama().model()
     for site in [Site.layer(0), .layer(2), .layer(3)] {
       let method = Cutter([site: [Array(0..<19)]], PositionRule(cut: .original, decode: .next))
-      var run = try LanguageTests.run([method], on: model, image: Self.image)
+      var run = try decoderRun([method], on: model, image: Self.image)
       let prompt = DoubleLlama().prompt(Self.count, image: Self.image)
       #expect(throws: CompressionError.self) { try model.prefill(prompt, run: &run) }
     }

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 import VTok
 
@@ -18,7 +19,7 @@ import VTok
       .layer(3): Request(attention: .last, values: .logits), .cache(0): Request(attention: .text, values: .logits),
     ]
     let method = Cutter([:], PositionRule(cut: .original, decode: .next), record: record)
-    var run = try LanguageTests.run([method], on: model, image: image)
+    var run = try decoderRun([method], on: model, image: image)
     _ = try model.prefill(reference.prompt(n, image: image), run: &run, threads: 2)
     let expected = reference(reference.prompt(n).x)
     let views = Dictionary(uniqueKeysWithValues: method.box.views.withLock { $0.map { ($0.site, $0.view) } })
@@ -28,32 +29,32 @@ import VTok
     }
     let first = views[.layer(0)]!.recording(.layer(0))
     #expect(first.ids == (0..<150).map { $0 } && first.rowIDs == (120..<150).map { $0 } && first.attention == nil)
-    #expect(LanguageTests.near(first.probe!.values, rows(expected.attention[0], 120..<n)))
+    #expect(near(first.probe!.values, rows(expected.attention[0], 120..<n)))
     let second = views[.layer(1)]!.recording(.layer(1))
     #expect(second.attention!.shape == [4, 30, 150] && second.probe!.shape == [4, 1, 150])
-    #expect(LanguageTests.near(second.attention!.values, rows(expected.attention[0], 120..<n)))
-    #expect(LanguageTests.near(second.probe!.values, rows(expected.attention[1], n - 1..<n)))
+    #expect(near(second.attention!.values, rows(expected.attention[0], 120..<n)))
+    #expect(near(second.probe!.values, rows(expected.attention[1], n - 1..<n)))
     #expect(second.keys!.shape == [2, 150, 8])
-    #expect(LanguageTests.near(second.keys!.values, Array(expected.keys[0].joined().joined())))
+    #expect(near(second.keys!.values, Array(expected.keys[0].joined().joined())))
     for (found, wanted) in zip(second.branches, expected.branches[0]) {
-      #expect(LanguageTests.near(found.input, wanted.input.map { $0.reduce(0) { $0 + $1 * $1 }.squareRoot() }))
-      #expect(LanguageTests.near(found.output, wanted.output.map { $0.reduce(0) { $0 + $1 * $1 }.squareRoot() }))
+      #expect(near(found.input, wanted.input.map { $0.reduce(0) { $0 + $1 * $1 }.squareRoot() }))
+      #expect(near(found.output, wanted.output.map { $0.reduce(0) { $0 + $1 * $1 }.squareRoot() }))
       #expect(
-        LanguageTests.near(
+        near(
           found.dot, zip(wanted.input, wanted.output).map { zip($0, $1).reduce(0) { $0 + $1.0 * $1.1 } }))
     }
     #expect(second.branches.count == 2)
     let third = views[.layer(2)]!.recording(.layer(2))
     #expect(
-      third.attention!.shape == [4, 150] && LanguageTests.near(third.attention!.values, sums(expected.attention[1])))
-    #expect(LanguageTests.near(third.probe!.values, sums(expected.attention[2])))
+      third.attention!.shape == [4, 150] && near(third.attention!.values, sums(expected.attention[1])))
+    #expect(near(third.probe!.values, sums(expected.attention[2])))
     let tokens = views[.layer(2)]!.sequences[0]
     #expect(third.finalNorm == model.normed(tokens.x))
     let last = views[.layer(3)]!.recording(.layer(3))
-    #expect(LanguageTests.near(last.attention!.values, rows(expected.scores[2], n - 1..<n)))
+    #expect(near(last.attention!.values, rows(expected.scores[2], n - 1..<n)))
     let cached = views[.cache(0)]!.recording(.cache(0)).attention!
     for (found, wanted) in zip(cached.values, rows(expected.scores[0], 120..<n)) {
-      #expect(found == Float(wanted) || abs(found - Float(wanted)) < LanguageTests.tolerance)
+      #expect(found == Float(wanted) || abs(found - Float(wanted)) < decoderTolerance)
     }
     #expect(
       run.trace.language.map(\.probes) == [
@@ -67,7 +68,7 @@ import VTok
     let values = Values.gumbel(tau: 1.5, perStep: 0.25)
     let record: [Site: Request] = [.cache(1): Request(attention: .last, values: values)]
     let method = Cutter([:], PositionRule(cut: .original, decode: .next), record: record)
-    var run = try LanguageTests.run([method], on: model)
+    var run = try decoderRun([method], on: model)
     var decoding = try model.prefill(reference.prompt(9), run: &run)
     try model.step(7, &decoding, run: &run)
     let expected = reference(reference.whole(reference.prompt(9), [7]))
@@ -78,7 +79,7 @@ import VTok
         let logits = (0...row).map { key in
           (Float(expected.scores[1][head][row][key]) + noise[Int32(row), Int32(key)]) / (1.5 + 0.25 * Float(step))
         }
-        #expect(distance(found.row(head), softmax(logits)) < LanguageTests.tolerance)
+        #expect(distance(found.row(head), softmax(logits)) < decoderTolerance)
       }
     }
     // Mean and variance of the distribution: 0.5772 and π²/6.

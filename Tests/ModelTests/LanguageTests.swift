@@ -1,32 +1,14 @@
 import Foundation
+import TestSupport
 import Testing
 import VTok
 
 /// The decoder against `DoubleLlama`, which knows no caches and no blocks.
 @Suite struct LanguageTests {
-  static let tolerance: Float = 2e-4
   static let sizes: [DoubleLlama.Size] = [
     .init(kvHeads: 4), .init(), .init(kvHeads: 1, hasBiases: true), .init(headDim: 4, isTied: true),
     .init(hasBiases: true, sections: [1, 2, 1]), .init(window: 7), .init(stretch: 4),
   ]
-
-  static func run(_ methods: [any Compressor] = [], on model: LanguageModel, image: Range<Int> = 0..<0) throws -> Run {
-    var run = Run(
-      try Composition(methods, for: Shape(tower: nil, decoder: model.shape, layout: Shape.Layout(tiling: .one))),
-      seed: 4)
-    if !image.isEmpty {
-      run.images = [
-        ImageLayout(
-          tileRows: 1, tileColumns: 1, side: 1, thumbnail: nil, width: 1, height: 1,
-          spans: [Int32(image.lowerBound)..<Int32(image.upperBound)])
-      ]
-    }
-    return run
-  }
-
-  static func near(_ found: some Collection<Float>, _ wanted: [Double]) -> Bool {
-    distance(found, wanted.map { Float($0) }) < tolerance
-  }
 
   // MARK: The plain path
 
@@ -46,7 +28,7 @@ import VTok
       }
     }
     let prompt = reference.prompt(count, position: positions)
-    var run = try Self.run(on: model)
+    var run = try decoderRun(on: model)
     var seen: [Int: Tensor] = [:]
     var decoding = try model.prefill(prompt, run: &run, threads: 2) { seen[$0] = $1 }
     let ids = [7, 1, 30]
@@ -54,17 +36,17 @@ import VTok
     let expected = reference(
       reference.whole(prompt, ids),
       position: { $1 < count ? prompt.position[$1] : Position(largest + 1 + $1 - count) })
-    #expect(Self.near(decoding.logits, expected.logits[count - 1]))
+    #expect(near(decoding.logits, expected.logits[count - 1]))
     #expect(seen.keys.sorted() == Array(0...reference.size.layers))
     for layer in 0..<reference.size.layers {
-      #expect(Self.near(seen[layer]!.values, Array(expected.hidden[layer][..<count].joined())))
+      #expect(near(seen[layer]!.values, Array(expected.hidden[layer][..<count].joined())))
     }
     let last = seen[reference.size.layers]!
-    #expect(Self.near(last.values, Array(expected.normed[..<count].joined())), "the last one is normed")
-    #expect(Self.near(model.logits(last).values, Array(expected.logits[..<count].joined())))
+    #expect(near(last.values, Array(expected.normed[..<count].joined())), "the last one is normed")
+    #expect(near(model.logits(last).values, Array(expected.logits[..<count].joined())))
     for (step, id) in ids.enumerated() {
       try model.step(id, &decoding, run: &run, threads: 2)
-      #expect(Self.near(decoding.logits, expected.logits[count + step]), "step \(step)")
+      #expect(near(decoding.logits, expected.logits[count + step]), "step \(step)")
       #expect(decoding.caches.allSatisfy { $0.count == 1 && $0[0].count == count + step + 1 })
     }
     #expect(decoding.received == decoding.caches.map { $0[0].count })
@@ -76,7 +58,7 @@ import VTok
     let prompt = DoubleLlama().prompt(200)
     var logits: [[[Float]]] = [[], [], []]
     for threads in 1...3 {
-      var run = try Self.run(on: model)
+      var run = try decoderRun(on: model)
       var decoding = try model.prefill(prompt, run: &run, threads: threads)
       logits[threads - 1].append(decoding.logits)
       for id in [4, 20, 31] {
@@ -93,7 +75,7 @@ import VTok
     #expect(plain.shape.sections == [] && axes.shape.sections == [1, 2, 1])
     let prompt = DoubleLlama(.init(hasBiases: true)).prompt(20)
     let logits = try [plain, axes].map { model in
-      var run = try Self.run(on: model)
+      var run = try decoderRun(on: model)
       return try model.prefill(prompt, run: &run).logits
     }
     #expect(logits[0] == logits[1])
@@ -111,7 +93,7 @@ import VTok
           values[index].1 = .f32(Tensor(tensor.values.map { Float(Float16($0)) }, shape: tensor.shape))
         }
       }
-      var run = try Self.run(on: model)
+      var run = try decoderRun(on: model)
       var decoding = try model.prefill(prompt, run: &run)
       try model.step(3, &decoding, run: &run)
       found.append(decoding.logits)
@@ -195,14 +177,14 @@ import VTok
   @Test func answersEndWhereTheyShould() throws {
     let model = try DoubleLlama().model()
     let prompt = DoubleLlama().prompt(6)
-    var run = try Self.run(on: model)
+    var run = try decoderRun(on: model)
     let all = try model.generate(prompt, run: &run, limit: 6)
     #expect(all.count == 6 && run.trace.language.count == 3 * 6, "the last token is not fed")
     let stop = all[2]
-    run = try Self.run(on: model)
+    run = try decoderRun(on: model)
     let stopped = try model.generate(prompt, run: &run, limit: 6, stops: [stop])
     #expect(stopped == Array(all[...all.firstIndex(of: stop)!]))
-    run = try Self.run(on: model)
+    run = try decoderRun(on: model)
     var seen: [Int] = []
     let refused = try model.generate(prompt, run: &run, limit: 6) {
       seen.append($0)

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import VTok
 
@@ -20,7 +21,7 @@ import VTok
     let url = FileManager.default.temporaryDirectory.appendingPathComponent("multimodal-tests-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: url) }
-    let source = try Checkpoint(directory: MultimodalTests.folder + name)
+    let source = try Checkpoint(directory: TinyModels.folder + name)
     var config = source.config.object!
     for (key, value) in changes { config[key] = value }
     try Data(JSON.object(config).text().utf8).write(to: url.appendingPathComponent("config.json"))
@@ -46,7 +47,7 @@ import VTok
 
   private func logits(_ path: String) throws -> Tensor {
     let model = try MultimodalModel.load(Checkpoint(directory: path))
-    return try MultimodalTests.logits(model, [MultimodalTests.noise(for: model, seed: 1)]).logits
+    return try TinyModels.logits(model, [TinyModels.noise(for: model, seed: 1)]).logits
   }
 
   // MARK: Names
@@ -89,7 +90,7 @@ import VTok
 
   @Test(arguments: 0..<generations.count, ["llava15-tiny-d", "llavanext-tiny-d"])
   func everyGenerationOfNames(_ index: Int, name: String) throws {
-    let expected = try logits(MultimodalTests.folder + name)
+    let expected = try logits(TinyModels.folder + name)
     try withCopy(of: name, tensors: renaming(Self.generations[index].1)) { path in
       let found = try logits(path)
       #expect(found == expected, "\(Self.generations[index].0)")
@@ -97,7 +98,7 @@ import VTok
   }
 
   @Test func qwenFromMemory() throws {
-    let expected = try logits(MultimodalTests.folder + "qwen25vl-tiny-a")
+    let expected = try logits(TinyModels.folder + "qwen25vl-tiny-a")
     let rename: (String) -> String = {
       $0.hasPrefix("visual.") ? "model." + $0 : $0.hasPrefix("model.") ? "model.language_model." + $0.dropFirst(6) : $0
     }
@@ -110,7 +111,7 @@ import VTok
   // MARK: Files
 
   @Test func shards() throws {
-    let expected = try logits(MultimodalTests.folder + "idefics3-tiny-a")
+    let expected = try logits(TinyModels.folder + "idefics3-tiny-a")
     try withCopy(of: "idefics3-tiny-a", shards: 3) { path in
       #expect(try logits(path) == expected)
       try FileManager.default.removeItem(atPath: path + "/model-1.safetensors")
@@ -120,7 +121,7 @@ import VTok
   }
 
   @Test func halfPrecision() throws {
-    let expected = try logits(MultimodalTests.folder + "llava15-tiny-d")
+    let expected = try logits(TinyModels.folder + "llava15-tiny-d")
     let halve: Change = { tensor in
       if case .f32(let values) = tensor.value { (tensor.name, .f16(values)) } else { tensor }
     }
@@ -182,8 +183,8 @@ import VTok
 
   /// Text keys at the top, rotary positions as old files write them.
   @Test func oldQwen() throws {
-    let expected = try logits(MultimodalTests.folder + "qwen2vl-tiny-a")
-    let text = try Checkpoint(directory: MultimodalTests.folder + "qwen2vl-tiny-a").config["text_config"]!
+    let expected = try logits(TinyModels.folder + "qwen2vl-tiny-a")
+    let text = try Checkpoint(directory: TinyModels.folder + "qwen2vl-tiny-a").config["text_config"]!
     var changes: [String: JSON?] = Dictionary(uniqueKeysWithValues: text.object!.map { ($0.key, $0.value) })
     changes["model_type"] = "qwen2_vl"
     changes["rope_parameters"] = .some(nil)
@@ -199,8 +200,8 @@ import VTok
   @Test func classTokenKept() throws {
     try withCopy(of: "llava15-tiny-d", config: ["vision_feature_select_strategy": "full"]) { path in
       let model = try MultimodalModel.load(Checkpoint(directory: path))
-      let image = MultimodalTests.noise(for: model, seed: 2)
-      let result = try MultimodalTests.logits(model, [image])
+      let image = TinyModels.noise(for: model, seed: 2)
+      let result = try TinyModels.logits(model, [image])
       #expect(try model.spans(of: image) == [65] && result.run.images[0].spans == [2..<67])
       #expect(result.tokens.kind[2] == .classifier)
     }
@@ -211,7 +212,7 @@ import VTok
 
   /// SmolVLM-2.2B takes 384 pixels in 27 patches of 14: what does not fill a patch is not seen.
   @Test func edgesThatDoNotFillAPatch() throws {
-    let vision = try Checkpoint(directory: MultimodalTests.folder + "idefics3-tiny-a").config["vision_config"]!
+    let vision = try Checkpoint(directory: TinyModels.folder + "idefics3-tiny-a").config["vision_config"]!
     var wider = vision.object!
     wider["image_size"] = 38
     try withCopy(of: "idefics3-tiny-a", config: ["vision_config": .object(wider)]) { path in
@@ -252,7 +253,7 @@ import VTok
       return try withCopy(of: "llava15-tiny-d", config: ["vision_feature_layer": layer], tensors: widen) { path in
         let model = try MultimodalModel.load(Checkpoint(directory: path))
         var run = Run(.dense(model.shape))
-        return try model.tower(MultimodalTests.noise(for: model, seed: 3), run: &run).leaving[0]
+        return try model.tower(TinyModels.noise(for: model, seed: 3), run: &run).leaving[0]
       }
     }
     let joined = try features([-2, 1, -1])

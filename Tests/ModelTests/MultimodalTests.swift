@@ -1,66 +1,19 @@
 import Foundation
+import TestSupport
 import Testing
 import VTok
 
 /// Vision-language models on the tiny checkpoints of the golden cases.
 @Suite struct MultimodalTests {
-  static let folder =
-    URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path + "/Golden/Cases/lvlm/"
-  static let names = ["llava15-tiny-d", "llavanext-tiny-d", "idefics3-tiny-a", "qwen2vl-tiny-a", "qwen25vl-tiny-a"]
-  static let models = Dictionary(
-    uniqueKeysWithValues: names.map { ($0, try! MultimodalModel.load(Checkpoint(directory: folder + $0))) })
-
-  static func model(_ name: String) -> MultimodalModel { models[name]! }
-
-  /// An image of noise as the processor of a model would prepare it.
-  /// - Parameter grid: tiles, or the merged cells of Qwen.
-  static func noise(
-    for model: MultimodalModel, seed: UInt64, grid: (rows: Int, columns: Int) = (2, 2), original: Size = Size(90)
-  ) -> PreparedImage {
-    var generator = SeededGenerator(seed: seed)
-    func pixels(_ shape: [Int]) -> Tensor {
-      Tensor((0..<shape.reduce(1, *)).map { _ in generator.normal() }, shape: shape)
-    }
-    let tower = model.shape.tower!
-    let tile = [3, tower.rows * tower.patch, tower.columns * tower.patch]
-    switch model.shape.layout?.tiling {
-    case nil, .one: return PreparedImage(tiles: [pixels(tile)], original: original)
-    case .cut:
-      return PreparedImage(
-        tiles: (0...grid.rows * grid.columns).map { _ in pixels(tile) }, rows: grid.rows, columns: grid.columns,
-        original: original)
-    case .native:
-      let area = 3 * tower.frames * tower.patch * tower.patch
-      return PreparedImage(
-        tiles: [pixels([grid.rows * grid.columns * tower.fuse, area])], rows: 2 * grid.rows, columns: 2 * grid.columns,
-        original: original)
-    }
-  }
-
-  /// A prompt with every span of every image as one placeholder.
-  static func prompt(_ model: MultimodalModel, _ images: [PreparedImage]) throws -> [Int] {
-    try [5, 9] + images.flatMap { try model.spans(of: $0).map { _ in model.placeholder } + [11, 4] }
-  }
-
-  /// Logits of every row that leaves the last layer.
-  static func logits(
-    _ model: MultimodalModel, _ images: [PreparedImage], ids: [Int]? = nil, _ methods: [any Compressor] = [],
-    threads: Int = 1
-  ) throws -> (logits: Tensor, tokens: TokenSequence, run: Run) {
-    var run = Run(try Composition(methods, for: model.shape))
-    let ids = try ids ?? prompt(model, images)
-    let decoding = try model.prefill(ids, images, run: &run, threads: threads)
-    let tokens = decoding.tokens
-    return (model.language.logits(model.language.normed(tokens.x), threads: threads), tokens, run)
-  }
+  static let names = TinyModels.names
 
   // MARK: Images and prompts
 
   @Test(arguments: names) func imagesInCompanyEqualImagesAlone(name: String) throws {
-    let model = Self.model(name)
-    let images = [Self.noise(for: model, seed: 1), Self.noise(for: model, seed: 2, grid: (1, 3))]
+    let model = TinyModels.model(name)
+    let images = [TinyModels.noise(for: model, seed: 1), TinyModels.noise(for: model, seed: 2, grid: (1, 3))]
     var run = Run(.dense(model.shape))
-    let prompt = try model.prompt(try Self.prompt(model, images), images, run: &run)
+    let prompt = try model.prompt(try TinyModels.prompt(model, images), images, run: &run)
     #expect(prompt.id == (0..<Int32(prompt.count)).map { $0 })
     var first = 0
     for (image, layout) in zip(images, run.images) {
@@ -83,20 +36,21 @@ import VTok
   }
 
   @Test(arguments: names) func placeholdersMayBeWrittenOut(name: String) throws {
-    let model = Self.model(name)
-    let images = [Self.noise(for: model, seed: 3), Self.noise(for: model, seed: 4)]
-    let short = try Self.prompt(model, images)
+    let model = TinyModels.model(name)
+    let images = [TinyModels.noise(for: model, seed: 3), TinyModels.noise(for: model, seed: 4)]
+    let short = try TinyModels.prompt(model, images)
     var counts = try images.flatMap { try model.spans(of: $0) }
     let long = short.flatMap { $0 == model.placeholder ? [Int](repeating: $0, count: counts.removeFirst()) : [$0] }
-    #expect(try Self.logits(model, images, ids: long).logits == Self.logits(model, images, ids: short).logits)
+    #expect(
+      try TinyModels.logits(model, images, ids: long).logits == TinyModels.logits(model, images, ids: short).logits)
   }
 
   @Test(arguments: names) func threadsChangeNothing(name: String) throws {
-    let model = Self.model(name)
-    let images = [Self.noise(for: model, seed: 5)]
+    let model = TinyModels.model(name)
+    let images = [TinyModels.noise(for: model, seed: 5)]
     let methods: [any Compressor] = [DivPrune(keep: .ratio(0.4))]
-    let one = try Self.logits(model, images, methods)
-    let two = try Self.logits(model, images, methods, threads: 2)
+    let one = try TinyModels.logits(model, images, methods)
+    let two = try TinyModels.logits(model, images, methods, threads: 2)
     #expect(two.tokens.id == one.tokens.id && two.tokens.origin == one.tokens.origin)
     #expect(distance(two.logits.values, one.logits.values) < 1e-4)
   }
@@ -107,20 +61,20 @@ import VTok
     ([1, -1, -7], "token id -7"),
   ]
   @Test(arguments: 0..<broken.count) func promptsThatDoNotFit(index: Int) throws {
-    let model = Self.model("llava15-tiny-d")
+    let model = TinyModels.model("llava15-tiny-d")
     let (ids, part) = Self.broken[index]
     var run = Run(.dense(model.shape))
     let error = #expect(throws: ModelError.self) {
       try model.prefill(
-        ids.map { $0 == -1 ? model.placeholder : $0 }, [Self.noise(for: model, seed: 1)], run: &run)
+        ids.map { $0 == -1 ? model.placeholder : $0 }, [TinyModels.noise(for: model, seed: 1)], run: &run)
     }
     #expect(error?.description.contains(part) == true, "\(error?.description ?? "")")
     #expect(run.trace.patches == 0, "nothing has run")
   }
 
   @Test(arguments: names) func imagesThatDoNotFit(name: String) throws {
-    let model = Self.model(name)
-    let good = Self.noise(for: model, seed: 1)
+    let model = TinyModels.model(name)
+    let good = TinyModels.noise(for: model, seed: 1)
     let wrong = [
       PreparedImage(tiles: [Tensor(zeros: [3, 5, 5])], rows: 1, columns: 1, original: Size(5)),
       PreparedImage(tiles: good.tiles + good.tiles, rows: good.rows, columns: good.columns, original: Size(5)),
@@ -131,12 +85,12 @@ import VTok
   /// From a picture of any shape to the language model, with the processor of the files.
   @Test(arguments: names, [(31, 57), (90, 30), (1, 4000), (640, 3), (1, 1)])
   func anyPictureOrAReason(name: String, size: (width: Int, height: Int)) throws {
-    let model = Self.model(name)
-    let processor = try ProcessorConfig.load(Checkpoint(directory: Self.folder + name))
+    let model = TinyModels.model(name)
+    let processor = try ProcessorConfig.load(Checkpoint(directory: TinyModels.folder + name))
     let picture = Image(width: size.width, height: size.height, colour: [200, 100, 50])
     do {
       let image = try processor.tiles(of: picture)
-      let result = try Self.logits(model, [image])
+      let result = try TinyModels.logits(model, [image])
       let counts = try model.spans(of: image)
       let isFinite = result.logits.values.allSatisfy { $0.isFinite }
       #expect(isFinite && result.run.images[0].spans.map(\.count) == counts)
@@ -147,8 +101,8 @@ import VTok
   }
 
   @Test func textAloneIsAPrompt() throws {
-    let model = Self.model("qwen2vl-tiny-a")
-    let (logits, tokens, _) = try Self.logits(model, [], ids: [3, 4, 5])
+    let model = TinyModels.model("qwen2vl-tiny-a")
+    let (logits, tokens, _) = try TinyModels.logits(model, [], ids: [3, 4, 5])
     #expect(logits.rows == 3 && tokens.position.map(\.h) == [0, 1, 2])
   }
 
@@ -156,8 +110,9 @@ import VTok
 
   /// Grids, padding and token counts of transformers for images of many sizes.
   @Test func anyGridPacksToThePublishedCount() throws {
-    let rows = try JSON(parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: Self.folder + "size-arithmetic.json"))))[
-      "rows"]!.array!
+    let rows = try JSON(
+      parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: TinyModels.folder + "size-arithmetic.json"))))[
+        "rows"]!.array!
     #expect(rows.count == 48)
     for row in rows {
       let next = row["llavanext"]!
@@ -173,9 +128,9 @@ import VTok
   /// Thumbnail, then the visible cells row by row, a newline behind every row.
   @Test(arguments: [(2, 2, 90, 60), (1, 3, 90, 20), (3, 1, 11, 100), (2, 1, 60, 60), (1, 2, 1, 4000), (2, 2, 4000, 1)])
   func packsTheVisibleGrid(rows: Int, columns: Int, width: Int, height: Int) throws {
-    let model = Self.model("llavanext-tiny-d")
+    let model = TinyModels.model("llavanext-tiny-d")
     let side = model.shape.tower!.rows
-    let image = Self.noise(
+    let image = TinyModels.noise(
       for: model, seed: 6, grid: (rows, columns), original: Size(width: width, height: height))
     var run = Run(.dense(model.shape))
     let span = try model.encode([image], run: &run)[0][0]
@@ -195,17 +150,17 @@ import VTok
 
   /// Without a grid: one tile and one newline.
   @Test func anUncutImageEndsWithANewline() throws {
-    let model = Self.model("llavanext-tiny-d")
+    let model = TinyModels.model("llavanext-tiny-d")
     var run = Run(.dense(model.shape))
-    let span = try model.encode([Self.noise(for: model, seed: 7, grid: (0, 0))], run: &run)[0][0]
+    let span = try model.encode([TinyModels.noise(for: model, seed: 7, grid: (0, 0))], run: &run)[0][0]
     #expect(span.count == model.shape.tower!.patches + 1 && span.kind.last == .newline)
   }
 
   /// Tiles thinned before packing: thumbnail, then what is left in raster order of the visible grid, without newlines.
   @Test func thinnedTilesArePackedInRasterOrder() throws {
-    let model = Self.model("llavanext-tiny-d")
-    let image = Self.noise(for: model, seed: 8, grid: (1, 2), original: Size(width: 90, height: 30))
-    let result = try Self.logits(model, [image], [Thinner(site: .features)])
+    let model = TinyModels.model("llavanext-tiny-d")
+    let image = TinyModels.noise(for: model, seed: 8, grid: (1, 2), original: Size(width: 90, height: 30))
+    let result = try TinyModels.logits(model, [image], [Thinner(site: .features)])
     let side = model.shape.tower!.rows
     let grid = AnyresGrid(rows: 1, columns: 2, side: side, width: 90, height: 30)
     let patches = result.run.images[0].spans[0].map { id in
@@ -227,45 +182,21 @@ import VTok
   @Test(arguments: ["llava15-tiny-d", "llavanext-tiny-d", "qwen25vl-tiny-a"]) func keepingAllIsDense(name: String)
     throws
   {
-    let model = Self.model(name)
-    let images = [Self.noise(for: model, seed: 9)]
-    let dense = try Self.logits(model, images).logits
+    let model = TinyModels.model(name)
+    let images = [TinyModels.noise(for: model, seed: 9)]
+    let dense = try TinyModels.logits(model, images).logits
     var methods: [any Compressor] = [DivPrune(keep: .ratio(1)), FastV(layer: 2, keep: .ratio(1))]
     if model.shape.tower!.hasClassifier { methods.append(HiRED(keep: .ratio(1))) }
     for method in methods {
-      #expect(try Self.logits(model, images, [method]).logits == dense, "\(type(of: method).name)")
-    }
-  }
-
-  @Test(arguments: [0.5, 0.25, 0.1]) func downsamplingAveragesTheGridOfEveryTile(ratio: Double) throws {
-    for name in ["llava15-tiny-d", "llavanext-tiny-d"] {
-      let model = Self.model(name)
-      let image = Self.noise(for: model, seed: 10)
-      let result = try Self.logits(model, [image], [Downsample(keep: .ratio(ratio))])
-      let tower = model.shape.tower!
-      // What a tile has of the budget, which counts newlines and does not count padding.
-      let layout = result.run.images[0]
-      let share = Double(Budget.ratio(ratio).tokens(of: layout.tokens)) / Double(layout.patches)
-      let grid = Shape.Tower.grid(
-        rows: tower.rows, columns: tower.columns,
-        patches: Int((share * Double(tower.patches)).rounded(.toNearestOrAwayFromZero)))
-      #expect(result.run.trace.acts.map(\.method) == ["downsample:pool"])
-      #expect(result.run.trace.acts[0].output == image.tiles.count * grid.rows * grid.columns)
-      // Every token is the mean of patches that lie together, and together they cover the tile.
-      let tokens = result.tokens
-      let visual = tokens.rows(.patch)
-      let weights = visual.map { tokens.origin.weights[tokens.origin.range($0)].reduce(0, +) }
-      #expect(weights.allSatisfy { abs($0 - 1) < 1e-5 })
-      let covered = visual.flatMap { tokens.origin.patches[tokens.origin.range($0)] }
-      #expect(name != "llava15-tiny-d" || Set(covered).count == tower.patches)
+      #expect(try TinyModels.logits(model, images, [method]).logits == dense, "\(type(of: method).name)")
     }
   }
 
   /// After a cut, M-RoPE positions stay those of the cells.
   @Test func cellsKeepTheirPositions() throws {
-    let model = Self.model("qwen2vl-tiny-a")
-    let image = Self.noise(for: model, seed: 11, grid: (3, 4))
-    let tokens = try Self.logits(model, [image], [DivPrune(keep: .tokens(5))]).tokens
+    let model = TinyModels.model("qwen2vl-tiny-a")
+    let image = TinyModels.noise(for: model, seed: 11, grid: (3, 4))
+    let tokens = try TinyModels.logits(model, [image], [DivPrune(keep: .tokens(5))]).tokens
     let visual = tokens.rows(.patch)
     #expect(visual.count == 5)
     for row in visual {
@@ -276,7 +207,7 @@ import VTok
   }
 
   @Test func whatCannotBeRight() throws {
-    let (llava, qwen) = (Self.model("llava15-tiny-d").shape, Self.model("qwen25vl-tiny-a").shape)
+    let (llava, qwen) = (TinyModels.model("llava15-tiny-d").shape, TinyModels.model("qwen25vl-tiny-a").shape)
     for method: any Compressor in [
       ToMe(r: 2), HiRED(keep: .ratio(0.5)), VisionZip(dominant: 2, contextual: 1), Thinner(site: .features),
     ] {
@@ -288,16 +219,19 @@ import VTok
       try Composition([ToMe(r: 2), Downsample(keep: .ratio(0.5))], for: llava)
     }
     #expect(throws: CompressionError.self) {
-      try Self.logits(Self.model("llava15-tiny-d"), [], ids: [1], [CDPruner(perTile: 4)])
+      try TinyModels.logits(TinyModels.model("llava15-tiny-d"), [], ids: [1], [CDPruner(perTile: 4)])
     }
   }
 
   /// Budgets in the tower count the blocks that run, not the one behind the features.
-  @Test(arguments: ["tome", "zero-tprune", "cls-attention", "evit", "diffrate"])
+  @Test(
+    arguments: Methods.names.filter {
+      isBudgeted($0, for: TinyModels.model("llava15-tiny-d").shape, where: \.staysInBlocks)
+    })
   func budgetsInTheTower(name: String) throws {
-    let model = Self.model("llava15-tiny-d")
+    let model = TinyModels.model("llava15-tiny-d")
     let methods = try MethodSpec(name).make(budget: .ratio(0.5))
-    let result = try Self.logits(model, [Self.noise(for: model, seed: 13)], methods)
+    let result = try TinyModels.logits(model, [TinyModels.noise(for: model, seed: 13)], methods)
     let left = result.run.images[0].spans[0].count
     #expect(left == 32)
     #expect(throws: CompressionError.self) {
@@ -306,9 +240,9 @@ import VTok
   }
 
   @Test func methodsInTheTowerReachTheLanguageModel() throws {
-    let model = Self.model("llava15-tiny-d")
-    let image = Self.noise(for: model, seed: 12)
-    let result = try Self.logits(model, [image], [ToMe(r: 8)])
+    let model = TinyModels.model("llava15-tiny-d")
+    let image = TinyModels.noise(for: model, seed: 12)
+    let result = try TinyModels.logits(model, [image], [ToMe(r: 8)])
     // Four blocks run, the fifth is never needed.
     #expect(result.run.images[0].spans[0].count == 64 - 4 * 8 && result.run.trace.tower.count == 4)
     let tokens = result.tokens

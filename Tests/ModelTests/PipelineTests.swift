@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import VTok
 
@@ -10,7 +11,7 @@ import VTok
     return (try? Composition(made, for: model.vision.shape)) != nil
   }
   /// Those of them that take a budget.
-  static let budgeted = methods.filter { (try? MethodSpec($0).usesJobBudget) == true }
+  static let budgeted = methods.filter { isBudgeted($0, for: model.vision.shape) }
   static let photo = try! Image.decode(contentsOf: pictures + "/cat.jpg").image
 
   /// Records what a test wants to see and changes nothing.

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import VTok
 
@@ -7,9 +8,9 @@ import VTok
   static let photo = try! Image.decode(contentsOf: pictures + "/cat.jpg").image
 
   @Test(
-    arguments: [
-      "tome", "tome:r=13", "zero-tprune", "zero-tprune:blocks=1/3,similar=30,rate=0.8", "diffrate", "divprune",
-      "cls-attention", "evit", "random", "downsample", "tome:r=9+divprune", "zero-tprune:blocks=1,rate=0.5+tome:r=4",
+    arguments: Methods.names.filter { isBudgeted($0, for: model.vision.shape) } + [
+      "tome:r=13", "zero-tprune:blocks=1/3,similar=30,rate=0.8", "tome:r=9+divprune",
+      "zero-tprune:blocks=1,rate=0.5+tome:r=4",
     ], [Budget.ratio(0.25), .tokens(200)])
   func likeARealRun(_ text: String, budget: Budget) throws {
     let spec = try MethodSpec(text)
@@ -23,8 +24,12 @@ import VTok
     #expect(try Rehearsal.cost([], on: shape) == Cost(denseWith: shape.tower!.patches, shape: shape))
   }
 
-  /// Every published shape can be rehearsed with every method that fits it; the others refuse before anything runs.
-  @Test(arguments: ["deit-t", "deit-s-distilled", "clip-b-32", "siglip-b-16", "dinov2-s"])
+  /// A published tower of every family, and one with two tokens before the patches.
+  static let towers =
+    Families.all.filter { $0.kind == .tower }.compactMap { $0.published.first?.name } + ["deit-s-distilled"]
+
+  /// They can be rehearsed with every method that fits them; the others refuse before anything runs.
+  @Test(arguments: towers)
   func methodsRunOrRefuse(_ name: String) throws {
     let shape = try #require(Shape.published(name))
     var served: [String] = []

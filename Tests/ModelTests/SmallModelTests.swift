@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import VTok
 
@@ -36,35 +37,6 @@ import VTok
       #expect(away <= 1e-3, "\(question): \(away)")
       let answer = try generator(prompt, limit: 8)
       #expect(answer.text == said && answer.isComplete, "\(question)")
-    }
-  }
-
-  /// A method that cuts only while an answer grows has not failed its budget when the prompt is read.
-  @Test func cachesCutLater() throws {
-    let generator = try Generator(
-      model: Self.folder + "vqa-small", method: "keyformer:interval=1", keep: .ratio(0.25))
-    let image = try Image.decode(contentsOf: Self.folder + "vqa-small/reference/0.png").image
-    let answer = try generator("what color is the shape?", about: [image], limit: 3)
-    #expect(answer.ids.count > 1 && answer.table.trace.acts.contains { $0.output < $0.input })
-  }
-
-  /// The tokens that the net picks in its recipe: the same attention goes in, the same scores come out.
-  @Test func explainabilityKeepsWhatItsRecipeKept() throws {
-    let path = Self.folder + "vqa-small-explainability/explainability.safetensors"
-    let generator = try Generator(
-      Checkpoint(directory: Self.folder + "vqa-small"), method: MethodSpec("generic-explain:weights=\(path)"),
-      keep: .tokens(16)
-    ) { path in
-      let file = try Safetensors(path: path)
-      return OptionFile(
-        tensors: try Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, try file.tensor($0.name)) }))
-    }
-    for (index, row) in try Self.rows("vqa-small-explainability/reference.jsonl").enumerated() {
-      let image = try Image.decode(contentsOf: Self.folder + "vqa-small/reference/\(index).png").image
-      let prompt = try generator.prepare(#require(row["question"]?.string), about: [image])
-      var run = Run(generator.composition)
-      let decoding = try generator.model.prefill(prompt.ids, prompt.images, run: &run)
-      #expect(decoding.tokens.origin.patches.map { Int($0) } == row["kept"]?.ints, "\(row.text())")
     }
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 import VTok
 
@@ -12,10 +13,6 @@ let sharedData: String? = {
   let folder = ProcessInfo.processInfo.environment["VTOK_DATA"] ?? beside
   return FileManager.default.fileExists(atPath: folder + "/README.md") ? folder : nil
 }()
-
-let pictures =
-  URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-  .deletingLastPathComponent().path + "/Images"
 
 /// What gzip unpacks from a file.
 func unpacked(_ path: String) throws -> [UInt8] {
@@ -31,12 +28,6 @@ func unpacked(_ path: String) throws -> [UInt8] {
   return [UInt8](data)
 }
 
-/// Largest distance of two vectors' elements.
-func distance(_ a: some Collection<Float>, _ b: some Collection<Float>) -> Float {
-  precondition(a.count == b.count)
-  return zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) }
-}
-
 /// `body` of every index, two at a time.
 func onTwoThreads<Value: Sendable>(_ count: Int, _ body: @Sendable (Int) -> Value) -> [Value] {
   let found = Mutex([Value?](repeating: nil, count: count))
@@ -46,24 +37,6 @@ func onTwoThreads<Value: Sendable>(_ count: Int, _ body: @Sendable (Int) -> Valu
   }
   return found.withLock { $0.map { $0! } }
 }
-
-/// A net with random weights for `generic-explain:weights=net`.
-let relevanceNet: OptionFile = {
-  var generator = SeededGenerator(seed: 6)
-  func noise(_ shape: [Int]) -> Tensor {
-    Tensor((0..<shape.reduce(1, *)).map { _ in generator.normal() }, shape: shape)
-  }
-  return OptionFile(tensors: [
-    "layers.0.depthwise.weight": noise([1, 1, 3]), "layers.0.pointwise.weight": noise([8, 1, 1]),
-    "layers.0.pointwise.bias": noise([8]), "layers.1.depthwise.weight": noise([8, 1, 5]),
-    "layers.1.depthwise.bias": noise([8]), "layers.1.pointwise.weight": noise([16, 8, 1]),
-    "output.weight": noise([1, 16, 1]),
-  ])
-}()
-
-/// The goldens' own checkpoints.
-let goldenCases =
-  URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path + "/Golden/Cases/"
 
 /// A copy of a small checkpoint with changes, gone after `body`.
 /// - Parameters:

@@ -1,12 +1,13 @@
+import TestSupport
 import Testing
 import VTok
 
 /// Budgets solved for a cost.
 @Suite struct TargetTests {
-  let shape = Shape.published("deit-s")!
+  static let shape = Shape.published("deit-s")!
+  let shape = Self.shape
 
-  @Test(
-    arguments: ["tome", "zero-tprune", "diffrate", "cls-attention", "evit", "random", "downsample"], [2.5, 3.08, 3.97])
+  @Test(arguments: Methods.names.filter { isBudgeted($0, for: shape) }, [2.5, 3.08, 3.97])
   func gmacs(_ name: String, target: Double) throws {
     let spec = try MethodSpec(name)
     let range = try [Budget.tokens(name == "downsample" ? 1 : 2), .tokens(196)].map {

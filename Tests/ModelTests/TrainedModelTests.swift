@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import VTok
 
@@ -7,7 +8,7 @@ import VTok
 @Suite struct TrainedModelTests {
   // MARK: Checkpoints made of a golden one
 
-  private static let base = MultimodalTests.folder + "llava15-tiny-d"
+  private static let base = TinyModels.folder + "llava15-tiny-d"
 
   /// The golden checkpoint with other names and more tensors.
   private static func model(
@@ -62,8 +63,8 @@ import VTok
     let (model, outline) = try Self.mixture([
       ("mod_target_layers", "deep_all_include_last"), ("mod_router_factor", 0.3),
     ])
-    let image = MultimodalTests.noise(for: model, seed: 1)
-    let ids = try MultimodalTests.prompt(model, [image])
+    let image = TinyModels.noise(for: model, seed: 1)
+    let ids = try TinyModels.prompt(model, [image])
     var run = Run(.dense(model.shape))
     var decoding = try model.prefill(ids, [image], run: &run)
     try model.language.step(7, &decoding, run: &run)
@@ -75,9 +76,9 @@ import VTok
     // In a cache stands what entered, at its own place in the prompt.
     for cache in decoding.caches { #expect(cache[0].position.map(\.t) == cache[0].id) }
     // Sites see whole sequences; nothing is lost at the end, and without a picture nothing is routed.
-    let all = try MultimodalTests.logits(model, [image])
+    let all = try TinyModels.logits(model, [image])
     #expect(all.tokens.count == text + 64)
-    #expect(try MultimodalTests.logits(model, [], ids: [5, 9, 4]).run.trace.language.allSatisfy { $0.bypassing == 0 })
+    #expect(try TinyModels.logits(model, [], ids: [5, 9, 4]).run.trace.language.allSatisfy { $0.bypassing == 0 })
     // The ledger knows the routers, and so does a rehearsal.
     let cost = Cost(of: run.trace, shape: model.shape)
     #expect(cost.language!.prefill.map(\.probes) == [0, 0, 64 * 48, 64 * 48])
@@ -91,10 +92,10 @@ import VTok
   /// A method may cut before and between routed layers, and on their caches; it may not rank what only some tokens took part in.
   @Test func methodsBesideRouters() throws {
     let (model, _) = try Self.mixture([("mod_target_layers", "deep_all_include_last"), ("mod_router_factor", 0.3)])
-    let image = MultimodalTests.noise(for: model, seed: 1)
+    let image = TinyModels.noise(for: model, seed: 1)
     func entering(_ spec: String) throws -> [Int] {
       let methods = try MethodSpec(spec).make(budget: nil)
-      return try MultimodalTests.logits(model, [image], methods).run.trace.language.map { $0.visual }
+      return try TinyModels.logits(model, [image], methods).run.trace.language.map { $0.visual }
     }
     #expect(try entering("fastv:layer=2,keep=20") == [64, 64, 6, 6])
     #expect(try entering("divprune:keep=32") == [32, 32, 9, 9])
@@ -175,9 +176,9 @@ import VTok
   @Test func aConnectorThatSeesTheQuestion() throws {
     let (model, outline) = try Self.conditioned()
     #expect(model.seesQuestion && model.shape.tower!.fuse == 16)
-    let image = MultimodalTests.noise(for: model, seed: 1)
+    let image = TinyModels.noise(for: model, seed: 1)
     #expect(try model.spans(of: image) == [4])
-    let ids = try MultimodalTests.prompt(model, [image])
+    let ids = try TinyModels.prompt(model, [image])
     func prompt(_ question: [Int]) throws -> (tokens: TokenSequence, run: Run) {
       var run = Run(.dense(model.shape))
       try model.read(question: question, run: &run)

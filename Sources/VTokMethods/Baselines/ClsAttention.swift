@@ -8,7 +8,7 @@ import VTokTensor
 public struct ClsAttention: Compressor {
   public static let name = "cls-attention"
   public static let summary =
-    "keep the patches with the largest class-token attention at one block (as in EViT, no fusion)"
+    "keep the patches with the largest class-token attention at one block (as EViT, arXiv 2202.07800, no fusion)"
 
   let cut: BlockCut
 

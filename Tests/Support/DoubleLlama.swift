@@ -3,21 +3,39 @@ import VTok
 
 /// A decoder of the Llama family in double precision with seeded weights, written for clarity: one row at a time, a mask
 /// instead of caches. It shares no code with the library's.
-struct DoubleLlama {
-  struct Size {
-    var layers = 3, width = 24, heads = 4, kvHeads = 2, headDim = 8, ffn = 40, vocabulary = 50
-    var hasBiases = false, isTied = false, sections: [Int] = [], window: Int?
+package struct DoubleLlama {
+  package struct Size: Sendable {
+    package var layers: Int, heads: Int, kvHeads: Int, headDim: Int
+    package let width = 24, ffn = 40, vocabulary = 50
+    package var hasBiases: Bool, isTied: Bool, sections: [Int], window: Int?
     /// Angles are divided by it.
-    var stretch = 1.0
+    package var stretch: Double
+
+    package init(
+      layers: Int = 3, heads: Int = 4, kvHeads: Int = 2, headDim: Int = 8, hasBiases: Bool = false,
+      isTied: Bool = false,
+      sections: [Int] = [], window: Int? = nil, stretch: Double = 1
+    ) {
+      self.layers = layers
+      self.heads = heads
+      self.kvHeads = kvHeads
+      self.headDim = headDim
+      self.hasBiases = hasBiases
+      self.isTied = isTied
+      self.sections = sections
+      self.window = window
+      self.stretch = stretch
+    }
   }
-  typealias Matrix = (rows: Int, columns: Int, values: [Double])
+  private typealias Matrix = (rows: Int, columns: Int, values: [Double])
 
-  let size: Size
-  let seed: UInt64
-  private(set) var tensors: [(name: String, tensor: Tensor)] = []
+  package let size: Size
+  package let seed: UInt64
+  package private(set) var tensors: [(name: String, tensor: Tensor)] = []
 
-  init(_ size: Size = Size(), seed: UInt64 = 3) {
-    (self.size, self.seed) = (size, seed)
+  package init(_ size: Size = Size(), seed: UInt64 = 3) {
+    self.size = size
+    self.seed = seed
     var generator = SeededGenerator(seed: seed)
     func noise(_ name: String, _ shape: [Int], scale: Float, around middle: Float = 0) {
       tensors.append(
@@ -48,7 +66,7 @@ struct DoubleLlama {
   }
 
   /// What a `config.json` would say.
-  var config: JSON {
+  package var config: JSON {
     var scaling = JSONObject()
     if !size.sections.isEmpty { scaling = JSONObject([("type", "mrope"), ("mrope_section", JSON(size.sections))]) }
     if size.stretch != 1 { scaling = JSONObject([("type", "linear"), ("factor", JSON(size.stretch))]) }
@@ -62,7 +80,7 @@ struct DoubleLlama {
   }
 
   /// The library's model of these weights, through a file.
-  func model(
+  package func model(
     halved: Bool = false, config: JSON? = nil, changing: ((inout [(String, Safetensors.Value)]) -> Void)? = nil
   )
     throws -> LanguageModel
@@ -81,28 +99,28 @@ struct DoubleLlama {
   }
 
   /// Rows of the embedding table.
-  func embeddings(_ ids: [Int]) -> Tensor { tensors[0].tensor.gathered(ids) }
+  package func embeddings(_ ids: [Int]) -> Tensor { tensors[0].tensor.gathered(ids) }
 
   private func matrix(_ name: String) -> Matrix? {
     tensors.first { $0.name == name }.map { ($0.tensor.rows, $0.tensor.width, $0.tensor.values.map(Double.init)) }
   }
 
   /// Everything a pass forms.
-  struct Pass {
+  package struct Pass {
     /// Entering every layer, then leaving the last. `[n][width]` each
-    var hidden: [[[Double]]] = []
+    package var hidden: [[[Double]]] = []
     /// After the final norm, and the logits.
-    var normed: [[Double]] = [], logits: [[Double]] = []
+    package var normed: [[Double]] = [], logits: [[Double]] = []
     /// `[layer][head][row][key]`, rotated keys `[layer][kvHead][row]`.
-    var attention: [[[[Double]]]] = [], scores: [[[[Double]]]] = [], keys: [[[[Double]]]] = []
+    package var attention: [[[[Double]]]] = [], scores: [[[[Double]]]] = [], keys: [[[[Double]]]] = []
     /// `[layer][attention, MLP]`: rows before and after the branch.
-    var branches: [[(input: [[Double]], output: [[Double]])]] = []
+    package var branches: [[(input: [[Double]], output: [[Double]])]] = []
   }
 
   /// - Parameters:
   ///   - position: of a row in a layer.
   ///   - sees: whether a row may attend to a key at or before it, in a layer and for a KV head.
-  func callAsFunction(
+  package func callAsFunction(
     _ x: Tensor, position: (_ layer: Int, _ row: Int) -> Position = { Position($1) },
     sees: (_ layer: Int, _ kvHead: Int, _ row: Int, _ key: Int) -> Bool = { _, _, _, _ in true }
   ) -> Pass {
@@ -199,7 +217,9 @@ struct DoubleLlama {
 
 extension DoubleLlama {
   /// A prompt of random tokens, rows `image` of them visual.
-  func prompt(_ count: Int, image: Range<Int> = 0..<0, position: [Position]? = nil, seed: UInt64 = 8) -> TokenSequence {
+  package func prompt(_ count: Int, image: Range<Int> = 0..<0, position: [Position]? = nil, seed: UInt64 = 8)
+    -> TokenSequence
+  {
     var generator = SeededGenerator(seed: seed)
     let x = embeddings((0..<count).map { _ in Int(generator.next() % UInt64(size.vocabulary)) })
     return TokenSequence(
@@ -208,7 +228,7 @@ extension DoubleLlama {
   }
 
   /// The prompt's rows with those of decoded tokens behind them.
-  func whole(_ prompt: TokenSequence, _ ids: [Int]) -> Tensor {
+  package func whole(_ prompt: TokenSequence, _ ids: [Int]) -> Tensor {
     var x = prompt.x
     x.append(rows: embeddings(ids))
     return x
