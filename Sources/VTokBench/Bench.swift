@@ -17,13 +17,16 @@ public struct Bench<Task: BenchTask>: Sendable {
 
   /// - Parameter columns: nil: those of the task. Others may be added to them.
   public init(_ task: Task, threads: Int = 1, columns: [Column<Task>]? = nil) {
-    (self.task, self.threads, self.columns) = (task, threads, columns ?? task.columns)
+    self.task = task
+    self.threads = threads
+    self.columns = columns ?? task.columns
     var (figures, places): ([Figure<Task.Run>], [String: Int]) = ([], [:])
     for figure in self.columns.flatMap(\.figures) where places[figure.name] == nil {
       places[figure.name] = figures.count
       figures.append(figure)
     }
-    (self.figures, self.places) = (figures, places)
+    self.figures = figures
+    self.places = places
   }
 
   func place(of figure: Figure<Task.Run>) -> Int {

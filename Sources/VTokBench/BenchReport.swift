@@ -17,7 +17,8 @@ public struct BenchReport<Task: BenchTask>: Sendable {
   ///   - remarks: that follow those of the task.
   /// - Precondition: an item did not fail.
   public init(_ results: BenchResults<Task>, _ provenance: Provenance, remarks: [String] = []) {
-    (self.results, self.provenance) = (results, provenance)
+    self.results = results
+    self.provenance = provenance
     let bench = results.bench
     self.remarks =
       bench.task.remarks(results) + remarks + results.leftOut.map { "Left out: \($0)" }

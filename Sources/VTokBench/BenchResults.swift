@@ -28,7 +28,8 @@ public struct BenchResults<Task: BenchTask>: Sendable {
   }
 
   init(_ bench: Bench<Task>, _ sample: BenchSample) {
-    (self.bench, self.sample) = (bench, sample)
+    self.bench = bench
+    self.sample = sample
     let none = RunSums(figures: bench.figures.count)
     sums = bench.task.entries.map { entry in
       RowSums(

@@ -23,7 +23,11 @@ public struct Column<Task: BenchTask>: Sendable {
     note: String? = nil, text: @escaping @Sendable (Row) -> String = { _ in "-" },
     json: @escaping @Sendable (Row) -> JSON = { _ in .null }
   ) {
-    (self.name, self.key, self.figures, self.note, self.json) = (name, key, figures, note, json)
+    self.name = name
+    self.key = key
+    self.figures = figures
+    self.note = note
+    self.json = json
     self.text = { row in isComparison && row.isReference ? "-" : text(row) }
   }
 

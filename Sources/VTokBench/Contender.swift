@@ -9,7 +9,10 @@ public struct Contender<Subject: Sendable>: BenchEntry {
   public let seeds: [UInt64]
 
   public init(method: String, asked: Asked, subject: Subject, seeds: [UInt64] = [0]) {
-    (self.method, self.asked, self.subject, self.seeds) = (method, asked, subject, seeds)
+    self.method = method
+    self.asked = asked
+    self.subject = subject
+    self.seeds = seeds
   }
 
   /// With its number of seeds, as tables name it.

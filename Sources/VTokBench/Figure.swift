@@ -18,7 +18,10 @@ public struct Figure<Run>: Sendable {
   public init(
     _ name: String, _ kind: Kind = .output, isKept: Bool = false, value: @escaping @Sendable (Run) -> Double?
   ) {
-    (self.name, self.kind, self.isKept, self.value) = (name, kind, isKept, value)
+    self.name = name
+    self.kind = kind
+    self.isKept = isKept
+    self.value = value
   }
 }
 
@@ -35,7 +38,10 @@ public struct RunSums: Sendable {
   public private(set) var sums: [Double], counts: [Int]
   public private(set) var outcome: BudgetOutcome?
 
-  init(figures: Int) { (sums, counts) = (Array(repeating: 0, count: figures), Array(repeating: 0, count: figures)) }
+  init(figures: Int) {
+    sums = Array(repeating: 0, count: figures)
+    counts = Array(repeating: 0, count: figures)
+  }
 
   mutating func add<Run: BenchRun>(_ run: Run, _ figures: [Figure<Run>]) {
     runs += 1

@@ -34,7 +34,10 @@ public struct ImageTask: ReductionTask {
     _ model: LoadedModel, data: LabelledImages, contenders: [Contender<Pipeline>], decode: DecodeOptions = .init(),
     seed: UInt64 = 0, splitsSeeds: Bool = false
   ) throws {
-    (self.model, self.data, self.decode, self.seed) = (model, data, decode, seed)
+    self.model = model
+    self.data = data
+    self.decode = decode
+    self.seed = seed
     self.splitsSeeds = splitsSeeds
     let dense = Contender(method: "dense", asked: .nothing, subject: try Pipeline(model, method: nil))
     entries = [dense] + contenders
@@ -53,7 +56,9 @@ public struct ImageTask: ReductionTask {
 
     /// - Parameter dense: nil: this is the dense run.
     init(_ image: PrunedImage, label: Int?, dense: Run? = nil) {
-      (self.image, self.label, self.dense) = (image, label, dense?.image ?? image)
+      self.image = image
+      self.label = label
+      self.dense = dense?.image ?? image
       best = image.logits.map { topK($0, min(5, $0.count)) } ?? []
       denseBest = dense?.best ?? best
     }

@@ -10,7 +10,11 @@ public struct ParetoPlot: Sendable {
     public let about: String
 
     public init(x: Double, y: Double, low: Double? = nil, high: Double? = nil, about: String) {
-      (self.x, self.y, self.low, self.high, self.about) = (x, y, low, high, about)
+      self.x = x
+      self.y = y
+      self.low = low
+      self.high = high
+      self.about = about
     }
   }
   let title: String, xLabel: String, yLabel: String
@@ -26,8 +30,12 @@ public struct ParetoPlot: Sendable {
     title: String, xLabel: String, yLabel: String, lines: [(name: String, points: [Point])],
     isLogarithmic: Bool = false, isShare: Bool = true
   ) {
-    (self.title, self.xLabel, self.yLabel, self.lines) = (title, xLabel, yLabel, lines)
-    (self.isLogarithmic, self.isShare) = (isLogarithmic, isShare)
+    self.title = title
+    self.xLabel = xLabel
+    self.yLabel = yLabel
+    self.lines = lines
+    self.isLogarithmic = isLogarithmic
+    self.isShare = isShare
   }
 
   private static let colours = [

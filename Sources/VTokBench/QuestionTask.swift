@@ -79,8 +79,12 @@ public struct QuestionTask: ReductionTask {
         }
       }
     }
-    (self.keepsGoing, self.keepsAnswers) = (keepsGoing, keepsAnswers)
-    (self.data, self.limit, self.decode, self.seed) = (data, limit, decode, seed)
+    self.keepsGoing = keepsGoing
+    self.keepsAnswers = keepsAnswers
+    self.data = data
+    self.limit = limit
+    self.decode = decode
+    self.seed = seed
     entries = [Contender(method: "dense", asked: .nothing, subject: model)] + contenders
   }
 
@@ -139,7 +143,8 @@ public struct QuestionTask: ReductionTask {
     init(
       _ model: Generator, _ questions: [QuestionFile.Question], _ images: [PreparedImage], _ entries: [Entry]
     ) throws {
-      (self.model, self.images) = (model, images)
+      self.model = model
+      self.images = images
       prompts = try questions.map { try model.prepare($0.text, about: images) }
       let compositions = entries.map(\.subject).filter { $0.sharesWeights(with: model) }.map(\.composition)
       blocks = images.map { _ in SharedBlocks(for: compositions) }

@@ -70,8 +70,12 @@ public struct TokenizerTask: BenchTask {
     _ tokenizers: [LoadedTokenizer], data: LabelledImages, model: LoadedModel, counts: [Int]? = nil,
     others: [OtherCoder] = [], side: Int = 256, decode: DecodeOptions = .init(), sheet: Image? = nil
   ) throws {
-    (self.tokenizers, self.others, self.data, self.side) = (tokenizers, others, data, side)
-    (self.decode, self.sheet) = (decode, sheet)
+    self.tokenizers = tokenizers
+    self.others = others
+    self.data = data
+    self.side = side
+    self.decode = decode
+    self.sheet = sheet
     judge = try Pipeline(model, method: nil)
     let rows = try tokenizers.enumerated().flatMap { index, loaded in
       let lengths = loaded.tokenizer.lengths(for: Size(side))

@@ -9,7 +9,9 @@ public struct Composition: Sendable {
   public static func dense(_ shape: Shape) -> Composition { Composition(methods: [], plans: [], shape: shape) }
 
   private init(methods: [any Compressor], plans: [Plan], shape: Shape) {
-    (self.methods, self.plans, self.shape) = (methods, plans, shape)
+    self.methods = methods
+    self.plans = plans
+    self.shape = shape
   }
 
   /// - Throws: `CompressionError` when a method does not fit the model or two methods do not fit each other.

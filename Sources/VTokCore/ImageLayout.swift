@@ -20,8 +20,13 @@ public struct ImageLayout: Sendable, Equatable {
     tileRows: Int, tileColumns: Int, side: Int, thumbnail: Int?, width: Int, height: Int, spans: [Range<Int32>],
     tokens: Int? = nil, patches: Int? = nil
   ) {
-    (self.tileRows, self.tileColumns, self.side, self.thumbnail) = (tileRows, tileColumns, side, thumbnail)
-    (self.width, self.height, self.spans) = (width, height, spans)
+    self.tileRows = tileRows
+    self.tileColumns = tileColumns
+    self.side = side
+    self.thumbnail = thumbnail
+    self.width = width
+    self.height = height
+    self.spans = spans
     self.tokens = tokens ?? spans.reduce(0) { $0 + $1.count }
     self.patches = patches ?? self.tokens
   }

@@ -22,7 +22,10 @@ public struct Notes: Sendable {
   /// - Parameters:
   ///   - keeping: whether `keep` stores intermediates.
   ///   - rehearsing: the rows are noise, and their products noise of the same kind: few columns do.
-  public init(keeping: Bool = false, rehearsing: Bool = false) { (wanted, columns) = (keeping, rehearsing ? 64 : .max) }
+  public init(keeping: Bool = false, rehearsing: Bool = false) {
+    wanted = keeping
+    columns = rehearsing ? 64 : .max
+  }
 
   /// Indices of the `k` largest scores, best first; the smaller index wins a tie.
   public mutating func top(_ scores: [Float], _ k: Int) -> [Int] {

@@ -8,6 +8,8 @@ public struct OptionFile: Sendable {
   /// What a JSON file says it is, for example `vtok-rates/1`.
   public let schema: String?
   public init(tensors: [String: Tensor] = [:], lists: [String: [Double]] = [:], schema: String? = nil) {
-    (self.tensors, self.lists, self.schema) = (tensors, lists, schema)
+    self.tensors = tensors
+    self.lists = lists
+    self.schema = schema
   }
 }

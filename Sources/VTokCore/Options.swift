@@ -27,7 +27,10 @@ public struct Options: Sendable {
     method: String, _ given: [String: String] = [:], budget: Budget? = nil,
     read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
   ) {
-    (self.method, self.given, self.givenBudget, self.read) = (method, given, budget, read)
+    self.method = method
+    self.given = given
+    givenBudget = budget
+    self.read = read
   }
 
   public func has(_ key: String) -> Bool { given[key] != nil }

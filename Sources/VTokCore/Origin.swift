@@ -9,7 +9,9 @@ public struct Origin: Sendable, Equatable {
 
   public init(offsets: [Int32], patches: [Int32], weights: [Float]) {
     precondition(patches.count == weights.count && Int(offsets.last ?? 0) == patches.count)
-    (self.offsets, self.patches, self.weights) = (offsets, patches, weights)
+    self.offsets = offsets
+    self.patches = patches
+    self.weights = weights
   }
 
   /// One patch per row, nil for rows that stand for none.

@@ -18,8 +18,12 @@ public struct Plan: Sendable {
     record: [Site: Request] = [:], act: Set<Site> = [], positions: PositionRule? = nil, massBias: Bool? = nil,
     patches: Int? = nil, completeTiles: Bool = false, readsQuestion: Bool = false
   ) {
-    (self.record, self.act, self.positions) = (record, act, positions)
-    (self.massBias, self.patches, self.completeTiles) = (massBias, patches, completeTiles)
+    self.record = record
+    self.act = act
+    self.positions = positions
+    self.massBias = massBias
+    self.patches = patches
+    self.completeTiles = completeTiles
     self.readsQuestion = readsQuestion
   }
 }

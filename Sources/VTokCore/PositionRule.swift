@@ -5,5 +5,8 @@ public struct PositionRule: Sendable, Equatable {
   /// One past the largest position that entered layer 0; that layer's own count; no cache at all.
   public enum Decode: Sendable { case next, cacheLength, afresh }
   public var cut: Cut, decode: Decode
-  public init(cut: Cut, decode: Decode) { (self.cut, self.decode) = (cut, decode) }
+  public init(cut: Cut, decode: Decode) {
+    self.cut = cut
+    self.decode = decode
+  }
 }

@@ -4,7 +4,9 @@ import VTokTensor
 public struct Branch: Sendable {
   public let input: [Float], output: [Float], dot: [Float]
   public init(input: [Float], output: [Float], dot: [Float]) {
-    (self.input, self.output, self.dot) = (input, output, dot)
+    self.input = input
+    self.output = output
+    self.dot = dot
   }
 }
 
@@ -25,8 +27,14 @@ public struct Recording: Sendable {
     ids: [Int32], rowIDs: [Int32] = [], attention: Tensor? = nil, probe: Tensor? = nil, keys: Tensor? = nil,
     finalNorm: Tensor? = nil, joint: Tensor? = nil, branches: [Branch] = []
   ) {
-    (self.ids, self.rowIDs, self.attention, self.probe) = (ids, rowIDs, attention, probe)
-    (self.keys, self.finalNorm, self.joint, self.branches) = (keys, finalNorm, joint, branches)
+    self.ids = ids
+    self.rowIDs = rowIDs
+    self.attention = attention
+    self.probe = probe
+    self.keys = keys
+    self.finalNorm = finalNorm
+    self.joint = joint
+    self.branches = branches
   }
 
   /// Today's rows as columns of this recording, by id.
@@ -44,5 +52,8 @@ public struct Recording: Sendable {
 
 package struct RecordingKey: Hashable, Sendable {
   package let site: Site, sequence: Int
-  package init(site: Site, sequence: Int) { (self.site, self.sequence) = (site, sequence) }
+  package init(site: Site, sequence: Int) {
+    self.site = site
+    self.sequence = sequence
+  }
 }

@@ -29,7 +29,13 @@ public struct Request: Sendable, Equatable {
     attention: Rows = .none, probe: Rows = .none, values: Values = .probabilities, summed: Bool = false,
     keys: Bool = false, branches: Bool = false, finalNorm: Bool = false, joint: Bool = false
   ) {
-    (self.attention, self.probe, self.values, self.summed) = (attention, probe, values, summed)
-    (self.keys, self.branches, self.finalNorm, self.joint) = (keys, branches, finalNorm, joint)
+    self.attention = attention
+    self.probe = probe
+    self.values = values
+    self.summed = summed
+    self.keys = keys
+    self.branches = branches
+    self.finalNorm = finalNorm
+    self.joint = joint
   }
 }

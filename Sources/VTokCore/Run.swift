@@ -26,7 +26,8 @@ public struct Run: Sendable {
     self.seed = seed
     methods = composition.methods
     recordings = methods.map { _ in [:] }
-    (keepsNotes, isRehearsal) = (keepingNotes, rehearsing)
+    keepsNotes = keepingNotes
+    isRehearsal = rehearsing
   }
 
   public var massBias: Bool { composition.massBias }

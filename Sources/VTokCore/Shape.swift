@@ -28,18 +28,34 @@ public struct Shape: Sendable, Equatable {
       hasClassifier: Bool, rows: Int, columns: Int, patch: Int, frames: Int = 1, fuse: Int = 1,
       windows: Windows? = nil, anySize: Bool = true, headMACs: Int = 0, headMACsPerToken: Int = 0
     ) {
-      (self.blocks, self.featureBlock, self.width) = (blocks, featureBlock ?? blocks - 1, width)
-      (self.heads, self.headDim, self.ffn, self.ffnMatrices) = (heads, width / heads, ffn, ffnMatrices)
-      (self.prefix, self.hasClassifier, self.rows, self.columns) = (prefix, hasClassifier, rows, columns)
-      (self.patch, self.frames, self.fuse, self.windows) = (patch, frames, fuse, windows)
-      (self.anySize, self.headMACs, self.headMACsPerToken) = (anySize, headMACs, headMACsPerToken)
+      self.blocks = blocks
+      self.featureBlock = featureBlock ?? blocks - 1
+      self.width = width
+      self.heads = heads
+      self.headDim = width / heads
+      self.ffn = ffn
+      self.ffnMatrices = ffnMatrices
+      self.prefix = prefix
+      self.hasClassifier = hasClassifier
+      self.rows = rows
+      self.columns = columns
+      self.patch = patch
+      self.frames = frames
+      self.fuse = fuse
+      self.windows = windows
+      self.anySize = anySize
+      self.headMACs = headMACs
+      self.headMACsPerToken = headMACsPerToken
     }
 
     /// Blocks whose patches attend inside square windows of `side` patches, cut row by row and ragged at the borders
     /// (Qwen2.5-VL); the blocks in `global` attend to the whole image.
     public struct Windows: Sendable, Equatable {
       public let side: Int, global: [Int]
-      public init(side: Int, global: [Int]) { (self.side, self.global) = (side, global) }
+      public init(side: Int, global: [Int]) {
+        self.side = side
+        self.global = global
+      }
     }
 
     /// Patches of one tile.
@@ -97,9 +113,16 @@ public struct Shape: Sendable, Equatable {
       layers: Int, width: Int, heads: Int, kvHeads: Int, headDim: Int, ffn: Int, vocabulary: Int, frequencies: [Float],
       sections: [Int] = [], shares: [Double?] = []
     ) {
-      (self.layers, self.width, self.heads, self.kvHeads) = (layers, width, heads, kvHeads)
-      (self.headDim, self.ffn, self.vocabulary) = (headDim, ffn, vocabulary)
-      (self.frequencies, self.sections, self.shares) = (frequencies, sections, shares)
+      self.layers = layers
+      self.width = width
+      self.heads = heads
+      self.kvHeads = kvHeads
+      self.headDim = headDim
+      self.ffn = ffn
+      self.vocabulary = vocabulary
+      self.frequencies = frequencies
+      self.sections = sections
+      self.shares = shares
     }
 
     /// How many of so many visual tokens a layer computes, in float32 as official code counts; nil: all, without a router.
@@ -127,7 +150,9 @@ public struct Shape: Sendable, Equatable {
     public let hasNewline: Bool
 
     public init(tiling: Tiling, hasSpanPerTile: Bool = false, hasNewline: Bool = false) {
-      (self.tiling, self.hasSpanPerTile, self.hasNewline) = (tiling, hasSpanPerTile, hasNewline)
+      self.tiling = tiling
+      self.hasSpanPerTile = hasSpanPerTile
+      self.hasNewline = hasNewline
     }
   }
 
@@ -138,6 +163,9 @@ public struct Shape: Sendable, Equatable {
   public let connectorMACs: Int
 
   public init(tower: Tower?, decoder: Decoder? = nil, layout: Layout? = nil, connectorMACs: Int = 0) {
-    (self.tower, self.decoder, self.layout, self.connectorMACs) = (tower, decoder, layout, connectorMACs)
+    self.tower = tower
+    self.decoder = decoder
+    self.layout = layout
+    self.connectorMACs = connectorMACs
   }
 }

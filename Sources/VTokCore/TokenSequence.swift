@@ -6,7 +6,11 @@ public enum TokenKind: UInt8, Sendable { case classifier, register, patch, newli
 /// A rotary position. All three axes are equal without M-RoPE.
 public struct Position: Sendable, Hashable {
   public var t: Int32, h: Int32, w: Int32
-  public init(t: Int32, h: Int32, w: Int32) { (self.t, self.h, self.w) = (t, h, w) }
+  public init(t: Int32, h: Int32, w: Int32) {
+    self.t = t
+    self.h = h
+    self.w = w
+  }
   public init(_ index: Int) { self.init(t: Int32(index), h: Int32(index), w: Int32(index)) }
 }
 

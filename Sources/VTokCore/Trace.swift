@@ -17,14 +17,19 @@ public struct Trace: Sendable {
     public var seconds = 0.0
 
     public init(rows: [Int], mlpRows: [Int]? = nil, keys: [Int]? = nil) {
-      (self.rows, self.mlpRows, self.keys) = (rows, mlpRows ?? rows, keys ?? rows)
+      self.rows = rows
+      self.mlpRows = mlpRows ?? rows
+      self.keys = keys ?? rows
     }
   }
 
   /// `rows` queries against `keys` keys, projected for the purpose.
   public struct Probe: Sendable, Equatable {
     public let rows: Int, keys: Int
-    public init(rows: Int, keys: Int) { (self.rows, self.keys) = (rows, keys) }
+    public init(rows: Int, keys: Int) {
+      self.rows = rows
+      self.keys = keys
+    }
   }
 
   /// One visit of one method.

@@ -28,9 +28,16 @@ public struct View: Sendable {
     image: Int? = nil, shape: Shape, step: Int = 0, received: Int = 0, question: Tensor? = nil, seed: UInt64 = 0,
     recordings: [RecordingKey: Recording] = [:]
   ) {
-    (self.sequences, self.standard, self.newline) = (sequences, standard, newline)
-    (self.images, self.image, self.shape) = (images, image, shape)
-    (self.step, self.received, self.question, self.seed) = (step, received, question, seed)
+    self.sequences = sequences
+    self.standard = standard
+    self.newline = newline
+    self.images = images
+    self.image = image
+    self.shape = shape
+    self.step = step
+    self.received = received
+    self.question = question
+    self.seed = seed
     self.recordings = recordings
   }
 

@@ -37,7 +37,10 @@ public enum Convention: String, Sendable, CaseIterable {
   /// Tokens entering one layer of the prefill; papers count fractions too (a tenth of 576 is 57.6).
   public struct Tokens: Sendable {
     public let visual: Double, all: Double
-    public init(visual: Double, text: Double = 0) { (self.visual, all) = (visual, visual + text) }
+    public init(visual: Double, text: Double = 0) {
+      self.visual = visual
+      all = visual + text
+    }
     public init(visual: Int, text: Int = 0) { self.init(visual: Double(visual), text: Double(text)) }
   }
 

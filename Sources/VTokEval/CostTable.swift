@@ -9,7 +9,9 @@ public struct CostTable: Sendable {
   private let shape: Shape
 
   public init(_ trace: Trace, dense: Trace, shape: Shape) {
-    (self.trace, denseTrace, self.shape) = (trace, dense, shape)
+    self.trace = trace
+    denseTrace = dense
+    self.shape = shape
     cost = Cost(of: trace, shape: shape)
     self.dense = Cost(of: dense, shape: shape)
   }

@@ -28,7 +28,11 @@ public struct Provenance: Sendable {
     model: String? = nil, modelSHA256: String? = nil, seed: UInt64? = nil, threads: Int? = nil,
     more: [(key: String, value: JSON)] = [], arguments: [String]? = nil, date: Date = Date()
   ) {
-    (self.model, self.modelSHA256, self.seed, self.threads, self.more) = (model, modelSHA256, seed, threads, more)
+    self.model = model
+    self.modelSHA256 = modelSHA256
+    self.seed = seed
+    self.threads = threads
+    self.more = more
     self.date = date.ISO8601Format()
     command = arguments.map { $0.map(Self.shown).joined(separator: " ") }
   }

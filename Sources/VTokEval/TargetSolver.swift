@@ -45,7 +45,10 @@ public enum TargetSolver {
     public let budget: Budget
     /// What that budget costs, in the target's unit; at most the target.
     public let reached: Double
-    public init(budget: Budget, reached: Double) { (self.budget, self.reached) = (budget, reached) }
+    public init(budget: Budget, reached: Double) {
+      self.budget = budget
+      self.reached = reached
+    }
   }
 
   /// Solved on the cost ledger of rehearsals, without weights.

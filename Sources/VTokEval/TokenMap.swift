@@ -11,7 +11,10 @@ public struct TokenMap: Sendable {
   public let origin: Origin
 
   public init(rows: Int, columns: Int, region: ImageProcessor.Region, origin: Origin) {
-    (self.rows, self.columns, self.region, self.origin) = (rows, columns, region, origin)
+    self.rows = rows
+    self.columns = columns
+    self.region = region
+    self.origin = origin
   }
 
   /// The token each patch went to (the one with most of it, where several have a share); -1 for pruned patches.

@@ -44,7 +44,8 @@ public struct FileInfo: Sendable, Equatable {
     func nanoseconds(_ time: timespec) -> Int64 {
       Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec)
     }
-    (modified, changed) = (nanoseconds(status.st_mtim), nanoseconds(status.st_ctim))
+    modified = nanoseconds(status.st_mtim)
+    changed = nanoseconds(status.st_ctim)
   }
 
   /// nil for a path that names nothing; errors of the machine are thrown, they say nothing about the path.

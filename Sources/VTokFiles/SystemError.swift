@@ -13,7 +13,9 @@ public struct SystemError: OneLineError, Equatable {
   public let code: Int32
 
   public init(_ action: String, _ path: String, code: Int32) {
-    (self.action, self.path, self.code) = (action, path, code)
+    self.action = action
+    self.path = path
+    self.code = code
   }
 
   /// The system's words for a code.

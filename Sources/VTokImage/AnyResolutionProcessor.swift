@@ -12,7 +12,10 @@ public struct AnyResolutionProcessor: TiledProcessor, Equatable {
   /// - Precondition: there are pinpoints, all multiples of `side`.
   public init(tile: ImageProcessor, thumbnail: Size, side: Int, pinpoints: [Size]) {
     precondition(!pinpoints.isEmpty && pinpoints.allSatisfy { Self.isMultiple($0, of: side) })
-    (self.tile, self.thumbnail, self.side, self.pinpoints) = (tile, thumbnail, side, pinpoints)
+    self.tile = tile
+    self.thumbnail = thumbnail
+    self.side = side
+    self.pinpoints = pinpoints
   }
 
   public static func isMultiple(_ size: Size, of side: Int) -> Bool {

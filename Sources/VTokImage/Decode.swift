@@ -45,7 +45,9 @@ public struct DecodeOptions: Sendable, Equatable {
   public var alpha: AlphaRule
 
   public init(maxPixels: Int = 100_000_000, rawOrientation: Bool = false, alpha: AlphaRule = .white) {
-    (self.maxPixels, self.rawOrientation, self.alpha) = (maxPixels, rawOrientation, alpha)
+    self.maxPixels = maxPixels
+    self.rawOrientation = rawOrientation
+    self.alpha = alpha
   }
 }
 

@@ -17,7 +17,11 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
   /// - Precondition: all numbers are positive.
   public init(pixels: ImageProcessor, patch: Int, merge: Int, frames: Int, area: ClosedRange<Int>?) {
     precondition(patch > 0 && merge > 0 && frames > 0 && area?.lowerBound ?? 1 > 0)
-    (self.pixels, self.patch, self.merge, self.frames, self.area) = (pixels, patch, merge, frames, area)
+    self.pixels = pixels
+    self.patch = patch
+    self.merge = merge
+    self.frames = frames
+    self.area = area
   }
 
   /// The size that is a multiple of a cell and lies in `area` (`smart_resize`).

@@ -19,7 +19,10 @@ public struct PreparedImage: Sendable, Equatable {
   /// - Precondition: there is a tile, and `visible` has one size per tile.
   public init(tiles: [Tensor], rows: Int = 0, columns: Int = 0, original: Size, visible: [Size]? = nil) {
     precondition(!tiles.isEmpty && (visible == nil || visible!.count == tiles.count))
-    (self.tiles, self.rows, self.columns) = (tiles, rows, columns)
-    (self.original, self.visible) = (original, visible)
+    self.tiles = tiles
+    self.rows = rows
+    self.columns = columns
+    self.original = original
+    self.visible = visible
   }
 }

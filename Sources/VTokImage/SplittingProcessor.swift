@@ -17,7 +17,10 @@ public struct SplittingProcessor: TiledProcessor, Equatable {
   /// - Precondition: edges are positive.
   public init(pixels: ImageProcessor, longestEdge: Int?, side: Int, splits: Bool = true) {
     precondition(side > 0 && longestEdge ?? 1 > 0)
-    (self.pixels, self.longestEdge, self.side, self.splits) = (pixels, longestEdge, side, splits)
+    self.pixels = pixels
+    self.longestEdge = longestEdge
+    self.side = side
+    self.splits = splits
   }
 
   /// After the first resize, which keeps the aspect ratio up to an even short edge.

@@ -23,7 +23,11 @@ public struct CalibrationJob: Sendable {
     _ model: LoadedModel, _ data: LabelledImages, _ settings: DiffRateCalibration.Settings, output: String,
     decode: DecodeOptions = .init()
   ) throws {
-    (self.model, self.data, self.settings, self.output, self.decode) = (model, data, settings, output, decode)
+    self.model = model
+    self.data = data
+    self.settings = settings
+    self.output = output
+    self.decode = decode
     dataSHA256 = data.sha256()
     let examples = DiffRateCalibration.Examples(
       count: data.count, label: { data.items[$0].label }, image: { try data.image($0, options: decode) })

@@ -7,7 +7,10 @@ public struct InputFile: Sendable, Equatable {
   public let path: String
   /// Name in manifests: relative to the folder it was found in. A name that is no UTF-8 is written as `FileName` says.
   public let name: String
-  public init(path: String, name: String) { (self.path, self.name) = (path, name) }
+  public init(path: String, name: String) {
+    self.path = path
+    self.name = name
+  }
 }
 
 /// What cannot be the input of a job.
@@ -110,7 +113,10 @@ public struct InputList: Sendable {
     var names: [[UInt8]] = []
     private var visited: Set<FileInfo.Identity> = []
 
-    init(root: String, outputs: Outputs) { (self.root, self.outputs) = (root, outputs) }
+    init(root: String, outputs: Outputs) {
+      self.root = root
+      self.outputs = outputs
+    }
 
     mutating func enter(_ relative: String, _ info: FileInfo) throws {
       guard visited.insert(info.identity).inserted, !outputs.are(info) else { return }

@@ -13,14 +13,20 @@ struct InputStamp: Sendable, Equatable {
   init(_ file: ImageFile) { self.init(file.info, sha256: SHA256.of(file.bytes)) }
 
   init(_ info: FileInfo, sha256: String) {
-    (bytes, modified, changed, self.sha256) = (info.size, info.modified, info.changed, sha256)
+    bytes = info.size
+    modified = info.modified
+    changed = info.changed
+    self.sha256 = sha256
   }
 
   init?(_ fields: ArraySlice<Substring>) {
     let fields = Array(fields)
     guard fields.count == 4, let bytes = Int(fields[0]), let modified = Int64(fields[1]), let changed = Int64(fields[2])
     else { return nil }
-    (self.bytes, self.modified, self.changed, sha256) = (bytes, modified, changed, String(fields[3]))
+    self.bytes = bytes
+    self.modified = modified
+    self.changed = changed
+    sha256 = String(fields[3])
   }
 
   var text: String { "\(bytes) \(modified) \(changed) \(sha256)" }
@@ -55,15 +61,14 @@ struct JobEntry: Sendable, Equatable {
   var stampText: String {
     "\(isGood ? "ok" : "failed") \(stamp?.text ?? "-") \(overlay.map { "\($0.bytes):\($0.crc)" } ?? "-")"
   }
+}
 
-  init(isGood: Bool, stamp: InputStamp?, overlay: FileSum?, line: ArraySlice<UInt8>) {
-    (self.isGood, self.stamp, self.overlay, self.line) = (isGood, stamp, overlay, line)
-  }
-
+extension JobEntry {
   init?(stampText: ArraySlice<UInt8>, line: ArraySlice<UInt8>) {
     let fields = String(decoding: stampText, as: UTF8.self).split(separator: " ")
     guard let first = fields.first, let last = fields.last, first == "ok" || first == "failed" else { return nil }
-    (isGood, self.line) = (first == "ok", line)
+    isGood = first == "ok"
+    self.line = line
     switch fields.count {
     case 3 where fields[1] == "-" && !isGood: break
     case 6:
@@ -171,9 +176,11 @@ public struct Totals: Sendable, Equatable {
   init() {}
   init?(_ json: JSON?) {
     guard let good = json?["good"]?.int, let failed = json?["failed"]?.int else { return nil }
-    (self.good, self.failed) = (good, failed)
+    self.good = good
+    self.failed = failed
     guard let reasons = json?["reasons"]?.int else { return nil }
-    (self.reasons, firstReason) = (reasons, json?["reason"]?.string)
+    self.reasons = reasons
+    firstReason = json?["reason"]?.string
     for (place, path) in Self.paths.enumerated() {
       guard let sum = json?[path]?.double else { return nil }
       sums[place] = sum

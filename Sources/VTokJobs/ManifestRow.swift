@@ -8,7 +8,10 @@ import VTokWeights
 public struct ManifestRow: Sendable {
   public struct Failure: Sendable, Equatable {
     public let kind: String, message: String
-    public init(kind: String, message: String) { (self.kind, self.message) = (kind, message) }
+    public init(kind: String, message: String) {
+      self.kind = kind
+      self.message = message
+    }
   }
   /// Milliseconds per stage.
   public struct Times: Sendable {
@@ -31,7 +34,10 @@ public struct ManifestRow: Sendable {
     _ file: String, index: Int, shard: Int, image: DecodedImage, result: PrunedImage, reducer: any ImageReducer,
     budget: Budget?, times: Times?
   ) {
-    (self.index, self.shard, self.file, failure) = (index, shard, file, nil)
+    self.index = index
+    self.shard = shard
+    self.file = file
+    failure = nil
     let dense = result.tokensIn
     var fields: [(String, JSON)] = [
       (
@@ -80,7 +86,11 @@ public struct ManifestRow: Sendable {
   }
 
   private init(index: Int, shard: Int, file: String, failure: Failure?, fields: [(String, JSON)]) {
-    (self.index, self.shard, self.file, self.failure, self.fields) = (index, shard, file, failure, fields)
+    self.index = index
+    self.shard = shard
+    self.file = file
+    self.failure = failure
+    self.fields = fields
   }
 
   public var json: JSON {

@@ -12,11 +12,9 @@ struct Marker: Sendable {
   let tokens: FileSum
   let totals: Totals
   var entries: [JobEntry]
+}
 
-  init(shard: Int, first: Int, tokens: FileSum, totals: Totals, entries: [JobEntry]) {
-    (self.shard, self.first, self.tokens, self.totals, self.entries) = (shard, first, tokens, totals, entries)
-  }
-
+extension Marker {
   /// nil for what is no marker.
   init?(_ bytes: [UInt8]) {
     let lines = bytes.split(separator: UInt8(ascii: "\n"))

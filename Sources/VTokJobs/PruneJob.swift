@@ -14,7 +14,10 @@ public struct PruneJob: Sendable {
     /// Part i of n of the inputs: those whose sorted index is i modulo n.
     public struct Part: Sendable, Equatable {
       public let index: Int, count: Int
-      public init(index: Int, count: Int) { (self.index, self.count) = (index, count) }
+      public init(index: Int, count: Int) {
+        self.index = index
+        self.count = count
+      }
     }
     public var shardSize = 256
     public var part: Part?
@@ -41,7 +44,9 @@ public struct PruneJob: Sendable {
   public init(
     _ reducer: any ImageReducer, budget: Budget?, inputs: [InputFile], output: String, settings: Settings
   ) {
-    (self.reducer, self.budget, self.settings) = (reducer, budget, settings)
+    self.reducer = reducer
+    self.budget = budget
+    self.settings = settings
     overlayNames = OutputNames(settings.overlays ? inputs.map(\.name) : [])
     if let part = settings.part {
       self.inputs = inputs.enumerated().filter { $0.offset % part.count == part.index }.map(\.element)

@@ -25,7 +25,9 @@ final class PruneRun {
     _ job: PruneJob, progress: @escaping @Sendable (Int, Int, Int) -> Void,
     isCancelled: @escaping @Sendable () -> Bool
   ) {
-    (self.job, self.progress, self.isCancelled) = (job, progress, isCancelled)
+    self.job = job
+    self.progress = progress
+    self.isCancelled = isCancelled
     totals = Array(repeating: nil, count: job.shards)
   }
 

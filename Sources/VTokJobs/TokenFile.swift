@@ -20,7 +20,10 @@ public struct TokenFile: Sendable, Equatable {
   public struct Picture: Sendable, Equatable {
     public let name: String
     public let tokens: ImageTokens
-    public init(name: String, tokens: ImageTokens) { (self.name, self.tokens) = (name, tokens) }
+    public init(name: String, tokens: ImageTokens) {
+      self.name = name
+      self.tokens = tokens
+    }
   }
 
   /// Name of the tokenizer.
@@ -35,7 +38,9 @@ public struct TokenFile: Sendable, Equatable {
   public static let mostPixels = 100_000_000
 
   public init(_ tokenizer: LoadedTokenizer, pictures: [Picture]) {
-    (self.tokenizer, sha256, self.pictures) = (tokenizer.name, tokenizer.sha256, pictures)
+    self.tokenizer = tokenizer.name
+    sha256 = tokenizer.sha256
+    self.pictures = pictures
     codebookSize = tokenizer.tokenizer.codebookSize
   }
 
@@ -189,7 +194,8 @@ public struct TokenFile: Sendable, Equatable {
       pictures.append(Picture(name: title, tokens: ImageTokens(ids: ids, size: size)))
     }
     guard reader.at == body.count else { throw .damaged(name, found: "\(body.count - reader.at) bytes of no picture") }
-    (codebookSize, self.pictures) = (codebook, pictures)
+    codebookSize = codebook
+    self.pictures = pictures
   }
 
   private struct Reader {

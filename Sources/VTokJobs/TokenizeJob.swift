@@ -59,8 +59,11 @@ public struct TokenizeJob: Sendable {
   public init(
     _ tokenizer: LoadedTokenizer, inputs: [InputFile], length: Length, threads: Int = 1, decode: DecodeOptions = .init()
   ) {
-    (self.tokenizer, self.inputs, self.length) = (tokenizer, inputs, length)
-    (self.threads, self.decode) = (threads, decode)
+    self.tokenizer = tokenizer
+    self.inputs = inputs
+    self.length = length
+    self.threads = threads
+    self.decode = decode
   }
 
   /// Rows in input order. A picture that cannot be read is a row of its own.
@@ -154,7 +157,9 @@ public struct DetokenizeJob: Sendable {
       throw .otherTokenizer(
         path, found: text(file.tokenizer, file.sha256), expected: text(tokenizer.name, tokenizer.sha256))
     }
-    (self.tokenizer, self.file, self.threads) = (tokenizer, file, threads)
+    self.tokenizer = tokenizer
+    self.file = file
+    self.threads = threads
   }
 
   /// Files that `run` would write over.

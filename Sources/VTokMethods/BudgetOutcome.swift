@@ -11,7 +11,11 @@ public struct BudgetOutcome: Sendable, Equatable, CustomStringConvertible {
   public let reason: String?
 
   public init(_ counted: Counted, dense: Double, asked: Double? = nil, reached: Double, reason: String? = nil) {
-    (self.counted, self.dense, self.asked, self.reached, self.reason) = (counted, dense, asked, reached, reason)
+    self.counted = counted
+    self.dense = dense
+    self.asked = asked
+    self.reached = reached
+    self.reason = reason
   }
 
   /// `33 of 132 visual tokens asked, 34 left (why)`

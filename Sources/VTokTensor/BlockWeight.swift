@@ -61,7 +61,11 @@ public struct BlockWeight: @unchecked Sendable {
   ///   - base: `rows` rows of whole blocks one after the other, at any address, alive as long as `owner`.
   package init(rows: Int, columns: Int, type: BlockType, base: UnsafeRawPointer, owner: AnyObject & Sendable) {
     precondition(columns % type.elements == 0)
-    (self.rows, self.columns, self.type, self.base, self.owner) = (rows, columns, type, base, owner)
+    self.rows = rows
+    self.columns = columns
+    self.type = type
+    self.base = base
+    self.owner = owner
   }
 
   /// Bytes from one row to the next.
@@ -148,7 +152,9 @@ package final class BlockRows: @unchecked Sendable {
   ) {
     let activation = vtok_gguf_activation(type.number)
     let elements = type.elements
-    (count, self.columns, self.activation) = (n, columns, activation)
+    count = n
+    self.columns = columns
+    self.activation = activation
     rows = vtok_gguf_rows(
       columns: columns, quants: .allocate(capacity: n * columns), scales: .allocate(capacity: n * columns / elements),
       groups: .allocate(capacity: n * columns / 16), sums: .allocate(capacity: n * columns / 32))

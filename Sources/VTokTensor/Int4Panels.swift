@@ -17,7 +17,8 @@ package final class Int4Panels: WeightPanels, @unchecked Sendable {
   /// Rounds `weight` panel by panel.
   package init(_ weight: Weight, threads: Int = 1) {
     precondition(Self.fits(weight), "rows of \(weight.columns) are no whole groups of 32")
-    (rows, columns) = (weight.rows, weight.columns)
+    rows = weight.rows
+    columns = weight.columns
     let count = (weight.rows + Self.panel - 1) / Self.panel
     let bytes = columns / 32 * vtok_int4_group_bytes()
     panels = UnsafeMutableRawPointer.allocate(byteCount: max(count * bytes, 1), alignment: 64)

@@ -14,7 +14,8 @@ package final class Int8Panels: WeightPanels, @unchecked Sendable {
 
   /// Rounds `weight` panel by panel.
   package init(_ weight: Weight, threads: Int = 1) {
-    (rows, columns) = (weight.rows, weight.columns)
+    rows = weight.rows
+    columns = weight.columns
     let count = (weight.rows + Self.panel - 1) / Self.panel
     let bytes = Self.panel * vtok_int8_depth(weight.columns)
     panels = UnsafeMutableRawPointer.allocate(byteCount: max(count * bytes, 1), alignment: 64)

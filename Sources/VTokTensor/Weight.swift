@@ -33,7 +33,9 @@ public struct Weight: Sendable {
   }
 
   private init(_ rows: Int, _ columns: Int, _ form: Form) {
-    (self.rows, self.columns, self.form) = (rows, columns, form)
+    self.rows = rows
+    self.columns = columns
+    self.form = form
   }
 
   private init(rows: Int, columns: Int, _ memory: WeightMemory) {

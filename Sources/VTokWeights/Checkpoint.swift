@@ -71,7 +71,10 @@ public struct Checkpoint: Sendable {
   }
 
   private init(_ store: CheckpointStore, _ names: TensorNames, prefix: String, _ precision: Precision = .f32) {
-    (self.store, self.names, self.prefix, self.precision) = (store, names, prefix, precision)
+    self.store = store
+    self.names = names
+    self.prefix = prefix
+    self.precision = precision
   }
 
   /// The folder as given, or the name of an embedded model.

@@ -18,7 +18,9 @@ public struct GGUFFile: TensorFile {
   public init(_ file: MappedFile) throws(WeightError) {
     let header = try file.withBytes { bytes throws(WeightError) in try GGUFHeader(bytes, of: file) }
     self.file = file
-    (entries, values, version) = (header.entries, header.metadata, header.version)
+    entries = header.entries
+    values = header.metadata
+    version = header.version
     index = Dictionary(uniqueKeysWithValues: header.entries.enumerated().map { (ExactString($1.name), $0) })
   }
 
@@ -73,7 +75,8 @@ public struct GGUF: Sendable {
         }
       }
     }
-    (self.files, self.homes) = (files, homes)
+    self.files = files
+    self.homes = homes
   }
 
   /// Of the first part.

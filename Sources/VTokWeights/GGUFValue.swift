@@ -125,7 +125,10 @@ struct GGUFReader {
   private let budget: ReadBudget
 
   init(_ bytes: UnsafeRawBufferPointer, path: String, at: Int = 0, budget: ReadBudget) {
-    (self.bytes, self.path, self.at, self.budget) = (bytes, path, at, budget)
+    self.bytes = bytes
+    self.path = path
+    self.at = at
+    self.budget = budget
     limit = at + budget.text
     meter = MemoryMeter(budget)
   }

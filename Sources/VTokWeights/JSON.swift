@@ -26,7 +26,10 @@ public struct JSONError: OneLineError, Equatable {
   public let place: Place
   public let reason: String
 
-  package init(place: Place, reason: String) { (self.place, self.reason) = (place, reason) }
+  package init(place: Place, reason: String) {
+    self.place = place
+    self.reason = reason
+  }
 
   public var message: String {
     switch place {

@@ -42,7 +42,10 @@ private struct JSONReader {
   var depth = 0
 
   init(bytes: UnsafeBufferPointer<UInt8>, dialect: JSON.Dialect, budget: ReadBudget) {
-    (self.bytes, self.dialect, self.budget, meter) = (bytes, dialect, budget, MemoryMeter(budget))
+    self.bytes = bytes
+    self.dialect = dialect
+    self.budget = budget
+    meter = MemoryMeter(budget)
   }
 
   mutating func document() throws(JSONError) -> JSON {

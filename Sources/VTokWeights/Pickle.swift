@@ -68,7 +68,10 @@ private struct PickleMachine {
   private var opcode: UInt8 = 0
 
   init(bytes: UnsafeRawBufferPointer, at: Int, path: String, memory: Int) {
-    (self.bytes, self.at, self.path, limit) = (bytes, at, path, memory)
+    self.bytes = bytes
+    self.at = at
+    self.path = path
+    limit = memory
     meter = MemoryMeter(memory: memory)
   }
 

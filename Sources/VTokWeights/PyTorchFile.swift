@@ -74,7 +74,8 @@ private struct PyTorchParser {
   private let bytes: UnsafeRawBufferPointer, path: String
 
   init(_ bytes: UnsafeRawBufferPointer, path: String) throws(WeightError) {
-    (self.bytes, self.path) = (bytes, path)
+    self.bytes = bytes
+    self.path = path
     if bytes.starts(with: [0x50, 0x4B, 3, 4]) {
       try readArchive()
     } else if bytes.starts(with: Self.legacyMagic) {

@@ -37,8 +37,6 @@ private struct LiteralReader {
   var at = 0
   var depth = 0
 
-  init(bytes: [UInt8], meter: MemoryMeter) { (self.bytes, self.meter) = (bytes, meter) }
-
   /// Books the memory of what is made next.
   mutating func book(_ memory: Int) throws(PythonLiteralError) {
     if !meter.takes(memory) { throw error("more values than a configuration may have") }

@@ -11,7 +11,11 @@ public struct ReadBudget: Sendable, Equatable {
   /// Memory that the values read from it may take, in bytes, by the prices below.
   public let memory: Int
 
-  init(_ kind: String, text: Int, memory: Int) { (self.kind, self.text, self.memory) = (kind, text, memory) }
+  init(_ kind: String, text: Int, memory: Int) {
+    self.kind = kind
+    self.text = text
+    self.memory = memory
+  }
 
   /// `config.json`, processors, generation and tokenizer settings, chat templates. The largest published ones name 22,000
   /// classes twice, in 2 MB.

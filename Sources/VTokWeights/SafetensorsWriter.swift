@@ -56,7 +56,8 @@ extension Safetensors {
     public let range: Range<Int>
     public init(_ file: MappedFile, _ range: Range<Int>) {
       precondition(range.upperBound <= file.count, "bytes \(range) of a file of \(file.count)")
-      (self.file, self.range) = (file, range)
+      self.file = file
+      self.range = range
     }
     public func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) {
       file.withBytes { body(UnsafeRawBufferPointer(rebasing: $0[range])) }

@@ -75,8 +75,12 @@ public struct TensorEntry: Sendable, Equatable {
   }
 
   init(name: String, type: ElementType, shape: [Int], range: Range<Int>, strides: [Int]? = nil, file: String) {
-    (self.name, self.type, self.shape, self.range) = (name, type, shape, range)
-    (self.strides, self.file) = (strides, file)
+    self.name = name
+    self.type = type
+    self.shape = shape
+    self.range = range
+    self.strides = strides
+    self.file = file
   }
 }
 

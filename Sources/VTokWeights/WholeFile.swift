@@ -12,7 +12,10 @@ import VTokFiles
 public struct FileSum: Sendable, Equatable {
   public var bytes: Int
   public var crc: UInt32
-  public init(bytes: Int = 0, crc: UInt32 = 0) { (self.bytes, self.crc) = (bytes, crc) }
+  public init(bytes: Int = 0, crc: UInt32 = 0) {
+    self.bytes = bytes
+    self.crc = crc
+  }
 
   public mutating func add(_ more: UnsafeRawBufferPointer) {
     crc = crc32(more, after: crc)

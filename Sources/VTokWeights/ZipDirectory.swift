@@ -22,7 +22,10 @@ struct ZipDirectory {
     return directory.entries
   }
 
-  private init(bytes: UnsafeRawBufferPointer, path: String) { (self.bytes, self.path) = (bytes, path) }
+  private init(bytes: UnsafeRawBufferPointer, path: String) {
+    self.bytes = bytes
+    self.path = path
+  }
 
   private static let endSize = 22, headerSize = 46, localSize = 30
 

@@ -20,8 +20,13 @@ public struct AnswerMetric: Sendable, Hashable {
     answers: String = "at least one", saysYes: (@Sendable (String) -> Bool)? = nil,
     score: @escaping @Sendable (_ answer: String, _ references: [String]) -> Double
   ) {
-    (self.name, self.aliases, self.isBinary, self.fewestAnswers) = (name, aliases, isBinary, fewestAnswers)
-    (self.answers, self.saysYes, rule) = (answers, saysYes, score)
+    self.name = name
+    self.aliases = aliases
+    self.isBinary = isBinary
+    self.fewestAnswers = fewestAnswers
+    self.answers = answers
+    self.saysYes = saysYes
+    rule = score
   }
 
   /// By name or alias; case, `_` and `-` do not matter.

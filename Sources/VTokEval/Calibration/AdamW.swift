@@ -12,7 +12,9 @@ package struct AdamW: Sendable, Equatable {
 
   package init(step: Int, mean: [Double], square: [Double]) {
     precondition(mean.count == square.count)
-    (self.step, self.mean, self.square) = (step, mean, square)
+    self.step = step
+    self.mean = mean
+    self.square = square
   }
 
   package mutating func update(_ values: inout [Double], gradient: [Double], rate: Double) {
@@ -41,7 +43,11 @@ package struct AdamW: Sendable, Equatable {
 /// step, since a calibration may be shorter than an epoch of ImageNet.)
 package struct CosineRate: Sendable, Equatable {
   package let first: Double, last: Double, steps: Int
-  package init(first: Double, last: Double, steps: Int) { (self.first, self.last, self.steps) = (first, last, steps) }
+  package init(first: Double, last: Double, steps: Int) {
+    self.first = first
+    self.last = last
+    self.steps = steps
+  }
 
   package func callAsFunction(_ step: Int) -> Double {
     last + (first - last) * 0.5 * (1 + cosine(.pi * Double(step) / Double(max(steps, 1))))

@@ -45,7 +45,9 @@ public struct DiffRateCalibration: Sendable {
     public init(
       count: Int, label: @escaping @Sendable (Int) -> Int?, image: @escaping @Sendable (Int) throws -> Image
     ) {
-      (self.count, self.label, self.image) = (count, label, image)
+      self.count = count
+      self.label = label
+      self.image = image
     }
   }
 
@@ -68,7 +70,9 @@ public struct DiffRateCalibration: Sendable {
   /// - Throws: `CalibrationError` for a model, a target or data that cannot serve.
   public init(_ model: VisionModel, _ examples: Examples, _ settings: Settings) throws(CalibrationError) {
     network = try FrozenNetwork(model)
-    (self.model, self.examples, self.settings) = (model, examples, settings)
+    self.model = model
+    self.examples = examples
+    self.settings = settings
     guard examples.count > 0 else {
       throw .data(found: "no pictures", expected: "at least one", fix: "Name a folder with pictures.")
     }

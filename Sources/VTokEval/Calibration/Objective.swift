@@ -42,7 +42,9 @@ package struct CostTerm: Sendable, Equatable {
   package let unit: Double
 
   package init(lambda: Double, target: Double, unit: Double) {
-    (self.lambda, self.target, self.unit) = (lambda, target, unit)
+    self.lambda = lambda
+    self.target = target
+    self.unit = unit
   }
 
   package func callAsFunction(_ macs: Int) -> (loss: Double, slope: Double) {

@@ -18,7 +18,8 @@ package struct RateLogits: Sendable, Equatable {
 
   package init(candidates: [Int], theta: [Double]) {
     precondition(candidates.count == theta.count && !candidates.isEmpty)
-    (self.candidates, self.theta) = (candidates, theta)
+    self.candidates = candidates
+    self.theta = theta
   }
 
   /// Whether there is anything to learn.

@@ -8,12 +8,14 @@ package struct RatePlan: Sendable, Equatable {
     let logits = (0..<blocks).map {
       RateLogits(patches: patches, granularity: $0 == 0 || fixed.contains($0) ? nil : granularity)
     }
-    (prune, merge) = (logits, logits)
+    prune = logits
+    merge = logits
   }
 
   package init(prune: [RateLogits], merge: [RateLogits]) {
     precondition(prune.count == merge.count)
-    (self.prune, self.merge) = (prune, merge)
+    self.prune = prune
+    self.merge = merge
   }
 
   package var pruneCounts: [Int] { prune.map(\.count) }
@@ -51,7 +53,8 @@ package struct RateCost: Sendable, Equatable {
   package let macsPerMLPToken: Int, constant: Int
 
   package init(tokens: Int, width: Int, hidden: Int, patch: Int, headMACs: Int) {
-    (self.tokens, self.width) = (tokens, width)
+    self.tokens = tokens
+    self.width = width
     macsPerMLPToken = 2 * width * hidden
     constant = tokens * width * 3 * patch * patch + headMACs
   }

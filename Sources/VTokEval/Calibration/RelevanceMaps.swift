@@ -162,9 +162,13 @@ private struct Attended {
   private var scale: Float { 1 / Float(shape.headDim).squareRoot() }
 
   init(_ layer: DecoderLayer, _ x: Tensor, _ positions: [Position], _ model: LanguageModel, _ threads: Int) {
-    (shape, window, self.positions) = (model.shape, model.window, positions)
+    shape = model.shape
+    window = model.window
+    self.positions = positions
     let u = layer.norm1(x)
-    (q, k, v) = (layer.query(u, threads: threads), layer.key(u, threads: threads), layer.value(u, threads: threads))
+    q = layer.query(u, threads: threads)
+    k = layer.key(u, threads: threads)
+    v = layer.value(u, threads: threads)
     mixed = q
     let rotary = Rotary(positions, of: shape)
     rotary.rotate(&q.values, n, heads: shape.heads, headDim: shape.headDim, scale: scale)

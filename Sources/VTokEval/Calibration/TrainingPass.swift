@@ -58,7 +58,8 @@ package final class TrainingPass {
 
   package init(_ network: FrozenNetwork) {
     self.network = network
-    (tokens, width) = (network.tokens, network.width)
+    tokens = network.tokens
+    width = network.width
     records = network.blocks.map { Record($0, tokens: network.tokens) }
     x = Scratch(tokens * width)
     other = Scratch(tokens * width)

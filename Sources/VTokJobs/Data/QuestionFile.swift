@@ -86,7 +86,9 @@ public struct QuestionFile: Sendable {
     }
     guard !items.isEmpty else { throw DataError.noImages(path, expected: "a question a line") }
     let used = Set(items.flatMap { $0.questions.map(\.metric) })
-    (self.path, self.items, self.groups) = (path, items, groups)
+    self.path = path
+    self.items = items
+    self.groups = groups
     metrics = AnswerMetric.all.filter(used.contains)
   }
 

@@ -5,9 +5,9 @@ import VTokTensor
 struct BlockCut: Sendable {
   let budget: Budget
   let block: Int?
+}
 
-  init(budget: Budget, block: Int?) { (self.budget, self.block) = (budget, block) }
-
+extension BlockCut {
   init(_ options: inout Options) throws(OptionError) {
     block = try options.take(
       "block", default: nil, in: 0...1000,

@@ -17,7 +17,8 @@ public struct RandomPatches: Compressor {
   let place: Place
 
   public init(keep: Budget, block: Int? = nil, at place: Place = .block) {
-    (cut, self.place) = (BlockCut(budget: keep, block: block), place)
+    cut = BlockCut(budget: keep, block: block)
+    self.place = place
   }
 
   public init(_ options: inout Options) throws(OptionError) {

@@ -40,11 +40,19 @@ public struct CDPruner: Compressor {
   let openvino: OpenVINO
 
   public init(keep: Budget, kernel: Kernel = .official, openvino: OpenVINO = OpenVINO()) {
-    (budget, perTile, self.kernel, self.openvino) = (keep, nil, kernel, openvino)
+    budget = keep
+    perTile = nil
+    self.kernel = kernel
+    self.openvino = openvino
   }
 
   /// - Parameter perTile: tokens kept of every tile, the official `visual_token_num`.
-  public init(perTile: Int) { (budget, self.perTile, kernel, openvino) = (.ratio(1), perTile, .official, OpenVINO()) }
+  public init(perTile: Int) {
+    budget = .ratio(1)
+    self.perTile = perTile
+    kernel = .official
+    openvino = OpenVINO()
+  }
 
   public init(_ options: inout Options) throws(OptionError) {
     kernel = try options.take("kernel", default: Kernel.official, "the authors' method, or OpenVINO GenAI's variant")

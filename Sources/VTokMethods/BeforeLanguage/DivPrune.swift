@@ -22,7 +22,10 @@ public struct DivPrune: Compressor {
   let budget: Budget
   let order: Order
 
-  public init(keep: Budget, order: Order = .sorted) { (budget, self.order) = (keep, order) }
+  public init(keep: Budget, order: Order = .sorted) {
+    budget = keep
+    self.order = order
+  }
 
   public init(_ options: inout Options) throws(OptionError) {
     order = try options.take("order", default: Order.sorted, "sequence order as published, or the greedy order (raw)")

@@ -44,12 +44,16 @@ public struct GlobalCom2: Compressor {
   let mode: Mode
 
   public init(keep: Budget, temperature: Double = 10, mode: Mode = .official) {
-    (amount, self.temperature, self.mode) = (.budget(keep), temperature, mode)
+    amount = .budget(keep)
+    self.temperature = temperature
+    self.mode = mode
   }
 
   /// - Parameter retention: the official `retention_ratio`.
   public init(retention: Double, temperature: Double = 10, mode: Mode = .official) {
-    (amount, self.temperature, self.mode) = (.retention(retention), temperature, mode)
+    amount = .retention(retention)
+    self.temperature = temperature
+    self.mode = mode
   }
 
   public init(_ options: inout Options) throws(OptionError) {

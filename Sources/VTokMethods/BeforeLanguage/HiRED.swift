@@ -39,12 +39,16 @@ public struct HiRED: Compressor {
 
   /// - Parameter alpha: share of the budget that the thumbnail gets.
   public init(keep: Budget, alpha: Double = 0.5, mode: Mode = .official) {
-    (amount, self.alpha, self.mode) = (.budget(keep), alpha, mode)
+    amount = .budget(keep)
+    self.alpha = alpha
+    self.mode = mode
   }
 
   /// - Parameter rate: the official `token_budget_rate`, of the patches of all tiles.
   public init(rate: Double, alpha: Double = 0.5, mode: Mode = .official) {
-    (amount, self.alpha, self.mode) = (.rate(rate), alpha, mode)
+    amount = .rate(rate)
+    self.alpha = alpha
+    self.mode = mode
   }
 
   public init(_ options: inout Options) throws(OptionError) {

@@ -58,7 +58,8 @@ struct RelevanceNet: Sendable {
     guard !layers.isEmpty else { throw Misfit(found: "no tensor 'layers.0.depthwise.weight'", expected: "one") }
     let last = try tensor("output.weight", 3)
     try fits("output.weight", last.shape, [1, channels, 1])
-    (self.layers, output) = (layers, last.reshaped([1, channels]))
+    self.layers = layers
+    output = last.reshaped([1, channels])
     outputBias = try bias("output.bias", 1)
   }
 

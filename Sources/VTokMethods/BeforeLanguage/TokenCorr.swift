@@ -38,7 +38,10 @@ public struct TokenCorr: Compressor {
   let low: Int?, deep: Int?
 
   public init(rule: Rule = Rule(), sample: Sample = .top, low: Int? = nil, deep: Int? = nil) {
-    (self.rule, self.sample, self.low, self.deep) = (rule, sample, low, deep)
+    self.rule = rule
+    self.sample = sample
+    self.low = low
+    self.deep = deep
   }
 
   public init(_ options: inout Options) throws(OptionError) {

@@ -45,7 +45,11 @@ public struct ElasticCache: Compressor {
   public init(
     keep: Budget, policy: Policy = .elastic, mode: Mode = .official, start: Int = 1, distance: Int = -25
   ) {
-    (budget, self.policy, self.mode, self.start, self.distance) = (keep, policy, mode, start, distance)
+    budget = keep
+    self.policy = policy
+    self.mode = mode
+    self.start = start
+    self.distance = distance
   }
 
   public init(_ options: inout Options) throws(OptionError) {

@@ -34,7 +34,9 @@ public struct Keyformer: Compressor {
   public init(
     keep: Budget = .ratio(0.6), recent: Double = 0.3, interval: Int = 8, tau: Float = 1, perStep: Float = 0.01
   ) {
-    (budget, self.recent, self.interval) = (keep, recent, interval)
+    budget = keep
+    self.recent = recent
+    self.interval = interval
     values = .gumbel(tau: tau, perStep: perStep)
   }
 

@@ -42,8 +42,12 @@ public struct DART: Compressor {
     _ amount: Amount, layer: Int = 2, visualPivots: Int = 4, textPivots: Int = 4, stage: Stage = .layer,
     order: Order = .official
   ) {
-    (self.amount, self.layer, self.stage, self.order) = (amount, layer, stage, order)
-    (self.visualPivots, self.textPivots) = (visualPivots, textPivots)
+    self.amount = amount
+    self.layer = layer
+    self.stage = stage
+    self.order = order
+    self.visualPivots = visualPivots
+    self.textPivots = textPivots
   }
 
   public init(_ options: inout Options) throws(OptionError) {

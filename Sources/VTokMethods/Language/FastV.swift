@@ -30,7 +30,9 @@ public struct FastV: Compressor {
   ///   - layer: the first one to run on fewer tokens, counted from 0 (K of the paper).
   ///   - keep: visual tokens kept (1 - R of the paper).
   public init(layer: Int = 2, keep: Budget, mode: Mode = .cache) {
-    (self.layer, budget, self.mode) = (layer, keep, mode)
+    self.layer = layer
+    budget = keep
+    self.mode = mode
   }
 
   public init(_ options: inout Options) throws(OptionError) {

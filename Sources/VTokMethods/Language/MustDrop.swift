@@ -62,8 +62,11 @@ public struct MustDrop: Compressor {
 
   /// With key rows of every image given.
   package init(vision: Vision?, global: Float, individual: Float, layers: [Int], keys: [[Int]]) {
-    (self.vision, self.global, self.individual) = (vision, global, individual)
-    (self.layers, self.keys) = (layers, keys)
+    self.vision = vision
+    self.global = global
+    self.individual = individual
+    self.layers = layers
+    self.keys = keys
   }
 
   public init(_ options: inout Options) throws(OptionError) {

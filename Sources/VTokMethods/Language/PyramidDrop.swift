@@ -25,7 +25,8 @@ public struct PyramidDrop: Compressor {
   ///   - layers: the first layer of every stage, counted from 0; nil: quarters of the depth.
   ///   - amount: what every stage keeps.
   public init(layers: [Int]? = nil, amount: StageAmount = .ratios([0.5, 0.25, 0.125])) {
-    (self.layers, self.amount) = (layers, amount)
+    self.layers = layers
+    self.amount = amount
   }
 
   public init(_ options: inout Options) throws(OptionError) {

@@ -55,8 +55,11 @@ public struct SparseVLM: Compressor {
   /// With the random numbers of every stage given.
   package init(counts: [Int], version: Version, layers: [Int], noise: Noise = .off, uniform: [[Float]]) {
     precondition(counts.count == layers.count)
-    (amount, self.version, self.layers) = (.counts(counts), version, layers)
-    (self.noise, self.uniform) = (noise, uniform)
+    amount = .counts(counts)
+    self.version = version
+    self.layers = layers
+    self.noise = noise
+    self.uniform = uniform
   }
 
   public init(_ options: inout Options) throws(OptionError) {

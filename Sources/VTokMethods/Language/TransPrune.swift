@@ -35,7 +35,8 @@ public struct TransPrune: Compressor {
   public init(
     layers: [Int] = [7, 9, 12], amount: StageAmount = .ratios([0.875, 0.625, 0.125]), accumulated: [Int]? = nil
   ) {
-    (self.layers, self.amount) = (layers, amount)
+    self.layers = layers
+    self.amount = amount
     self.accumulated = accumulated ?? Array(layers[0]...layers.last!)
   }
 

@@ -20,7 +20,8 @@ struct Tiles: Sendable {
     grid = isGrid ? TileGrid(rows: layout.tileRows, columns: layout.tileColumns, side: layout.side) : nil
     thumbnail = isGrid ? layout.thumbnail : 0
     tiles = isGrid ? view.sequences.indices.filter { $0 != layout.thumbnail } : []
-    (width, height) = (layout.width, layout.height)
+    width = layout.width
+    height = layout.height
     starts = view.sequences.indices.map { view.sequences[..<$0].reduce(0) { $0 + $1.count } }
     count = view.standard![0].inputCount
     prefix = view.shape.tower?.prefix ?? 0

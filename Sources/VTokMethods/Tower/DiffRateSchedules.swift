@@ -9,7 +9,8 @@ extension DiffRate {
     public init(prune: [Int], merge: [Int]) {
       precondition(prune.count == merge.count, "\(prune.count) pruning and \(merge.count) merging counts")
       precondition((prune + merge).allSatisfy { $0 >= 2 }, "a count below 2 leaves no patch")
-      (self.prune, self.merge) = (prune, merge)
+      self.prune = prune
+      self.merge = merge
     }
   }
 
@@ -20,7 +21,8 @@ extension DiffRate {
     public let schedule: Schedule
 
     private init(_ name: String, _ prune: [Int], _ merge: [Int]) {
-      (self.name, schedule) = (name, Schedule(prune: prune, merge: merge))
+      self.name = name
+      schedule = Schedule(prune: prune, merge: merge)
     }
 
     public static func named(_ name: String) -> Preset? { all.first { $0.name == name } }

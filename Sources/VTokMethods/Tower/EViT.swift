@@ -31,11 +31,15 @@ public struct EViT: Compressor {
   private var counts = Solved<[Int]>()
 
   public init(keep: Budget, blocks: [Int]? = nil, fuses: Bool = true) {
-    (amount, self.blocks, self.fuses) = (.budget(keep), blocks, fuses)
+    amount = .budget(keep)
+    self.blocks = blocks
+    self.fuses = fuses
   }
 
   public init(rate: Double, blocks: [Int]? = nil, fuses: Bool = true) {
-    (amount, self.blocks, self.fuses) = (.rate(rate), blocks, fuses)
+    amount = .rate(rate)
+    self.blocks = blocks
+    self.fuses = fuses
   }
 
   public init(_ options: inout Options) throws(OptionError) {

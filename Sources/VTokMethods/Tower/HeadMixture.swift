@@ -38,6 +38,7 @@ public struct HeadMixture: Sendable {
     }
     let count = Float(voting.count { $0 })
     self.importance = importance.map { rootMeanSquare ? ($0 / count).squareRoot() : $0 / count }
-    (self.variance, self.passed) = (variance, passed)
+    self.variance = variance
+    self.passed = passed
   }
 }

@@ -30,15 +30,18 @@ public struct ZeroTPrune: Compressor {
   private var schedule = Solved<[Cut]>()
 
   public init(cuts: [Cut], ranking: Ranking = Ranking()) {
-    (amount, self.ranking) = (.cuts(cuts, depth: nil), ranking)
+    amount = .cuts(cuts, depth: nil)
+    self.ranking = ranking
   }
 
   public init(preset: Preset, ranking: Ranking = Ranking()) {
-    (amount, self.ranking) = (.cuts(preset.cuts, depth: Preset.depth), ranking)
+    amount = .cuts(preset.cuts, depth: Preset.depth)
+    self.ranking = ranking
   }
 
   public init(keep: Budget, ranking: Ranking = Ranking()) {
-    (amount, self.ranking) = (.budget(keep, blocks: nil, .published), ranking)
+    amount = .budget(keep, blocks: nil, .published)
+    self.ranking = ranking
   }
 
   public init(_ options: inout Options) throws(OptionError) {

@@ -25,7 +25,10 @@ extension ZeroTPrune {
     public let keep: Keep
 
     public init(block: Int, iterations: Int, similar: Int, keep: Keep) {
-      (self.block, self.iterations, self.similar, self.keep) = (block, iterations, similar, keep)
+      self.block = block
+      self.iterations = iterations
+      self.similar = similar
+      self.keep = keep
     }
 
     /// Patch tokens left of `patches`; the S-stage can take half of them at most.

@@ -59,7 +59,9 @@ struct BPEModel: TokenModel {
     bytes = falls ? (0...255).map { ids[ExactString(Self.byteToken(UInt8($0)))] } : []
     fusesUnknown = try part.bool("fuse_unk", default: false)
     ignoresMerges = try part.bool("ignore_merges", default: false)
-    (self.ids, self.symbols, self.pairs) = (ids, symbols, pairs)
+    self.ids = ids
+    self.symbols = symbols
+    self.pairs = pairs
   }
 
   /// That of a GGUF file with merges.

@@ -104,7 +104,8 @@ public struct TokenStream: Sendable {
   private var shown = 0
 
   public init(_ tokenizer: TextTokenizer, skipsSpecial: Bool = true) {
-    (self.tokenizer, self.skipsSpecial) = (tokenizer, skipsSpecial)
+    self.tokenizer = tokenizer
+    self.skipsSpecial = skipsSpecial
   }
 
   /// What the next id adds.
