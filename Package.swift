@@ -25,22 +25,25 @@ let package = Package(
     .target(name: "CVTokKLT", exclude: ["klt.safetensors"]),
 
     // Library, bottom to top.
-    .target(name: "VTokTensor", dependencies: ["CVTokKernels", "COpenBLAS"]),
-    .target(name: "VTokFiles"),
-    .target(name: "VTokImage", dependencies: ["CVTokImage", "VTokFiles", "VTokTensor"]),
-    .target(name: "VTokWeights", dependencies: ["CVTokKernels", "VTokFiles", "VTokTensor"]),
-    .target(name: "VTokTemplate", dependencies: ["VTokFiles"]),
+    .target(name: "VTokLibC"),
+    .target(name: "VTokTensor", dependencies: ["CVTokKernels", "COpenBLAS", "VTokLibC"]),
+    .target(name: "VTokFiles", dependencies: ["VTokLibC"]),
+    .target(name: "VTokImage", dependencies: ["CVTokImage", "VTokLibC", "VTokFiles", "VTokTensor"]),
+    .target(name: "VTokWeights", dependencies: ["CVTokKernels", "VTokLibC", "VTokFiles", "VTokTensor"]),
+    .target(name: "VTokTemplate", dependencies: ["VTokLibC", "VTokFiles"]),
     .target(name: "VTokCore", dependencies: ["CVTokKernels", "VTokFiles", "VTokTensor"]),
-    .target(name: "VTokMethods", dependencies: ["CVTokKernels", "VTokCore", "VTokFiles", "VTokTensor"]),
+    .target(
+      name: "VTokMethods", dependencies: ["CVTokKernels", "VTokLibC", "VTokCore", "VTokFiles", "VTokTensor"]),
     .target(
       name: "VTokModels",
       dependencies: [
-        "CVTokKernels", "VTokCore", "VTokFiles", "VTokImage", "VTokTemplate", "VTokTensor", "VTokWeights",
+        "CVTokKernels", "VTokLibC", "VTokCore", "VTokFiles", "VTokImage", "VTokTemplate", "VTokTensor", "VTokWeights",
       ]),
     .target(
       name: "VTokEval",
       dependencies: [
-        "CVTokKernels", "VTokCore", "VTokFiles", "VTokImage", "VTokMethods", "VTokModels", "VTokTensor", "VTokWeights",
+        "CVTokKernels", "VTokLibC", "VTokCore", "VTokFiles", "VTokImage", "VTokMethods", "VTokModels", "VTokTensor",
+        "VTokWeights",
       ]),
     .target(
       name: "VTokPipeline",
@@ -51,7 +54,8 @@ let package = Package(
     .target(
       name: "VTokJobs",
       dependencies: [
-        "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokModels", "VTokEval", "VTokPipeline",
+        "VTokLibC", "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokModels", "VTokEval",
+        "VTokPipeline",
       ]),
     .target(
       name: "VTokBench",
@@ -68,7 +72,7 @@ let package = Package(
     .executableTarget(
       name: "vtok-cli",
       dependencies: [
-        "VTok", "CVTokKernels", "CVTokProcess",
+        "VTok", "VTokLibC", "CVTokKernels", "CVTokProcess",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),
@@ -81,8 +85,8 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["VTok"], path: "Tests/Support"),
     .testTarget(name: "GoldenTests", dependencies: ["GoldenRunner", "VTok"]),
     .testTarget(name: "MethodTests", dependencies: ["GoldenRunner", "TestSupport", "VTok"], path: "Tests/Methods"),
-    .testTarget(name: "FilesTests", dependencies: ["VTokFiles"]),
-    .testTarget(name: "TensorTests", dependencies: ["VTokTensor", "CVTokKernels"]),
+    .testTarget(name: "FilesTests", dependencies: ["VTokFiles", "VTokLibC"]),
+    .testTarget(name: "TensorTests", dependencies: ["VTokTensor", "VTokLibC", "CVTokKernels"]),
     .testTarget(name: "ImageTests", dependencies: ["VTokImage"], exclude: ["Kinds", "Malformed"]),
     .testTarget(
       name: "WeightsTests", dependencies: ["VTokModels", "VTokWeights"], exclude: ["GGUF", "PyTorch"]),

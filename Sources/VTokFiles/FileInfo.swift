@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 /// What the system tells about a file without opening it.
 public struct FileInfo: Sendable, Equatable {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 /// File names are bytes to the system, and text to everyone else. A byte that is not part of UTF-8 stands in the text as
 /// the private character U+10FF00 plus the byte, so that every name has a text of its own and every text its name. A name

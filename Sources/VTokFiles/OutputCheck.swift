@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 /// A place that cannot take what a command will write.
 public struct OutputError: OneLineError, Equatable {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 /// A call of the system that failed, with the path it was about.
 public struct SystemError: OneLineError, Equatable {

@@ -1,13 +1,6 @@
 import CVTokImage
 import VTokFiles
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import VTokLibC
 
 /// Largest file that is read, in bytes.
 let maxFileBytes = 1 << 30

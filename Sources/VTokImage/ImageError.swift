@@ -1,11 +1,6 @@
 import CVTokImage
 import VTokFiles
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 /// Why a picture could not be read or written.
 public struct ImageError: OneLineError, Equatable {

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import VTokLibC
 
 /// A filter of `Image.resized`. All but `nearest` widen with the scale, so they do not alias.
 public enum Resample: String, Sendable, CaseIterable {

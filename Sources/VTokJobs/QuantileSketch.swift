@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 /// Quantiles of any number of positive values in bounded memory: counts in steps of one per cent, from a nanosecond to a
 /// day if the values are milliseconds. A quantile is off by half a per cent at most.

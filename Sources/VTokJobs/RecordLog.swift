@@ -1,12 +1,7 @@
 import VTokFiles
+import VTokLibC
 import VTokTensor
 import VTokWeights
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
 
 /// An input that is done: its entry, and where in a file its tensors lie.
 struct StoredRecord: Sendable {

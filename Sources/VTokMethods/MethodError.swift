@@ -1,12 +1,6 @@
 import VTokCore
 import VTokFiles
 
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
-
 public enum MethodError: OneLineError, Equatable {
   case unknown(String, known: [String])
   case malformed(String, part: String)

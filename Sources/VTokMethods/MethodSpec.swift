@@ -1,11 +1,6 @@
 import VTokCore
 import VTokFiles
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
+import VTokLibC
 
 /// One `--method` argument: a method with its options, or several joined with `+` that run together.
 public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {

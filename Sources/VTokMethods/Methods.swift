@@ -1,12 +1,6 @@
 import VTokCore
 import VTokFiles
 
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
-
 /// Every method, by name. Adding one adds its line here.
 public enum Methods {
   public static let all: [any Compressor.Type] = [

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 /// A date and a time of day without a zone.
 public struct LocalTime: Sendable {

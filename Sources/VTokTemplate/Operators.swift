@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 // Arithmetic and comparisons as Python has them. Whole numbers end at 64 bits, with an error.
 

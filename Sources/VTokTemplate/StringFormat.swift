@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 // `'%s: %d' % (a, b)` and `'{}: {:>4}'.format(a, b)`.
 

@@ -1,10 +1,5 @@
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
+import VTokLibC
 
 /// Hands out 0, 1, 2, ... to whoever asks first.
 final class Counter: Sendable {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
+import VTokLibC
 
 /// A small seeded generator (SplitMix64): the same numbers for a seed on every machine.
 public struct SeededGenerator: RandomNumberGenerator, Sendable {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 /// Finds the weights of a downloaded folder. Order of preference: `model.safetensors`, `model.safetensors.index.json`
 /// with its shards, the only other `*.safetensors`; then the same for PyTorch's format.

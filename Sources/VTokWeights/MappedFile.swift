@@ -1,10 +1,5 @@
 import VTokFiles
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 /// Read-only bytes that stay where they are: a mapped file, or memory that lives as long as the process.
 ///

@@ -1,12 +1,5 @@
 import VTokFiles
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import VTokLibC
 
 /// Length and CRC-32 of a file, by which it is known again.
 public struct FileSum: Sendable, Equatable {

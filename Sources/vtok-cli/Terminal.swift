@@ -2,12 +2,7 @@ import CVTokProcess
 import Foundation
 import Synchronization
 import VTok
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 /// A progress line on stderr, when that is a terminal.
 final class Progress: Sendable {

@@ -1,11 +1,6 @@
 import Testing
 import VTokFiles
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
+import VTokLibC
 
 /// A fresh folder that is removed after `body`.
 private func inFolder(_ body: (String) throws -> Void) throws {

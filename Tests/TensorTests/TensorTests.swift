@@ -1,12 +1,7 @@
 import CVTokKernels
 import Testing
+import VTokLibC
 import VTokTensor
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 @Suite struct KernelTests {
   /// Against double precision over the whole range an MLP can see.

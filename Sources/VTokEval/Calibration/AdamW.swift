@@ -1,3 +1,5 @@
+import VTokLibC
+
 /// AdamW (Loshchilov & Hutter, arXiv 1711.05101) on one list of numbers, in the order of operations of PyTorch: decay,
 /// moments, bias correction, step.
 package struct AdamW: Sendable, Equatable {
@@ -50,6 +52,6 @@ package struct CosineRate: Sendable, Equatable {
   }
 
   package func callAsFunction(_ step: Int) -> Double {
-    last + (first - last) * 0.5 * (1 + cosine(.pi * Double(step) / Double(max(steps, 1))))
+    last + (first - last) * 0.5 * (1 + cos(.pi * Double(step) / Double(max(steps, 1))))
   }
 }

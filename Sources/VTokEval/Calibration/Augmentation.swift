@@ -1,4 +1,5 @@
 import VTokImage
+import VTokLibC
 import VTokTensor
 
 /// How calibration varies its pictures: a random resized crop, a flip, mixup.
@@ -39,10 +40,10 @@ public struct Augmentation: Sendable, Equatable {
   /// the centre.
   private func crop(of size: Size, _ generator: inout SeededGenerator) -> (x: Int, y: Int, size: Size) {
     func uniform(_ low: Double, _ high: Double) -> Double { low + (high - low) * Double(generator.uniform()) }
-    let limit = logarithm(4.0 / 3.0)
+    let limit = log(4.0 / 3.0)
     for _ in 0..<10 {
       let area = Double(size.width * size.height) * uniform(smallestCrop, 1)
-      let ratio = exponential(uniform(-limit, limit))
+      let ratio = exp(uniform(-limit, limit))
       let width = Int((area * ratio).squareRoot().rounded())
       let height = Int((area / ratio).squareRoot().rounded())
       guard (1...size.width).contains(width), (1...size.height).contains(height) else { continue }
@@ -59,8 +60,8 @@ public struct Augmentation: Sendable, Equatable {
   func mixWeight(_ generator: inout SeededGenerator) -> Float {
     guard mixup > 0 else { return 1 }
     while true {
-      let a = power(Double(generator.uniform()), 1 / mixup)
-      let b = power(Double(generator.uniform()), 1 / mixup)
+      let a = pow(Double(generator.uniform()), 1 / mixup)
+      let b = pow(Double(generator.uniform()), 1 / mixup)
       if a + b > 0, a + b <= 1 { return Float(a / (a + b)) }
     }
   }

@@ -1,3 +1,4 @@
+import VTokLibC
 import VTokTensor
 
 /// Cross-entropy against a distribution over classes.
@@ -25,10 +26,10 @@ package struct SoftTargets: Sendable, Equatable {
   /// `-sum of shares * log softmax(logits)`, and its gradient `softmax(logits) - shares`.
   package func crossEntropy(_ logits: [Float]) -> (loss: Double, gradient: [Float]) {
     let top = logits.max()!
-    let sum = logits.reduce(0.0) { $0 + exponential(Double($1 - top)) }
-    let logSum = Double(top) + logarithm(sum)
+    let sum = logits.reduce(0.0) { $0 + exp(Double($1 - top)) }
+    let logSum = Double(top) + log(sum)
     let loss = zip(shares, logits).reduce(0.0) { $0 + Double($1.0) * (logSum - Double($1.1)) }
-    let gradient = zip(shares, logits).map { Float(exponential(Double($1) - logSum)) - $0 }
+    let gradient = zip(shares, logits).map { Float(exp(Double($1) - logSum)) - $0 }
     return (loss, gradient)
   }
 }

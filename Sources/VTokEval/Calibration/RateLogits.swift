@@ -1,3 +1,4 @@
+import VTokLibC
 import VTokTensor
 
 /// The learnable choice of one count: a distribution over candidates, whose mean is how many tokens stay.
@@ -28,7 +29,7 @@ package struct RateLogits: Sendable, Equatable {
   /// softmax(theta): how likely each candidate is.
   package var policy: [Double] {
     let top = theta.max()!
-    let weights = theta.map { exponential($0 - top) }
+    let weights = theta.map { exp($0 - top) }
     let sum = weights.reduce(0, +)
     return weights.map { $0 / sum }
   }

@@ -1,5 +1,6 @@
 import CVTokKernels
 import VTokCore
+import VTokLibC
 import VTokModels
 import VTokTensor
 
@@ -104,7 +105,7 @@ public struct RelevanceMaps: Sendable {
     let s = back(layer.down, gradient)
     for index in s.values.indices {
       let (gate, up) = (a.values[index], b.values[index])
-      let sigmoid = 1 / (1 + exponential(-gate))
+      let sigmoid = 1 / (1 + expf(-gate))
       a.values[index] = s.values[index] * up * sigmoid * (1 + gate * (1 - sigmoid))
       b.values[index] = s.values[index] * gate * sigmoid
     }

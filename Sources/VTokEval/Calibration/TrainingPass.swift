@@ -1,4 +1,5 @@
 import CVTokKernels
+import VTokLibC
 import VTokModels
 import VTokTensor
 
@@ -103,7 +104,7 @@ package final class TrainingPass {
     let qkv = record.projected.pointer
     block.qkv.weight.multiply(normed.pointer, n, c, into: qkv, 3 * c)
     if let bias = block.qkv.bias { vtok_add_bias(qkv, n, 3 * c, bias) }
-    let bias = size.contains { $0 != 1 } ? size.map { logarithm($0) } : nil
+    let bias = size.contains { $0 != 1 } ? size.map { logf($0) } : nil
     var importance = [Float](repeating: 0, count: n)
     for head in 0..<block.heads {
       let q = qkv + head * d

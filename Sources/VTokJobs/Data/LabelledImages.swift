@@ -64,12 +64,14 @@ public struct LabelledImages: Sendable {
   /// SHA-256 of names, labels and contents. Reads all of them; a file that cannot be read counts as none.
   func sha256() -> String {
     var hash = SHA256()
-    func add(_ text: String) { Array((text + "\0").utf8).withUnsafeBytes { hash.update($0) } }
-    if !binaries.isEmpty { add(LoadedModel.checksum(binaries.map(\.file))) }
+    func add(_ text: String, to hash: inout SHA256) {
+      Array((text + "\0").utf8).withUnsafeBytes { hash.update($0) }
+    }
+    if !binaries.isEmpty { add(LoadedModel.checksum(binaries.map(\.file)), to: &hash) }
     for item in items {
-      add("\(item.name) \(item.label ?? -1)")
+      add("\(item.name) \(item.label ?? -1)", to: &hash)
       guard case .file(let path) = item.source else { continue }
-      add((try? FileBytes.read(path)).map { SHA256.of($0) } ?? "none")
+      add((try? FileBytes.read(path)).map { SHA256.of($0) } ?? "none", to: &hash)
     }
     return hash.finish()
   }

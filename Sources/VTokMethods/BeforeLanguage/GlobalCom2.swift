@@ -1,12 +1,7 @@
 import CVTokKernels
 import VTokCore
+import VTokLibC
 import VTokTensor
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// GlobalCom²: the thumbnail says how much of every tile is kept, and with the tile's own scores which tokens.
 ///

@@ -1,11 +1,6 @@
 import VTokCore
+import VTokLibC
 import VTokTensor
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// Token-level correlation-guided compression: per tile, outliers of late class attention, and of early class attention
 /// as many tokens as the tile has that do not repeat each other.

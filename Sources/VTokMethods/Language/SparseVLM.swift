@@ -1,11 +1,6 @@
 import VTokCore
+import VTokLibC
 import VTokTensor
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// SparseVLM: the words of the prompt that look like the image rate its tokens in stages; version 1.5 merges the best of
 /// the dropped ones into a few, version 2.0 (SparseVLM+) takes out what positions add to attention and rates by its most

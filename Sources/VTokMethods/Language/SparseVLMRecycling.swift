@@ -1,11 +1,6 @@
 import VTokCore
+import VTokLibC
 import VTokTensor
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 // Version 1.5: the best of the dropped tokens become a few, one for every cluster.
 extension SparseVLM {

@@ -1,11 +1,6 @@
 import VTokCore
+import VTokLibC
 import VTokTensor
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// TransPrune: in stages, keep the visual tokens that layers change most in size and direction and that the text would
 /// attend to in the layer to come.

@@ -1,10 +1,5 @@
 import VTokCore
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
+import VTokLibC
 
 /// Schedules solved for a budget, shared by the methods that cut in many blocks.
 enum Schedule {

@@ -1,12 +1,7 @@
 import CVTokKernels
 import VTokCore
+import VTokLibC
 import VTokTensor
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 extension ZeroTPrune {
   /// Where the page rank starts: the class token outweighs all others by √n ("Zero-TPrune"), or all are equal

@@ -1,11 +1,6 @@
 import VTokCore
+import VTokLibC
 import VTokWeights
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// What the text part of a `config.json` says. Published files list only what differs from the class defaults of their
 /// day, so every key has the default of its `model_type` (transformers, `models/<type>/configuration_<type>.py`).

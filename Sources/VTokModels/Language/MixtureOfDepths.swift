@@ -1,12 +1,7 @@
 import VTokCore
+import VTokLibC
 import VTokTensor
 import VTokWeights
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// p-MoD: trained routers let ever fewer visual tokens into deeper layers; the others pass a layer by.
 ///

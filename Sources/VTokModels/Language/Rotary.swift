@@ -1,12 +1,7 @@
 import CVTokKernels
 import VTokCore
+import VTokLibC
 import VTokTensor
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// Cosines and sines of the rotary embedding (RoFormer, arXiv 2104.09864) for a list of positions.
 ///

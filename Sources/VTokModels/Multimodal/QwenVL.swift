@@ -1,13 +1,8 @@
 import VTokCore
 import VTokImage
+import VTokLibC
 import VTokTensor
 import VTokWeights
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// Qwen2-VL and Qwen2.5-VL: a tower with rotary positions for pictures of any size, cells of four patches merged into one
 /// token, Qwen2 with rotary positions of three axes. The newer tower attends inside windows in most of its blocks.

@@ -1,14 +1,7 @@
 import CVTokKernels
+import VTokLibC
 import VTokTensor
 import VTokWeights
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Foundation
-#endif
 
 /// The convolutional autoencoder of latent diffusion (diffusers' `AutoencoderKL`; Rombach et al., arXiv 2112.10752):
 /// pictures to a grid of latents, 8 pixels a side in published models, and back.

@@ -1,12 +1,5 @@
+import VTokLibC
 import VTokTensor
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Foundation
-#endif
 
 /// Finite scalar quantisation (Mentzer et al., arXiv 2309.15505): every dimension is squeezed into its number of levels and
 /// rounded; the code book is the grid of all combinations and needs no table.

@@ -1,14 +1,7 @@
 import CVTokKernels
+import VTokLibC
 import VTokTensor
 import VTokWeights
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Foundation
-#endif
 
 /// FlexTok's decoder (arXiv 2502.13967, section 2): the velocity of a rectified flow from noise to latents, given the first
 /// k codes of a picture.

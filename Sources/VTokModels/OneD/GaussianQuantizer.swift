@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
+import VTokLibC
 
 /// TokenBridge's post-training quantiser (arXiv 2503.16430, `YuqingWang1029/TokenBridge`): every number of a continuous
 /// latent by itself becomes one of 2^bits levels that are equally likely under a normal distribution. Nothing is learned.

@@ -1,13 +1,6 @@
 import VTokImage
+import VTokLibC
 import VTokTensor
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Foundation
-#endif
 
 /// How many tokens stand for one picture.
 public enum TokenLengths: Sendable, Equatable {

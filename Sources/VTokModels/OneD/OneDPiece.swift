@@ -1,13 +1,8 @@
 import CVTokKernels
 import VTokImage
+import VTokLibC
 import VTokTensor
 import VTokWeights
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// One-D-Piece (arXiv 2501.10064, `turingmotors/One-D-Piece`) and TiTok (arXiv 2406.07550, `bytedance/1d-tokenizer`):
 /// latent tokens of a vision transformer, each the id of its nearest code, and a second transformer that paints from

@@ -1,12 +1,7 @@
 import CVTokKernels
 import VTokCore
+import VTokLibC
 import VTokTensor
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// A vision transformer of any family: what differs between families is what they read into these fields.
 public struct VisionTower: Sendable {

@@ -1,13 +1,8 @@
 import VTokCore
 import VTokImage
+import VTokLibC
 import VTokTensor
 import VTokWeights
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// CLIP as Hugging Face publishes it: a vision tower, and in full checkpoints a text tower and two projections.
 /// (transformers: `models/clip`; Radford et al. 2021, arXiv 2103.00020.)

@@ -1,13 +1,8 @@
 import VTokCore
 import VTokImage
+import VTokLibC
 import VTokTensor
 import VTokWeights
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 /// SigLIP as Hugging Face publishes it: no class token, an attention-pooling head, sigmoid zero-shot scores.
 /// (transformers: `models/siglip`; Zhai et al. 2023, arXiv 2303.15343.)
