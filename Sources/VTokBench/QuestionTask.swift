@@ -120,7 +120,9 @@ public struct QuestionTask: ReductionTask {
       }
       for (turn, own) in entry.seeds.enumerated() {
         do {
-          for run in try answer(ground, visual, questions, generator, seed(own, of: item), dense) {
+          for run in try answer(
+            questions, with: generator, on: ground, visual: visual, dense: dense, seed: seed(own, of: item))
+          {
             let record = Record(line: run.question.line, answer: run.answer, score: run.score)
             if row == 0 { dense.append(record) }
             notes.add(run, row: row, seed: turn, record: keepsAnswers ? record : nil)
@@ -155,8 +157,8 @@ public struct QuestionTask: ReductionTask {
   ///   - visual: tokens that the images have in the dense model.
   ///   - dense: what the dense model said; empty: this is its turn.
   private func answer(
-    _ ground: Ground, _ visual: Int, _ questions: [QuestionFile.Question], _ generator: Generator, _ seed: UInt64,
-    _ dense: [Record]
+    _ questions: [QuestionFile.Question], with generator: Generator, on ground: Ground, visual: Int, dense: [Record],
+    seed: UInt64
   ) throws -> [Run] {
     var seen: Generator.Seen?
     return try questions.enumerated().map { place, question in

@@ -22,17 +22,30 @@ public enum BLAS {
 /// Level of the row kernels: `x86-64-v4`, `x86-64-v3`, `x86-64`, `aarch64` or `generic`.
 public var cpuLevel: String { String(cString: vtok_cpu_level()) }
 
-/// `c = alpha * op(a) op(b) + beta * c` on raw row-major matrices, op(a) `[m, k]`, op(b) `[k, n]`, c `[m, n]`; `a`, `b`
-/// and `c` have row strides `lda`, `ldb`, `ldc`. One thread.
+/// A row-major matrix as `sgemm` reads it: where it starts, and how far its rows lie apart.
+package struct Strided {
+  let base: UnsafePointer<Float>, stride: Int
+  let isTransposed: Bool
+
+  @inline(__always)
+  package init(_ base: UnsafePointer<Float>, stride: Int, transposed: Bool = false) {
+    self.base = base
+    self.stride = stride
+    isTransposed = transposed
+  }
+}
+
+/// `c = alpha * a b + beta * c` on raw row-major matrices: a, turned where it says so, `[m, k]`, b likewise `[k, n]`, c
+/// `[m, n]` with its rows `stride` apart. One thread.
 @inline(__always)
 package func sgemm(
-  _ m: Int, _ n: Int, _ k: Int, alpha: Float = 1, _ a: UnsafePointer<Float>, _ lda: Int, transposeA: Bool = false,
-  _ b: UnsafePointer<Float>, _ ldb: Int, transposeB: Bool, beta: Float = 0, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
+  m: Int, n: Int, k: Int, alpha: Float = 1, _ a: Strided, _ b: Strided, beta: Float = 0,
+  into c: UnsafeMutablePointer<Float>, stride: Int
 ) {
   guard m > 0, n > 0, blasIsSingleThreaded else { return }
   cblas_sgemm(
-    CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
-    blasint(m), blasint(n), blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c, blasint(ldc))
+    CblasRowMajor, a.isTransposed ? CblasTrans : CblasNoTrans, b.isTransposed ? CblasTrans : CblasNoTrans, blasint(m),
+    blasint(n), blasint(k), alpha, a.base, blasint(a.stride), b.base, blasint(b.stride), beta, c, blasint(stride))
 }
 
 /// A matrix formed on the way, such as the keys or values of a head, for `vtok_product`: every product packs it anew.
@@ -70,6 +83,15 @@ public func parallel(_ count: Int, threads: Int, _ body: @Sendable (Int) -> Void
 public func product(_ a: Tensor, transposed b: Tensor) -> Tensor {
   precondition(a.width == b.width, "product of rows of length \(a.width) and \(b.width)")
   return Tensor(shape: [a.rows, b.rows]) { out in
-    sgemm(a.rows, b.rows, a.width, a.values, a.width, b.values, b.width, transposeB: true, out, b.rows)
+    a.values.withUnsafeBufferPointer { left in
+      b.values.withUnsafeBufferPointer { right in
+        guard let left = left.baseAddress, let right = right.baseAddress else {
+          return out.update(repeating: 0, count: a.rows * b.rows)
+        }
+        sgemm(
+          m: a.rows, n: b.rows, k: a.width, Strided(left, stride: a.width),
+          Strided(right, stride: b.width, transposed: true), into: out, stride: b.rows)
+      }
+    }
   }
 }

@@ -136,8 +136,6 @@ public struct Checkpoint: Sendable {
   public subscript(name: String) -> Checkpoint { Checkpoint(store, names, prefix: full(name), precision) }
   /// The view below `prefix.index`: a block of a list.
   public subscript(index: Int) -> Checkpoint { self["\(index)"] }
-  /// The view below a name; an empty name changes nothing.
-  public static func / (view: Checkpoint, name: String) -> Checkpoint { name.isEmpty ? view : view[name] }
 
   /// The same tensors under other names, for families whose files were published with several. Messages and lists keep
   /// the names of the files.
@@ -211,9 +209,6 @@ public struct Checkpoint: Sendable {
 
   public func weightIfPresent(_ name: String, _ shape: [Int?]) throws(WeightError) -> Weight? {
     has(name) ? try weight(name, shape) : nil
-  }
-  public func tensorIfPresent(_ name: String, _ shape: [Int?]) throws(WeightError) -> Tensor? {
-    has(name) ? try tensor(name, shape) : nil
   }
   public func vectorIfPresent(_ name: String, _ shape: [Int?]) throws(WeightError) -> [Float]? {
     has(name) ? try vector(name, shape) : nil

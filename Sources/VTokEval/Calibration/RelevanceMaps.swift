@@ -85,17 +85,19 @@ public struct RelevanceMaps: Sendable {
     var row = [Float](repeating: 0, count: n)
     row[n - 1] = 1
     for index in (0..<shape.layers).reversed() {
-      passBack(model.layers[index], entering[index], leaving.position, &gradient, &row, threads)
+      passBack(
+        model.layers[index], entering: entering[index], at: leaving.position, gradient: &gradient, row: &row,
+        threads: threads)
     }
     return row
   }
 
   /// One layer backwards: `gradient` is that of its output, then of its input; `row` takes in its attention.
   private func passBack(
-    _ layer: DecoderLayer, _ x: Tensor, _ positions: [Position], _ gradient: inout Tensor, _ row: inout [Float],
-    _ threads: Int
+    _ layer: DecoderLayer, entering x: Tensor, at positions: [Position], gradient: inout Tensor, row: inout [Float],
+    threads: Int
   ) {
-    let attention = Attended(layer, x, positions, model, threads)
+    let attention = Attended(layer, of: model, entering: x, at: positions, threads: threads)
     var middle = layer.output(attention.mixed, threads: threads)
     for index in middle.values.indices { middle.values[index] += x.values[index] }
 
@@ -162,7 +164,9 @@ private struct Attended {
   private var n: Int { q.rows }
   private var scale: Float { 1 / Float(shape.headDim).squareRoot() }
 
-  init(_ layer: DecoderLayer, _ x: Tensor, _ positions: [Position], _ model: LanguageModel, _ threads: Int) {
+  init(
+    _ layer: DecoderLayer, of model: LanguageModel, entering x: Tensor, at positions: [Position], threads: Int
+  ) {
     shape = model.shape
     window = model.window
     self.positions = positions
@@ -181,8 +185,8 @@ private struct Attended {
       mixed.values.withUnsafeMutableBufferPointer { out in
         v.values.withUnsafeBufferPointer { v in
           sgemm(
-            n, headDim, n, scores.pointer, n, v.baseAddress! + kv, narrow, transposeB: false,
-            out.baseAddress! + head * headDim, wide)
+            m: n, n: headDim, k: n, Strided(scores.pointer, stride: n), Strided(v.baseAddress! + kv, stride: narrow),
+            into: out.baseAddress! + head * headDim, stride: wide)
         }
       }
     }
@@ -196,8 +200,8 @@ private struct Attended {
     q.values.withUnsafeBufferPointer { q in
       k.values.withUnsafeBufferPointer { k in
         sgemm(
-          n, n, shape.headDim, q.baseAddress! + head * shape.headDim, self.q.width, k.baseAddress! + kv(head),
-          self.k.width, transposeB: true, out, n)
+          m: n, n: n, k: shape.headDim, Strided(q.baseAddress! + head * shape.headDim, stride: self.q.width),
+          Strided(k.baseAddress! + kv(head), stride: self.k.width, transposed: true), into: out, stride: n)
       }
     }
     for row in 0..<n {
@@ -218,19 +222,27 @@ private struct Attended {
     for head in 0..<shape.heads {
       form(head, attention.pointer)
       let (own, kv) = (head * headDim, self.kv(head))
-      func product(
-        _ m: Int, _ columns: Int, _ depth: Int, _ a: UnsafePointer<Float>, _ lda: Int, transposeA: Bool = false,
-        _ b: [Float], _ first: Int, _ ldb: Int, transposeB: Bool = false, adding: Bool = false,
-        _ c: UnsafeMutablePointer<Float>, _ ldc: Int
+      /// `c (+)= a b`, b the rows of one head of a tensor. `[n, n] [n, headDim]`
+      func multiply(
+        _ a: Scratch, transposed: Bool = false, by b: Tensor, from column: Int, adding: Bool = false,
+        into c: inout Tensor, at first: Int
       ) {
-        b.withUnsafeBufferPointer {
-          sgemm(
-            m, columns, depth, a, lda, transposeA: transposeA, $0.baseAddress! + first, ldb, transposeB: transposeB,
-            beta: adding ? 1 : 0, c, ldc)
+        let stride = c.width
+        b.values.withUnsafeBufferPointer { rows in
+          c.values.withUnsafeMutableBufferPointer { c in
+            sgemm(
+              m: n, n: headDim, k: n, Strided(a.pointer, stride: n, transposed: transposed),
+              Strided(rows.baseAddress! + column, stride: b.width), beta: adding ? 1 : 0,
+              into: c.baseAddress! + first, stride: stride)
+          }
         }
       }
       gradient.values.withUnsafeBufferPointer { up in
-        product(n, n, headDim, up.baseAddress! + own, wide, v.values, kv, narrow, transposeB: true, slope.pointer, n)
+        v.values.withUnsafeBufferPointer { values in
+          sgemm(
+            m: n, n: n, k: headDim, Strided(up.baseAddress! + own, stride: wide),
+            Strided(values.baseAddress! + kv, stride: narrow, transposed: true), into: slope.pointer, stride: n)
+        }
       }
       for query in 0..<n {
         let (a, d) = (attention.pointer + query * n, slope.pointer + query * n)
@@ -241,19 +253,9 @@ private struct Attended {
         }
         (d + query + 1).update(repeating: 0, count: n - query - 1)
       }
-      dq.values.withUnsafeMutableBufferPointer {
-        product(n, headDim, n, slope.pointer, n, k.values, kv, narrow, $0.baseAddress! + own, wide)
-      }
-      dk.values.withUnsafeMutableBufferPointer {
-        product(
-          n, headDim, n, slope.pointer, n, transposeA: true, q.values, own, wide, adding: true, $0.baseAddress! + kv,
-          narrow)
-      }
-      dv.values.withUnsafeMutableBufferPointer {
-        product(
-          n, headDim, n, attention.pointer, n, transposeA: true, gradient.values, own, wide, adding: true,
-          $0.baseAddress! + kv, narrow)
-      }
+      multiply(slope, by: k, from: kv, into: &dq, at: own)
+      multiply(slope, transposed: true, by: q, from: own, adding: true, into: &dk, at: kv)
+      multiply(attention, transposed: true, by: gradient, from: own, adding: true, into: &dv, at: kv)
     }
     for key in 0..<n { row[key] += taken[key] }
     // Turned back: the transpose of a rotation. Keys met scaled queries, so only queries need the scale.

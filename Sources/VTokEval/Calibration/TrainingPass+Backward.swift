@@ -85,16 +85,22 @@ extension TrainingPass {
       let q = qkv + head * d
       let out = other.pointer + head * d
       let down = wide.pointer + head * d  // dL/d(q), then k and v, in rows of 3c
-      sgemm(n, n, d, out, c, q + 2 * c, 3 * c, transposeB: true, scores.pointer, n)
+      sgemm(
+        m: n, n: n, k: d, Strided(out, stride: c), Strided(q + 2 * c, stride: 3 * c, transposed: true),
+        into: scores.pointer, stride: n)
       vtok_policy_softmax_backward(
         record.exponentials.pointer + head * n * n, record.denominators.pointer + head * n, n, n, 0, record.mask,
         Self.epsilon, scores.pointer, probabilities.pointer, &maskGradient)
       guard toInput else { continue }
       sgemm(
-        n, d, n, probabilities.pointer, n, transposeA: true, out, c, transposeB: false, down + 2 * c, 3 * c)
-      sgemm(n, d, n, alpha: block.scale, scores.pointer, n, q + c, 3 * c, transposeB: false, down, 3 * c)
+        m: n, n: d, k: n, Strided(probabilities.pointer, stride: n, transposed: true), Strided(out, stride: c),
+        into: down + 2 * c, stride: 3 * c)
       sgemm(
-        n, d, n, alpha: block.scale, scores.pointer, n, transposeA: true, q, 3 * c, transposeB: false, down + c, 3 * c)
+        m: n, n: d, k: n, alpha: block.scale, Strided(scores.pointer, stride: n), Strided(q + c, stride: 3 * c),
+        into: down, stride: 3 * c)
+      sgemm(
+        m: n, n: d, k: n, alpha: block.scale, Strided(scores.pointer, stride: n, transposed: true),
+        Strided(q, stride: 3 * c), into: down + c, stride: 3 * c)
     }
     guard toInput else { return }
     block.qkv.weight.multiplyBack(wide.pointer, n, 3 * c, into: normed.pointer, c)

@@ -57,7 +57,11 @@ extension TrainingPass {
     }
     if let mean {
       let mass = massAlive
-      sgemm(n, 1, c, normed.pointer, c, mean, 1, transposeB: false, &maskGradient, 1)
+      mean.withUnsafeBufferPointer {
+        sgemm(
+          m: n, n: 1, k: c, Strided(normed.pointer, stride: c), Strided($0.baseAddress!, stride: 1),
+          into: &maskGradient, stride: 1)
+      }
       maskGradient[0] = 0
       for token in 1..<n {
         maskGradient[token] *= size[token] / mass

@@ -109,11 +109,15 @@ package final class TrainingPass {
     for head in 0..<block.heads {
       let q = qkv + head * d
       let e = record.exponentials.pointer + head * n * n
-      sgemm(n, n, d, alpha: block.scale, q, 3 * c, q + c, 3 * c, transposeB: true, e, n)
+      sgemm(
+        m: n, n: n, k: d, alpha: block.scale, Strided(q, stride: 3 * c),
+        Strided(q + c, stride: 3 * c, transposed: true), into: e, stride: n)
       vtok_policy_softmax(
         e, n, n, 0, bias, mask, Self.epsilon, record.denominators.pointer + head * n, probabilities.pointer)
       vtok_accumulate(&importance, probabilities.pointer, n, 1)
-      sgemm(n, d, n, probabilities.pointer, n, q + 2 * c, 3 * c, transposeB: false, normed.pointer + head * d, c)
+      sgemm(
+        m: n, n: d, k: n, Strided(probabilities.pointer, stride: n), Strided(q + 2 * c, stride: 3 * c),
+        into: normed.pointer + head * d, stride: c)
     }
     block.output.weight.multiply(normed.pointer, n, c, into: wide.pointer, c)
     vtok_add_residual(x.pointer, wide.pointer, n, c, block.output.bias, block.scale1)

@@ -91,7 +91,7 @@ public struct GlobalCom2: Compressor {
     case .budget(let budget):
       let wanted = view.wanted(budget)
       if wanted == view.whole { return nil }
-      retention = solved(wanted, shares, grid, tiles, size)
+      retention = solved(for: wanted, shares: shares, thumbnail: size, grid, tiles)
     }
     let kept = notes.top(scores[0], Int(Double(size) * retention))
     notes.keep("thumbnail_indices", kept.map { Float($0) })
@@ -102,7 +102,9 @@ public struct GlobalCom2: Compressor {
   }
 
   /// The retention that leaves so many tokens behind the packing, or the nearest number.
-  private func solved(_ wanted: Int, _ shares: [Double], _ grid: TileGrid, _ tiles: Tiles, _ size: Int) -> Double {
+  private func solved(
+    for wanted: Int, shares: [Double], thumbnail size: Int, _ grid: TileGrid, _ tiles: Tiles
+  ) -> Double {
     let newlines = endedRows(grid, tiles).count
     let cells = tiles.tiles.indices.map { self.cells(of: $0, grid, tiles).count }
     let steps = 1 << 24

@@ -160,8 +160,8 @@ public struct ToMe: Compressor {
 
   /// The `kth` variant: the last of every `k` tokens is a destination, all others merge into their most similar one; a
   /// tail shorter than k is dropped. Row j of the result stands for destination j. It has no place for a class token,
-  /// so no option offers it.
-  public static func matchEveryKth(_ metric: Tensor, k: Int, notes: inout Notes) -> (
+  /// so no option offers it; a golden case calls it.
+  package static func matchEveryKth(_ metric: Tensor, k: Int, notes: inout Notes) -> (
     destinations: [Int], reduction: Reduction
   ) {
     precondition(k >= 2)
