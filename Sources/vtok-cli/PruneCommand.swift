@@ -71,20 +71,7 @@ struct PruneCommand: ParsableCommand {
       throw UsageError("--output", found: "nothing", expected: "a folder", fix: "Add -o DIR.")
     }
     try OutputCheck.folder(output, "--output")
-    var settings = PruneJob.Settings()
-    settings.part = try part()
-    if settings.part != nil, reduction.targetMs != nil {
-      throw UsageError(
-        "--target-ms with --shard", found: "a time that differs between machines", expected: "one budget for all parts",
-        fix: "Solve it once without --shard and give the printed --keep-tokens.")
-    }
-    settings.shardSize = shardSize ?? 256
-    settings.halfPrecision = dtype == .f16
-    settings.overlays = overlay
-    settings.timings = timings
-    settings.seed = reduction.seed
-    settings.threads = try running.threadCount()
-    settings.decode = try decoding.options()
+    let settings = try settings()
     let asked = try reduction.combinations()
     let files = try listInputs(output)
     let model = try PruneModel(self)
@@ -97,14 +84,8 @@ struct PruneCommand: ParsableCommand {
     }
     // Everything that can be refused is refused before the first image is opened.
     let jobs = try combinations.map { combination in
-      let reducer = try model.reducer(combination)
       let folder = combinations.count > 1 ? output + "/" + combination.label : output
-      return (
-        combination,
-        PruneJob(
-          reducer, budget: combination.ruled ? combination.budget : nil, inputs: files, output: folder,
-          settings: settings)
-      )
+      return (combination, try job(combination, model, files, in: folder, settings))
     }
     let locks = try jobs.map { combination, job in try claim(job, combination, model, files) }
     defer { withExtendedLifetime(locks) {} }
@@ -143,6 +124,33 @@ struct PruneCommand: ParsableCommand {
       if !running.quiet { VTokCommand.warn(failures: failures, count: failed, rest: "see manifest.jsonl") }
       throw ExitCode(3)
     }
+  }
+
+  private func job(
+    _ combination: ReductionOptions.Combination, _ model: PruneModel, _ files: [InputFile], in folder: String,
+    _ settings: PruneJob.Settings
+  ) throws -> PruneJob {
+    PruneJob(
+      try model.reducer(combination), budget: combination.ruled ? combination.budget : nil, inputs: files,
+      output: folder, settings: settings)
+  }
+
+  private func settings() throws -> PruneJob.Settings {
+    var settings = PruneJob.Settings()
+    settings.part = try part()
+    if settings.part != nil, reduction.targetMs != nil {
+      throw UsageError(
+        "--target-ms with --shard", found: "a time that differs between machines", expected: "one budget for all parts",
+        fix: "Solve it once without --shard and give the printed --keep-tokens.")
+    }
+    settings.shardSize = shardSize ?? 256
+    settings.halfPrecision = dtype == .f16
+    settings.overlays = overlay
+    settings.timings = timings
+    settings.seed = reduction.seed
+    settings.threads = try running.threadCount()
+    settings.decode = try decoding.options()
+    return settings
   }
 
   private func part() throws -> PruneJob.Settings.Part? {
