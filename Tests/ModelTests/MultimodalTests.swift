@@ -179,9 +179,7 @@ import VTok
   // MARK: Methods
 
   /// Methods that keep everything change nothing.
-  @Test(arguments: ["llava15-tiny-d", "llavanext-tiny-d", "qwen25vl-tiny-a"]) func keepingAllIsDense(name: String)
-    throws
-  {
+  @Test(arguments: names) func keepingAllIsDense(name: String) throws {
     let model = TinyModels.model(name)
     let images = [TinyModels.noise(for: model, seed: 9)]
     let dense = try TinyModels.logits(model, images).logits

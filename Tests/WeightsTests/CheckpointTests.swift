@@ -35,7 +35,7 @@ import VTokWeights
       #expect(block.prefix == "blocks.0" && checkpoint.count("blocks") == 2 && checkpoint.count("layers") == 0)
       let c = 4
       #expect(try block.weight("attn.qkv.weight", [3 * c, c]).row(1) == [4, 5, 6, 7])
-      #expect(try (block / "norm").vector("weight", [c]) == [0, 1, 2, 3])
+      #expect(try block["norm"].vector("weight", [c]) == [0, 1, 2, 3])
       #expect(try block.vectorIfPresent("attn.qkv.bias", [3 * c])?.count == 12)
       #expect(try checkpoint["blocks"][1].vectorIfPresent("attn.qkv.bias", [nil]) == nil)
       #expect(try block.vector("norm.bias", [c]) == [0, 1, 2, 3])
