@@ -34,6 +34,8 @@ public struct Composition: Sendable {
     }
   }
 
+  /// Whether a method draws lots.
+  public var isStochastic: Bool { methods.contains { $0.isStochastic } }
   /// Tower attention adds log(mass) per key.
   public var massBias: Bool { plans.contains { $0.massBias == true } }
   /// Whether a method acts in the blocks of the tower, which then run on fewer tokens.

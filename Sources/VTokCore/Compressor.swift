@@ -14,7 +14,10 @@ public protocol Compressor: Sendable {
   /// Why it may leave another number than a budget asks for: its rule, in a clause. nil: it leaves just that number.
   static var rounding: String? { get }
 
-  /// Takes its options, each with default, range and explanation.
+  /// Whether it draws lots, so that another seed may keep other tokens: tables show the mean of several.
+  var isStochastic: Bool { get }
+
+  /// Takes its options, each with default, range and explanation. It must not throw when none was given.
   init(_ options: inout Options) throws(OptionError)
 
   /// Sites, recordings and rules it needs. Refuses what it cannot serve, before weights load.
@@ -30,4 +33,5 @@ extension Compressor {
   public static var remarks: [String] { [] }
   public static var counted: Counted { .tokens }
   public static var rounding: String? { nil }
+  public var isStochastic: Bool { false }
 }

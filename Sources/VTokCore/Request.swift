@@ -4,7 +4,24 @@ public enum Rows: Hashable, Sendable { case none, classifier, last, text, all }
 /// Which form of attention is recorded.
 public enum Values: Hashable, Sendable {
   case probabilities, logits
-  case gumbel(tau: Float, perStep: Float)
+  /// The method's own, of language layers and caches.
+  case own(any AttentionForm)
+
+  public static func == (a: Values, b: Values) -> Bool {
+    switch (a, b) {
+    case (.probabilities, .probabilities), (.logits, .logits): true
+    case (.own(let a), .own(let b)): AnyHashable(a) == AnyHashable(b)
+    case (.probabilities, _), (.logits, _), (.own, _): false
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    switch self {
+    case .probabilities: hasher.combine(0)
+    case .logits: hasher.combine(1)
+    case .own(let form): hasher.combine(AnyHashable(form))
+    }
+  }
 }
 
 /// What to record at a site. Nothing asked, nothing computed.

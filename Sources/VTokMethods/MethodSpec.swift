@@ -2,7 +2,7 @@ import VTokCore
 import VTokFiles
 import VTokLibC
 
-/// One `--method` argument: a method with its options, or several joined with `+` that run together.
+/// Methods by name: one with its options, or several joined with `+` that run together.
 public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
   public struct Part: Sendable, Equatable {
     public let name: String
@@ -37,21 +37,38 @@ public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
   /// Whether any part is ruled by the job's budget rather than by an amount of its own.
   public var usesJobBudget: Bool { !ruled.isEmpty }
   /// The methods that the job's budget rules.
-  var ruled: [any Compressor.Type] {
-    taken.filter(\.usesJobBudget).compactMap { try? Methods.named($0.method) }
-  }
+  var ruled: [any Compressor.Type] { ruledParts.map(\.method) }
   /// Whether every part that the job's budget rules has a published amount, which holds when no budget was typed.
-  public var hasPublishedAmount: Bool { taken.allSatisfy { !$0.usesJobBudget || $0.hasPublishedAmount } }
+  public var hasPublishedAmount: Bool { ruledParts.allSatisfy(\.options.hasPublishedAmount) }
 
-  /// The options of every part after its initialiser has taken them.
-  private var taken: [Options] {
+  /// Every part with its method and that method's options; parts of unknown names are left to `make`.
+  private var known: [(part: Part, method: any Compressor.Type, options: Options)] {
     parts.compactMap { part in
-      guard let type = try? Methods.named(part.name) else { return nil }
-      var options = Options(method: part.name, part.options)
-      _ = try? type.init(&options)
-      return options
+      Methods.all.first { $0.name == part.name }.map { (part, $0, Methods.options(of: $0)) }
     }
   }
+  private var ruledParts: [(part: Part, method: any Compressor.Type, options: Options)] {
+    known.filter { $0.options.isRuled(with: $0.part.options.keys) }
+  }
+
+  /// Paths of the files that options name.
+  public var files: [String] {
+    known.flatMap { part, _, options in options.entries.filter(\.isFile).compactMap { part.options[$0.key] } }
+  }
+
+  /// The same method with its only cut at the end of another block; nil for several methods, for one that has no such
+  /// option, and where the option was given.
+  public func cutting(atBlock block: Int) -> MethodSpec? {
+    guard parts.count == 1, let method = known.first,
+      let key = method.options.entries.first(where: { $0.role == .cut })?.key, parts[0].options[key] == nil
+    else { return nil }
+    let mark = parts[0].options.isEmpty ? ":" : ","
+    return MethodSpec(
+      description: "\(description)\(mark)\(key)=\(block)",
+      parts: [Part(name: parts[0].name, options: parts[0].options.merging([key: "\(block)"]) { $1 })])
+  }
+
+  private init(description: String, parts: [Part]) { (self.description, self.parts) = (description, parts) }
 
   /// The methods, ready to be composed.
   /// - Parameters:

@@ -38,9 +38,15 @@ public enum Methods {
   }
 
   /// The options of a method with their defaults, in the order its initialiser takes them.
-  public static func options(of method: any Compressor.Type) -> (entries: [Options.Entry], takesBudget: Bool) {
+  /// - Precondition: the initialiser does not throw when no option is given.
+  public static func options(of method: any Compressor.Type) -> Options { listed(method).options }
+
+  /// A method as it is when no option is given, and its options.
+  /// - Precondition: the initialiser does not throw then.
+  public static func listed(_ method: any Compressor.Type) -> (method: any Compressor, options: Options) {
     var options = Options(method: method.name)
-    _ = try? method.init(&options)
-    return (options.entries, options.takesBudget)
+    do { return (try method.init(&options), options) } catch {
+      preconditionFailure("\(method.name) must list its options when none is given, and throws: \(error)")
+    }
   }
 }

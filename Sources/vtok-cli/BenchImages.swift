@@ -173,10 +173,7 @@ extension MethodBenchFlags {
       try TargetSolver.solve(.gmacs(gmacs), spec, on: shape, nearest: nearest, read: OptionFiles.read)
     }
     do { return (spec, try solution(spec, nearest: false)) } catch is CompressionError {
-      guard spec.parts.count == 1, spec.parts[0].options["block"] == nil,
-        Methods.options(of: try Methods.named(spec.parts[0].name)).entries.contains(where: { $0.key == "block" })
-      else { return (spec, try solution(spec, nearest: true)) }
-      let early = try MethodSpec(spec.description + (spec.description.contains(":") ? ",block=0" : ":block=0"))
+      guard let early = spec.cutting(atBlock: 0) else { return (spec, try solution(spec, nearest: true)) }
       return (early, try solution(early, nearest: true))
     }
   }

@@ -26,7 +26,7 @@ struct MethodsCommand: ParsableCommand {
     var table = Table(["option", "default", "expected", "meaning"])
     for entry in Methods.options(of: method).entries {
       table.add(
-        [entry.key, entry.default.isEmpty ? "-" : entry.default, entry.expected, entry.about],
+        [entry.key, entry.shownDefault, entry.expected, entry.about],
         [
           "method": JSON(name), "option": JSON(entry.key), "default": JSON(entry.default),
           "expected": JSON(entry.expected), "about": JSON(entry.about),

@@ -32,22 +32,21 @@ struct MethodPage {
   }
 
   private static func options(of method: any Compressor.Type) -> String {
-    let (entries, takesBudget) = Methods.options(of: method)
+    let options = Methods.options(of: method)
     var table = Table(["option", "default", "expected", "meaning"])
-    for entry in entries {
-      table.add([entry.key, entry.default.isEmpty ? "-" : entry.default, entry.expected, entry.about], .null)
+    for entry in options.entries {
+      table.add([entry.key, entry.shownDefault, entry.expected, entry.about], .null)
     }
     var text = "## Options\n\n\(table.text(.md))\n"
-    text += "Use: `--method \(method.name)\(entries.first.map { ":\($0.key)=..." } ?? "")`."
-    guard takesBudget else { return text + " It takes no budget.\n" }
+    text += "Use: `--method \(method.name)\(options.entries.first.map { ":\($0.key)=..." } ?? "")`."
+    guard options.takesBudget else { return text + " It takes no budget.\n" }
     text += " It takes `--keep-ratio`, `--keep-tokens` or a `--target-...`.\n\n\(method.counted.definition)\n"
     if let rule = method.rounding { text += "It may leave another number: \(rule).\n" }
     return text
   }
 
   private static func sites(of method: any Compressor.Type) -> String {
-    var options = Options(method: method.name)
-    guard let made = try? method.init(&options) else { return "That depends on the file that an option names.\n" }
+    let made = Methods.listed(method).method
     var table = Table(["model", "sites, with default options"])
     for name in models {
       guard let shape = Shape.published(name) else { continue }
@@ -59,6 +58,13 @@ struct MethodPage {
       }
     }
     return table.text(.md)
+  }
+}
+
+extension Options.Entry {
+  /// The default as the command says it, whose flags give the job's budget.
+  var shownDefault: String {
+    role == .budget ? "--keep-ratio or --keep-tokens" : `default`.isEmpty ? "-" : `default`
   }
 }
 

@@ -39,7 +39,8 @@ import VTokCore
     func budget(_ text: String?, job: Budget? = nil) throws -> (Budget?, usesJob: Bool) {
       var options = Options(method: "m", text.map { ["keep": $0] } ?? [:], budget: job)
       let budget = try options.budget("")
-      return (budget, options.usesJobBudget)
+      let typed = options.entries.filter { $0.role == .budget && text != nil }.map(\.key)
+      return (budget, options.isRuled(with: typed))
     }
     #expect(try budget("0.25") == (.ratio(0.25), false))
     #expect(try budget("64", job: .ratio(0.1)) == (.tokens(64), false))

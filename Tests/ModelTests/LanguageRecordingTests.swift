@@ -62,11 +62,18 @@ import VTok
       ])
   }
 
+  /// A method's own form: places are told, and what it makes is recorded.
+  struct Noisy: AttentionForm {
+    func callAsFunction(_ logits: [Float], of row: AttentionRow) -> [Float] {
+      let noise = GumbelField(seed: row.seed, step: row.step, layer: row.layer, head: row.head)
+      return softmax(zip(logits, row.keys).map { ($0 + noise[row.query, $1]) / (1.5 + 0.25 * Float(row.step)) })
+    }
+  }
+
   @Test func noiseIsAddedBeforeTheSoftmax() throws {
     let reference = DoubleLlama()
     let model = try reference.model()
-    let values = Values.gumbel(tau: 1.5, perStep: 0.25)
-    let record: [Site: Request] = [.cache(1): Request(attention: .last, values: values)]
+    let record: [Site: Request] = [.cache(1): Request(attention: .last, values: .own(Noisy()))]
     let method = Cutter([:], PositionRule(cut: .original, decode: .next), record: record)
     var run = try decoderRun([method], on: model)
     var decoding = try model.prefill(reference.prompt(9), run: &run)

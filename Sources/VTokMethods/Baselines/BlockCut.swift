@@ -10,7 +10,7 @@ struct BlockCut: Sendable {
 extension BlockCut {
   init(_ options: inout Options) throws(OptionError) {
     block = try options.take(
-      "block", default: nil, in: 0...1000,
+      "block", default: nil, in: 0...1000, as: .cut,
       "cut at the end of this block, counted from 0 (default: a quarter of the depth)")
     budget = try options.budget("patches kept") ?? .ratio(0.5)
   }

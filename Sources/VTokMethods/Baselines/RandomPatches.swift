@@ -11,6 +11,8 @@ public struct RandomPatches: Compressor {
     "at=features draws after the tower, as methods do that save nothing inside it.",
   ]
 
+  public var isStochastic: Bool { true }
+
   public enum Place: String, Sendable, CaseIterable { case block, features }
 
   let cut: BlockCut

@@ -57,16 +57,14 @@ public struct CDPruner: Compressor {
   public init(_ options: inout Options) throws(OptionError) {
     kernel = try options.take("kernel", default: Kernel.official, "the authors' method, or OpenVINO GenAI's variant")
     perTile = try options.take(
-      "per-tile", default: nil, in: 1...100_000, "visual tokens kept of every tile (official: visual_token_num)")
+      "per-tile", default: nil, in: 1...100_000, as: .amount, "visual tokens kept of every tile (official: visual_token_num)")
     var settings = OpenVINO()
     settings.weight = Float(
       try options.take("weight", default: 0.5, in: 0...1, "openvino: share of the kernel weighted by relevance"))
     settings.negative = try options.take("negative", default: false, "openvino: less similar is more relevant (CLIP)")
     settings.split = try options.take("split", default: true, "openvino: two halves with a kernel each")
     openvino = settings
-    budget =
-      try options.budget("visual tokens kept, of all tiles of an image", besides: perTile.map { _ in "per-tile" })
-      ?? .ratio(0.5)
+    budget = try options.budget("visual tokens kept, of all tiles of an image") ?? .ratio(0.5)
     if perTile != nil, kernel == .openvino { throw options.invalid("per-tile", "kernel=openvino", "keep") }
   }
 

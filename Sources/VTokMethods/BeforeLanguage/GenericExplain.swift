@@ -18,14 +18,15 @@ public struct GenericExplain: Compressor {
   ]
 
   let budget: Budget
-  private let net: RelevanceNet
+  /// nil: options without a file, which are listed and never run.
+  private let net: RelevanceNet?
 
   public init(_ options: inout Options) throws(OptionError) {
     budget = try options.budget("visual tokens kept, of each image") ?? .ratio(0.5)
-    guard let file = try options.file("weights", "safetensors file with the trained net") else {
-      throw options.invalid("weights", "nothing", "a safetensors file with the trained net")
-    }
-    do { net = try RelevanceNet(file.tensors) } catch {
+    let file = try options.file("weights", isRequired: true, "safetensors file with the trained net")
+    do throws(RelevanceNet.Misfit) {
+      net = try file.map { file throws(RelevanceNet.Misfit) in try RelevanceNet(file.tensors) }
+    } catch {
       throw options.invalid("weights", error.found, error.expected)
     }
   }
@@ -40,6 +41,11 @@ public struct GenericExplain: Compressor {
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
     -> [Reduction]?
   {
+    guard let net else {
+      throw .unsupported(
+        method: Self.name, found: "no trained net", expected: "one",
+        fix: "Name its file with the option weights.")
+    }
     let tokens = view.sequences[0]
     let visual = view.visual(tokens)
     if visual.isEmpty { return nil }

@@ -53,12 +53,11 @@ public struct GlobalCom2: Compressor {
 
   public init(_ options: inout Options) throws(OptionError) {
     temperature = try options.take(
-      "temperature", default: 10, in: 0.001...1e6, "of the softmax over tiles; small: tiles differ more")
+      "temperature", default: 10.0, in: 0.001...1e6, "of the softmax over tiles; small: tiles differ more")
     mode = try options.take("mode", default: Mode.official, "the released code, or the same with its slips mended")
     let retention = try options.amount(
       "retention", in: 0...1, "share of the thumbnail and of every tile without padding, newlines on top (official)")
-    let budget = try options.budget(
-      "visual tokens kept, newlines counted", besides: retention.map { _ in "retention" })
+    let budget = try options.budget("visual tokens kept, newlines counted")
     amount = retention.map { .retention($0) } ?? .budget(budget ?? .ratio(0.5))
   }
 

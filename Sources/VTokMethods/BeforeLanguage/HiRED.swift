@@ -56,7 +56,7 @@ public struct HiRED: Compressor {
     mode = try options.take("mode", default: Mode.official, "the released code, or the paper's rules where they differ")
     let rate = try options.amount(
       "budget", in: 0...1, "share of the patches of all tiles, padding included (official: token_budget_rate)")
-    let budget = try options.budget("visual tokens kept, after the packing", besides: rate.map { _ in "budget" })
+    let budget = try options.budget("visual tokens kept, after the packing")
     amount = rate.map { .rate($0) } ?? .budget(budget ?? .ratio(0.5))
   }
 

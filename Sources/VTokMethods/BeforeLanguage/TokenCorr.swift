@@ -28,6 +28,8 @@ public struct TokenCorr: Compressor {
     public init() {}
   }
 
+  public var isStochastic: Bool { sample == .seeded }
+
   let rule: Rule
   let sample: Sample
   let low: Int?, deep: Int?

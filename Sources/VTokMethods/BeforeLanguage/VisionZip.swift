@@ -35,11 +35,10 @@ public struct VisionZip: Compressor {
 
   public init(_ options: inout Options) throws(OptionError) {
     let dominant = try options.take(
-      "dominant", default: nil, in: 1...100_000, "tokens of a tile kept as they are, class token included")
+      "dominant", default: nil, in: 1...100_000, as: .amount, "tokens of a tile kept as they are, class token included")
     let contextual = try options.take(
-      "contextual", default: nil, in: 0...100_000, "tokens of a tile that the others are merged into")
-    let budget = try options.budget(
-      "visual tokens left, of all tiles of an image", besides: dominant.map { _ in "dominant" })
+      "contextual", default: nil, in: 0...100_000, as: .amount, "tokens of a tile that the others are merged into")
+    let budget = try options.budget("visual tokens left, of all tiles of an image")
     switch (dominant, contextual) {
     case (let dominant?, let contextual?): amount = .counts(dominant: dominant, contextual: contextual)
     case (nil, nil): amount = .budget(budget ?? .ratio(0.5))

@@ -55,10 +55,10 @@ public struct ElasticCache: Compressor {
   public init(_ options: inout Options) throws(OptionError) {
     policy = try options.take("policy", default: Policy.elastic, "the method, or a baseline of its repository")
     mode = try options.take("mode", default: Mode.official, "elastic: the released code, or the paper's rule")
-    start = try options.take("start", default: 1, in: 0...100_000, "first entries that always stay")!
+    start = try options.take("start", default: 1, in: 0...100_000, "first entries that always stay")
     distance = try options.take(
       "distance", default: -25, in: -100_000...100_000,
-      "elastic: slot evicted while decoding; not positive: from the end of the merged prompt")!
+      "elastic: slot evicted while decoding; not positive: from the end of the merged prompt")
     budget = try options.budget("cache entries kept, of all a layer received") ?? .ratio(0.5)
   }
 

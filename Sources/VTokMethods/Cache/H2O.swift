@@ -29,9 +29,11 @@ public struct H2O: Compressor {
   public init(keep: Budget) { amount = .budget(keep) }
 
   public init(_ options: inout Options) throws(OptionError) {
-    let heavy = try options.take("heavy", default: nil, in: 0...1_000_000, "heavy hitters of a head (hh_size)")
-    let recent = try options.take("recent", default: nil, in: 1...1_000_000, "latest entries (recent_size)")
-    let budget = try options.budget("cache entries kept, of the prompt", besides: heavy.map { _ in "heavy" })
+    let heavy = try options.take(
+      "heavy", default: nil, in: 0...1_000_000, as: .amount, "heavy hitters of a head (hh_size)")
+    let recent = try options.take(
+      "recent", default: nil, in: 1...1_000_000, as: .amount, "latest entries (recent_size)")
+    let budget = try options.budget("cache entries kept, of the prompt")
     switch (heavy, recent) {
     case (let heavy?, let recent?): amount = .sizes(heavy: heavy, recent: recent)
     case (nil, nil): amount = .budget(budget ?? .ratio(0.5))

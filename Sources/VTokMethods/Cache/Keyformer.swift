@@ -1,4 +1,5 @@
 import VTokCore
+import VTokTensor
 
 /// Keyformer: like H2O, but the score of an entry is a softmax of noisy logits, so that entries which attention overlooked
 /// early have a chance; evicts now and then.
@@ -20,9 +21,11 @@ public struct Keyformer: Compressor {
     "Noise comes from the seed and the place in the model, not from a generator's state.",
   ]
 
+  public var isStochastic: Bool { true }
+
   let budget: Budget
   let recent: Double, interval: Int
-  let values: Values
+  let form: GumbelSoftmax
   private var hitters: [Int: HeavyHitters] = [:]
   private var sizes: [Int: (heavy: Int, recent: Int)] = [:]
 
@@ -37,13 +40,13 @@ public struct Keyformer: Compressor {
     budget = keep
     self.recent = recent
     self.interval = interval
-    values = .gumbel(tau: tau, perStep: perStep)
+    form = GumbelSoftmax(tau: tau, perStep: perStep)
   }
 
   public init(_ options: inout Options) throws(OptionError) {
     let recent = try options.take("recent", default: 0.3, in: 0...1, "share of the kept entries that are the latest")
-    let interval = try options.take("interval", default: 8, in: 1...100_000, "new tokens between evictions")!
-    let tau = try options.take("tau", default: 1, in: 0.01...100, "temperature in the prefill")
+    let interval = try options.take("interval", default: 8, in: 1...100_000, "new tokens between evictions")
+    let tau = try options.take("tau", default: 1.0, in: 0.01...100, "temperature in the prefill")
     let perStep = try options.take("tau-step", default: 0.01, in: 0...100, "what a new token adds to the temperature")
     let budget = try options.budget("cache entries kept, of the prompt", published: true)
     self.init(
@@ -51,7 +54,7 @@ public struct Keyformer: Compressor {
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    try HeavyHitters.plan(for: model, Self.name, values)
+    try HeavyHitters.plan(for: model, Self.name, .own(form))
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
@@ -71,5 +74,16 @@ public struct Keyformer: Compressor {
     let total = max(1, budget.tokens(of: count, .towardZero))
     let latest = max(1, Int(Double(total) * recent))
     return (total - latest, latest)
+  }
+}
+
+/// Softmax of logits with Gumbel noise over a temperature that grows with every new token.
+struct GumbelSoftmax: AttentionForm {
+  let tau: Float, perStep: Float
+
+  func callAsFunction(_ logits: [Float], of row: AttentionRow) -> [Float] {
+    let noise = GumbelField(seed: row.seed, step: row.step, layer: row.layer, head: row.head)
+    let temperature = tau + perStep * Float(row.step)
+    return softmax(zip(logits, row.keys).map { ($0 + noise[row.query, $1]) / temperature })
   }
 }

@@ -52,23 +52,15 @@ public struct DART: Compressor {
 
   public init(_ options: inout Options) throws(OptionError) {
     let tokens = try options.take(
-      "tokens", default: nil, in: 0...1_000_000, "visual tokens picked around pivots (official: max_num_trunction)")
-    let reduction = try options.text("reduction", "a number in 0...1", "share of visual tokens that goes (official)")
-      .map { text throws(OptionError) in
-        guard let share = Double(text), (0...1).contains(share) else {
-          throw options.invalid("reduction", text, "a number in 0...1")
-        }
-        return share
-      }
-    layer = try options.take("layer", default: 2, in: 1...1000, "the first layer that runs on fewer tokens")!
-    visualPivots = try options.take("visual-pivots", default: 4, in: 1...1000, "pivots among the visual tokens")!
-    textPivots = try options.take("text-pivots", default: 4, in: 0...1000, "pivots in the text after the image")!
+      "tokens", default: nil, in: 0...1_000_000, as: .amount, "visual tokens picked around pivots (official: max_num_trunction)")
+    let reduction = try options.amount("reduction", in: 0...1, "share of visual tokens that goes (official)")
+    layer = try options.take("layer", default: 2, in: 1...1000, "the first layer that runs on fewer tokens")
+    visualPivots = try options.take("visual-pivots", default: 4, in: 1...1000, "pivots among the visual tokens")
+    textPivots = try options.take("text-pivots", default: 4, in: 0...1000, "pivots in the text after the image")
     order = try options.take("order", default: Order.official, "order in which pivots pick")
     stage = try options.take(
       "stage", default: Stage.layer, "inside the language model, or on its input embeddings per image (Edge-LLM)")
-    let budget = try options.budget(
-      "visual tokens kept, pivots included", besides: tokens.map { _ in "tokens" } ?? reduction.map { _ in "reduction" }
-    )
+    let budget = try options.budget("visual tokens kept, pivots included")
     guard tokens == nil || reduction == nil else {
       throw options.invalid("tokens", "reduction too", "one of tokens, reduction and keep")
     }

@@ -36,7 +36,7 @@ public struct FastV: Compressor {
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    layer = try options.take("layer", default: 2, in: 1...1000, "first layer on fewer tokens, counted from 0 (K)")!
+    layer = try options.take("layer", default: 2, in: 1...1000, "first layer on fewer tokens, counted from 0 (K)")
     mode = try options.take("mode", default: Mode.cache, "cut once and keep a cache, or rank anew for every token")
     budget = try options.budget("visual tokens kept") ?? .ratio(0.5)
   }

@@ -80,10 +80,10 @@ public struct MustDrop: Compressor {
       try options.take(
         "individual", default: Double(target.thresholds.individual), in: 0...1, "attention of each word (same)"))
     layers = try options.layers(
-      "layers", default: [3, 7, 11, 15], "first layer of every stage, counted from 0")!
+      "layers", default: [3, 7, 11, 15], "first layer of every stage, counted from 0")
     let isOn = try options.take("vision", default: true, "merge windows and mark key tokens in the tower")
     var settings = Vision()
-    settings.window = try options.take("window", default: settings.window, in: 2...100, "edge of a window in patches")!
+    settings.window = try options.take("window", default: settings.window, in: 2...100, "edge of a window in patches")
     settings.similarity = Float(
       try options.take("similarity", default: 0.8, in: -1...1, "mean cosine from which on a window is merged"))
     settings.keys = try options.take("keys", default: settings.keys, in: 0...1, "share of tokens never dropped later")

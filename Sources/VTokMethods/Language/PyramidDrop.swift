@@ -31,7 +31,7 @@ public struct PyramidDrop: Compressor {
 
   public init(_ options: inout Options) throws(OptionError) {
     layers = try options.layers(
-      "layers", default: nil, "first layer of every stage, counted from 0 (default: quarters)")
+      "layers", "first layer of every stage, counted from 0 (default: quarters)")
     amount = try options.amount(ofStages: layers?.count ?? 3, published: [0.5, 0.25, 0.125])
   }
 

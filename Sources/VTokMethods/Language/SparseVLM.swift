@@ -30,6 +30,8 @@ public struct SparseVLM: Compressor {
   }
   public enum Noise: String, Sendable, CaseIterable { case off, seeded }
 
+  public var isStochastic: Bool { noise == .seeded && version == .recycling }
+
   let version: Version, noise: Noise
   /// First layers that run on fewer tokens.
   let layers: [Int]
@@ -59,7 +61,7 @@ public struct SparseVLM: Compressor {
 
   public init(_ options: inout Options) throws(OptionError) {
     version = try options.take("version", default: Version.recycling, "recycling of dropped tokens, or SparseVLM+")
-    layers = try options.layers("layers", default: [3, 7, 16], "first layer of every stage, counted from 0")!
+    layers = try options.layers("layers", default: [3, 7, 16], "first layer of every stage, counted from 0")
     noise = try options.take("noise", default: Noise.off, "random part of densities in the clustering of 1.5")
     amount = try Amount(&options, version, stages: layers.count)
     uniform = []

@@ -36,9 +36,9 @@ public struct TransPrune: Compressor {
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    let layers = try options.layers("layers", default: [7, 9, 12], "first layer of every stage, counted from 0")!
+    let layers = try options.layers("layers", default: [7, 9, 12], "first layer of every stage, counted from 0")
     let about = "layers whose transition counts, numbered alike (default: from the first stage to the last)"
-    let accumulated = try options.layers("accumulate", default: nil, about)
+    let accumulated = try options.layers("accumulate", about)
     let amount = try options.amount(ofStages: layers.count, published: [0.875, 0.625, 0.125])
     if let first = accumulated?.first, first > layers[0] {
       throw options.invalid("accumulate", "\(first)", "a first layer not after the first stage")

@@ -21,10 +21,14 @@ public enum StageAmount: Sendable, Equatable {
 
 extension Options {
   /// Layers counted from 0, ascending from 1 on; the default when not given.
-  mutating func layers(_ key: String, default layers: [Int]?, _ about: String) throws(OptionError) -> [Int]? {
+  mutating func layers(_ key: String, default layers: [Int], _ about: String) throws(OptionError) -> [Int] {
+    try self.layers(key, about + " (default: \(layers.map(String.init).joined(separator: "/")))") ?? layers
+  }
+
+  /// Layers counted from 0, ascending from 1 on; nil when not given.
+  mutating func layers(_ key: String, _ about: String) throws(OptionError) -> [Int]? {
     let expected = "whole numbers from 1 on, ascending"
-    let standard = layers.map { " (default: \($0.map(String.init).joined(separator: "/")))" } ?? ""
-    guard let list = try self.list(key, expected, about + standard) else { return layers }
+    guard let list = try self.list(key, expected, about) else { return nil }
     if zip([0] + list, list).contains(where: { $0 >= $1 || $1 != $1.rounded() || $1 > 1000 }) {
       throw invalid(key, "\(list)", expected)
     }
@@ -34,7 +38,7 @@ extension Options {
   /// `ratios`, or a budget for the last stage; else the published shares if there are as many, or halves of halves.
   mutating func amount(ofStages count: Int, published: [Double]) throws(OptionError) -> StageAmount {
     let expected = "one share in 0...1 per stage, none above the one before"
-    if let ratios = try list("ratios", expected, "share of all visual tokens that every stage keeps") {
+    if let ratios = try list("ratios", expected, as: .amount, "share of all visual tokens that every stage keeps") {
       if ratios.count != count || zip([1] + ratios, ratios).contains(where: { $0 < $1 || $1 < 0 }) {
         throw invalid("ratios", "\(ratios)", expected)
       }

@@ -5,12 +5,13 @@ import VTokCore
 extension DiffRate.Amount {
   init(_ options: inout Options) throws(OptionError) {
     let names = DiffRate.Preset.all.map(\.name)
-    let preset = options.text("preset", "a name as vit-s-deit-2.9", "a published schedule, by model and GMACs")
+    let preset = options.text("preset", "a name as vit-s-deit-2.9", as: .amount, "a published schedule, by model and GMACs")
     let prune = try options.list(
-      "prune", "whole numbers, one per block", "tokens kept by pruning, class token included")
+      "prune", "whole numbers, one per block", as: .amount, "tokens kept by pruning, class token included")
     let merge = try options.list(
-      "merge", "whole numbers, one per block", "tokens kept by merging, class token included")
-    let file = try options.file("rates", "JSON file of schema \(DiffRate.ratesSchema) with the lists prune and merge")
+      "merge", "whole numbers, one per block", as: .amount, "tokens kept by merging, class token included")
+    let file = try options.file(
+      "rates", as: .amount, "JSON file of schema \(DiffRate.ratesSchema) with the lists prune and merge")
     let sources = [("preset", preset != nil), ("prune", prune != nil || merge != nil), ("rates", file != nil)]
     let given = sources.filter(\.1).map(\.0)
     guard given.count <= 1 else {

@@ -43,8 +43,8 @@ public struct EViT: Compressor {
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    let rate = options.has("rate")
-    let share = try options.take("rate", default: 0.7, in: 0.01...1, "share of the patches kept in each of the blocks")
+    let share = try options.take(
+      "rate", default: 0.7, in: 0.01...1, as: .amount, "share of the patches kept in each of the blocks")
     let expected = "whole numbers in ascending order, joined with /"
     let given = try options.list("blocks", expected, "cut in these blocks, from 0 (default: 3/6/9 of 12)")
     blocks = given?.compactMap { Int(exactly: $0) }
@@ -53,9 +53,8 @@ public struct EViT: Compressor {
     }
     fuses = try options.take("fuse", default: true, "the others become one token; off: they go")
     amount =
-      try options.budget(
-        "patches left after the last block, the fused one counted", published: true, besides: rate ? "rate" : nil
-      ).map(Amount.budget) ?? .rate(share)
+      try options.budget("patches left after the last block, the fused one counted", published: true)
+      .map(Amount.budget) ?? .rate(share)
   }
 
   private func places(of depth: Int) -> [Int] { blocks ?? Array(Set([1, 2, 3].map { $0 * depth / 4 })).sorted() }

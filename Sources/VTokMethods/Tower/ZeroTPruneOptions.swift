@@ -15,7 +15,7 @@ extension ZeroTPrune.Ranking {
     variance = filters ? Float(lowest)...Float(highest) : nil
     rootMeanSquare = try options.take("eir", default: true, "root mean square over heads; off: plain mean")
     renormalise = try options.take("renormalise", default: true, "make rows votes again after the S-stage")
-    let limit = try options.take("eps", default: 0, in: 0...1, "stop the page rank below this change; 0: never")
+    let limit = try options.take("eps", default: 0.0, in: 0...1, "stop the page rank below this change; 0: never")
     epsilon = limit > 0 ? Float(limit) : nil
   }
 }
@@ -23,13 +23,13 @@ extension ZeroTPrune.Ranking {
 extension ZeroTPrune.Amount {
   init(_ options: inout Options) throws(OptionError) {
     let names = ZeroTPrune.Preset.allCases.map(\.rawValue).joined(separator: ", ")
-    let preset = options.text("schedule", "one of \(names)", "a schedule of ours for DeiT-S (default: solved)")
+    let preset = options.text("schedule", "one of \(names)", as: .amount, "a schedule of ours for DeiT-S (default: solved)")
     let blocks = try ZeroTPrune.whole(
       &options, "blocks", "prune after these blocks, from 0 (default: 0/2/5/8/10 of 12)")
-    let similar = try ZeroTPrune.whole(&options, "similar", "tokens the S-stage removes, one number or one per block")
-    let tokens = try ZeroTPrune.whole(&options, "tokens", "tokens the I-stage leaves, one per block")
+    let similar = try ZeroTPrune.whole(&options, "similar", as: .amount, "tokens the S-stage removes, one number or one per block")
+    let tokens = try ZeroTPrune.whole(&options, "tokens", as: .amount, "tokens the I-stage leaves, one per block")
     let rates = try options.list(
-      "rate", "shares above 0, at most 1", "share the I-stage leaves, one number or one per block")
+      "rate", "shares above 0, at most 1", as: .amount, "share the I-stage leaves, one number or one per block")
     let steps = try ZeroTPrune.whole(
       &options, "iterations", to: 1000,
       "page rank steps of shallow/middle/deep blocks (default: 50/10/1), or one per block")
@@ -129,9 +129,10 @@ extension ZeroTPrune.Iterations {
 extension ZeroTPrune {
   /// A list of whole numbers, 0 and above.
   fileprivate static func whole(
-    _ options: inout Options, _ key: String, to most: Int = 1_000_000, _ about: String
+    _ options: inout Options, _ key: String, to most: Int = 1_000_000, as role: Options.Role = .setting,
+    _ about: String
   ) throws(OptionError) -> [Int]? {
-    guard let numbers = try options.list(key, "whole numbers as 0/2/5", about) else { return nil }
+    guard let numbers = try options.list(key, "whole numbers as 0/2/5", as: role, about) else { return nil }
     guard numbers.allSatisfy({ (0...Double(most)).contains($0) && $0 == $0.rounded() }) else {
       throw options.invalid(key, "\(numbers)", "whole numbers in 0...\(most)")
     }

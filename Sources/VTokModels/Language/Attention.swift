@@ -38,14 +38,14 @@ struct Attention {
     var seed: UInt64 = 0, step = 0, layer = 0
   }
 
-  /// Scratch of every thread: a block of scores with a row for transformed ones, and panels of keys or values.
+  /// Scratch of every thread: a block of scores, and panels of keys or values.
   final class Memory {
     let keys: Int, threads: Int
     let scores: Scratch, panels: Scratch
 
     init(rows: Int, keys: Int, threads: Int) {
       (self.keys, self.threads) = (keys, threads)
-      scores = Scratch(threads * (min(rows, Attention.blockRows) + 1) * keys)
+      scores = Scratch(threads * min(rows, Attention.blockRows) * keys)
       panels = Scratch(threads * vtok_matrix.panels)
     }
   }
@@ -68,12 +68,11 @@ struct Attention {
     }
     let width = heads * headDim
     let slots = threadCount(rows.count, keys, memory.threads, threads)
-    let (scratch, block, length) = (Shared(memory.scores.pointer), min(rows.count, Self.blockRows), memory.keys)
+    let (scratch, length) = (Shared(memory.scores.pointer), min(rows.count, Self.blockRows) * memory.keys)
     let panels = Shared(memory.panels.pointer)
     let isStep = rows.count == 1
     parallel(slots, threads: slots) { slot in
-      let scores = scratch.pointer + slot * (block + 1) * length
-      let transformed = scores + block * length
+      let scores = scratch.pointer + slot * length
       let panel = panels.pointer + slot * vtok_matrix.panels
       for head in stride(from: slot, to: heads, by: slots) {
         let source = keys[head * kvHeads / heads]
@@ -98,16 +97,16 @@ struct Attention {
               let store = store[head * groups / heads]
               switch wanted.tap.values {
               case .logits: store.put(first + row, head, line, start, end)
-              case .gumbel(let tau, let perStep):
+              case .own(let form):
                 guard store.wants(first + row) else { continue }
-                let noise = GumbelField(seed: taps.seed, step: taps.step, layer: taps.layer, head: head)
-                let query = source.ids[past + rows[first + row]]
-                let temperature = tau + perStep * Float(taps.step)
-                for key in 0..<end {
-                  transformed[key] = (line[key] + noise[query, source.ids[start + key]]) / temperature
-                }
-                vtok_softmax_rows(transformed, 1, end, end, nil)
-                store.put(first + row, head, transformed, start, end)
+                let logits = Array(UnsafeBufferPointer(start: line, count: end))
+                let formed = form(
+                  logits,
+                  of: AttentionRow(
+                    seed: taps.seed, step: taps.step, layer: taps.layer, head: head,
+                    query: source.ids[past + rows[first + row]], keys: source.ids[start..<start + end]))
+                precondition(formed.count == end, "\(formed.count) numbers for \(end) keys")
+                store.put(first + row, head, formed, start, end)
               case .probabilities: break
               }
             }

@@ -16,11 +16,12 @@ public final class SharedPrefixes {
   public init(megabytes: Int = 512) { limit = megabytes << 20 }
 
   /// The prefix of a prompt entering layer 0, and the rows behind it; nil where nothing can be shared: no picture, a single
-  /// row before or behind its end (that is summed in another order), or noise that differs between runs.
+  /// row before or behind its end (that is summed in another order), or attention in a method's own form, which may differ
+  /// between runs.
   func prefix(of tokens: TokenSequence, _ run: Run) -> (SharedPrefix, TokenSequence)? {
     let start = run.images.textStart
     let count = tokens.id.firstIndex { $0 >= start } ?? tokens.count
-    guard count > 1, tokens.count - count > 1, tokens.id[count...].allSatisfy({ $0 >= start }), !hasNoise(run) else {
+    guard count > 1, tokens.count - count > 1, tokens.id[count...].allSatisfy({ $0 >= start }), !hasOwnForm(run) else {
       return nil
     }
     let rest = tokens.rows(count..<tokens.count)
@@ -33,10 +34,10 @@ public final class SharedPrefixes {
     return (known.last!, rest)
   }
 
-  private func hasNoise(_ run: Run) -> Bool {
+  private func hasOwnForm(_ run: Run) -> Bool {
     run.composition.plans.contains { plan in
       plan.record.values.contains { request in
-        if case .gumbel = request.values { true } else { false }
+        if case .own = request.values { true } else { false }
       }
     }
   }
