@@ -1,12 +1,23 @@
 import VTokEval
+import VTokPipeline
 
-/// One row of a table: a method with a budget, run by a subject that has both. `random` comes with several seeds,
-/// everything else with one.
-public struct Contender<Subject: Sendable>: BenchEntry {
+/// One row of a table: methods with a budget, run by a subject that has both. Methods that draw lots come with several
+/// seeds, all others with one.
+public struct Contender<Subject: MethodRunner>: BenchEntry {
   public let method: String
   public let asked: Asked
   public let subject: Subject
   public let seeds: [UInt64]
+
+  /// A row that says of its subject what that says of itself.
+  /// - Parameters:
+  ///   - asked: nil: the subject's budget, or an amount of its own.
+  ///   - seeds: runs of methods that draw lots, each with other tokens; the row is their mean.
+  public init(_ subject: Subject, asked: Asked? = nil, seeds: Int = 5) {
+    self.init(
+      method: subject.method, asked: asked ?? subject.asked, subject: subject,
+      seeds: subject.composition.isStochastic ? Array(0..<UInt64(seeds)) : [0])
+  }
 
   public init(method: String, asked: Asked, subject: Subject, seeds: [UInt64] = [0]) {
     self.method = method
@@ -17,4 +28,6 @@ public struct Contender<Subject: Sendable>: BenchEntry {
 
   /// With its number of seeds, as tables name it.
   var label: String { method + (seeds.count > 1 ? " x\(seeds.count)" : "") }
+  /// Without options and budget, as plots name it; a model that has no methods goes by the name of its row.
+  var line: String { subject.composition.methods.isEmpty ? method : subject.methods.line }
 }

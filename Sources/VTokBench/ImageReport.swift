@@ -19,12 +19,13 @@ extension ImageTask {
     let seeds = entries.map(\.seeds.count).max() ?? 1
     let split =
       splitsSeeds && seeds > 1
-      ? " Random's \(seeds) runs see a part of them each; the range is that of their retention, times the dense accuracy."
+      ? " The \(seeds) runs of a method that draws lots see a part of them each; the range is that of their retention, times "
+        + "the dense accuracy."
       : ""
     return [timed + split]
   }
 
-  public var note: String { "random: mean and range over its seeds." }
+  public var note: String { "Methods that draw lots (random): mean and range over their seeds." }
 
   public func plots(_ rows: [BenchRow<Self>]) -> [(name: String, plot: ParetoPlot)] {
     let isLabelled = rows[0].top1 != nil

@@ -39,8 +39,7 @@ public struct ImageTask: ReductionTask {
     self.decode = decode
     self.seed = seed
     self.splitsSeeds = splitsSeeds
-    let dense = Contender(method: "dense", asked: .nothing, subject: try Pipeline(model, method: nil))
-    entries = [dense] + contenders
+    entries = [Contender(try Pipeline(model, methods: []))] + contenders
   }
 
   /// One run on one image.

@@ -20,7 +20,7 @@ extension QuestionTask {
     ]
   }
 
-  public var note: String { "random: mean and range over its seeds." }
+  public var note: String { "Methods that draw lots (random): mean and range over their seeds." }
 
   public func provenance(of row: BenchRow<Self>, _ all: Provenance) -> Provenance {
     var own = all

@@ -85,7 +85,7 @@ public struct QuestionTask: ReductionTask {
     self.limit = limit
     self.decode = decode
     self.seed = seed
-    entries = [Contender(method: "dense", asked: .nothing, subject: model)] + contenders
+    entries = [Contender(model)] + contenders
   }
 
   /// - Throws: `ImageError` with the path of the image.

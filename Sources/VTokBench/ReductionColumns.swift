@@ -1,10 +1,11 @@
 import VTokEval
+import VTokPipeline
 import VTokTensor
 import VTokWeights
 
 /// A bench of methods that reduce a model's tokens, beside the dense model in the first row.
 public protocol ReductionTask: BenchTask where Entry == Contender<Subject> {
-  associatedtype Subject: Sendable
+  associatedtype Subject: MethodRunner
   /// Of the whole bench.
   var seed: UInt64 { get }
   /// How right a run is, 0 to 1.

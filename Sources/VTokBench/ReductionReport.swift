@@ -9,7 +9,7 @@ extension ReductionTask {
   func lines(_ rows: [Row]) -> [(name: String, rows: [Row])] {
     var found: [(name: String, rows: [Row])] = []
     for row in rows.dropFirst() {
-      let name = row.entry.method.split(separator: "+").map { $0.prefix { $0 != ":" } }.joined(separator: "+")
+      let name = row.entry.line
       if let index = found.firstIndex(where: { $0.name == name }) {
         found[index].rows.append(row)
       } else {

@@ -12,4 +12,14 @@ public struct OptionFile: Sendable {
     self.lists = lists
     self.schema = schema
   }
+
+  /// For callers that read no files: an option that names one is refused.
+  @Sendable public static func refuse(_ path: String) throws -> OptionFile { throw Unread(path: path) }
+
+  private struct Unread: OneLineError {
+    let path: String
+    var message: String {
+      "file '\(printable(path))': nothing here reads files, expected a reader. Give one, or make the method by hand."
+    }
+  }
 }

@@ -39,7 +39,7 @@ public struct Options: Sendable {
   ///   - read: opens files that options name.
   public init(
     method: String, _ given: [String: String] = [:], budget: Budget? = nil,
-    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+    read: @escaping @Sendable (String) throws -> OptionFile = OptionFile.refuse
   ) {
     self.method = method
     self.given = given
@@ -170,7 +170,7 @@ public struct Options: Sendable {
   ) throws(OptionError) -> OptionFile? {
     note(key, "", "a file", about, role, isFile: true, isRequired: isRequired)
     guard let path = given.removeValue(forKey: key) else { return nil }
-    do { return try read(path) } catch { throw invalid(key, "\(error)", "a readable file") }
+    do { return try read(path) } catch { throw .file(method: method, option: key, reason: "\(error)") }
   }
 
   /// For checks between options.

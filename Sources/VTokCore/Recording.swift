@@ -49,11 +49,3 @@ public struct Recording: Sendable {
     return found
   }
 }
-
-package struct RecordingKey: Hashable, Sendable {
-  package let site: Site, sequence: Int
-  package init(site: Site, sequence: Int) {
-    self.site = site
-    self.sequence = sequence
-  }
-}

@@ -16,7 +16,7 @@ public struct Run: Sendable {
   public private(set) var trace = Trace()
 
   private var methods: [any Compressor]
-  private var recordings: [[RecordingKey: Recording]]
+  private var recordings: [[Site: [Recording]]]
   private let keepsNotes: Bool, isRehearsal: Bool
   private var selectionBefore = 0.0  // seconds spent in methods when the tower was entered
 
@@ -39,8 +39,11 @@ public struct Run: Sendable {
 
   public func acts(at site: Site) -> Bool { composition.plans.contains { $0.act.contains(site) } }
 
+  /// - Parameter sequence: recordings of a site come in the order of its sequences.
   public mutating func record(_ recording: Recording, for method: Int, at site: Site, sequence: Int) {
-    recordings[method][RecordingKey(site: site, sequence: sequence)] = recording
+    if sequence == 0 { recordings[method][site] = [] }
+    precondition(recordings[method][site, default: []].count == sequence, "recordings at \(site) are out of order")
+    recordings[method][site, default: []].append(recording)
   }
 
   /// Lets every method that acts at `site` reduce `sequences`, in list order. A cache whose KV heads get a reduction each

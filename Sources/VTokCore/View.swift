@@ -21,12 +21,17 @@ public struct View: Sendable {
   /// Seed of this image, independent of job order.
   public let seed: UInt64
 
-  private let recordings: [RecordingKey: Recording]
+  private let recordings: [Site: [Recording]]
 
-  package init(
+  /// What a run shows a method; made by hand it tests one without a model.
+  /// - Parameters:
+  ///   - sequences: tiles, the prompt, or caches, as the site has them.
+  ///   - shape: of the model that is meant; `Shape.published` knows some.
+  ///   - recordings: what the method's plan asks for, by site, one for every sequence.
+  public init(
     sequences: [TokenSequence], standard: [Reduction]? = nil, newline: Int32? = nil, images: [ImageLayout] = [],
     image: Int? = nil, shape: Shape, step: Int = 0, received: Int = 0, question: Tensor? = nil, seed: UInt64 = 0,
-    recordings: [RecordingKey: Recording] = [:]
+    recordings: [Site: [Recording]] = [:]
   ) {
     self.sequences = sequences
     self.standard = standard
@@ -44,10 +49,10 @@ public struct View: Sendable {
   /// What this method's plan asked to record at `site`.
   /// - Precondition: the plan asked for it and the site has been passed.
   public func recording(_ site: Site, _ sequence: Int = 0) -> Recording {
-    guard let found = recordings[RecordingKey(site: site, sequence: sequence)] else {
+    guard let found = recordings[site], found.indices.contains(sequence) else {
       preconditionFailure("no recording at \(site): the plan did not ask for it, or the run has not come there yet")
     }
-    return found
+    return found[sequence]
   }
 
   /// Rows inside visual spans, by id; all images, or one.

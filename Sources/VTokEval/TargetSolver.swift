@@ -56,10 +56,21 @@ public enum TargetSolver {
   /// - Throws: `MethodError`, `CompressionError`.
   public static func solve(
     _ target: Target, _ spec: MethodSpec, on shape: Shape, nearest: Bool = false,
-    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+    read: @escaping @Sendable (String) throws -> OptionFile = OptionFile.read
   ) throws -> Solution {
-    try solve(target, method: spec.description, patches: shape.tower?.patches ?? 0, nearest: nearest) { budget in
-      let cost = try Rehearsal.cost(spec.make(budget: budget, read: read), on: shape)
+    try solve(target, title: spec.description, on: shape, nearest: nearest) { try spec.make(budget: $0, read: read) }
+  }
+
+  /// The same for methods that are values.
+  /// - Parameters:
+  ///   - title: of the methods, for messages.
+  ///   - make: the methods with a budget.
+  public static func solve(
+    _ target: Target, title: String, on shape: Shape, nearest: Bool = false,
+    make: (Budget) throws -> [any Compressor]
+  ) throws -> Solution {
+    try solve(target, title: title, patches: shape.tower?.patches ?? 0, nearest: nearest) { budget in
+      let cost = try Rehearsal.cost(make(budget), on: shape)
       if case .meanTokens = target { return cost.meanTokens }
       return cost.gmacs
     }
@@ -69,14 +80,22 @@ public enum TargetSolver {
   /// enter a language layer on average.
   public static func solve(
     _ target: Target, _ spec: MethodSpec, of model: ModelOutline, prompt: Rehearsal.Prompt,
-    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+    read: @escaping @Sendable (String) throws -> OptionFile = OptionFile.read
+  ) throws -> Solution {
+    try solve(target, title: spec.description, of: model, prompt: prompt) { try spec.make(budget: $0, read: read) }
+  }
+
+  /// The same for methods that are values.
+  public static func solve(
+    _ target: Target, title: String, of model: ModelOutline, prompt: Rehearsal.Prompt,
+    make: (Budget) throws -> [any Compressor]
   ) throws -> Solution {
     var prefill = prompt
     prefill.newTokens = 1
     let dense = try Rehearsal.trace([], of: model, prompt: prefill)
     let tokens = CostTable(dense, dense: dense, shape: model.shape).tokensIn
-    return try solve(target, method: spec.description, patches: tokens) { budget in
-      let trace = try Rehearsal.trace(spec.make(budget: budget, read: read), of: model, prompt: prefill)
+    return try solve(target, title: title, patches: tokens) { budget in
+      let trace = try Rehearsal.trace(make(budget), of: model, prompt: prefill)
       let table = CostTable(trace, dense: dense, shape: model.shape)
       if case .meanTokens = target { return table.meanTokens }
       return table.cost.gmacs
@@ -85,10 +104,11 @@ public enum TargetSolver {
 
   /// Solved on any measure that rises with the number of tokens kept.
   /// - Parameters:
+  ///   - title: of the methods, for messages.
   ///   - patches: tokens of the dense model.
   ///   - cost: of a budget, in the target's unit. A `CompressionError.unreachable` says that a budget is too small.
   public static func solve(
-    _ target: Target, method: String, patches: Int, nearest: Bool = false, cost: (Budget) throws -> Double
+    _ target: Target, title: String, patches: Int, nearest: Bool = false, cost: (Budget) throws -> Double
   ) throws -> Solution {
     func measured(_ tokens: Int) throws -> Double? {
       do { return try cost(.tokens(tokens)) } catch CompressionError.unreachable { return nil }
@@ -111,7 +131,7 @@ public enum TargetSolver {
     if nearest, target.value < least { return Solution(budget: .tokens(smallest), reached: least) }
     guard target.value >= least, target.value <= most else {
       throw CompressionError.unreachable(
-        method: method, asked: target.description,
+        method: title, asked: target.description,
         reachable: "\(target.text(least)) to \(target.text(most)) \(target.unit)",
         fix: least == most
           ? "This method saves nothing of that kind: choose one that acts inside the tower, or earlier."

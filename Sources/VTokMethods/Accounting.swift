@@ -13,7 +13,11 @@ public struct Accounting: Sendable {
   ///   - spec: nil: dense.
   ///   - budget: of the job.
   public init(_ spec: MethodSpec?, budget: Budget?, _ composition: Composition) {
-    let ruled = spec?.ruled ?? []
+    self.init(ruling: spec?.ruled ?? [], budget: budget, composition)
+  }
+
+  /// - Parameter ruled: the methods that the budget rules.
+  init(ruling ruled: [any Compressor.Type], budget: Budget?, _ composition: Composition) {
     self.budget = ruled.isEmpty ? nil : budget
     counted = !ruled.isEmpty && ruled.allSatisfy { $0.counted == .entries } ? .entries : .tokens
     var rules: [String] = []

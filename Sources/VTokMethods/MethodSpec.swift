@@ -62,13 +62,22 @@ public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
     guard parts.count == 1, let method = known.first,
       let key = method.options.entries.first(where: { $0.role == .cut })?.key, parts[0].options[key] == nil
     else { return nil }
-    let mark = parts[0].options.isEmpty ? ":" : ","
     return MethodSpec(
-      description: "\(description)\(mark)\(key)=\(block)",
+      description: "\(description)\(parts[0].options.isEmpty ? ":" : ",")\(key)=\(block)",
       parts: [Part(name: parts[0].name, options: parts[0].options.merging([key: "\(block)"]) { $1 })])
   }
 
   private init(description: String, parts: [Part]) { (self.description, self.parts) = (description, parts) }
+
+  /// A method of this library with options.
+  init(_ method: any Compressor.Type, _ options: [String: String] = [:]) {
+    let typed = options.map { "\($0)=\($1)" }.sorted().joined(separator: ",")
+    self.init(
+      description: method.name + (typed.isEmpty ? "" : ":" + typed), parts: [Part(name: method.name, options: options)])
+  }
+
+  /// Names without options, joined with `+`.
+  public var names: String { parts.map(\.name).joined(separator: "+") }
 
   /// The methods, ready to be composed.
   /// - Parameters:
@@ -76,7 +85,7 @@ public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
   ///     ratio, so that together they reach it.
   ///   - read: opens files that options name.
   public func make(
-    budget: Budget?, read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+    budget: Budget?, read: @escaping @Sendable (String) throws -> OptionFile = OptionFile.refuse
   ) throws(MethodError) -> [any Compressor] {
     let sharing = Double(ruled.count { $0.counted == .tokens })
     var shared = budget

@@ -6,7 +6,7 @@ extension Methods {
   /// - Throws: `MethodError`, `CompressionError`.
   public static func compose(
     _ spec: MethodSpec?, budget: Budget?, for shape: Shape,
-    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() },
+    read: @escaping @Sendable (String) throws -> OptionFile = OptionFile.refuse,
     where isServed: (Composition) throws(CompressionError) -> Void = { _ in }
   ) throws -> Composition {
     guard let spec else { return .dense(shape) }

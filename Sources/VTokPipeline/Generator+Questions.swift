@@ -56,7 +56,7 @@ extension Generator {
   /// Refuses a budget below the number of tokens that has led to nothing.
   func check(_ images: [PreparedImage], wereReduced: Bool) throws {
     let counts = try images.map { Double(try model.spans(of: $0).reduce(0, +)) }
-    let outcome = accounting.outcome(of: counts, reached: counts.reduce(0, +))
+    let outcome = methods.accounting.outcome(of: counts, reached: counts.reduce(0, +))
     guard let asked = outcome.asked, asked < outcome.dense, !wereReduced else { return }
     throw CompressionError.unreachable(
       method: method, asked: "\(Int(asked)) of \(Int(outcome.dense)) tokens", reachable: "no fewer than all",
@@ -68,14 +68,14 @@ extension Generator {
   package func outcome(of images: [PreparedImage], _ trace: Trace) throws -> BudgetOutcome {
     let layers = trace.language.prefix(outline.shape.decoder!.layers)
     let visual = try images.map { Double(try model.spans(of: $0).reduce(0, +)) }
-    switch accounting.counted {
+    switch methods.accounting.counted {
     case .tokens:
       let table = CostTable(trace, dense: trace, shape: outline.shape)
-      return accounting.outcome(of: visual, reached: Double(table.tokensOut))
+      return methods.accounting.outcome(of: visual, reached: Double(table.tokensOut))
     case .entries:
       let text = layers[0].rows.reduce(0, +) - layers[0].visual
       let held = layers.reduce(0) { $0 + $1.cached }
-      return accounting.outcome(
+      return methods.accounting.outcome(
         of: [visual.reduce(Double(text), +)], reached: Double(held) / Double(layers.count))
     }
   }

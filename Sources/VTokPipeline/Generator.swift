@@ -14,18 +14,14 @@ import VTokWeights
 /// let answer = try generator("What is shown here?", about: [photo])
 /// print(answer.text, answer.table.tokensIn, answer.table.tokensOut)   // ... 576 64
 /// ```
-public struct Generator: Sendable {
+public struct Generator: MethodRunner {
   /// The last part of the directory's path.
   public let name: String
   public let model: MultimodalModel
   public let tokenizer: TextTokenizer
   public let template: PromptTemplate
   public let processor: any TiledProcessor
-  public private(set) var composition: Composition
-  /// As typed: `fastv:layer=2`.
-  public private(set) var method: String
-  public private(set) var budget: Budget?
-  private(set) var accounting: Accounting
+  public private(set) var methods: ComposedMethods
   /// SHA-256 of the weight files' bytes. Reads all of them.
   public var sha256: String { LoadedModel.checksum(checkpoint.files) }
   /// SHA-256 of its configuration and of the files for images and text.
@@ -66,9 +62,32 @@ public struct Generator: Sendable {
       companion: companion)
   }
 
+  /// - Parameter read: opens files that options name.
   public init(
     _ checkpoint: Checkpoint, method: MethodSpec?, keep: Budget? = nil, template: String? = nil,
-    companion: String? = nil, read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+    companion: String? = nil, read: @escaping @Sendable (String) throws -> OptionFile = OptionFile.read
+  ) throws {
+    try self.init(checkpoint, template: template, companion: companion) { shape in
+      try Self.compose(method, keep, read, for: shape, hasCompanion: companion != nil)
+    }
+  }
+
+  /// Methods that are values: of this library, or of one's own.
+  /// - Parameters:
+  ///   - methods: run together, in this order.
+  ///   - title: what results call them; nil: their names.
+  ///   - keep: the budget that they were made with, for results to compare with what is left; nil: none.
+  public init(
+    _ checkpoint: Checkpoint, methods: [any Compressor], title: String? = nil, keep: Budget? = nil,
+    template: String? = nil, companion: String? = nil
+  ) throws {
+    try self.init(checkpoint, template: template, companion: companion) { shape in
+      try Self.compose(methods, title, keep, for: shape, hasCompanion: companion != nil)
+    }
+  }
+
+  private init(
+    _ checkpoint: Checkpoint, template: String?, companion: String?, compose: (Shape) throws -> ComposedMethods
   ) throws {
     let config = checkpoint.config
     guard let visual = VisualText(of: config) else {
@@ -83,11 +102,8 @@ public struct Generator: Sendable {
     self.visual = visual
     name = checkpoint.name.split(separator: "/").last.map(String.init) ?? checkpoint.name
     outline = try ModelOutline(checkpoint)
-    composition = try Self.compose(method, keep, read, for: outline, hasCompanion: companion != nil)
-    self.method = method?.description ?? "dense"
-    budget = keep
-    accounting = Accounting(method, budget: keep, composition)
-    if let count = outline.fixedTokens { try accounting.check(of: count, method: self.method) }
+    methods = try compose(outline.shape)
+    if let count = outline.fixedTokens { try methods.check(of: count) }
     tokenizer = try TextTokenizer(checkpoint)
     self.template =
       try template.map { try PromptTemplate($0, for: visual, checkpoint: checkpoint) }
@@ -108,40 +124,14 @@ public struct Generator: Sendable {
     }
   }
 
-  /// The same model with another method.
-  /// - Throws: `MethodError` and `CompressionError` for what is asked.
-  public func with(
-    _ method: MethodSpec?, keep: Budget? = nil,
-    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
-  ) throws -> Generator {
-    var other = self
-    other.composition = try Self.compose(method, keep, read, for: outline, hasCompanion: companion != nil)
-    (other.method, other.budget) = (method?.description ?? "dense", keep)
-    other.accounting = Accounting(method, budget: keep, other.composition)
-    if let count = outline.fixedTokens { try other.accounting.check(of: count, method: other.method) }
-    return other
-  }
-
   /// Whether `with` made one of the two of the other.
   package func sharesWeights(with other: Generator) -> Bool { checkpoint.name == other.checkpoint.name }
 
-  private static func compose(
-    _ method: MethodSpec?, _ keep: Budget?, _ read: @escaping @Sendable (String) throws -> OptionFile,
-    for outline: ModelOutline, hasCompanion: Bool
-  ) throws -> Composition {
-    try Methods.compose(method, budget: keep, for: outline.shape, read: read) {
-      composition throws(CompressionError) in
-      if composition.patches != nil {
-        throw .unsupported(
-          method: method!.description, found: "a picture to be shrunk for a vision-language model",
-          expected: "a method that acts on tokens", fix: CompressionError.anotherMethod)
-      }
-      if let joint = composition.joint, !hasCompanion {
-        throw .unsupported(
-          method: joint, found: "no companion CLIP", expected: "the CLIP that the model's tower comes from",
-          fix: "Name its folder with --companion DIR, or choose another method.")
-      }
-    }
+  func with(_ methods: ComposedMethods) throws(CompressionError) -> Generator {
+    var other = self
+    other.methods = methods
+    if let count = outline.fixedTokens { try methods.check(of: count) }
+    return other
   }
 
   /// A question as the model takes it.

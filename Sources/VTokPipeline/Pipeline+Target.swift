@@ -10,13 +10,23 @@ extension LoadedModel {
   /// - Throws: `MethodError`, `CompressionError`.
   public func solve(
     _ target: Target, _ method: MethodSpec,
-    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+    read: @escaping @Sendable (String) throws -> OptionFile = OptionFile.read
+  ) throws -> TargetSolver.Solution {
+    try solve(target, title: method.description) { try method.make(budget: $0, read: read) }
+  }
+
+  /// The same for methods that are values.
+  /// - Parameters:
+  ///   - title: of the methods, for messages.
+  ///   - make: the methods with a budget.
+  public func solve(
+    _ target: Target, title: String, make: (Budget) throws -> [any Compressor]
   ) throws -> TargetSolver.Solution {
     guard case .milliseconds = target else {
-      return try TargetSolver.solve(target, method, on: vision.shape, read: read)
+      return try TargetSolver.solve(target, title: title, on: vision.shape, make: make)
     }
-    return try TargetSolver.solve(target, method: method.description, patches: vision.tower.shape.patches) { budget in
-      try milliseconds(Pipeline(self, method: method, keep: budget, read: read))
+    return try TargetSolver.solve(target, title: title, patches: vision.tower.shape.patches) { budget in
+      try milliseconds(Pipeline(self, methods: make(budget), keep: budget))
     }
   }
 

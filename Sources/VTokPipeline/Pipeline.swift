@@ -13,13 +13,9 @@ import VTokTensor
 /// let result = try pipeline(photo)
 /// print(result.tokens.shape, result.keep)   // [64, 192] and the patch each token stands on
 /// ```
-public struct Pipeline: Sendable {
+public struct Pipeline: MethodRunner {
   public let model: LoadedModel
-  public let composition: Composition
-  /// As typed: `tome:r=13`.
-  public let method: String
-  public let budget: Budget?
-  private let accounting: Accounting
+  public let methods: ComposedMethods
 
   /// - Parameters:
   ///   - model: a directory as downloaded, or an embedded model's name.
@@ -30,19 +26,36 @@ public struct Pipeline: Sendable {
     try self.init(LoadedModel.load(model), method: method.map { try MethodSpec($0) }, keep: keep)
   }
 
+  /// - Parameter read: opens files that options name.
   public init(
     _ model: LoadedModel, method: MethodSpec?, keep: Budget? = nil,
-    read: @escaping @Sendable (String) throws -> OptionFile = { _ in OptionFile() }
+    read: @escaping @Sendable (String) throws -> OptionFile = OptionFile.read
   ) throws {
-    self.model = model
-    self.method = method?.description ?? "dense"
-    budget = keep
-    composition = try Methods.compose(method, budget: keep, for: model.vision.shape, read: read)
-    accounting = Accounting(method, budget: keep, composition)
+    try self.init(model, ComposedMethods(method, budget: keep, for: model.vision.shape, read: read))
+  }
+
+  /// Methods that are values: of this library, or of one's own.
+  /// - Parameters:
+  ///   - methods: run together, in this order.
+  ///   - title: what results call them; nil: their names.
+  ///   - keep: the budget that they were made with, for results to compare with what is left; nil: none.
+  /// - Throws: `CompressionError` for what is asked, `ModelError` and `WeightError` for the files.
+  public init(model: String, methods: [any Compressor], title: String? = nil, keep: Budget? = nil) throws {
+    try self.init(LoadedModel.load(model), methods: methods, title: title, keep: keep)
+  }
+
+  public init(_ model: LoadedModel, methods: [any Compressor], title: String? = nil, keep: Budget? = nil)
+    throws(CompressionError)
+  {
+    try self.init(model, ComposedMethods(methods, title: title, budget: keep, for: model.vision.shape))
+  }
+
+  private init(_ model: LoadedModel, _ methods: ComposedMethods) throws(CompressionError) {
+    (self.model, self.methods) = (model, methods)
     let (processor, patch) = (model.vision.processor, model.vision.tower.shape.patch)
     if processor.hasOneSize {
       let size = processor.preparedSize(width: 100, height: 100)
-      try accounting.check(of: (size.height / patch) * (size.width / patch), method: self.method)
+      try methods.check(of: (size.height / patch) * (size.width / patch))
     }
   }
 
@@ -110,7 +123,7 @@ public struct Pipeline: Sendable {
     let origin = Origin(offsets: offsets, patches: members, weights: weights)
     let dense = prepared.rows * prepared.columns
     let shape = model.vision.shape
-    let outcome = accounting.outcome(of: [Double(dense)], reached: Double(patches.count))
+    let outcome = methods.accounting.outcome(of: [Double(dense)], reached: Double(patches.count))
     if let asked = outcome.asked, Int(asked) < dense, patches.count >= dense {
       throw CompressionError.unreachable(
         method: method, asked: "\(Int(asked)) of \(dense) tokens", reachable: "fewer than \(patches.count)",
@@ -122,71 +135,4 @@ public struct Pipeline: Sendable {
       rows: prepared.rows, columns: prepared.columns, region: prepared.region, trace: run.trace,
       cost: Cost(of: run.trace, shape: shape), dense: Cost(denseWith: dense, shape: shape), outcome: outcome)
   }
-}
-
-/// What a job runs on every image: a model with a method.
-public protocol ImageReducer: Sendable {
-  /// Of the model.
-  var name: String { get }
-  /// As typed.
-  var method: String { get }
-  /// Of the model's classes, where it has any.
-  var labels: [String]? { get }
-  /// - Returns: what the image became, and the milliseconds it took to prepare it.
-  /// - Throws: `ImageError` for an image that the model's processor refuses, `CompressionError`.
-  func reduce(_ image: Image, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double)
-  /// Milliseconds of the same model without any method on this image.
-  func denseTime(_ image: Image) throws -> Double
-}
-
-extension Pipeline: ImageReducer {
-  public var name: String { model.name }
-  public var labels: [String]? { model.vision.labels }
-
-  public func reduce(_ image: Image, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double) {
-    let clock = ContinuousClock()
-    let start = clock.now
-    let prepared = prepare(image)
-    let milliseconds = start.duration(to: clock.now) / .milliseconds(1)
-    return (try run(prepared, seed: seed), milliseconds)
-  }
-
-  public func denseTime(_ image: Image) throws -> Double {
-    let dense = try Pipeline(model, method: nil)
-    return try dense.run(dense.prepare(image)).trace.towerSeconds * 1000
-  }
-}
-
-/// What one image became.
-public struct PrunedImage: Sendable {
-  /// `[kept, width]`: patch tokens only, in sequence order. Of a vision-language model the visual tokens behind connector
-  /// and packing, rows of the model's own (newlines) among them.
-  public let tokens: Tensor
-  /// `[width]`; of a vision-language model, which pools nothing, the mean of the tokens.
-  public let pooled: [Float]
-  /// `[classes]`; nil without a classifier.
-  public let logits: [Float]?
-  /// Anchor patch of every kept token; -1 for one that stands for no patch.
-  public let keep: [Int]
-  /// The patches every kept token stands for, with weights.
-  public let origin: Origin
-  /// Where the visual spans of a vision-language model begin among the tokens, and the last one ends; nil for a tower.
-  public var spans: [Int]?
-  /// Tokens of the dense model.
-  public let tokensIn: Int
-  /// Tiles of the tower, and the patch grid of the dense model on each.
-  public var tiles = 1
-  public let rows: Int, columns: Int
-  /// The part of the original image that the grid covers, in pixels.
-  public let region: ImageProcessor.Region
-  public let trace: Trace
-  /// Multiply-adds of this run and of the dense model.
-  public let cost: Cost, dense: Cost
-  /// Tokens asked for and left.
-  public let outcome: BudgetOutcome
-}
-
-extension PrunedImage {
-  /// For pictures.
-  public var map: TokenMap { TokenMap(rows: rows, columns: columns, region: region, origin: origin) }
 }

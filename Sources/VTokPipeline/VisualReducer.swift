@@ -61,7 +61,7 @@ public struct VisualReducer: ImageReducer {
       }, origin: origin, spans: starts, tokensIn: visual, tiles: prepared.tiles.count, rows: grid.rows,
       columns: grid.columns, region: region(of: image), trace: trace, cost: Cost(of: trace, shape: model.shape),
       dense: Cost(of: denseTrace, shape: model.shape),
-      outcome: generator.accounting.outcome(of: [Double(visual)], reached: Double(tokens.count)))
+      outcome: generator.methods.accounting.outcome(of: [Double(visual)], reached: Double(tokens.count)))
     return (result, milliseconds)
   }
 

@@ -112,7 +112,9 @@ struct MethodBenchFlags: ParsableArguments {
   @OptionGroup var precision: PrecisionFlag
 
   @Option(
-    help: ArgumentHelp("Runs of random, each with other tokens; its row is their mean (default: 5).", valueName: "N"),
+    help: ArgumentHelp(
+      "Runs of methods that draw lots (random), each with other tokens; their row is the mean (default: 5).",
+      valueName: "N"),
     transform: whole(1...1000))
   var seeds = 5
 
@@ -121,11 +123,4 @@ struct MethodBenchFlags: ParsableArguments {
       "Images that are timed, nothing shared (default: 100; the first questions of 16).", valueName: "N"),
     transform: whole(0...1_000_000))
   var timingSamples: Int?
-
-  /// The rows that are always there beside methods.
-  static let baselines = ["random", "downsample"]
-
-  func seeds(of spec: MethodSpec) -> [UInt64] {
-    spec.description.hasPrefix("random") ? Array(0..<UInt64(seeds)) : [0]
-  }
 }

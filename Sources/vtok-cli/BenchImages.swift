@@ -37,7 +37,7 @@ struct ImageBenchFlags: ParsableArguments {
   var macRatios: [String] = []
   var macRatio: [String]? { macRatios.isEmpty ? nil : macRatios.items }
 
-  @Flag(help: "Each run of random sees a part of the images instead of all: its mean costs one run.")
+  @Flag(help: "Each of the --seeds runs sees a part of the images instead of all: their mean costs one run.")
   var splitSeeds = false
 
   /// For questions.
@@ -79,7 +79,7 @@ extension BenchFlags {
     var wanted = reduction
     wanted.methods = (reduction.methods.isEmpty ? ["tome"] : reduction.methods)
     let shares = try flags.macShares(excluding: wanted)
-    wanted.methods += MethodBenchFlags.baselines.filter { !wanted.methods.contains($0) }
+    wanted.methods += Methods.baselines(beside: []).map(\.description).filter { !wanted.methods.contains($0) }
     _ = try wanted.combinations(solves: shares != nil)
     guard try !MultimodalModel.matches(reduction.checkpoint(methods.precision).config) else {
       throw UsageError(
@@ -106,16 +106,12 @@ extension BenchFlags {
 }
 
 extension MethodBenchFlags {
-  /// The rows that are always there beside methods of a tower: chance cuts in the places where they do, so that equal tokens
-  /// cost the same.
+  /// The rows that are always there beside methods of a tower.
   fileprivate func baselines(beside methods: [String], on shape: Shape) throws -> [String] {
     let asked = try methods.map {
-      try Methods.compose(MethodSpec($0), budget: .ratio(0.5), for: shape, read: OptionFiles.read)
+      try Methods.compose(MethodSpec($0), budget: .ratio(0.5), for: shape, read: OptionFile.read)
     }
-    let isBehind = asked.contains { !$0.actsInTower && $0.patches == nil }
-    let isInside = !isBehind || asked.contains(where: \.actsInTower)
-    let rows = (isInside ? ["random"] : []) + (isBehind ? ["random:at=features"] : []) + ["downsample"]
-    return rows.filter { !methods.contains($0) }
+    return Methods.baselines(beside: asked).map(\.description).filter { !methods.contains($0) }
   }
 
   /// Shares of the dense cost become budgets here, method by method. One that acts after the tower saves nothing inside
@@ -125,30 +121,25 @@ extension MethodBenchFlags {
   ) throws -> [Contender<Pipeline>] {
     let shape = model.vision.shape
     let dense = Cost(denseWith: model.vision.tower.shape.patches, shape: shape).gmacs
-    func contender(_ spec: MethodSpec, _ budget: Budget?, _ asked: Asked) throws -> Contender<Pipeline> {
-      let pipeline = try Pipeline(model, method: spec, keep: budget, read: OptionFiles.read)
-      return Contender(
-        method: spec.description, asked: asked, subject: pipeline, seeds: seeds(of: spec))
+    func contender(_ spec: MethodSpec, _ budget: Budget?, _ asked: Asked? = nil) throws -> Contender<Pipeline> {
+      Contender(try Pipeline(model, method: spec, keep: budget), asked: asked, seeds: seeds)
     }
     guard let shares else {
-      return try reduction.solved(combinations, quiet: quiet, by: { try model.solve($0, $1, read: OptionFiles.read) })
-        .map { combination in
-          try contender(
-            combination.spec, combination.ruled ? combination.budget : nil,
-            combination.ruled ? .budget(combination.budget) : .own)
-        }
+      return try reduction.solved(combinations, quiet: quiet, by: { try model.solve($0, $1) }).map { combination in
+        try contender(combination.spec, combination.ruled ? combination.budget : nil)
+      }
     }
     var contenders: [Contender<Pipeline>] = []
     for combination in combinations {
       guard combination.ruled else {
-        contenders.append(try contender(combination.spec, nil, .own))
+        contenders.append(try contender(combination.spec, nil))
         continue
       }
-      let half = try Rehearsal.cost(combination.spec.make(budget: .ratio(0.5), read: OptionFiles.read), on: shape)
+      let half = try Rehearsal.cost(combination.spec.make(budget: .ratio(0.5), read: OptionFile.read), on: shape)
       var cheapest = Double.infinity
       for share in shares {
         guard half.gmacs < dense else {
-          contenders.append(try contender(combination.spec, .ratio(share), .budget(.ratio(share))))
+          contenders.append(try contender(combination.spec, .ratio(share)))
           continue
         }
         let (spec, solution) = try solve(combination.spec, share * dense, shape)
@@ -170,7 +161,7 @@ extension MethodBenchFlags {
   private func solve(_ spec: MethodSpec, _ gmacs: Double, _ shape: Shape) throws -> (MethodSpec, TargetSolver.Solution)
   {
     func solution(_ spec: MethodSpec, nearest: Bool) throws -> TargetSolver.Solution {
-      try TargetSolver.solve(.gmacs(gmacs), spec, on: shape, nearest: nearest, read: OptionFiles.read)
+      try TargetSolver.solve(.gmacs(gmacs), spec, on: shape, nearest: nearest)
     }
     do { return (spec, try solution(spec, nearest: false)) } catch is CompressionError {
       guard let early = spec.cutting(atBlock: 0) else { return (spec, try solution(spec, nearest: true)) }

@@ -106,7 +106,7 @@ extension MethodBenchFlags {
   /// The methods asked for and the rows that are always there, with all budgets.
   fileprivate func wantedAnswers() throws -> [ReductionOptions.Combination] {
     var wanted = reduction
-    wanted.methods += Self.baselines.filter { !wanted.methods.contains($0) }
+    wanted.methods += Methods.baselines(beside: []).map(\.description).filter { !wanted.methods.contains($0) }
     return try wanted.combinations()
   }
 
@@ -124,15 +124,10 @@ extension MethodBenchFlags {
           let picture = try Image.decode(contentsOf: data.items[0].paths[0], options: decode).image.size
           return try TargetSolver.solve(
             target, spec, of: ModelOutline(checkpoint),
-            prompt: .init(picture: picture, text: max(1, question.utf8.count / 4), newTokens: 1), read: OptionFiles.read
-          )
+            prompt: .init(picture: picture, text: max(1, question.utf8.count / 4), newTokens: 1))
         }[0]
         let budget = solved.ruled ? solved.budget : nil
-        contenders.append(
-          Contender(
-            method: solved.spec.description, asked: budget.map { .budget($0) } ?? .own,
-            subject: try model.with(solved.spec, keep: budget, read: OptionFiles.read),
-            seeds: seeds(of: solved.spec)))
+        contenders.append(Contender(try model.with(solved.spec, keep: budget), seeds: seeds))
       } catch let error as CompressionError {
         let isAsked = reduction.methods.contains(combination.spec.description)
         guard !isAsked || flags.skipRefused else { throw error }

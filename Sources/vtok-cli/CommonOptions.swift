@@ -1,6 +1,5 @@
 import ArgumentParser
 import Foundation
-import Synchronization
 import VTok
 
 /// The flags that say with what to reduce: model, methods, budgets.
@@ -145,7 +144,7 @@ struct ReductionOptions: ParsableArguments {
   func combinations(solves: Bool = false) throws -> [Combination] {
     let specs = try (methods.isEmpty ? ["tome"] : methods).map { try MethodSpec($0) }
     for spec in specs { for part in spec.parts { _ = try Methods.named(part.name) } }
-    for spec in specs { _ = try spec.make(budget: nil, read: OptionFiles.read) }
+    for spec in specs { _ = try spec.make(budget: nil, read: OptionFile.read) }
     let flag = try amountFlag()
     let asked = try budgets()
     let isTyped = try solves || asked != nil || target() != nil
@@ -156,12 +155,11 @@ struct ReductionOptions: ParsableArguments {
         fix: "Remove the flag, or the amount from --method.")
     }
     let budgets = asked ?? [.ratio(0.5)]
-    func short(_ spec: MethodSpec) -> String { spec.parts.map(\.name).joined(separator: "+") }
-    let names = specs.map(short)
+    let names = specs.map(\.names)
     return zip(specs, ruled).flatMap { spec, ruled in
       (ruled ? budgets : [budgets[0]]).map { budget in
         // The short name, unless two methods of the sweep share it.
-        let name = names.count { $0 == short(spec) } > 1 ? spec.description : short(spec)
+        let name = names.count { $0 == spec.names } > 1 ? spec.description : spec.names
         return Combination(spec: spec, budget: budget, ruled: ruled, name: name)
       }
     }
@@ -258,17 +256,9 @@ extension Budget {
 
 extension Table.Format: ExpressibleByArgument {}
 
-/// Files that options name.
-enum OptionFiles {
-  /// SHA-256 of the files that methods have read, by path: what they hold is part of what a job is.
-  static let seen = Mutex<[String: String]>([:])
-
-  private static func note(_ path: String, _ bytes: [UInt8]) {
-    let sum = SHA256.of(bytes)
-    seen.withLock { $0[path] = sum }
-  }
-
-  /// - Parameter what: names the option in messages.
+/// A file that a flag names.
+enum FlagFile {
+  /// - Parameter what: names the flag in messages.
   static func bytes(_ path: String, _ what: String) throws -> [UInt8] {
     do throws(SystemError) { return try FileBytes.read(path) } catch {
       if error.isOfMachine { throw error }
@@ -277,28 +267,6 @@ enum OptionFiles {
         found: error.code == ENOENT ? "no such file" : "it cannot be read (\(error.reason))", expected: "a file",
         fix: "Check the path.")
     }
-  }
-
-  /// JSON with lists of numbers, or safetensors.
-  @Sendable static func read(_ path: String) throws -> OptionFile {
-    if path.hasSuffix(".safetensors") {
-      let file = try Safetensors(path: path)
-      var tensors: [String: Tensor] = [:]
-      for entry in file.entries { tensors[entry.name] = try file.tensor(entry.name) }
-      note(path, file.file.withBytes { Array($0) })
-      return OptionFile(tensors: tensors)
-    }
-    let text = try bytes(path, "file")
-    note(path, text)
-    let json = try JSON(parsing: text)
-    guard let object = json.object else {
-      throw UsageError(
-        "file '\(path)'", found: "JSON that is no object", expected: "an object with lists of numbers",
-        fix: "See 'vtok methods NAME' for the form.")
-    }
-    var lists: [String: [Double]] = [:]
-    for (key, value) in object { lists[key] = value.doubles }
-    return OptionFile(lists: lists, schema: json["schema"]?.string)
   }
 }
 
@@ -336,7 +304,7 @@ struct LanguageFlags: ParsableArguments {
       }
       return template.replacing("\\n", with: "\n")
     }
-    guard let text = String(validating: try OptionFiles.bytes(template, "--template"), as: UTF8.self) else {
+    guard let text = String(validating: try FlagFile.bytes(template, "--template"), as: UTF8.self) else {
       throw UsageError(
         "--template", found: "file '\(template)' that is no text in UTF-8 or cannot be read", expected: "a Jinja file",
         fix: "Check the file.")

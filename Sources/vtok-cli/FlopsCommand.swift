@@ -53,21 +53,21 @@ struct FlopsCommand: ParsableCommand {
     try check(model, picture)
     let prompt = Rehearsal.Prompt(picture: picture, text: textTokens, newTokens: newTokens)
     let combinations = try reduction.solved(asked, quiet: running.quiet) { target, spec in
-      try TargetSolver.solve(target, spec, of: model, prompt: prompt, read: OptionFiles.read)
+      try TargetSolver.solve(target, spec, of: model, prompt: prompt)
     }
     let dense = try Rehearsal.trace([], of: model, prompt: prompt, seed: reduction.seed)
     var runs = try combinations.map { combination in
       let budget = combination.ruled ? combination.budget : nil
-      let composition = try Methods.compose(combination.spec, budget: budget, for: model.shape, read: OptionFiles.read)
-      let fixed = model.shape.layout == nil ? model.shape.tower?.patches : model.fixedTokens
-      if let fixed {
-        try Accounting(combination.spec, budget: budget, composition).check(
-          of: fixed, method: combination.spec.description)
+      let methods = try ComposedMethods(combination.spec, budget: budget, for: model.shape, read: OptionFile.read)
+      if let fixed = model.shape.layout == nil ? model.shape.tower?.patches : model.fixedTokens {
+        try methods.check(of: fixed)
       }
-      let methods = composition.methods
-      return try Rehearsed(combination.spec.description, methods, budget, model, prompt, dense, seed: reduction.seed)
+      return try Rehearsed(
+        methods.title, methods.composition.methods, budget, model, prompt, dense, seed: reduction.seed)
     }
-    if runs.isEmpty { runs = [try Rehearsed("dense", [], nil, model, prompt, dense, seed: reduction.seed)] }
+    if runs.isEmpty {
+      runs = [try Rehearsed(ComposedMethods.dense, [], nil, model, prompt, dense, seed: reduction.seed)]
+    }
     switch format {
     case .md:
       for run in runs { describe(run) }

@@ -83,7 +83,7 @@ struct GenerateCommand: ParsableCommand {
     let solved = try combination.map { try solve($0, checkpoint, pictures, conversation) }
     let generator = try Generator(
       checkpoint, method: solved?.spec, keep: solved.flatMap { $0.ruled ? $0.budget : nil },
-      template: language.text(), companion: language.companion, read: OptionFiles.read)
+      template: language.text(), companion: language.companion)
     try generator.check(conversation.messages)
     let prepared = try zip(pictures, conversation.images).map { picture, path in
       do throws(ImageError) { return try generator.picture(picture) } catch { throw error.named(path) }
@@ -148,7 +148,7 @@ struct GenerateCommand: ParsableCommand {
       newTokens: 1)
     return try reduction.solved([combination], quiet: running.quiet) { target, spec in
       let outline = try ModelOutline(checkpoint)
-      return try TargetSolver.solve(target, spec, of: outline, prompt: text, read: OptionFiles.read)
+      return try TargetSolver.solve(target, spec, of: outline, prompt: text)
     }[0]
   }
 }
@@ -185,10 +185,6 @@ private struct Result {
   private func giga(_ macs: Int) -> Double { Double(macs) * 1e-9 }
   private func megabytes(_ entries: Int) -> Double { Double(language.bytes(entries)) * 1e-6 }
   private func decoded(_ language: LanguageCost) -> Int { language.decode.reduce(0, +) }
-  private var asked: Asked {
-    if let budget = generator.budget { return .budget(budget) }
-    return generator.method == "dense" ? .nothing : .own
-  }
 
   var ledger: String {
     var stages = Table(CostTable.stageColumns)
@@ -239,13 +235,13 @@ private struct Result {
       "\(answer.table.tokensOut)", "\(question.ids.count)", "\(answer.ids.count)", fixed(cost.gmacs, 4),
       fixed(answer.table.dense.gmacs, 4), fixed(giga(cost.selection), 4),
       fixed(megabytes(language.prefillEntries.reduce(0, +)), 3), fixed(answer.firstSeconds * 1e3, 1),
-      answer.tokensPerSecond.map { fixed($0, 2) } ?? "-", asked.reached(answer.outcome), answer.text,
+      answer.tokensPerSecond.map { fixed($0, 2) } ?? "-", generator.asked.reached(answer.outcome), answer.text,
     ]
   }
 
   var json: JSON {
     let turns = conversation.messages.count { $0.role == .user }
-    let budget: JSON = generator.budget == nil ? .null : asked.json(answer.outcome)
+    let budget: JSON = generator.budget == nil ? .null : generator.asked.json(answer.outcome)
     let members: [(String, JSON)] = [
       ("schema", "vtok-generate/1"), ("model", JSON(generator.name)), ("method", JSON(generator.method)),
       ("budget", budget), ("images", JSON(conversation.images)),

@@ -223,9 +223,8 @@ struct PruneCommand: ParsableCommand {
       ("cpu", JSON(cpuLevel)), ("blas", JSON(Machine.blas)), ("images", JSON(job.inputs.count)),
       ("inputs_sha256", JSON(SHA256.of(files.lazy.flatMap { FileName.bytes($0.name) + [0] }))),
     ]
-    let method = combination.spec.description
-    let read = OptionFiles.seen.withLock { $0.filter { method.contains($0.key) }.sorted { $0.key < $1.key } }
-    if !read.isEmpty { run.append(("option_files_sha256", .array(read.map { JSON($0.value) }))) }
+    let read = try Set(combination.spec.files).sorted().map { JSON(SHA256.of(try FileBytes.read($0))) }
+    if !read.isEmpty { run.append(("option_files_sha256", .array(read))) }
     if let (target, reached) = combination.solved {
       run += [("solved-for", JSON(target.description)), ("reached", JSON(reached))]
     }

@@ -70,17 +70,16 @@ enum PruneModel {
         expected: "--keep-ratio or --keep-tokens",
         fix: "Use 'vtok flops' to find one.")
     }
-    return try model.solve(target, spec, read: OptionFiles.read)
+    return try model.solve(target, spec)
   }
 
   func reducer(_ combination: ReductionOptions.Combination) throws -> any ImageReducer {
     let budget = combination.ruled ? combination.budget : nil
     switch self {
     case .tower(let model):
-      return try Pipeline(model, method: combination.spec, keep: budget, read: OptionFiles.read)
+      return try Pipeline(model, method: combination.spec, keep: budget)
     case .visual(let generator, let question):
-      return try VisualReducer(
-        generator.with(combination.spec, keep: budget, read: OptionFiles.read), question: question)
+      return try VisualReducer(generator.with(combination.spec, keep: budget), question: question)
     }
   }
 }

@@ -14,7 +14,7 @@ extension PruneCommand {
     }
     let bytes =
       filesFrom == "-"
-      ? try FileBytes.read(descriptor: 0, path: "standard input") : try OptionFiles.bytes(filesFrom, "--files-from")
+      ? try FileBytes.read(descriptor: 0, path: "standard input") : try FlagFile.bytes(filesFrom, "--files-from")
     var list = InputList.listed(bytes, outside: [output])
     if let found { list = list + found }
     guard !list.files.isEmpty else {

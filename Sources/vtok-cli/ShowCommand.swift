@@ -49,11 +49,10 @@ struct ShowCommand: ParsableCommand {
     if MultimodalModel.matches(checkpoint.config) { return try show(checkpoint, combinations[0], file) }
     let model = try LoadedModel.load(reduction.model, precision: precision.value ?? .f32)
     let combination = try reduction.solved(combinations, quiet: running.quiet) { target, spec in
-      try model.solve(target, spec, read: OptionFiles.read)
+      try model.solve(target, spec)
     }[0]
     let pipeline = try Pipeline(
-      model, method: combination.spec, keep: combination.ruled ? combination.budget : nil,
-      read: OptionFiles.read)
+      model, method: combination.spec, keep: combination.ruled ? combination.budget : nil)
     let image = try Image.decode(contentsOf: input, options: decoding.options()).image
     let result = try pipeline(
       image, seed: mixedSeed(reduction.seed, input), keepingNotes: true, threads: running.threadCount())
@@ -84,7 +83,7 @@ struct ShowCommand: ParsableCommand {
     }
     let generator = try Generator(
       checkpoint, method: combination.spec, keep: combination.ruled ? combination.budget : nil,
-      template: language.text(), companion: language.companion, read: OptionFiles.read)
+      template: language.text(), companion: language.companion)
     let image = try Image.decode(contentsOf: input, options: decoding.options()).image
     let question = try generator.prepare(prompt, about: [image])
     let answer = try generator(

@@ -57,7 +57,8 @@ public struct CDPruner: Compressor {
   public init(_ options: inout Options) throws(OptionError) {
     kernel = try options.take("kernel", default: Kernel.official, "the authors' method, or OpenVINO GenAI's variant")
     perTile = try options.take(
-      "per-tile", default: nil, in: 1...100_000, as: .amount, "visual tokens kept of every tile (official: visual_token_num)")
+      "per-tile", default: nil, in: 1...100_000, as: .amount,
+      "visual tokens kept of every tile (official: visual_token_num)")
     var settings = OpenVINO()
     settings.weight = Float(
       try options.take("weight", default: 0.5, in: 0...1, "openvino: share of the kernel weighted by relevance"))

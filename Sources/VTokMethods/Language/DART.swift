@@ -52,7 +52,8 @@ public struct DART: Compressor {
 
   public init(_ options: inout Options) throws(OptionError) {
     let tokens = try options.take(
-      "tokens", default: nil, in: 0...1_000_000, as: .amount, "visual tokens picked around pivots (official: max_num_trunction)")
+      "tokens", default: nil, in: 0...1_000_000, as: .amount,
+      "visual tokens picked around pivots (official: max_num_trunction)")
     let reduction = try options.amount("reduction", in: 0...1, "share of visual tokens that goes (official)")
     layer = try options.take("layer", default: 2, in: 1...1000, "the first layer that runs on fewer tokens")
     visualPivots = try options.take("visual-pivots", default: 4, in: 1...1000, "pivots among the visual tokens")

@@ -39,11 +39,15 @@ extension SparseVLM {
 
     init(_ options: inout Options, _ version: Version, stages: Int) throws(OptionError) {
       let isTargeted = options.has("target")
-      let target = try options.take("target", default: Target.tokens192, as: .amount, "published budget, on average of 576 tokens")
+      let target = try options.take(
+        "target", default: Target.tokens192, as: .amount,
+        "published budget, on average of 576 tokens")
       let expected = "one whole number per stage, none above the one before"
       let counts = try options.list("counts", expected, as: .amount, "visual tokens kept by every stage")
       let form = "a ratio in 0...1 (with a point) or a number of tokens"
-      let average = options.text("average", form, as: .amount, "visual tokens on average of the layers, as published budgets count")
+      let average = options.text(
+        "average", form, as: .amount,
+        "visual tokens on average of the layers, as published budgets count")
       let own = [("target", isTargeted), ("counts", counts != nil), ("average", average != nil)].filter(\.1).map(\.0)
       if own.count > 1 { throw options.invalid(own[1], "\(own[0]) too", "one of target, counts and average") }
       let about = "visual tokens left by the last stage, recycled ones too"

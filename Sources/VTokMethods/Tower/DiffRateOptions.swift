@@ -5,7 +5,8 @@ import VTokCore
 extension DiffRate.Amount {
   init(_ options: inout Options) throws(OptionError) {
     let names = DiffRate.Preset.all.map(\.name)
-    let preset = options.text("preset", "a name as vit-s-deit-2.9", as: .amount, "a published schedule, by model and GMACs")
+    let preset = options.text(
+      "preset", "a name as vit-s-deit-2.9", as: .amount, "a published schedule, by model and GMACs")
     let prune = try options.list(
       "prune", "whole numbers, one per block", as: .amount, "tokens kept by pruning, class token included")
     let merge = try options.list(

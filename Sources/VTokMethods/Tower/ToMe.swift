@@ -41,7 +41,8 @@ public struct ToMe: Compressor {
 
   public init(_ options: inout Options) throws(OptionError) {
     let numbers = try options.list(
-      "r", "a whole number, or one per block as 8/8/4", as: .amount, "tokens merged per block (default: solved for the budget)")
+      "r", "a whole number, or one per block as 8/8/4", as: .amount,
+      "tokens merged per block (default: solved for the budget)")
     let trend = try options.take("trend", default: 0.0, in: -1...1, "-1: merge early, 0: evenly, 1: late")
     proportional = try options.take("prop-attn", default: true, "weigh keys by token size in attention")
     let budget = try options.budget("tokens left after the last block")

@@ -23,10 +23,14 @@ extension ZeroTPrune.Ranking {
 extension ZeroTPrune.Amount {
   init(_ options: inout Options) throws(OptionError) {
     let names = ZeroTPrune.Preset.allCases.map(\.rawValue).joined(separator: ", ")
-    let preset = options.text("schedule", "one of \(names)", as: .amount, "a schedule of ours for DeiT-S (default: solved)")
+    let preset = options.text(
+      "schedule", "one of \(names)", as: .amount,
+      "a schedule of ours for DeiT-S (default: solved)")
     let blocks = try ZeroTPrune.whole(
       &options, "blocks", "prune after these blocks, from 0 (default: 0/2/5/8/10 of 12)")
-    let similar = try ZeroTPrune.whole(&options, "similar", as: .amount, "tokens the S-stage removes, one number or one per block")
+    let similar = try ZeroTPrune.whole(
+      &options, "similar", as: .amount,
+      "tokens the S-stage removes, one number or one per block")
     let tokens = try ZeroTPrune.whole(&options, "tokens", as: .amount, "tokens the I-stage leaves, one per block")
     let rates = try options.list(
       "rate", "shares above 0, at most 1", as: .amount, "share the I-stage leaves, one number or one per block")
