@@ -134,14 +134,12 @@ struct CacheHeads {
     _ method: inout Method, on caches: inout [TokenSequence], layer: Int, layers: Int, attention: Tensor,
     received: Int, step: Int = 0
   ) throws -> Notes {
-    var recordings: [RecordingKey: Recording] = [:]
-    for (index, cache) in caches.enumerated() {
-      let own = caches.count == 1 ? attention : attention.gathered([index])
-      recordings[RecordingKey(site: .cache(layer), sequence: index)] = Recording(ids: cache.id, attention: own)
+    let recordings = caches.enumerated().map { index, cache in
+      Recording(ids: cache.id, attention: caches.count == 1 ? attention : attention.gathered([index]))
     }
     let view = View(
       sequences: caches, shape: Shape(tower: nil, decoder: decoder(layers: layers)), step: step, received: received,
-      recordings: recordings)
+      recordings: [.cache(layer): recordings])
     var notes = Notes(keeping: true)
     if let reductions = try method.reduce(view, at: .cache(layer), notes: &notes) {
       if reductions.count > caches.count { caches = caches[0].split(into: reductions.count) }

@@ -41,12 +41,9 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
       var method = HiRED(rate: config["token_budget_rate"]!.double!, alpha: config["alpha"]!.double!)
       let stage = Stage(
         tiles: range.map { features[plane: $0] }, layout: layout, kind: Shape.Layout(tiling: .cut, hasNewline: true))
-      var recordings: [RecordingKey: Recording] = [:]
-      for (tile, plane) in range.enumerated() {
-        for (block, attention) in [(0, first), (Stage.feature, final)] {
-          let key = RecordingKey(site: .block(block, .end), sequence: tile)
-          recordings[key] = Stage.classifier(attention[plane: plane])
-        }
+      var recordings: [Site: [Recording]] = [:]
+      for (block, attention) in [(0, first), (Stage.feature, final)] {
+        recordings[.block(block, .end)] = range.map { Stage.classifier(attention[plane: $0]) }
       }
       let (reduction, notes) = try Stage.act(&method, stage.view(recordings), .pack)
       masks += notes.kept["mask"]!
@@ -67,8 +64,8 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
       tiles: [Tensor(zeros: [attention.width - 1, 1])], layout: Stage.image(spans: []), kind: Shape.Layout(tiling: .one)
     )
     var method = HiRED(rate: inputs.config["token_budget_rate"]!.double!)
-    let key = RecordingKey(site: .block(Stage.feature, .end), sequence: 0)
-    let (_, notes) = try Stage.act(&method, stage.view([key: Stage.classifier(attention[plane: 0])]), .pack)
+    let view = stage.view([.block(Stage.feature, .end): [Stage.classifier(attention[plane: 0])]])
+    let (_, notes) = try Stage.act(&method, view, .pack)
     return [
       "mask": GoldenValue(notes.kept["mask"]!, [attention.width - 1]),
       "kept": GoldenValue(notes.kept["per_partition_kept"]!, [1]),
@@ -85,15 +82,15 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
     let stage = Stage(
       tiles: (0..<features.shape[0]).map { features[plane: $0] }, newline: newline, layout: layout,
       kind: Shape.Layout(tiling: .cut, hasNewline: true))
-    var recordings: [RecordingKey: Recording] = [:]
-    for tile in 0..<features.shape[0] {
+    let recordings = (0..<features.shape[0]).map { tile in
       let row = [0] + Array(scores.row(tile))  // the class token's own logit, which nobody reads
-      recordings[RecordingKey(site: .block(Stage.feature, .end), sequence: tile)] = Recording(
+      return Recording(
         ids: row.indices.map { Int32($0) }, rowIDs: [0], probe: Tensor(row, shape: [1, 1, row.count]))
     }
     var method = GlobalCom2(
       retention: config["retention_ratio"]!.double!, temperature: config["temperature"]!.double!)
-    let (reduction, notes) = try Stage.act(&method, stage.view(recordings), .pack)
+    let view = stage.view([.block(Stage.feature, .end): recordings])
+    let (reduction, notes) = try Stage.act(&method, view, .pack)
     let packed = stage.sources.gathered(reduction.members.map(Int.init))
     let thumbnail = notes.kept["thumbnail_indices"]!
     return [
@@ -113,15 +110,14 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
     let dominant = config["dominant"]!.int!
     var method = VisionZip(dominant: dominant, contextual: config["contextual"]!.int!)
     var tiles = (0..<batch).map { Stage.tile(hidden[plane: $0], prefix: 1) }
-    var recordings: [RecordingKey: Recording] = [:]
-    for tile in 0..<batch {
+    let recordings = (0..<batch).map { tile in
       let keys = metric[plane: tile]
-      recordings[RecordingKey(site: .block(Stage.feature, .end), sequence: tile)] = Stage.classifier(
-        attention[plane: tile], keys: keys.reshaped([1] + keys.shape))
+      return Stage.classifier(attention[plane: tile], keys: keys.reshaped([1] + keys.shape))
     }
     var notes = Notes(keeping: true)
     let view = View(
-      sequences: tiles, shape: Stage.shape(Shape.Layout(tiling: .cut, hasNewline: true)), recordings: recordings)
+      sequences: tiles, shape: Stage.shape(Shape.Layout(tiling: .cut, hasNewline: true)),
+      recordings: [.block(Stage.feature, .end): recordings])
     for (tile, reduction) in try method.reduce(view, at: .features, notes: &notes)!.enumerated() {
       tiles[tile].apply(reduction)
     }
@@ -160,14 +156,10 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
     let stage = Stage(
       tiles: (0..<batch).map { features[plane: $0] }, layout: layout,
       kind: batch > 1 ? Shape.Layout(tiling: .cut, hasNewline: true) : Shape.Layout(tiling: .one))
-    var recordings: [RecordingKey: Recording] = [:]
-    for tile in 0..<batch {
-      recordings[RecordingKey(site: .features, sequence: tile)] = Recording(
-        ids: stage.tiles[tile].id, joint: joint[plane: tile])
-    }
+    let recordings = (0..<batch).map { Recording(ids: stage.tiles[$0].id, joint: joint[plane: $0]) }
     var method = CDPruner(perTile: count)
     let question = try inputs.tensor("clip_text_embeds")
-    let (reduction, notes) = try Stage.act(&method, stage.view(recordings, question: question), .pack)
+    let (reduction, notes) = try Stage.act(&method, stage.view([.features: recordings], question: question), .pack)
     let chosen = notes.kept["selected"]!
     var mask = [Int](repeating: 0, count: batch * n)
     for (index, row) in chosen.enumerated() { mask[index / count * n + Int(row)] = 1 }
@@ -194,7 +186,7 @@ let compressorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
     let recording = Recording(ids: tokens.id, keys: keys, finalNorm: hidden)
     let view = View(
       sequences: [tokens], images: [Stage.image(spans: [visual])], shape: Stage.shape(Shape.Layout(tiling: .one)),
-      recordings: [RecordingKey(site: .layer(layer), sequence: 0): recording])
+      recordings: [.layer(layer): [recording]])
     let (_, notes) = try Stage.act(&method, view, .layer(layer))
     let names = [
       "retained": "retained_sorted", "image_pivots": "image_pivots", "text_pivots": "text_pivots",
@@ -247,7 +239,7 @@ struct Stage {
     (self.newline, self.layout, self.kind) = (newline != nil, layout, kind)
   }
 
-  func view(_ recordings: [RecordingKey: Recording] = [:], question: Tensor? = nil) -> View {
+  func view(_ recordings: [Site: [Recording]] = [:], question: Tensor? = nil) -> View {
     View(
       sequences: tiles, standard: [.keep(Array(0..<sources.rows), of: sources.rows)],
       newline: newline ? Int32(sources.rows - 1) : nil, images: [layout], image: 0, shape: Stage.shape(kind),

@@ -45,12 +45,7 @@ import VTok
     let path = smallModels + "vqa-small-explainability/explainability.safetensors"
     let generator = try Generator(
       Checkpoint(directory: smallModels + "vqa-small"), method: MethodSpec("generic-explain:weights=\(path)"),
-      keep: .tokens(16)
-    ) { path in
-      let file = try Safetensors(path: path)
-      return OptionFile(
-        tensors: try Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, try file.tensor($0.name)) }))
-    }
+      keep: .tokens(16))
     let rows = try String(contentsOfFile: smallModels + "vqa-small-explainability/reference.jsonl", encoding: .utf8)
       .split(separator: "\n").map { try JSON(parsing: Array($0.utf8)) }
     for (index, row) in rows.enumerated() {

@@ -47,7 +47,7 @@ import VTok
   /// Any measure that rises will do; the smallest budgets may be refused.
   @Test func bisectionFindsTheLargestThatFits() throws {
     for limit in 3...90 {
-      let solution = try TargetSolver.solve(.gmacs(Double(limit)), method: "x", patches: 100) { budget in
+      let solution = try TargetSolver.solve(.gmacs(Double(limit)), title: "x", patches: 100) { budget in
         guard case .tokens(let tokens) = budget, tokens >= 3 else {
           throw CompressionError.unreachable(method: "x", asked: "", reachable: "", fix: "")
         }

@@ -57,7 +57,7 @@ struct PromptStage {
     }
     let view = View(
       sequences: [tokens], images: images, shape: Self.shape, seed: seed,
-      recordings: [RecordingKey(site: site, sequence: 0): recording])
+      recordings: [site: [recording]])
     var notes = Notes()
     var left = tokens
     left.apply(try method.reduce(view, at: site, notes: &notes)![0])

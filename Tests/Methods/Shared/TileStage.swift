@@ -49,10 +49,10 @@ struct TileStage {
     var method = try MethodSpec(spec).make(budget: nil)[0]
     let plan = try method.plan(for: shape)
     var generator = SeededGenerator(seed: seed ^ 77)
-    var recordings: [RecordingKey: Recording] = [:]
+    var recordings: [Site: [Recording]] = [:]
     for (site, request) in plan.record.sorted(by: { "\($0.key)" < "\($1.key)" }) {
-      for (index, tile) in tiles.enumerated() {
-        recordings[RecordingKey(site: site, sequence: index)] = Recording(
+      recordings[site] = tiles.map { tile in
+        Recording(
           ids: tile.id, rowIDs: [0], attention: noise([Self.heads, 1, tile.count], &generator, isConstant).magnitudes,
           probe: noise([Self.heads, 1, tile.count], &generator, isConstant),
           keys: noise([Self.heads, tile.count, 4], &generator, isConstant),
