@@ -4,6 +4,8 @@ import VTokFiles
 public enum CompressionError: OneLineError, Equatable {
   /// The method does not fit the model.
   case unsupported(method: String, found: String, expected: String, fix: String)
+  /// The method needs something beside the image.
+  case lacks(method: String, Need)
   /// Two methods cannot run together.
   case conflict(String, String, reason: String)
   /// The budget cannot be reached.
@@ -16,8 +18,23 @@ public enum CompressionError: OneLineError, Equatable {
   /// The `fix` of a refusal that another method may not meet; `Methods.compose` then names one that serves the model.
   public static let anotherMethod = "Choose another method."
 
+  /// The `fix` of a budget that leaves too little.
+  public static let largerBudget = "Ask for a larger keep ratio or number of tokens."
+
+  public enum Need: Sendable {
+    /// Because the tokens it keeps depend on it.
+    case question
+    /// The CLIP that the model's tower comes from.
+    case companion
+  }
+
   public var message: String {
     switch self {
+    case .lacks(let method, .question):
+      "\(method) has no question, expected one, because what it keeps depends on it. Give one."
+    case .lacks(let method, .companion):
+      "\(method) has no companion CLIP, expected the CLIP that the model's tower comes from. Name its folder, or choose "
+        + "another method."
     case .unsupported(let method, let found, let expected, let fix):
       "\(method) cannot serve this model: \(found), expected \(expected). \(fix)"
     case .conflict(let first, let second, let reason):

@@ -16,7 +16,7 @@ public enum OptionError: OneLineError, Equatable {
           ?? (known.isEmpty
             ? ", expected none. Remove it." : ", expected one of \(known.joined(separator: ", ")). Correct it."))
     case .invalid(let method, let option, let found, let expected):
-      "option '\(option)' of method '\(method)': \(found), expected \(expected). See 'vtok methods \(method)'."
+      "option '\(option)' of method '\(method)': \(found), expected \(expected). Correct it."
     case .file(let method, let option, let reason):
       "option '\(option)' of method '\(method)': \(reason)"
     }

@@ -3,7 +3,10 @@ import VTokLibC
 /// A place that cannot take what a command will write.
 public struct OutputError: OneLineError, Equatable {
   public let message: String
-  public init(_ what: String, found: String, expected: String, fix: String) {
+  /// Whether something is there that may be replaced.
+  public let isTaken: Bool
+  public init(_ what: String, found: String, expected: String, fix: String, isTaken: Bool = false) {
+    self.isTaken = isTaken
     message = "\(what): \(found), expected \(expected). \(fix)"
   }
 }
@@ -11,9 +14,9 @@ public struct OutputError: OneLineError, Equatable {
 /// Looks at outputs before hours of work are spent on them. Nothing is made or changed.
 public enum OutputCheck {
   /// A file to be written: it or the folder it goes into.
-  /// - Parameter flag: names the output in messages.
-  public static func file(_ path: String, _ flag: String) throws {
-    let what = "\(flag) '\(printable(path))'"
+  /// - Parameter name: of the output, for messages.
+  public static func file(_ path: String, _ name: String) throws {
+    let what = "\(name) '\(printable(path))'"
     guard !path.isEmpty, !path.hasSuffix("/") else {
       throw OutputError(what, found: "no name of a file", expected: "one", fix: "For example \(path)result.")
     }
@@ -27,8 +30,8 @@ public enum OutputCheck {
   }
 
   /// A folder to be written into.
-  public static func folder(_ path: String, _ flag: String) throws {
-    let what = "\(flag) '\(printable(path))'"
+  public static func folder(_ path: String, _ name: String) throws {
+    let what = "\(name) '\(printable(path))'"
     guard !path.isEmpty else {
       throw OutputError(what, found: "no name", expected: "a folder", fix: "For example out.")
     }
@@ -36,12 +39,12 @@ public enum OutputCheck {
   }
 
   /// A file that is not to be overwritten.
-  public static func free(_ path: String, _ flag: String, force: Bool) throws {
-    try file(path, flag)
+  public static func free(_ path: String, _ name: String, force: Bool) throws {
+    try file(path, name)
     guard !force, try FileInfo.ifThere(path)?.kind == .file else { return }
     throw OutputError(
-      "\(flag) '\(printable(path))'", found: "a file", expected: "a free name",
-      fix: "Use another name, or --force to replace it.")
+      "\(name) '\(printable(path))'", found: "a file", expected: "a free name",
+      fix: "Use another name.", isTaken: true)
   }
 
   /// Whether `folder` is one that can be written, or can be made below one.

@@ -84,7 +84,7 @@ public struct CalibrationJob: Sendable {
     if settings == identity { return true }
     throw CalibrationError.file(
       path: output, found: settings == nil ? "a file that is no vtok-rates/1" : "rates of other settings",
-      expected: "a free path", fix: "Use another -o, or --force to replace it.")
+      expected: "a free path", fix: "Use another path.")
   }
 
   // MARK: Files
@@ -97,7 +97,7 @@ public struct CalibrationJob: Sendable {
       throw CalibrationError.file(
         path: stateFile, found: "the state of a run with other settings",
         expected: "that of this run, to go on with it",
-        fix: "Use another -o, or --force to start anew.")
+        fix: "Use another path.")
     }
     return state
   }

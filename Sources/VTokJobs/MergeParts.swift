@@ -14,13 +14,13 @@ public enum MergeError: OneLineError, Equatable {
     switch self {
     case .noParts(let folder):
       "merge '\(printable(folder))': no folder shard-i-of-n, expected the parts of one job. "
-        + "Run 'vtok prune --shard i/n' first."
+        + "Run the parts first."
     case .missing(let folder, let part, let count):
       "merge '\(printable(folder))': part \(part) of \(count) is missing, unfinished or damaged, expected all \(count). "
-        + "Run 'vtok prune --shard \(part)/\(count)' to its end."
+        + "Run that part to its end."
     case .different(let folder):
       "merge '\(printable(folder))': parts of different jobs, expected one configuration and one list of inputs. "
-        + "Run all parts with the same flags."
+        + "Run all parts with the same settings."
     case .changed(let folder, let input, let part, let count):
       "merge '\(printable(folder))': input '\(printable(input))' changed since part \(part) of \(count) was done, "
         + "expected the same. Run all parts again: they do what is new."

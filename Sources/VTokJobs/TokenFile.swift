@@ -235,7 +235,7 @@ public enum TokenFileError: OneLineError, Equatable {
   public var message: String {
     switch self {
     case .notTokens(let name):
-      "token file '\(name)': it starts otherwise, expected a file of 'vtok tokenize'. Check the path."
+      "token file '\(name)': it starts otherwise, expected a file of image tokens (.vtokens). Check the path."
     case .version(let name, let found):
       "token file '\(name)': version \(found) of the format, expected \(TokenFile.version). "
         + "Use the version of vtok that wrote it, or write it again."

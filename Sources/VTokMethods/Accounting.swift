@@ -34,7 +34,7 @@ public struct Accounting: Sendable {
     guard counted == .tokens, case .tokens(let asked) = budget, asked > count else { return }
     throw .unreachable(
       method: method, asked: "\(asked) tokens", reachable: "at most the \(count) that the dense model has",
-      fix: "Ask for fewer --keep-tokens.")
+      fix: "Ask for fewer tokens.")
   }
 
   /// - Parameters:

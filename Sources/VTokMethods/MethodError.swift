@@ -11,9 +11,9 @@ public enum MethodError: OneLineError, Equatable {
     case .unknown(let name, let known):
       "unknown method '\(name)'"
         + (closest(to: name, in: known).map { "; did you mean '\($0)'?" }
-          ?? ", expected one of \(known.joined(separator: ", ")). See 'vtok methods'.")
+          ?? ", expected one of \(known.joined(separator: ", ")). Correct it.")
     case .malformed(let text, let part):
-      "malformed method '\(text)': '\(part)', expected NAME or NAME:key=value,key=value. See 'vtok methods'."
+      "malformed method '\(text)': '\(part)', expected NAME or NAME:key=value,key=value. Correct it."
     case .option(let error): error.description
     }
   }

@@ -9,6 +9,8 @@ public enum ModelError: OneLineError, Equatable {
   case configuration(file: String, key: String, found: String, expected: String)
   /// The files hold tensors that no part of the model reads.
   case unknownTensors([String])
+  /// A prompt template cannot be run, or there is none.
+  case template(what: String, found: String, expected: String, fix: String)
   /// An input does not fit the model.
   case input(what: String, found: String, expected: String, fix: String)
 
@@ -17,13 +19,14 @@ public enum ModelError: OneLineError, Equatable {
     case .unknownFamily(let found, let known, let nearest):
       "no model family fits: \(found), expected one of \(known.joined(separator: ", ")). "
         + (nearest.map { "The nearest that is known is '\($0)'. " } ?? "")
-        + "'vtok models' lists what can be loaded: a directory as downloaded from the Hub."
+        + "Give a directory of one of these as downloaded from the Hub."
     case .configuration(let file, let key, let found, let expected):
       "\(file): '\(key)' is \(found), expected \(expected). Use the file as published with the weights."
     case .unknownTensors(let names):
       "the weights hold \(names.count) \(names.count == 1 ? "tensor" : "tensors") that the model of config.json does not "
         + "have: \(listed(names, limit: 3)); expected none. It is another model than its config.json says, or files of two revisions: fetch both again."
-    case .input(let what, let found, let expected, let fix): "\(what): \(found), expected \(expected). \(fix)"
+    case .input(let what, let found, let expected, let fix), .template(let what, let found, let expected, let fix):
+      "\(what): \(found), expected \(expected). \(fix)"
     }
   }
 }

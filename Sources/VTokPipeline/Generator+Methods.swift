@@ -47,9 +47,7 @@ extension Generator {
         expected: "a method that acts on tokens", fix: CompressionError.anotherMethod)
     }
     if let joint = composition.joint, !hasCompanion {
-      throw .unsupported(
-        method: joint, found: "no companion CLIP", expected: "the CLIP that the model's tower comes from",
-        fix: "Name its folder with --companion DIR, or choose another method.")
+      throw .lacks(method: joint, .companion)
     }
   }
 }

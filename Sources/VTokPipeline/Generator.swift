@@ -96,7 +96,7 @@ public struct Generator: MethodRunner {
         found: Families.type(in: config).map { "type '\($0)'" } ?? "no model_type in config.json",
         expected: "a vision-language model: "
           + Families.all.filter { $0.kind == .languageVision }.map(\.name).joined(separator: ", "),
-        fix: "For a vision tower alone use 'vtok prune'.")
+        fix: "A vision tower alone answers no question; its tokens can be reduced without one.")
     }
     self.checkpoint = checkpoint
     self.visual = visual

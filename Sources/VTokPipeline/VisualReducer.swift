@@ -22,17 +22,13 @@ public struct VisualReducer: ImageReducer {
     if let inside = generator.composition.entersLanguageModel {
       throw CompressionError.unsupported(
         method: inside, found: "a cut inside the language model, which runs elsewhere",
-        expected: "a method that acts before it", fix: "Use 'vtok generate' for this method, or another one here.")
+        expected: "a method that acts before it", fix: "Run the whole model with it, or choose another method.")
     }
     if let reader = generator.composition.readsQuestion, question == nil {
-      throw CompressionError.unsupported(
-        method: reader, found: "no question", expected: "one, because the tokens it keeps depend on it",
-        fix: "Add --prompt TEXT.")
+      throw CompressionError.lacks(method: reader, .question)
     }
     if generator.model.seesQuestion, question == nil {
-      throw CompressionError.unsupported(
-        method: "a connector conditioned on the question", found: "no question", expected: "one",
-        fix: "Add --prompt TEXT.")
+      throw CompressionError.lacks(method: "a connector conditioned on the question", .question)
     }
     if let question { try generator.check(question, images: 1) }
     (self.generator, self.question, dense) = (generator, question, try generator.with(nil))

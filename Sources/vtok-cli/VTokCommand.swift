@@ -61,11 +61,11 @@ struct VTokCommand: ParsableCommand {
     switch error {
     case is MethodError, is OptionError, is InputError, is CompressionError, is UsageError, is MergeError,
       is DataError, is CalibrationError, is OutputError, is LockError, is MessageFile.Mistake:
-      complain("\(error)")
+      complain(error)
       Output.end(2)
     case is ModelError, is WeightError, is TokenFileError, is JSONError, is ImageError, is TokenizerError,
       is SystemError:
-      complain("\(error)")
+      complain(error)
       Output.end(1)
     default: break
     }
@@ -90,6 +90,10 @@ struct VTokCommand: ParsableCommand {
     guard inner.domain == NSPOSIXErrorDomain else { return "\(error)" }
     let path = (outer.userInfo[NSFilePathErrorKey] as? String).map { "\(printable($0)): " } ?? ""
     return path + SystemError.reason(Int32(inner.code))
+  }
+
+  private static func complain(_ error: any Error) {
+    complain("\(error)" + (Hint.of(error).map { " \($0)" } ?? ""))
   }
 
   static func complain(_ text: String) { Output.note("vtok: error: \(oneLine(text))") }

@@ -124,7 +124,7 @@ import VTok
         (["tokenize", cat, "--max-bits", "9"] + output, 2, "expected room for 1 to 4096"),
         (["tokenize", cat, "--psnr", "nan"] + output, 2, "a number in 0...1000"),
         (["tokenize", cat, "--tokenizer", folder] + output, 1, "no weights"),
-        (["detokenize", cat] + output, 1, "expected a file of 'vtok tokenize'"),
+        (["detokenize", cat] + output, 1, "expected a file of image tokens"),
         (["detokenize", folder + "/none"] + output, 1, "found nothing"),
         (["bench", "--data", pictures, "--tokenizers", "klt", "--method", "tome"], 2, "either tokenizers or methods"),
         (["bench", "--data", pictures, "--side", "64"], 2, "--tokenizers beside it"),

@@ -59,7 +59,7 @@ import VTok
     (#"{"model_type": "llava", "text_config": {"model_type": "mistral"}}"#, []), (#"{"model_type": "gemma3"}"#, []),
     (#"{"model_type": "smolvlm"}"#, []),
   ]) func asksForATemplate(config: String, tokens: [String]) {
-    #expect { try Self.template(config, tokens: tokens) } throws: { "\($0)".contains("--template") }
+    #expect { try Self.template(config, tokens: tokens) } throws: { isTemplateError($0) }
   }
 
   // MARK: The checkpoint's own
@@ -113,7 +113,7 @@ import VTok
     #expect {
       try Self.own(chat)
     } throws: { error in
-      (says + ["--template", "chat_template.jinja"]).allSatisfy { "\(error)".contains($0) }
+      isTemplateError(error) && (says + ["chat_template.jinja"]).allSatisfy { "\(error)".contains($0) }
     }
   }
 
@@ -190,7 +190,7 @@ import VTok
         == "S. {images}<image>")
     #expect(try PromptTemplate("mistral", for: .llava).name == "mistral")
     for wrong in ["", "USER:", "{prompt}", "{images}{prompt}{prompt}", "mistrall"] {
-      #expect { try PromptTemplate(wrong, for: .llava) } throws: { "\($0)".contains("--template") }
+      #expect { try PromptTemplate(wrong, for: .llava) } throws: { isTemplateError($0) }
     }
     // Several turns are beyond it.
     let turns = ChatMessage.question("?", images: 1) + [ChatMessage(role: .assistant, parts: [.text("A")])]
@@ -233,4 +233,9 @@ import VTok
     }
     #expect(throws: Never.self) { try VisualText.llava.writtenOut("plain", images: []) }
   }
+}
+
+/// Whether an error says that another template is needed.
+private func isTemplateError(_ error: any Error) -> Bool {
+  if case ModelError.template = error { true } else { false }
 }

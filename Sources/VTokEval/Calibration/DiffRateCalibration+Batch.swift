@@ -45,7 +45,7 @@ extension DiffRateCalibration {
     guard !good.isEmpty else {
       throw CalibrationError.data(
         found: "no readable picture in a batch of \(chosen.count)", expected: "pictures",
-        fix: "See 'vtok prune' on the folder for what is wrong with each.")
+        fix: "Check that the files are images.")
     }
     var generator = SeededGenerator(seed: mixedSeed(settings.seed, "mixup \(state.step)"))
     let weight = settings.augmentation.mixWeight(&generator)

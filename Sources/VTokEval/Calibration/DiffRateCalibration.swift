@@ -79,7 +79,7 @@ public struct DiffRateCalibration: Sendable {
     guard settings.granularity < network.patches else {
       throw .data(
         found: "a granularity of \(settings.granularity)", expected: "less than the \(network.patches) patches",
-        fix: "Leave --granularity out for 4.")
+        fix: "Choose a smaller one, such as 4.")
     }
     let plan = RatePlan(
       blocks: network.blocks.count, patches: network.patches, granularity: settings.granularity,
@@ -95,7 +95,7 @@ public struct DiffRateCalibration: Sendable {
         guard let label = examples.label(index), (0..<network.classes).contains(label) else {
           throw .data(
             found: "picture \(index) without a label of the model's \(network.classes) classes",
-            expected: "a label for every picture", fix: "Give labelled data, or use --distil.")
+            expected: "a label for every picture", fix: "Give labelled data, or learn from the dense model's answers.")
         }
       }
     }

@@ -16,7 +16,7 @@ public enum CalibrationError: OneLineError, Equatable {
       "this model cannot be calibrated: \(found), expected \(expected). \(fix)"
     case .target(let asked, let low, let high):
       "the target of \(fixed(asked, 3)) GMACs is out of reach, expected \(fixed(low, 3)) to \(fixed(high, 3)). "
-        + "Give another --target-gflops or --target-ratio (DiffRate's GFLOPs are GMACs)."
+        + "Give another target (DiffRate's GFLOPs are GMACs)."
     case .data(let found, let expected, let fix): "calibration data: \(found), expected \(expected). \(fix)"
     case .file(let path, let found, let expected, let fix): "'\(path)': \(found), expected \(expected). \(fix)"
     }

@@ -30,7 +30,7 @@ public struct Downsample: Compressor {
     guard patches >= 1 else {
       throw .unreachable(
         method: Self.name, asked: "\(patches) of \(tower.patches) patches", reachable: "at least 1",
-        fix: "Ask for a larger --keep-ratio or --keep-tokens.")
+        fix: CompressionError.largerBudget)
     }
     return tower.anySize ? Plan(patches: patches) : Plan(act: [.features], completeTiles: true)
   }

@@ -110,7 +110,7 @@ public struct HiRED: Compressor {
     guard !kept.isEmpty else {
       throw .unreachable(
         method: Self.name, asked: "\(total) of \(order.count * size) tokens", reachable: "one token of the image",
-        fix: "Ask for a larger --keep-ratio or --keep-tokens.")
+        fix: CompressionError.largerBudget)
     }
     return [.keep(kept, of: tiles.count)]
   }

@@ -154,7 +154,7 @@ public struct VisionZip: Compressor {
     guard dominant >= 1, dominant + contextual <= patches + 1 else {
       throw .unreachable(
         method: Self.name, asked: "\(dominant) dominant and \(contextual) contextual tokens a tile",
-        reachable: "1 to \(patches + 1) together", fix: "Ask for another --keep-ratio or --keep-tokens.")
+        reachable: "1 to \(patches + 1) together", fix: "Ask for another keep ratio or number of tokens.")
     }
   }
 

@@ -131,7 +131,7 @@ public struct ElasticCache: Compressor {
   private func unreachable(_ asked: Int, of count: Int) -> CompressionError {
     .unreachable(
       method: Self.name, asked: "\(asked) of \(count) cache entries", reachable: "more than start and last entry",
-      fix: "Ask for a larger --keep-ratio or --keep-tokens.")
+      fix: CompressionError.largerBudget)
   }
 
   /// The merge after the prompt: `excess` entries too many, by the attention that each received. nil: nothing would be

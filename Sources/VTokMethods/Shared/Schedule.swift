@@ -22,7 +22,7 @@ enum Schedule {
       if perBlock == patches {
         throw .unreachable(
           method: method, asked: "\(target) of \(patches) tokens", reachable: "at least \(left)",
-          fix: "Ask for a larger --keep-ratio or --keep-tokens.")
+          fix: CompressionError.largerBudget)
       }
     }
     return counts

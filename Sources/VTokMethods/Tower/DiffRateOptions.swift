@@ -23,8 +23,8 @@ extension DiffRate.Amount {
     }
     if let preset {
       guard let known = DiffRate.Preset.named(preset) else {
-        let near = closest(to: preset, in: names).map { "'\($0)', or another" } ?? "one"
-        throw options.invalid("preset", preset, "\(near) of 'vtok methods diffrate'")
+        let near = closest(to: preset, in: names).map { "'\($0)', or another name" } ?? "the name"
+        throw options.invalid("preset", preset, "\(near) of a published schedule")
       }
       self = .preset(known)
     } else if prune != nil || merge != nil {

@@ -90,7 +90,7 @@ public struct EViT: Compressor {
       guard target >= least else {
         throw .unreachable(
           method: Self.name, asked: "\(target) of \(patches) tokens", reachable: "at least \(least)",
-          fix: "Ask for a larger --keep-ratio or --keep-tokens\(fuses ? ", or add fuse=off" : "").")
+          fix: CompressionError.largerBudget + (fuses ? " Or add fuse=off." : ""))
       }
       let left = Schedule.geometric(from: patches, to: target, steps: places)
       return zip([patches] + left, left).map { before, after in fuses && after < before ? after - 1 : after }

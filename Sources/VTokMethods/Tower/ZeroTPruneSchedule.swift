@@ -93,7 +93,7 @@ extension ZeroTPrune {
     guard target >= 1 else {
       throw .unreachable(
         method: name, asked: "\(target) of \(patches) tokens", reachable: "at least 1",
-        fix: "Ask for a larger --keep-ratio or --keep-tokens.")
+        fix: CompressionError.largerBudget)
     }
     var left = patches
     return zip(blocks, Schedule.geometric(from: patches, to: target, steps: blocks.count)).map { block, after in

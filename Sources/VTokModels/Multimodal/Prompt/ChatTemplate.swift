@@ -19,7 +19,7 @@ struct ChatTemplate: Sendable {
   private var contents: [ChatMessage.Role: Content] = [:]
 
   /// - Parameter variables: names and texts of special tokens.
-  /// - Throws: `ModelError.input` that names the construct that cannot be run and its line, and asks for `--template`.
+  /// - Throws: `ModelError.template` that names the construct that cannot be run and its line, and asks for another.
   init(
     _ source: String, from place: String, variables: [(String, TemplateValue)], for family: VisualText
   ) throws(ModelError) {
@@ -104,7 +104,7 @@ struct ChatTemplate: Sendable {
     if let error = failures.first(where: { $0.kind == .unsupported }) ?? failures.last {
       throw Self.refused(error, place)
     }
-    throw .input(
+    throw .template(
       what: place,
       found: "the question or its `\(family.mark)` is missing in what it makes of one image and a question",
       expected: "both", fix: Self.fix)
@@ -124,20 +124,20 @@ struct ChatTemplate: Sendable {
   // MARK: Errors
 
   private static let fix =
-    "Give another template with --template: a name (\(PromptTemplate.builtIn.joined(separator: ", "))), a Jinja file, or "
+    "Give another template: a name (\(PromptTemplate.builtIn.joined(separator: ", "))), a text in Jinja, or "
     + "a text with {prompt} and {images}."
 
   private static func refused(_ error: TemplateError, _ place: String) -> ModelError {
     switch error.kind {
     case .unsupported:
-      .input(what: place, found: "\(error)", expected: "the part of Jinja that chat templates use", fix: fix)
-    case .syntax: .input(what: place, found: "\(error)", expected: "a Jinja template", fix: fix)
+      .template(what: place, found: "\(error)", expected: "the part of Jinja that chat templates use", fix: fix)
+    case .syntax: .template(what: place, found: "\(error)", expected: "a Jinja template", fix: fix)
     case .raised:
-      .input(
+      .template(
         what: place, found: "it refuses the messages: \(error.reason)", expected: "messages that it takes",
         fix: "Change them. " + fix)
     case .undefined, .value, .limit:
-      .input(what: place, found: "\(error)", expected: "a template that can be run on a question", fix: fix)
+      .template(what: place, found: "\(error)", expected: "a template that can be run on a question", fix: fix)
     }
   }
 }

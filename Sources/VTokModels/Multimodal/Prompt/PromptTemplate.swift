@@ -60,11 +60,11 @@ public struct PromptTemplate: Sendable {
     origin = .given
     if let known = KnownTemplate.all.first(where: { $0.name == given }) {
       name = given
-      program = .chat(try ChatTemplate(known.source, from: "--template \(given)", variables: [], for: family))
+      program = .chat(try ChatTemplate(known.source, from: "template '\(given)'", variables: [], for: family))
     } else if given.contains("{%") || given.contains("{{") {
       name = "custom"
       let variables = try checkpoint?.specialTokens ?? []
-      program = .chat(try ChatTemplate(given, from: "--template", variables: variables, for: family))
+      program = .chat(try ChatTemplate(given, from: "template", variables: variables, for: family))
     } else {
       name = "custom"
       program = .text(try TextTemplate(given, for: family))
@@ -78,7 +78,7 @@ public struct PromptTemplate: Sendable {
   // MARK: Templates of checkpoints
 
   /// The checkpoint's own chat template; if it has none, the one that its model is known by.
-  /// - Throws: `ModelError.input` that asks for `--template` where the template cannot be run, and where there is none and
+  /// - Throws: `ModelError.template` where the template cannot be run, and where there is none and
   ///   the model is not known.
   public static func load(
     _ checkpoint: Checkpoint, tokenizer: TextTokenizer, for family: VisualText
@@ -91,11 +91,11 @@ public struct PromptTemplate: Sendable {
     guard let known = try known(checkpoint.config, tokenizer) else {
       let config = checkpoint.config
       let text = (config.value(at: "text_config.model_type") ?? config["model_type"])?.string ?? ""
-      throw ModelError.input(
+      throw ModelError.template(
         what: "prompt template of \(checkpoint.name)",
         found: "none, and none that is known for '\(config["model_type"]?.string ?? "")' with '\(text)'",
         expected: "a chat template in the folder, or a model that is known by one",
-        fix: #"Give one, for example --template "USER: {images}\n{prompt} ASSISTANT:", or one by name: "#
+        fix: #"Give one, for example "USER: {images}\n{prompt} ASSISTANT:", or one by name: "#
           + builtIn.joined(separator: ", ") + ".")
     }
     let chat = try ChatTemplate(known.source, from: "template \(known.name)", variables: [], for: family)
@@ -118,12 +118,12 @@ private struct TextTemplate: Sendable {
 
   init(_ given: String, for family: VisualText) throws(ModelError) {
     guard ["{prompt}", "{images}"].allSatisfy({ given.count(of: $0) == 1 }), given.count(of: "{system}") <= 1 else {
-      throw .input(
-        what: "--template", found: "'\(given.prefix(200))'",
+      throw .template(
+        what: "template", found: "'\(given.prefix(200))'",
         expected:
-          "one of \(PromptTemplate.builtIn.joined(separator: ", ")), a Jinja template or its file, or a text with {prompt} "
+          "one of \(PromptTemplate.builtIn.joined(separator: ", ")), a Jinja template, or a text with {prompt} "
           + "and {images} once",
-        fix: #"For example --template "USER: {images}\n{prompt} ASSISTANT:"."#)
+        fix: #"For example "USER: {images}\n{prompt} ASSISTANT:"."#)
     }
     let (before, after) = given.splitOnce("{system}")
     let hasSystem = given.count(of: "{system}") == 1
@@ -137,8 +137,8 @@ private struct TextTemplate: Sendable {
     let systems = messages.prefix(messages.count - spoken.count)
     guard spoken.count == 1, spoken[0].role == .user, systems.allSatisfy({ $0.role == .system }), systems.count < 2
     else {
-      throw .input(
-        what: "--template", found: "a text with {prompt} for \(spoken.count) turns", expected: "one question",
+      throw .template(
+        what: "template", found: "a text with {prompt} for \(spoken.count) turns", expected: "one question",
         fix: "Give a Jinja template or one by name: " + PromptTemplate.builtIn.joined(separator: ", ") + ".")
     }
     let sentence = systems.first.map { message in
@@ -181,9 +181,9 @@ extension Checkpoint {
     if let chosen = all.first(where: { $0["name"] == "default" }) ?? (all.count == 1 ? all[0] : nil) {
       return chosen["template"]?.string
     }
-    throw .input(
+    throw .template(
       what: "\(file) of '\(name)'", found: "a chat_template that is neither a text nor a list with one named 'default'",
-      expected: "one of these", fix: "Use the file as published, or give a template with --template.")
+      expected: "one of these", fix: "Use the file as published, or give a template.")
   }
 
   /// `bos_token`, `eos_token` and whatever other names of tokens the tokenizer's files have, for templates.

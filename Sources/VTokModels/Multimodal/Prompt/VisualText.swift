@@ -61,7 +61,8 @@ public struct VisualText: Sendable {
       throw .input(
         what: "prompt", found: "'\(mark)' \(found) times for \(images) images",
         expected: "one for every image",
-        fix: "Leave it out of the prompt: the template places the images; or check --template and --image.")
+        fix:
+          "Leave it out of the prompt: the template places the images; or check the template and the number of images.")
     }
   }
 }
