@@ -30,7 +30,8 @@ setup:
 	  { echo "missing: $(PACKAGES) could not be installed with apt-get"; exit 1; }; }
 
 examples: setup
-	@for folder in Examples/*/; do $(SWIFT) build -c release --package-path $$folder || exit 1; done
+	@for folder in Examples/*/; do $(SWIFT) build -c release --package-path $$folder --scratch-path .build/examples || exit 1; done
+	@$(SWIFT) test -c release --disable-testable-imports --package-path Examples/OwnMethod --scratch-path .build/examples
 
 format:
 	@$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Examples Benchmarks Fuzz
