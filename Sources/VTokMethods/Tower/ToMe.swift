@@ -39,6 +39,11 @@ public struct ToMe: Compressor {
     proportional = proportionalAttention
   }
 
+  /// Tokens are merged evenly in all blocks, until the budget is left.
+  public init(keep: Budget, proportionalAttention: Bool = true) {
+    (amount, proportional) = (.budget(keep), proportionalAttention)
+  }
+
   public init(_ options: inout Options) throws(OptionError) {
     let numbers = try options.list(
       "r", "a whole number, or one per block as 8/8/4", as: .amount,
