@@ -20,7 +20,11 @@ public struct AttentionRow: Sendable {
   public let query: Int32, keys: ArraySlice<Int32>
 
   public init(seed: UInt64, step: Int, layer: Int, head: Int, query: Int32, keys: ArraySlice<Int32>) {
-    (self.seed, self.step, self.layer, self.head) = (seed, step, layer, head)
-    (self.query, self.keys) = (query, keys)
+    self.seed = seed
+    self.step = step
+    self.layer = layer
+    self.head = head
+    self.query = query
+    self.keys = keys
   }
 }

@@ -1,13 +1,8 @@
 import VTokCore
 import VTokFiles
+import VTokLibC
 import VTokTensor
 import VTokWeights
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
 
 extension OptionFile {
   /// Reads a file that an option names: safetensors by its ending, or JSON with lists of numbers.

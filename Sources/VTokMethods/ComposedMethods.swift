@@ -25,7 +25,9 @@ public struct ComposedMethods: Sendable {
     where isServed: (Composition) throws(CompressionError) -> Void = { _ in }
   ) throws {
     composition = try Methods.compose(spec, budget: budget, for: shape, read: read, where: isServed)
-    (title, line, self.budget) = (spec?.description ?? Self.dense, spec?.names ?? Self.dense, budget)
+    title = spec?.description ?? Self.dense
+    line = spec?.names ?? Self.dense
+    self.budget = budget
     accounting = Accounting(spec, budget: budget, composition)
   }
 
@@ -43,7 +45,8 @@ public struct ComposedMethods: Sendable {
     try isServed(composition)
     let names = methods.map { type(of: $0).name }.joined(separator: "+")
     self.title = title ?? (methods.isEmpty ? Self.dense : names)
-    (line, self.budget) = (self.title, budget)
+    line = self.title
+    self.budget = budget
     accounting = Accounting(ruling: methods.map { type(of: $0) }, budget: budget, composition)
   }
 

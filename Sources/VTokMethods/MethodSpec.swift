@@ -67,7 +67,10 @@ public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
       parts: [Part(name: parts[0].name, options: parts[0].options.merging([key: "\(block)"]) { $1 })])
   }
 
-  private init(description: String, parts: [Part]) { (self.description, self.parts) = (description, parts) }
+  private init(description: String, parts: [Part]) {
+    self.description = description
+    self.parts = parts
+  }
 
   /// A method of this library with options.
   init(_ method: any Compressor.Type, _ options: [String: String] = [:]) {

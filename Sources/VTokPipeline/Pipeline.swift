@@ -51,7 +51,8 @@ public struct Pipeline: MethodRunner {
   }
 
   private init(_ model: LoadedModel, _ methods: ComposedMethods) throws(CompressionError) {
-    (self.model, self.methods) = (model, methods)
+    self.model = model
+    self.methods = methods
     let (processor, patch) = (model.vision.processor, model.vision.tower.shape.patch)
     if processor.hasOneSize {
       let size = processor.preparedSize(width: 100, height: 100)

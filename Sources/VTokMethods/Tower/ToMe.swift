@@ -41,7 +41,8 @@ public struct ToMe: Compressor {
 
   /// Tokens are merged evenly in all blocks, until the budget is left.
   public init(keep: Budget, proportionalAttention: Bool = true) {
-    (amount, proportional) = (.budget(keep), proportionalAttention)
+    amount = .budget(keep)
+    proportional = proportionalAttention
   }
 
   public init(_ options: inout Options) throws(OptionError) {
