@@ -54,7 +54,8 @@ let package = Package(
     .target(
       name: "VTokJobs",
       dependencies: [
-        "VTokLibC", "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokModels", "VTokEval",
+        "VTokLibC", "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels",
+        "VTokEval",
         "VTokPipeline",
       ]),
     .target(

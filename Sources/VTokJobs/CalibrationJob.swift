@@ -1,6 +1,7 @@
 import VTokEval
 import VTokFiles
 import VTokImage
+import VTokMethods
 import VTokPipeline
 import VTokTensor
 import VTokWeights
@@ -127,7 +128,8 @@ public struct CalibrationJob: Sendable {
   private func rates(_ state: DiffRateCalibration.State) -> JSON {
     let result = calibration.progress(state)
     return [
-      "schema": "vtok-rates/1", "model": JSON(model.name), "model_sha256": JSON(model.sha256), "method": "diffrate",
+      "schema": JSON(DiffRate.ratesSchema), "model": JSON(model.name), "model_sha256": JSON(model.sha256),
+      "method": JSON(DiffRate.name),
       "target_gmacs": JSON(settings.targetGMACs), "reached_gmacs": JSON(result.gmacs),
       "dense_gmacs": JSON(calibration.denseGMACs), "objective": JSON(settings.distils ? "distilled" : "labels"),
       "prune": JSON(result.prune), "merge": JSON(result.merge), "steps": JSON(settings.steps),

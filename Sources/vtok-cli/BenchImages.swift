@@ -77,7 +77,7 @@ extension BenchFlags {
     try checkOutputs()
     let reduction = methods.reduction
     var wanted = reduction
-    wanted.methods = (reduction.methods.isEmpty ? ["tome"] : reduction.methods)
+    wanted.methods = reduction.wantedMethods
     let shares = try flags.macShares(excluding: wanted)
     wanted.methods += Methods.baselines(beside: []).map(\.description).filter { !wanted.methods.contains($0) }
     _ = try wanted.combinations(solves: shares != nil)

@@ -17,7 +17,7 @@ struct CalibrateCommand: ParsableCommand {
       """)
 
   @Option(help: ArgumentHelp("Method to calibrate: diffrate.", valueName: "NAME"))
-  var method = "diffrate"
+  var method = DiffRate.name
 
   @Option(help: ArgumentHelp("Model directory as downloaded, or an embedded name.", valueName: "DIR|NAME"))
   var model = ProcessInfo.processInfo.environment["VTOK_MODEL"] ?? "vtok-tiny"
@@ -79,9 +79,9 @@ struct CalibrateCommand: ParsableCommand {
   @OptionGroup var running: RunOptions
 
   func run() throws {
-    guard method == "diffrate" else {
+    guard method == DiffRate.name else {
       throw UsageError(
-        "--method", found: "'\(method)'", expected: "diffrate", fix: "No other method has settings to learn.")
+        "--method", found: "'\(method)'", expected: DiffRate.name, fix: "No other method has settings to learn.")
     }
     try OutputCheck.file(output, "--output")
     let threads = try running.threadCount()

@@ -68,6 +68,9 @@ struct ReductionOptions: ParsableArguments {
 
   mutating func validate() throws { methods = methods.methodItems }
 
+  /// The methods asked for; ToMe where none was.
+  var wantedMethods: [String] { methods.isEmpty ? [ToMe.name] : methods }
+
   /// The flags that say how much to keep or to spend, with what was given.
   private var amounts: [(flag: String, value: String?)] {
     [
@@ -142,7 +145,7 @@ struct ReductionOptions: ParsableArguments {
   /// All methods with all budgets; a method with an amount of its own comes once.
   /// - Parameter solves: whether budgets will be solved for something that other flags ask.
   func combinations(solves: Bool = false) throws -> [Combination] {
-    let specs = try (methods.isEmpty ? ["tome"] : methods).map { try MethodSpec($0) }
+    let specs = try wantedMethods.map { try MethodSpec($0) }
     for spec in specs { for part in spec.parts { _ = try Methods.named(part.name) } }
     for spec in specs { _ = try spec.make(budget: nil, read: OptionFile.read) }
     let flag = try amountFlag()
