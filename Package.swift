@@ -55,8 +55,7 @@ let package = Package(
       name: "VTokJobs",
       dependencies: [
         "VTokLibC", "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels",
-        "VTokEval",
-        "VTokPipeline",
+        "VTokEval", "VTokPipeline",
       ]),
     .target(
       name: "VTokBench",

@@ -101,6 +101,25 @@ import VTok
     #expect(named.asked == value.asked)
   }
 
+  @Test func aBenchOfQuestions() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("own-method-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try FileManager.default.copyItem(
+      atPath: smallModels + "vqa-small/reference/0.png", toPath: folder.path + "/0.png")
+    let question: JSON = [
+      "image": "0.png", "question": "what color is the shape?", "answers": ["red"], "metric": "exact",
+    ]
+    try Data((question.text() + "\n").utf8).write(to: folder.appendingPathComponent("questions.jsonl"))
+    let generator = try Generator(model: smallModels + "vqa-small")
+    let data = try QuestionFile(folder.path + "/questions.jsonl")
+    let bench = try QuestionBench(generator, methods: [EverySecond()], keep: .ratio(0.5), data: data)
+    let rows = try bench.run().rows
+    #expect(rows.map(\.entry.method).prefix(3) == ["dense", "every-second", "random"])
+    #expect(rows[1].mean(.tokensOut) * 2 == rows[0].mean(.tokensOut))
+    #expect(rows[1].outcome?.asked == rows[1].outcome?.reached)
+  }
+
   // MARK: Files that options name
 
   @Test func optionFilesAreRead() throws {
