@@ -1,6 +1,7 @@
 #ifndef VTOK_GGUF_H
 #define VTOK_GGUF_H
 #include "dispatch.h"
+#include "levels.h"
 #include <string.h>
 
 #define VTOK_GGUF_LARGEST 256  // elements of the largest block
@@ -14,12 +15,10 @@ enum { Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q8_1 = 9, Q2_K = 10, Q3
 typedef void vtok_gguf_dot(const uint8_t *w, size_t blocks, const vtok_gguf_rows *x, size_t first, size_t n, float *out);
 
 typedef struct {
-  const char *name;
-  int (*runs)(void);
+  vtok_level level;
   vtok_gguf_dot *(*dot)(uint32_t type);  // NULL for a type without a fast path
 } vtok_gguf_level;
 
-// The levels of this architecture from the best on; the plain one comes after them.
 extern const vtok_gguf_level vtok_gguf_levels[];
 extern const size_t vtok_gguf_level_count;
 vtok_gguf_dot *vtok_gguf_plain_dot(uint32_t type);

@@ -68,30 +68,16 @@ vtok_gguf_dot *vtok_gguf_plain_dot(uint32_t type) {
   }
 }
 
-// MARK: Levels
-
-static int always(void) { return 1; }
-static const vtok_gguf_level plain = {"plain", always, vtok_gguf_plain_dot};
-
-static const vtok_gguf_level *level_at(size_t index) {
-  return index < vtok_gguf_level_count ? &vtok_gguf_levels[index] : &plain;
-}
-
-size_t vtok_gguf_levels_count(void) { return vtok_gguf_level_count + 1; }
-const char *vtok_gguf_level_name(size_t index) { return level_at(index)->name; }
-int vtok_gguf_level_runs(size_t index) { return level_at(index)->runs(); }
-
-size_t vtok_gguf_best_level(void) {
-  size_t index = 0;
-  while (!vtok_gguf_level_runs(index)) index++;
-  return index;
-}
+#if !defined(__x86_64__)
+const vtok_gguf_level vtok_gguf_levels[] = {{{"plain", vtok_has_all}, vtok_gguf_plain_dot}};
+const size_t vtok_gguf_level_count = 1;
+#endif
 
 // MARK: Products
 
 void vtok_gguf_product(size_t level, uint32_t type, const void *w, size_t first, size_t count, const vtok_gguf_rows *x, size_t n, float *out, size_t ldo) {
   enum { TOGETHER = 16 };  // rows of W that stay in the cache while all rows of x pass
-  vtok_gguf_dot *dot = level_at(level)->dot(type);
+  vtok_gguf_dot *dot = vtok_gguf_levels[level].dot(type);
   if (!dot) dot = vtok_gguf_plain_dot(type);
   size_t blocks = x->columns / vtok_gguf_elements(type), stride = blocks * vtok_gguf_bytes(type);
   for (size_t from = 0; from < count; from += TOGETHER) {

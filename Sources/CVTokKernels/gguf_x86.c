@@ -2,7 +2,6 @@
 #include "gguf.h"
 
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
 
 #define JOIN_(a, b) a##_##b
@@ -22,8 +21,6 @@
 #undef LEVEL
 #pragma clang attribute pop
 
-static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); }
-
 // MARK: AVX-VNNI
 
 #pragma clang attribute push(__attribute__((target(AVX2 ",avxvnni"))), apply_to = function)
@@ -35,11 +32,6 @@ static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_c
 #undef DOT
 #undef LEVEL
 #pragma clang attribute pop
-
-static int has_avxvnni(void) {
-  unsigned a, b, c, d;
-  return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
-}
 
 // MARK: AVX-512 VNNI
 
@@ -55,17 +47,11 @@ static int has_avxvnni(void) {
 #include "gguf_512.h"
 #pragma clang attribute pop
 
-static int has_avx512(void) {
-  return has_avx2() && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-}
-
 const vtok_gguf_level vtok_gguf_levels[] = {
-    {"avx512-vnni", has_avx512, wide_dot_of},
-    {"avx-vnni", has_avxvnni, avxvnni_dot_of},
-    {"avx2", has_avx2, avx2_dot_of},
+    {{"avx512-vnni", vtok_has_avx512_vnni}, wide_dot_of},
+    {{"avx-vnni", vtok_has_avx_vnni}, avxvnni_dot_of},
+    {{"avx2", vtok_has_avx2}, avx2_dot_of},
+    {{"plain", vtok_has_all}, vtok_gguf_plain_dot},
 };
-const size_t vtok_gguf_level_count = 3;
-#else
-const vtok_gguf_level vtok_gguf_levels[1];
-const size_t vtok_gguf_level_count = 0;
+const size_t vtok_gguf_level_count = 4;
 #endif

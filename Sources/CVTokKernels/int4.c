@@ -12,7 +12,7 @@
 #define PANEL VTOK_INT4_PANEL
 #define GROUP VTOK_INT4_GROUP
 #define BYTES VTOK_INT4_BYTES
-#define ROWS 32
+#define ROWS VTOK_INT4_ROWS
 
 VTOK_INLINE float half(const uint8_t *at) {
   _Float16 h;
@@ -20,7 +20,7 @@ VTOK_INLINE float half(const uint8_t *at) {
   return (float)h;
 }
 
-// MARK: Levels
+// MARK: The plain path
 
 void vtok_int4_plain_block(const int8_t *p, const float *scales, const int32_t *totals, size_t rows, size_t groups, const uint8_t *panel, float *sums) {
   memset(sums, 0, rows * PANEL * sizeof *sums);
@@ -41,22 +41,10 @@ void vtok_int4_plain_block(const int8_t *p, const float *scales, const int32_t *
   }
 }
 
-static int always(void) { return 1; }
-static const vtok_int4_level plain = {"plain", always, vtok_int4_plain_block, ROWS};
-
-static const vtok_int4_level *level_at(size_t index) {
-  return index < vtok_int4_level_count ? &vtok_int4_levels[index] : &plain;
-}
-
-size_t vtok_int4_levels_count(void) { return vtok_int4_level_count + 1; }
-const char *vtok_int4_level_name(size_t index) { return level_at(index)->name; }
-int vtok_int4_level_runs(size_t index) { return level_at(index)->runs(); }
-
-size_t vtok_int4_best_level(void) {
-  size_t index = 0;
-  while (!vtok_int4_level_runs(index)) index++;
-  return index;
-}
+#if !defined(__x86_64__)
+const vtok_int4_level vtok_int4_levels[] = {{{"plain", vtok_has_all}, vtok_int4_plain_block, ROWS}};
+const size_t vtok_int4_level_count = 1;
+#endif
 
 // MARK: Rounding
 
@@ -66,12 +54,13 @@ VTOK_CLONES void vtok_q8_round(const float *x, size_t n, size_t depth, size_t ld
     for (size_t g = 0; g < groups; g++) {
       const float *row = x + r * ldx + g * GROUP;
       int8_t *out = p + (r * groups + g) * GROUP;
-      float largest = 0;
+      float largest = 0, nothing = 0;
       for (size_t k = 0; k < GROUP; k++) {
         float a = fabsf(row[k]);
         largest = a > largest ? a : largest;
+        nothing += row[k] * 0.0f;  // NaN where a number is not finite
       }
-      float scale = largest / 127.0f, inverse = largest < 4e-37f ? 0.0f : 127.0f / largest;
+      float scale = largest / 127.0f + nothing, inverse = largest < 4e-37f ? 0.0f : 127.0f / largest;
       int32_t total = 0;
       for (size_t k = 0; k < GROUP; k++) {
         float t = row[k] * inverse + 12582912.0f;  // leaves no bits behind the point: rounds half to even
@@ -97,14 +86,15 @@ VTOK_CLONES void vtok_int4_pack(const float *w, size_t count, size_t depth, size
       memset(q, 8, GROUP);
       if (c < count) {
         const float *row = w + c * ldw + g * GROUP;
-        float low = row[0], high = row[0];
-        for (size_t k = 1; k < GROUP; k++) {
+        float low = row[0], high = row[0], nothing = 0;
+        for (size_t k = 0; k < GROUP; k++) {
           low = row[k] < low ? row[k] : low;
           high = row[k] > high ? row[k] : high;
+          nothing += row[k] * 0.0f;  // NaN where a number is not finite
         }
         float scale = (-low >= high ? low : high) / -8.0f, inverse = scale != 0 ? 1.0f / scale : 0.0f;
-        stored = (_Float16)scale;
-        for (size_t k = 0; k < GROUP; k++) {
+        stored = (_Float16)(scale + nothing);
+        for (size_t k = 0; k < GROUP && nothing == 0; k++) {
           int value = (int)(row[k] * inverse + 8.5f);
           q[k] = (uint8_t)(value > 15 ? 15 : value);
         }
@@ -133,7 +123,7 @@ size_t vtok_int4_group_bytes(void) { return BYTES; }
 // MARK: Products
 
 void vtok_int4_product(size_t index, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *totals, const uint8_t *panels, size_t first, size_t count, int accumulate, float *out, size_t ldo) {
-  const vtok_int4_level *level = level_at(index);
+  const vtok_int4_level *level = &vtok_int4_levels[index];
   size_t groups = depth / GROUP;
   _Alignas(64) float sums[ROWS * PANEL];
   for (size_t c = first; c < first + count; c += PANEL) {

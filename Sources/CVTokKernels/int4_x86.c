@@ -2,7 +2,6 @@
 #include "int4.h"
 
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
 #include <string.h>
 
@@ -62,10 +61,6 @@ static void vnni512_block(const int8_t *p, const float *scales, const int32_t *t
   vnni512[rows - 1](p, scales, totals, groups, panel, sums);
 }
 
-static int has_vnni512(void) {
-  return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-}
-
 // MARK: AVX2
 
 // One row at a time, 8 columns of it. Codes are below 16, so pairs of products stay below 16 bits and the instruction for bytes is exact.
@@ -102,14 +97,10 @@ __attribute__((target("avx2,fma,f16c"))) static void avx2_block(const int8_t *p,
     }
 }
 
-static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-
 const vtok_int4_level vtok_int4_levels[] = {
-    {"avx512-vnni", has_vnni512, vnni512_block, 4},
-    {"avx2", has_avx2, avx2_block, 4},
+    {{"avx512-vnni", vtok_has_avx512_vnni}, vnni512_block, 4},
+    {{"avx2", vtok_has_avx2}, avx2_block, 4},
+    {{"plain", vtok_has_all}, vtok_int4_plain_block, VTOK_INT4_ROWS},
 };
-const size_t vtok_int4_level_count = 2;
-#else
-const vtok_int4_level vtok_int4_levels[1];
-const size_t vtok_int4_level_count = 0;
+const size_t vtok_int4_level_count = 3;
 #endif

@@ -12,9 +12,9 @@
 
 #define PANEL VTOK_INT8_PANEL
 #define STEP VTOK_INT8_STEP
-#define ROWS 32  // most rows of a block at any level
+#define ROWS VTOK_INT8_ROWS
 
-// MARK: Levels
+// MARK: The plain path
 
 void vtok_int8_plain_block(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, uint32_t *sums) {
   memset(sums, 0, rows * PANEL * sizeof *sums);
@@ -25,22 +25,10 @@ void vtok_int8_plain_block(const int8_t *p, size_t rows, size_t depth, const uin
           sums[r * PANEL + c] += (uint32_t)(p[r * depth + k + i] * panel[k * PANEL + c * 4 + i]);
 }
 
-static int always(void) { return 1; }
-static const vtok_int8_level plain = {"plain", always, vtok_int8_plain_block, ROWS};
-
-static const vtok_int8_level *level_at(size_t index) {
-  return index < vtok_int8_level_count ? &vtok_int8_levels[index] : &plain;
-}
-
-size_t vtok_int8_levels_count(void) { return vtok_int8_level_count + 1; }
-const char *vtok_int8_level_name(size_t index) { return level_at(index)->name; }
-int vtok_int8_level_runs(size_t index) { return level_at(index)->runs(); }
-
-size_t vtok_int8_best_level(void) {
-  size_t index = 0;
-  while (!vtok_int8_level_runs(index)) index++;
-  return index;
-}
+#if !defined(__x86_64__) && !defined(__aarch64__)
+const vtok_int8_level vtok_int8_levels[] = {{{"plain", vtok_has_all}, vtok_int8_plain_block, ROWS}};
+const size_t vtok_int8_level_count = 1;
+#endif
 
 // MARK: Rounding
 
@@ -135,7 +123,7 @@ VTOK_CLONES static void finish(const uint32_t *sums, size_t rows, size_t count, 
 }
 
 void vtok_int8_product(size_t index, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *offsets, const uint8_t *panels, const float *columns, size_t first, size_t count, int accumulate, float *out, size_t ldo) {
-  const vtok_int8_level *level = level_at(index);
+  const vtok_int8_level *level = &vtok_int8_levels[index];
   size_t padded = vtok_int8_depth(depth);
   _Alignas(64) uint32_t sums[ROWS * PANEL];
   for (size_t c = first; c < first + count; c += PANEL) {

@@ -1,8 +1,9 @@
 #ifndef VTOK_INT8_H
 #define VTOK_INT8_H
-#include "CVTokKernels.h"
+#include "levels.h"
 
 #define VTOK_INT8_PANEL 64  // columns of the result in one panel of weights
+#define VTOK_INT8_ROWS 32   // most rows of a block at any level
 #define VTOK_INT8_STEP 64   // depth is filled with zeros to a multiple of this: one tile of AMX
 
 // One block of work: rows of p times one panel; sums[r * 64 + c] receives the sum over the depth of p[r][k] * (q[c][k] + 128),
@@ -10,13 +11,11 @@
 typedef void vtok_int8_block(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, uint32_t *sums);
 
 typedef struct {
-  const char *name;
-  int (*runs)(void);
+  vtok_level level;
   vtok_int8_block *block;
   size_t rows;  // most rows of one block
 } vtok_int8_level;
 
-// The levels of this architecture from the best to the plain one, which ends the list.
 extern const vtok_int8_level vtok_int8_levels[];
 extern const size_t vtok_int8_level_count;
 void vtok_int8_plain_block(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, uint32_t *sums);

@@ -43,6 +43,9 @@ static int has_dot(void) {
 #endif
 }
 
-const vtok_int8_level vtok_int8_levels[] = {{"neon-dot", has_dot, dot_block, 4}};
-const size_t vtok_int8_level_count = 1;
+const vtok_int8_level vtok_int8_levels[] = {
+    {{"neon-dot", has_dot}, dot_block, 4},
+    {{"plain", vtok_has_all}, vtok_int8_plain_block, VTOK_INT8_ROWS},
+};
+const size_t vtok_int8_level_count = 2;
 #endif

@@ -3,7 +3,6 @@
 #include "tiles.h"
 
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
 #include <string.h>
 
@@ -46,10 +45,6 @@ static void vnni512_block(const int8_t *p, size_t rows, size_t depth, const uint
   vnni512[rows - 1](p, depth, panel, sums);
 }
 
-static int has_vnni512(void) {
-  return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-}
-
 // MARK: AVX-VNNI and AVX2
 
 // ROWS rows times 32 columns in 4 * ROWS of 16 registers.
@@ -83,11 +78,6 @@ static few_rows *const vnni256[] = {vnni256_1, vnni256_2, vnni256_3};
 
 static void vnni256_block(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, uint32_t *sums) {
   vnni256[rows - 1](p, depth, panel, sums);
-}
-
-static int has_vnni256(void) {
-  unsigned a, b, c, d;
-  return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
 }
 
 // The instruction for bytes saturates, so bytes at even and at odd places are multiplied apart, as 16 bits. The weights are split
@@ -127,8 +117,6 @@ AVX2_ROWS(2)
 static void avx2_block(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, uint32_t *sums) {
   (rows == 1 ? avx2_1 : avx2_2)(p, depth, panel, sums);
 }
-
-static int has_avx2(void) { return __builtin_cpu_supports("avx2"); }
 
 // MARK: AMX
 
@@ -173,16 +161,14 @@ AMX static void amx_block(const int8_t *p, size_t rows, size_t depth, const uint
   _tile_release();
 }
 
-static int has_amx(void) { return has_vnni512() && vtok_has_tiles(VTOK_AMX_INT8); }
+static int has_amx(void) { return vtok_has_avx512_vnni() && vtok_has_tiles(VTOK_AMX_INT8); }
 
 const vtok_int8_level vtok_int8_levels[] = {
-    {"amx", has_amx, amx_block, 32},
-    {"avx512-vnni", has_vnni512, vnni512_block, 6},
-    {"avx-vnni", has_vnni256, vnni256_block, 3},
-    {"avx2", has_avx2, avx2_block, 2},
+    {{"amx", has_amx}, amx_block, 32},
+    {{"avx512-vnni", vtok_has_avx512_vnni}, vnni512_block, 6},
+    {{"avx-vnni", vtok_has_avx_vnni}, vnni256_block, 3},
+    {{"avx2", vtok_has_avx2}, avx2_block, 2},
+    {{"plain", vtok_has_all}, vtok_int8_plain_block, VTOK_INT8_ROWS},
 };
-const size_t vtok_int8_level_count = 4;
-#elif !defined(__aarch64__)
-const vtok_int8_level vtok_int8_levels[1];
-const size_t vtok_int8_level_count = 0;
+const size_t vtok_int8_level_count = 5;
 #endif

@@ -116,11 +116,7 @@ public struct BlockWeight: @unchecked Sendable {
   ) {
     precondition(x.columns == columns && x.activation == vtok_gguf_activation(type.number))
     let out = Shared(out)
-    let units = (rows + Self.unit - 1) / Self.unit
-    let parts = threads <= 1 ? min(units, 1) : min(units, 4 * threads)
-    parallel(parts, threads: threads) { part in
-      let first = part * units / parts * Self.unit
-      let count = min((part + 1) * units / parts * Self.unit, rows) - first
+    parallel(0..<rows, unit: Self.unit, threads: threads) { first, count in
       var rounded = x.rows
       vtok_gguf_product(level, type.number, base, first, count, &rounded, x.count, out.pointer + first, ldo)
     }
@@ -129,14 +125,9 @@ public struct BlockWeight: @unchecked Sendable {
   /// Rows of W that one thread takes at least.
   private static let unit = 16
 
-  // MARK: Levels
-
-  /// Names of the levels of the kernels that this processor has, from the best to the plain one, with their numbers.
-  package static var levels: [(name: String, number: Int)] {
-    (0..<vtok_gguf_levels_count()).filter { vtok_gguf_level_runs($0) != 0 }
-      .map { (String(cString: vtok_gguf_level_name($0)), $0) }
-  }
-  package static let bestLevel = vtok_gguf_best_level()
+  /// Of the kernels.
+  package static let levels = KernelLevels.running(VTOK_GGUF_PRODUCT)
+  package static let bestLevel = vtok_best_level(VTOK_GGUF_PRODUCT)
 }
 
 /// Rows of x rounded for products with weights in blocks: Q8_0, Q8_1 or Q8_K.

@@ -52,12 +52,7 @@ package final class Int8Panels: WeightPanels, @unchecked Sendable {
     let rounded = RoundedRows(bytes: n * vtok_int8_depth(columns), scales: n)
     vtok_int8_round(x, n, columns, ldx, rounded.values, rounded.scales, rounded.sums)
     let out = Shared(out)
-    let start = wanted / Self.panel * Self.panel
-    let units = (rows - start + Self.panel - 1) / Self.panel
-    let parts = threads <= 1 ? 1 : min(units, 4 * threads)
-    parallel(parts, threads: threads) { part in
-      let first = start + part * units / parts * Self.panel
-      let count = min(start + (part + 1) * units / parts * Self.panel, rows) - first
+    parallel(wanted..<rows, unit: Self.panel, threads: threads) { first, count in
       vtok_int8_product(
         level, rounded.values, n, columns, rounded.scales, rounded.sums, panels, scales, first, count,
         accumulate ? 1 : 0,
@@ -76,12 +71,7 @@ package final class Int8Panels: WeightPanels, @unchecked Sendable {
   /// Rows of W in one panel.
   private static let panel = 64
 
-  // MARK: Levels
-
-  /// Names of the levels of the kernels that this processor has, from the best to the plain one, with their numbers.
-  package static var levels: [(name: String, number: Int)] {
-    (0..<vtok_int8_levels_count()).filter { vtok_int8_level_runs($0) != 0 }
-      .map { (String(cString: vtok_int8_level_name($0)), $0) }
-  }
-  package static let bestLevel = vtok_int8_best_level()
+  /// Of the kernels.
+  package static let levels = KernelLevels.running(VTOK_INT8_PRODUCT)
+  package static let bestLevel = vtok_best_level(VTOK_INT8_PRODUCT)
 }

@@ -1,3 +1,4 @@
+import Dispatch
 import Synchronization
 import VTokLibC
 
@@ -35,4 +36,33 @@ package func threadSeconds() -> Double {
   var time = timespec()
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
   return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}
+
+/// Runs `body(0..<count)` on up to `threads` threads. Iterations are handed out one by one, so uneven work balances.
+/// Nothing is promised about order: each iteration must write where no other one does.
+public func parallel(_ count: Int, threads: Int, _ body: @Sendable (Int) -> Void) {
+  if threads <= 1 || count <= 1 {
+    for index in 0..<count { body(index) }
+  } else if count <= threads {
+    DispatchQueue.concurrentPerform(iterations: count, execute: body)
+  } else {
+    let next = Counter()
+    DispatchQueue.concurrentPerform(iterations: threads) { _ in
+      while let index = next.take(below: count) { body(index) }
+    }
+  }
+}
+
+/// Runs `body` on parts of `rows`, a few for each thread, so that they cover whole units: the first begins with the unit of the
+/// first row, only the last may end inside one.
+package func parallel(
+  _ rows: Range<Int>, unit: Int, threads: Int, _ body: @Sendable (_ first: Int, _ count: Int) -> Void
+) {
+  let start = rows.lowerBound / unit * unit
+  let units = (rows.upperBound - start + unit - 1) / unit
+  let parts = threads <= 1 ? min(units, 1) : min(units, 4 * threads)
+  parallel(parts, threads: threads) { part in
+    let first = start + part * units / parts * unit
+    body(first, min(start + (part + 1) * units / parts * unit, rows.upperBound) - first)
+  }
 }

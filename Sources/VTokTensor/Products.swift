@@ -1,6 +1,5 @@
 import COpenBLAS
 import CVTokKernels
-import Dispatch
 
 /// OpenBLAS runs each call on the calling thread; splitting is ours (`parallel`). Its own threads would cost more than
 /// they give at the sizes of a transformer block.
@@ -62,21 +61,6 @@ extension vtok_matrix {
 
   /// Floats of scratch memory that packing takes.
   package static let panels = 1024 * vtok_panel()
-}
-
-/// Runs `body(0..<count)` on up to `threads` threads. Iterations are handed out one by one, so uneven work balances.
-/// Nothing is promised about order: each iteration must write where no other one does.
-public func parallel(_ count: Int, threads: Int, _ body: @Sendable (Int) -> Void) {
-  if threads <= 1 || count <= 1 {
-    for index in 0..<count { body(index) }
-  } else if count <= threads {
-    DispatchQueue.concurrentPerform(iterations: count, execute: body)
-  } else {
-    let next = Counter()
-    DispatchQueue.concurrentPerform(iterations: threads) { _ in
-      while let index = next.take(below: count) { body(index) }
-    }
-  }
 }
 
 /// `a b^T`: a `[m, k]`, b `[n, k]`, result `[m, n]`.

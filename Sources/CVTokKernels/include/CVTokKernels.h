@@ -118,22 +118,21 @@ typedef struct {
 // Rows of x [n, columns] with row stride ldx. What is not finite gives some number.
 void vtok_gguf_round(uint32_t activation, const float *x, size_t n, size_t ldx, vtok_gguf_rows *rows);
 
+// --- levels.c: the instructions that products of low precision are written in ---
+typedef enum { VTOK_INT8_PRODUCT, VTOK_INT4_PRODUCT, VTOK_GGUF_PRODUCT } vtok_product_kind;
+// Levels are numbered from the best to the plain one, which runs everywhere; a name is for people ("avx512-vnni").
+size_t vtok_level_count(vtok_product_kind kind);
+const char *vtok_level_name(vtok_product_kind kind, size_t level);
+int vtok_level_runs(vtok_product_kind kind, size_t level);
+size_t vtok_best_level(vtok_product_kind kind);
+
 // --- gguf_dot.c: products of weights as a file holds them with rounded rows ---
-// Levels are numbered from the best to the plain one, which runs everywhere; they add blocks in different order.
-size_t vtok_gguf_levels_count(void);
-const char *vtok_gguf_level_name(size_t level);
-int vtok_gguf_level_runs(size_t level);
-size_t vtok_gguf_best_level(void);
+// Levels add blocks in different order.
 // out[i][r] = x[i] . W[first + r] for r in 0 ..< count, out with row stride ldo; W is read once for every four rows of x. A row of x
 // has the same bits in any company.
 void vtok_gguf_product(size_t level, uint32_t type, const void *w, size_t first, size_t count, const vtok_gguf_rows *x, size_t n, float *out, size_t ldo);
 
 // --- int8.c: products of 8-bit numbers with sums of 32 bits; the same bits at every level, in any company ---
-// Levels are numbered from the best to the plain one, which runs everywhere; a name is for people ("avx512-vnni").
-size_t vtok_int8_levels_count(void);
-const char *vtok_int8_level_name(size_t level);
-int vtok_int8_level_runs(size_t level);
-size_t vtok_int8_best_level(void);
 // Bytes of one row of rounded numbers, and of one column of weights: `depth` filled up to a multiple of 64.
 size_t vtok_int8_depth(size_t depth);
 // Rows of x [n, depth] with row stride ldx: scales[r] = max |x[r]| / 127 (1 for zeros, NaN where a number is not finite), p[r] = x[r] /
@@ -149,13 +148,9 @@ void vtok_int8_product(size_t level, const int8_t *p, size_t n, size_t depth, co
 
 // --- int4.c: products with 4-bit weights in groups of 32, rows rounded to 8 bits in groups of 32; sums of groups are exact, groups
 // are added in float32, so levels agree but for the last bits ---
-size_t vtok_int4_levels_count(void);
-const char *vtok_int4_level_name(size_t level);
-int vtok_int4_level_runs(size_t level);
-size_t vtok_int4_best_level(void);
 // Bytes of one group of 32 of a panel of 64 rows of W: a panel has depth / 32 of them.
 size_t vtok_int4_group_bytes(void);
-// ggml's Q8_0: of each 32 of x [n, depth] the scale max / 127 as a half, p = x * (127 / max) rounded half to even, and the sum of p.
+// ggml's Q8_0: of each 32 of x [n, depth] the scale max / 127 as a half (NaN where a number is not finite), p = x * (127 / max) rounded half to even, and the sum of p.
 // p is [n, depth], scales and totals are [n, depth / 32].
 void vtok_q8_round(const float *x, size_t n, size_t depth, size_t ldx, int8_t *p, float *scales, int32_t *totals);
 // ggml's Q4_0 of up to 64 rows of W as a panel; depth is a multiple of 32.
