@@ -30,10 +30,8 @@ public struct ClsAttention: Compressor {
   {
     var reductions: [Reduction] = []
     for (index, tokens) in view.sequences.enumerated() {
-      let recording = view.recording(site, index)
-      let columns = try recording.columns(of: tokens)
       let patches = tokens.rows(.patch)
-      let scores = recording.attention!.headMean(at: patches.map { columns[$0] }).values
+      let scores = try view.recording(site, index).meanAttention(at: patches, of: tokens)
       let top = notes.top(scores, min(view.perTile(cut.budget), patches.count))
       reductions.append(cut.reduction(keeping: top.map { patches[$0] }, of: tokens))
     }

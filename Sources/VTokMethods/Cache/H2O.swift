@@ -16,16 +16,15 @@ public struct H2O: Compressor {
     "A budget is a share of the prompt (or a number of entries), half of it heavy hitters; the size then stays.",
   ]
 
-  enum Amount: Sendable, Equatable {
-    case sizes(heavy: Int, recent: Int)
+  enum Amount: Sendable {
+    case size(HeavyHitters.Size)
     case budget(Budget)
   }
 
   let amount: Amount
-  private var hitters: [Int: HeavyHitters] = [:]
-  private var sizes: [Int: (heavy: Int, recent: Int)] = [:]
+  private var hitters = HeavyHitters()
 
-  public init(heavy: Int, recent: Int) { amount = .sizes(heavy: heavy, recent: recent) }
+  public init(heavy: Int, recent: Int) { amount = .size(HeavyHitters.Size(heavy: heavy, recent: recent)) }
   public init(keep: Budget) { amount = .budget(keep) }
 
   public init(_ options: inout Options) throws(OptionError) {
@@ -35,7 +34,7 @@ public struct H2O: Compressor {
       "recent", default: nil, in: 1...1_000_000, as: .amount, "latest entries (recent_size)")
     let budget = try options.budget("cache entries kept, of the prompt")
     switch (heavy, recent) {
-    case (let heavy?, let recent?): amount = .sizes(heavy: heavy, recent: recent)
+    case (let heavy?, let recent?): amount = .size(HeavyHitters.Size(heavy: heavy, recent: recent))
     case (nil, nil): amount = .budget(budget ?? .ratio(0.5))
     default: throw options.invalid(heavy == nil ? "heavy" : "recent", "", "heavy and recent together")
     }
@@ -48,25 +47,16 @@ public struct H2O: Compressor {
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
     -> [Reduction]?
   {
-    guard case .cache(let layer) = site else { return nil }
-    try hitters[layer, default: HeavyHitters()].add(view, site)
-    let count = view.sequences[0].count
-    let size = sizes[layer] ?? self.sizes(of: count)
-    sizes[layer] = size
-    let reductions =
-      count > size.heavy + size.recent
-      ? hitters[layer]!.cut(heavy: size.heavy, recent: size.recent, notes: &notes) : nil
-    notes.keep("score", hitters[layer]!.gathered.flatMap { $0 })
-    return reductions
+    try hitters.step(view, at: site, notes: &notes, size: size(of:))
   }
 
-  /// Heavy hitters and latest entries for a prompt of `count`.
-  private func sizes(of count: Int) -> (heavy: Int, recent: Int) {
+  /// What stays of a prompt of `count` entries.
+  private func size(of count: Int) -> HeavyHitters.Size {
     switch amount {
-    case .sizes(let heavy, let recent): return (heavy, recent)
+    case .size(let size): return size
     case .budget(let budget):
       let total = max(1, budget.tokens(of: count, .towardZero))
-      return (total / 2, total - total / 2)
+      return HeavyHitters.Size(heavy: total / 2, recent: total - total / 2)
     }
   }
 }

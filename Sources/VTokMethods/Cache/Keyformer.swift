@@ -26,8 +26,7 @@ public struct Keyformer: Compressor {
   let budget: Budget
   let recent: Double, interval: Int
   let form: GumbelSoftmax
-  private var hitters: [Int: HeavyHitters] = [:]
-  private var sizes: [Int: (heavy: Int, recent: Int)] = [:]
+  private var hitters = HeavyHitters()
 
   /// - Parameters:
   ///   - keep: cache entries of the prompt.
@@ -60,20 +59,15 @@ public struct Keyformer: Compressor {
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
     -> [Reduction]?
   {
-    guard case .cache(let layer) = site else { return nil }
-    try hitters[layer, default: HeavyHitters()].add(view, site)
-    let count = view.sequences[0].count
-    let size = sizes[layer] ?? self.sizes(of: count)
-    sizes[layer] = size
-    guard view.step > 0, view.step % interval == 0, count > size.heavy + size.recent else { return nil }
-    return hitters[layer]!.cut(heavy: size.heavy, recent: size.recent, notes: &notes)
+    let evicts = view.step > 0 && view.step % interval == 0
+    return try hitters.step(view, at: site, evicts: evicts, notes: &notes, size: size(of:))
   }
 
-  /// Entries of a prompt of `count` that stay.
-  private func sizes(of count: Int) -> (heavy: Int, recent: Int) {
+  /// What stays of a prompt of `count` entries.
+  private func size(of count: Int) -> HeavyHitters.Size {
     let total = max(1, budget.tokens(of: count, .towardZero))
     let latest = max(1, Int(Double(total) * recent))
-    return (total - latest, latest)
+    return HeavyHitters.Size(heavy: total - latest, recent: latest)
   }
 }
 

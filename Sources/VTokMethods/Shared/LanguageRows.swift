@@ -25,21 +25,6 @@ extension Shape {
   }
 }
 
-extension Tensor {
-  /// Attention `[heads, rows, keys]` averaged over heads, at some of its columns. `[rows, columns]`
-  func headMean(at columns: [Int]) -> Tensor {
-    let (heads, rows, keys) = (shape[0], shape[1], shape[2])
-    return Tensor(shape: [rows, columns.count]) { out in
-      for row in 0..<rows {
-        for (index, column) in columns.enumerated() {
-          let sum = (0..<heads).reduce(Float(0)) { $0 + values[($1 * rows + row) * keys + column] }
-          out[row * columns.count + index] = sum / Float(heads)
-        }
-      }
-    }
-  }
-}
-
 extension Reduction {
   /// Keeps `kept` of the rows in `candidates` and all others, in their order.
   static func keep(_ kept: [Int], among candidates: [Int], of count: Int) -> Reduction {

@@ -36,24 +36,3 @@ struct Tiles: Sendable {
   /// Patch cell of a row, by its number at birth.
   func cell(_ row: Int, of tokens: TokenSequence) -> Int { Int(tokens.id[row]) - prefix }
 }
-
-extension Recording {
-  /// `matrix` (this recording's attention or probe, `[heads, queries, keys]`) added up over heads and queries in that
-  /// order, at `rows` of `tokens`. `[rows.count]`
-  func summed(_ matrix: Tensor, at rows: [Int], of tokens: TokenSequence) throws(CompressionError) -> [Float] {
-    let columns = try columns(of: tokens)
-    let total = matrix.lineSum()
-    return rows.map { total[columns[$0]] }
-  }
-}
-
-extension Tensor {
-  /// All lines of the last axis added up, first to last. `[width]`
-  func lineSum() -> [Float] {
-    var total = [Float](repeating: 0, count: width)
-    values.withUnsafeBufferPointer { source in
-      for line in 0..<rows { vtok_accumulate(&total, source.baseAddress! + line * width, width, 1) }
-    }
-    return total
-  }
-}

@@ -61,24 +61,11 @@ public struct DiffRate: Compressor {
     let (prune, merge) = (schedule.prune[block], schedule.merge[block])
     var reductions: [Reduction] = []
     for (index, tokens) in view.sequences.enumerated() {
-      let recording = view.recording(site, index)
-      let columns = try recording.columns(of: tokens)
-      let importance = Self.importance(recording.attention!).values
+      let importance = try view.recording(site, index).meanAttention(at: Array(0..<tokens.count), of: tokens)
       reductions.append(
-        Self.reduction(
-          of: tokens, importance: columns.map { importance[$0] }, prune: prune, merge: merge, notes: &notes))
+        Self.reduction(of: tokens, importance: importance, prune: prune, merge: merge, notes: &notes))
     }
     return reductions
-  }
-
-  /// Class attention `[heads, 1, n]` averaged over heads. `[n]`
-  static func importance(_ attention: Tensor) -> Tensor {
-    let (heads, n) = (attention.shape[0], attention.shape[2])
-    var sum = [Float](repeating: 0, count: n)
-    for head in 0..<heads {
-      for token in 0..<n { sum[token] += attention.values[head * n + token] }
-    }
-    return Tensor(sum.map { $0 / Float(heads) }, shape: [n])
   }
 
   /// One block: rows by importance (the class token first), cut to `prune` rows, then merged to `merge` rows. Both

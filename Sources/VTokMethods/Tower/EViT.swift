@@ -111,10 +111,8 @@ public struct EViT: Compressor {
     }
     var reductions: [Reduction] = []
     for (index, tokens) in view.sequences.enumerated() {
-      let recording = view.recording(site, index)
-      let columns = try recording.columns(of: tokens)
       let patches = tokens.rows(.patch)
-      let scores = recording.attention!.headMean(at: patches.map { columns[$0] }).values
+      let scores = try view.recording(site, index).meanAttention(at: patches, of: tokens)
       let top = Set(notes.top(scores, min(counts[place], patches.count)))
       var rows = tokens.kind.indices.filter { tokens.kind[$0] != .patch } + top.map { patches[$0] }
       rows.sort()
