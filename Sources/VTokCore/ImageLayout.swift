@@ -38,3 +38,14 @@ public struct ImageLayout: Sendable, Equatable {
       spans: spans ?? self.spans, tokens: tokens ?? self.tokens, patches: patches ?? self.patches)
   }
 }
+
+extension [ImageLayout] {
+  /// Id of the first row after the last visual span.
+  package var textStart: Int32 { flatMap(\.spans).map(\.upperBound).max() ?? 0 }
+
+  /// Whether the row with this id lies in a visual span.
+  package func contains(id: Int32) -> Bool { contains { $0.spans.contains { $0.contains(id) } } }
+
+  /// Which rows of a sequence with these ids lie in visual spans.
+  package func visualRows(of ids: [Int32]) -> [Int] { ids.indices.filter { contains(id: ids[$0]) } }
+}

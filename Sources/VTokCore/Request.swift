@@ -56,3 +56,17 @@ public struct Request: Sendable, Equatable {
     self.joint = joint
   }
 }
+
+extension Rows {
+  /// The rows that are meant, ascending, of a sequence with these ids and kinds.
+  /// - Parameter textStart: id of the first row after the last visual span.
+  package func indices(of ids: [Int32], kind: [TokenKind] = [], textStart: Int32 = .max) -> [Int] {
+    switch self {
+    case .none: []
+    case .classifier: kind.firstIndex(of: .classifier).map { [$0] } ?? []
+    case .last: [ids.count - 1]
+    case .text: ids.indices.filter { ids[$0] >= textStart }
+    case .all: Array(ids.indices)
+    }
+  }
+}

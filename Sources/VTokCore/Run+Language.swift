@@ -42,8 +42,7 @@ extension Composition {
 extension Run {
   /// The first text row that no row after `reduction` stands for: text may leave caches, never the sequence.
   func lostText(_ reduction: Reduction, of tokens: TokenSequence) -> Int32? {
-    let spans = images.flatMap(\.spans)
     let kept = Set(reduction.offsets.dropLast().map { tokens.id[Int(reduction.members[Int($0)])] })
-    return tokens.id.first { id in !kept.contains(id) && !spans.contains { $0.contains(id) } }
+    return tokens.id.first { !kept.contains($0) && !images.contains(id: $0) }
   }
 }

@@ -158,7 +158,7 @@ public struct Run: Sendable {
   ///   - seconds: the whole passage, methods included; what they took is subtracted.
   public mutating func leaveTower(rows: [Int], seconds: Double) {
     trace.towerOutput += rows
-    trace.towerSeconds += seconds - (trace.selectionSeconds - selectionBefore)
+    if !isRehearsal { trace.towerSeconds += seconds - (trace.selectionSeconds - selectionBefore) }
   }
   /// - Parameter rows: tokens that left the connector.
   public mutating func passConnector(rows: Int) { trace.connected += rows }
@@ -166,9 +166,8 @@ public struct Run: Sendable {
   package mutating func passQuestion(_ layers: [Trace.Layer]) { trace.question += layers }
   /// - Parameter ids: of the rows that enter the layer.
   public mutating func passLayer(_ layer: Trace.Layer, ids: [Int32]) {
-    let spans = images.flatMap(\.spans)
     var layer = layer
-    layer.visual = ids.count { id in spans.contains { $0.contains(id) } }
+    layer.visual = ids.count { images.contains(id: $0) }
     trace.language.append(layer)
   }
 }

@@ -57,8 +57,7 @@ public struct View: Sendable {
 
   /// Rows inside visual spans, by id; all images, or one.
   public func visual(_ tokens: TokenSequence, image: Int? = nil) -> [Int] {
-    let spans = image.map { images[$0].spans } ?? images.flatMap(\.spans)
-    return tokens.id.indices.filter { row in spans.contains { $0.contains(tokens.id[row]) } }
+    (image.map { [images[$0]] } ?? images).visualRows(of: tokens.id)
   }
 
   /// Rows after the last visual span, by id.
@@ -66,9 +65,4 @@ public struct View: Sendable {
     let start = images.textStart
     return tokens.id.indices.filter { tokens.id[$0] >= start }
   }
-}
-
-extension [ImageLayout] {
-  /// Id of the first row after the last visual span.
-  package var textStart: Int32 { flatMap(\.spans).map(\.upperBound).max() ?? 0 }
 }

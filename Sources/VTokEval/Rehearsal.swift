@@ -43,7 +43,8 @@ public enum Rehearsal {
     var run = Run(composition, seed: seed, rehearsing: true)
     var noise = Noise(seed: seed, isSharp: isSharp)
     let tile = noise.tile(tower, patches: (0..<tower.patches).map { $0 })
-    _ = try noise.forward([tile], tower, run: &run) { _ in nil }
+    var walk = TowerWalk(NoiseBlocks(tower, noise))
+    _ = try walk([tile], run: &run)
     return run.trace
   }
 
@@ -100,8 +101,9 @@ public enum Rehearsal {
     let plan = try PromptPlan(
       ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: decoder.vocabulary)
     let tokens = geometry.assemble(plan, spans, images, run: &run) { noise.values([$0.count, decoder.width]) }
-    var language = LanguageRehearsal(decoder, noise)
-    try language.generate(from: tokens, count: newTokens, run: &run)
+    var walk = DecoderWalk(NoiseLayers(decoder, noise))
+    var decoding = try walk.prefill(tokens, run: &run)
+    for _ in 1..<max(1, newTokens) { try walk.step(0, &decoding, run: &run) }
     return run.trace
   }
 
@@ -119,7 +121,10 @@ public enum Rehearsal {
         let patches = (geometry.order(of: image) ?? Array(0..<tower.patches)).map { first + index * tower.patches + $0 }
         return noise.tile(tower, patches: patches)
       }
-      return try noise.forward(tiles, tower, run: &run, standard: geometry.features)
+      var walk = TowerWalk(NoiseBlocks(tower, noise))
+      let features = try walk(tiles, run: &run, standard: geometry.features)
+      noise = walk.source.noise
+      return features
     } connector: { tile, groups in
       noise.connect(tile, groups, width: width)
     }

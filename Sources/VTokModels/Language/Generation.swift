@@ -41,6 +41,35 @@ public struct Sampling: Sendable {
 }
 
 extension LanguageModel {
+  /// Runs a prompt through all layers, letting methods look and act at every site.
+  /// - Parameters:
+  ///   - prompt: x `[n, width]`; its positions are the rotary ones, its ids row numbers of the whole prompt. `run.images`
+  ///     says which of them are visual.
+  ///   - shared: what earlier prompts have left of the rows that this one begins with; not used where `observe` is given.
+  ///   - observe: the rows entering every layer, then those after the last one and the final norm.
+  /// - Precondition: the prompt is not empty and has the model's width.
+  public func prefill(
+    _ prompt: TokenSequence, run: inout Run, shared: SharedPrefixes? = nil, threads: Int = 1,
+    observe: ((_ layer: Int, _ hidden: Tensor) -> Void)? = nil
+  ) throws(CompressionError) -> Decoding {
+    precondition(prompt.count > 0 && prompt.x.width == shape.width, "a prompt of \(prompt.x.shape)")
+    let layers = WeightLayers(self, threads: threads)
+    guard let shared, observe == nil else {
+      var walk = DecoderWalk(layers)
+      return try walk.prefill(prompt, run: &run, observe: observe)
+    }
+    var walk = DecoderWalk(MemoisedLayers(layers, shared))
+    return try walk.prefill(prompt, run: &run)
+  }
+
+  /// Feeds one more token.
+  /// - Precondition: the token is in the vocabulary.
+  public func step(_ token: Int, _ decoding: inout Decoding, run: inout Run, threads: Int = 1) throws(CompressionError)
+  {
+    var walk = DecoderWalk(WeightLayers(self, threads: threads))
+    try walk.step(token, &decoding, run: &run)
+  }
+
   /// Continues a prompt until a stop token, which is part of the answer, or `limit` tokens.
   /// - Parameters:
   ///   - limit: most new tokens, at least 1.

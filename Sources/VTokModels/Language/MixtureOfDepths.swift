@@ -148,8 +148,7 @@ struct DepthRouter: Sendable {
   /// and in decoding.
   /// - Parameter count: how many of so many visual tokens enter.
   func enter(_ tokens: inout TokenSequence, _ images: [ImageLayout], count: (Int) -> Int?) -> Routing? {
-    let spans = images.flatMap(\.spans)
-    let visual = tokens.id.indices.filter { row in spans.contains { $0.contains(tokens.id[row]) } }
+    let visual = images.visualRows(of: tokens.id)
     guard let count = count(visual.count) else { return nil }
     let weights = weights(tokens.x, visual)
     let chosen = Set(topK(weights, count))

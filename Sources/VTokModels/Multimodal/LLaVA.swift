@@ -123,9 +123,9 @@ struct LLaVA: VisualEncoder {
     return connector(tile, threads: threads)
   }
 
-  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
+  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: WeightBlocks.Surroundings)] {
     image.tiles.enumerated().map { index, tile in
-      (tower.embed(tile, first: first + index * tower.shape.patches), VisionTower.Surroundings())
+      (tower.embed(tile, first: first + index * tower.shape.patches), WeightBlocks.Surroundings())
     }
   }
 }

@@ -103,7 +103,7 @@ struct QwenVL: VisualEncoder {
     frequencies = (0..<quarter).map { powf(theta, -Float(2 * $0) / Float(2 * quarter)) }
   }
 
-  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
+  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: WeightBlocks.Surroundings)] {
     let x = tower.embedding.projection(image.tiles[0])
     let places = (0..<x.rows).map { grid.place(ofRow: $0, in: image) }
     var tokens = TokenSequence(
@@ -118,7 +118,7 @@ struct QwenVL: VisualEncoder {
     let rotation = Rotary(
       order.map { Position(t: 0, h: Int32(places[$0].row), w: Int32(places[$0].column)) },
       frequencies: frequencies + frequencies, sections: [0, frequencies.count, frequencies.count])
-    return [(tokens, VisionTower.Surroundings(rotation: rotation, windows: ranges))]
+    return [(tokens, WeightBlocks.Surroundings(rotation: rotation, windows: ranges))]
   }
 }
 

@@ -16,7 +16,7 @@ protocol VisualEncoder: Sendable {
   func connect(_ tile: TokenSequence, joining groups: [[Int32]]?, question: Tensor?, threads: Int) -> TokenSequence
   /// Every tile as it enters the tower.
   /// - Parameter first: number of the image's first patch, counted through the prompt.
-  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)]
+  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: WeightBlocks.Surroundings)]
 }
 
 extension VisualEncoder {

@@ -10,11 +10,13 @@ public final class SharedBlocks {
     let site: Site
     let tiles: [TokenSequence]
     /// Attention of the block.
-    let tapped: [VisionTower.Tapped]
-    /// Blocks that were passed whole.
-    let layers: [Trace.Layer]
+    let tapped: [WeightBlocks.Tapped]
 
-    var block: Int { if case .block(let index, _) = site { index } else { layers.count } }
+    /// Whether a run that begins here has the half of a block that ends at a site behind it.
+    func isAfter(_ block: Int, _ half: Site.Half) -> Bool {
+      guard case .block(let index, let own) = site else { return true }
+      return block < index || (block == index && (half == .middle || own == .end))
+    }
   }
 
   /// What runs that leave a block in its middle or at its end want to see of it.
@@ -36,22 +38,22 @@ public final class SharedBlocks {
 
   var isEmpty: Bool { starts.isEmpty }
 
-  /// Whether some run needs all that the block gives, or what lies behind it.
+  /// Whether some run needs all that the block gives, or what comes after it.
   func needs(block: Int) -> Bool {
     departures.contains { if case .block(let index, _) = $0 { index >= block } else { true } }
   }
 
   func requests(inBlock index: Int) -> [Request] { requests[index] ?? [] }
 
-  /// nil before a dense run has passed there, and for methods that see other pixels or were not announced. Blocks behind
+  /// nil before a dense run has passed there, and for methods that see other pixels or were not announced. Blocks after
   /// the features never run.
   func start(for composition: Composition) -> Start? {
     guard composition.patches == nil, departures.contains(composition.departure) else { return nil }
     return starts[composition.departure] ?? starts[.features]
   }
 
-  func keep(_ tiles: [TokenSequence], _ tapped: [VisionTower.Tapped], after layers: [Trace.Layer], at site: Site) {
+  func keep(_ tiles: [TokenSequence], _ tapped: [WeightBlocks.Tapped], at site: Site) {
     guard departures.contains(site) || site == .features else { return }
-    starts[site] = Start(site: site, tiles: tiles, tapped: tapped, layers: layers)
+    starts[site] = Start(site: site, tiles: tiles, tapped: tapped)
   }
 }

@@ -96,36 +96,21 @@ public struct VisionTower: Sendable {
     return Origin(offsets: offsets, patches: patches, weights: weights)
   }
 
-  /// What attention of one tile needs beyond its rows. Methods do not thin towers that need any of it.
-  struct Surroundings: Sendable {
-    /// Added to every row of logits, -infinity for padding. `[n]`
-    var keyBias: [Float]?
-    /// Rotary positions of every row.
-    var rotation: Rotary?
-    /// Rows that attend to each other in blocks with windows; together all rows, in order.
-    var windows: [Range<Int>] = []
-  }
-
-  /// Attention of one tile in one block, as methods asked for it.
-  struct Tapped: Sendable {
-    let ids: [Int32], rows: [Int]
-    let attention: TransformerBlock.Tapped
-  }
+  /// Whether features are several hidden states, side by side.
+  var joinsStates: Bool { (featureStates?.count ?? 1) > 1 }
 
   /// Runs the tiles of one image in lockstep as far as the features need, letting methods look and act at every site,
   /// and through the final norm.
   /// - Parameters:
   ///   - tiles: asked for only when the run does not begin from what is shared.
   ///   - shared: what a dense run of the same tiles has left; a dense run fills it when it is empty.
-  ///   - prefixOnly: nobody reads patch tokens behind the last block: unless methods or `shared` do, they stay there as they
+  ///   - prefixOnly: nobody reads patch tokens after the last block: unless methods or `shared` do, they stay there as they
   ///     entered it.
   public func forward(
     _ tiles: @autoclosure () -> [TokenSequence], run: inout Run, shared: SharedBlocks? = nil, prefixOnly: Bool = false,
     threads: Int = 1
   ) throws(CompressionError) -> [TokenSequence] {
-    try forward(
-      tiles(), [], run: &run, standard: { _ in nil }, joint: nil, shared: shared, prefixOnly: prefixOnly,
-      threads: threads)
+    try forward(tiles(), [], run: &run, shared: shared, prefixOnly: prefixOnly, threads: threads)
   }
 
   /// - Parameters:
@@ -134,186 +119,18 @@ public struct VisionTower: Sendable {
   ///     else; nil: they stay.
   ///   - joint: the space that features share with the question, for methods that ask for it.
   func forward(
-    _ tiles: @autoclosure () -> [TokenSequence], _ surroundings: [Surroundings], run: inout Run,
-    standard: (TokenSequence) -> Reduction?, joint: JointSpace?, shared: SharedBlocks? = nil, prefixOnly: Bool = false,
-    threads: Int
+    _ tiles: @autoclosure () -> [TokenSequence], _ surroundings: [WeightBlocks.Surroundings], run: inout Run,
+    standard: (TokenSequence) -> Reduction? = { _ in nil }, joint: JointSpace? = nil, shared: SharedBlocks? = nil,
+    prefixOnly: Bool = false, threads: Int
   ) throws(CompressionError) -> [TokenSequence] {
-    let clock = ContinuousClock()
-    let began = clock.now
-    let joined = featureStates.map { $0.count > 1 ? $0 : [] } ?? []
-    let shared = joined.isEmpty ? shared : nil  // states on the way are not among what is kept
-    let start = shared?.start(for: run.composition)
-    let filled = start == nil && run.composition.methods.isEmpty && shared?.isEmpty == true ? shared : nil
-    var tiles = start?.tiles ?? tiles()
-    run.enterTower(patches: tiles.reduce(0) { $0 + $1.rows(.patch).count })
-    let end = featureStates?.max() ?? blocks.count
-    var states: [Int: [Tensor]] = [:]
-    if joined.contains(0) { states[0] = tiles.map(\.x) }
-    if let first = blocks.first {
-      let memory = TransformerBlock.Memory(rows: tiles.map(\.count).max() ?? 0, block: first, threads: threads)
-      var layers = start?.layers ?? []
-      for layer in layers { run.passBlock(layer) }
-      for index in (start?.block ?? 0)..<end {
-        let isBare =
-          prefixOnly && index + 1 == blocks.count && filled?.needs(block: index) != true
-          && ![.block(index, .end), .features].contains(where: run.composition.touches)
-        layers.append(
-          try pass(
-            index, &tiles, surroundings, memory, &run, from: index == start?.block ? start : nil, after: layers,
-            filling: filled, prefixOnly: isBare, threads))
-        if joined.contains(index + 1) { states[index + 1] = tiles.map(\.x) }
-      }
-      filled?.keep(tiles, [], after: layers, at: .features)
+    let blocks = WeightBlocks(self, surroundings, massBias: run.massBias, joint: joint, threads: threads)
+    let prefix = prefixOnly ? shape.prefix : nil
+    guard let shared, !joinsStates else {  // states on the way are not among what is shared
+      var walk = TowerWalk(blocks, prefixOnly: prefix)
+      return try walk(tiles(), run: &run, standard: standard)
     }
-    if let finalNorm, end == blocks.count {
-      for index in tiles.indices { tiles[index].x = finalNorm(tiles[index].x) }
-    }
-    if !joined.isEmpty {
-      for index in tiles.indices { tiles[index].x = Tensor(sideBySide: joined.map { states[$0]![index] }) }
-    }
-    for (method, request) in run.requests(.features) where request.joint {
-      for (index, tokens) in tiles.enumerated() {
-        run.record(
-          Recording(ids: tokens.id, joint: joint?(tokens.x)), for: method, at: .features, sequence: index)
-      }
-    }
-    let kept = tiles.compactMap(standard)
-    try run.act(at: .features, on: &tiles, standard: kept.count == tiles.count ? kept : nil)
-    run.leaveTower(rows: tiles.map(\.count), seconds: began.duration(to: clock.now) / .seconds(1))
-    return tiles
+    let memoised = MemoisedBlocks(blocks, shared, run.composition)
+    var walk = TowerWalk(memoised, prefixOnly: prefix)
+    return try walk(memoised.tiles ?? tiles(), run: &run, standard: standard)
   }
-
-  /// One block with its sites, from its beginning or from where another run has left it.
-  /// - Parameter prefixOnly: nobody sees the patch tokens that leave it.
-  private func pass(
-    _ index: Int, _ tiles: inout [TokenSequence], _ surroundings: [Surroundings], _ memory: TransformerBlock.Memory,
-    _ run: inout Run, from start: SharedBlocks.Start?, after before: [Trace.Layer], filling shared: SharedBlocks?,
-    prefixOnly: Bool, _ threads: Int
-  ) throws(CompressionError) -> Trace.Layer {
-    let block = blocks[index]
-    let (middle, end) = (Site.block(index, .middle), Site.block(index, .end))
-    let only = prefixOnly ? shape.prefix : nil
-    let isSeen = run.composition.touches(middle)
-    let windows = hasWindows(index) ? surroundings.flatMap { $0.windows.map(\.count) } : []
-    var layer = Trace.Layer(rows: windows.isEmpty ? tiles.map(\.count) : windows)
-    var tapped = start?.tapped ?? []
-    if start == nil {
-      let requests = run.composition.requests(inBlock: index) + (shared?.requests(inBlock: index) ?? [])
-      for position in tiles.indices {
-        let around = surroundings.isEmpty ? Surroundings() : surroundings[position]
-        let mass = tiles[position].mass
-        let bias = run.massBias && mass.contains { $0 != 1 } ? mass.map(logf) : around.keyBias
-        let taps = self.taps(for: requests, on: tiles[position])
-        let attention = block.attend(
-          &tiles[position].x, memory, keyBias: bias, rotation: around.rotation,
-          windows: hasWindows(index) ? around.windows : [], taps: taps, only: isSeen ? nil : only, threads: threads)
-        tapped.append(Tapped(ids: tiles[position].id, rows: taps.rows, attention: attention))
-      }
-      shared?.keep(tiles, tapped, after: before, at: middle)
-    }
-    if start?.site != end {
-      try visit(middle, &tiles, tapped, next: nil, &layer, &run)
-      layer.mlpRows = tiles.map(\.count)
-      for position in tiles.indices { block.feedForward(&tiles[position].x, memory, only: only, threads: threads) }
-      shared?.keep(tiles, tapped, after: before, at: end)
-    }
-    try visit(end, &tiles, tapped, next: index + 1 < blocks.count ? blocks[index + 1] : nil, &layer, &run)
-    run.passBlock(layer)
-    return layer
-  }
-
-  private func hasWindows(_ block: Int) -> Bool { shape.windows.map { !$0.global.contains(block) } ?? false }
-
-  /// What attention must keep, so that every request can be answered from one pass.
-  private func taps(for requests: [Request], on tokens: TokenSequence) -> TransformerBlock.Taps {
-    var taps = TransformerBlock.Taps()
-    for request in requests {
-      taps.keys = taps.keys || request.keys
-      guard request.attention != .none else { continue }
-      taps.logits = taps.logits || request.values == .logits
-      taps.probabilities = taps.probabilities || request.values == .probabilities
-      let rows = Self.rows(request.attention, of: tokens)
-      if rows.count > taps.rows.count { taps.rows = rows }
-    }
-    return taps
-  }
-
-  private static func rows(_ wanted: Rows, of tokens: TokenSequence) -> [Int] {
-    switch wanted {
-    case .all: Array(0..<tokens.count)
-    case .classifier: Array(tokens.rows(.classifier).prefix(1))
-    case .none, .last, .text: []
-    }
-  }
-
-  /// Hands out the recordings of a site and lets the methods act.
-  private func visit(
-    _ site: Site, _ tiles: inout [TokenSequence], _ tapped: [Tapped], next: TransformerBlock?,
-    _ layer: inout Trace.Layer, _ run: inout Run
-  ) throws(CompressionError) {
-    for (method, request) in run.requests(site) {
-      for (position, tokens) in tiles.enumerated() {
-        let (ids, tappedRows, found) = (tapped[position].ids, tapped[position].rows, tapped[position].attention)
-        let source = request.values == .logits ? found.logits : found.probabilities
-        var rowIDs: [Int32] = []
-        var attention: Tensor?
-        if request.attention != .none, let source {
-          let rows = request.attention == .all ? tappedRows : Array(tappedRows.prefix(1))
-          rowIDs = rows.map { ids[$0] }
-          attention = Self.first(rows.count, of: source, summed: request.summed)
-        }
-        var probe: Tensor?
-        if request.probe != .none, let next {
-          let rows = Self.rows(request.probe, of: tokens)
-          probe = next.probe(tokens.x, rows: rows, logits: request.values == .logits)
-          layer.probes.append(Trace.Probe(rows: rows.count, keys: tokens.count))
-          if rowIDs.isEmpty { rowIDs = rows.map { tokens.id[$0] } }
-        }
-        run.record(
-          Recording(
-            ids: request.probe != .none ? tokens.id : ids, rowIDs: rowIDs, attention: attention, probe: probe,
-            keys: request.keys ? found.keys : nil), for: method, at: site, sequence: position)
-      }
-    }
-    try run.act(at: site, on: &tiles)
-  }
-
-  /// The first `count` rows of `[heads, rows, keys]`, added up when `summed`.
-  private static func first(_ count: Int, of source: Tensor, summed: Bool) -> Tensor {
-    let (heads, rows, keys) = (source.shape[0], source.shape[1], source.shape[2])
-    if !summed, count == rows { return source }
-    return Tensor(shape: summed ? [heads, keys] : [heads, count, keys]) { out in
-      source.values.withUnsafeBufferPointer { from in
-        for head in 0..<heads {
-          for row in 0..<count {
-            let line = from.baseAddress! + (head * rows + row) * keys
-            let target = out + (summed ? head : head * count + row) * keys
-            if summed, row > 0 {
-              vtok_accumulate(target, line, keys, 1)
-            } else {
-              target.update(from: line, count: keys)
-            }
-          }
-        }
-      }
-    }
-  }
-}
-
-/// The space of CLIP's contrastive training: features of the tower through the tower's last norm and the projection, which
-/// a vision-language model leaves out.
-public struct JointSpace: Sendable {
-  let norm: LayerNorm
-  let projection: Linear
-
-  public init(norm: LayerNorm, projection: Linear) { (self.norm, self.projection) = (norm, projection) }
-
-  /// Of the whole CLIP that the tower comes from; nil if it is of another kind.
-  public init?(_ clip: CLIP) {
-    guard case .normedToken(let norm) = clip.vision.head else { return nil }
-    self.init(norm: norm, projection: clip.visualProjection)
-  }
-
-  /// x `[n, width]`, result `[n, projection]`.
-  public func callAsFunction(_ x: Tensor) -> Tensor { projection(norm(x)) }
 }

@@ -108,11 +108,11 @@ struct Idefics3: VisualEncoder {
         "proj", [shape.decoder!.width, tower.fuse * tower.width], bias: false))
   }
 
-  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: VisionTower.Surroundings)] {
+  func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: WeightBlocks.Surroundings)] {
     image.tiles.enumerated().map { index, tile in
       let first = first + index * tower.shape.patches
       guard let size = image.visible?[index], size != Size(width: tile.shape[2], height: tile.shape[1]) else {
-        return (tower.embed(tile, first: first), VisionTower.Surroundings())
+        return (tower.embed(tile, first: first), WeightBlocks.Surroundings())
       }
       let patch = tower.shape.patch
       // A patch with one visible pixel is visible.
@@ -126,7 +126,7 @@ struct Idefics3: VisualEncoder {
       let positions = zip(cells, isVisible).map { $1 ? down[$0.row] * tower.shape.columns + across[$0.column] : 0 }
       return (
         tower.embed(tile, positions: tower.embedding.positions!.table.gathered(positions), first: first),
-        VisionTower.Surroundings(keyBias: isVisible.map { $0 ? 0 : -.infinity })
+        WeightBlocks.Surroundings(keyBias: isVisible.map { $0 ? 0 : -.infinity })
       )
     }
   }

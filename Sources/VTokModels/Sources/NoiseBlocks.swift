@@ -1,0 +1,44 @@
+import VTokCore
+import VTokTensor
+
+/// The blocks of a tower filled with noise: a walk without weights, from which methods' own schedules say how many tokens
+/// every block gets.
+package struct NoiseBlocks: BlockSource {
+  package private(set) var noise: Noise
+  private let tower: Shape.Tower
+  /// Rows of every tile in the block that has just run.
+  private var attended: [Int] = []
+
+  package init(_ tower: Shape.Tower, _ noise: Noise) {
+    self.noise = noise
+    self.tower = tower
+  }
+
+  package var count: Int { tower.blocks }
+  package var depth: Int { tower.depth }
+
+  package func windows(in block: Int) -> [Int] {
+    let windows = tower.groups(in: block)
+    return windows.count > 1 ? windows : []
+  }
+
+  package mutating func attend(_ block: Int, _ tiles: inout [TokenSequence], for requests: [Request], only: Int?) {
+    attended = tiles.map(\.count)
+  }
+
+  package mutating func attention(_ request: Request, tile: Int, rows: [Int]) -> Tensor {
+    noise.attention(heads: tower.heads, rows: rows.count, keys: attended[tile], request)
+  }
+
+  package mutating func keys(tile: Int) -> Tensor { noise.values([tower.heads, attended[tile], tower.headDim]) }
+
+  package func feedForward(_ block: Int, _ tiles: inout [TokenSequence], only: Int?) {}
+
+  package mutating func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> Tensor {
+    noise.attention(heads: tower.heads, rows: rows.count, keys: tokens.count, request)
+  }
+
+  package func finish(_ tiles: inout [TokenSequence]) {}
+
+  package mutating func joint(_ tokens: TokenSequence) -> Tensor? { noise.values([tokens.count, Noise.joint]) }
+}

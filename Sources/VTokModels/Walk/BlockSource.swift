@@ -1,0 +1,34 @@
+import VTokCore
+import VTokTensor
+
+/// The blocks of a tower as a walk passes them: real ones, noise in their place, or what another run has left of them.
+package protocol BlockSource {
+  /// Blocks there are, and how many of them the features need.
+  var count: Int { get }
+  var depth: Int { get }
+
+  /// Rows of every window of a block whose rows attend inside windows; empty where a tile attends as a whole.
+  func windows(in block: Int) -> [Int]
+
+  /// Runs the first half of a block, so that what `requests` ask for can be had until the next call.
+  /// - Parameter only: so many rows at the beginning are wanted, the others may stay as they are; nil: all.
+  mutating func attend(_ block: Int, _ tiles: inout [TokenSequence], for requests: [Request], only: Int?)
+
+  /// Attention of the block that has just run, as a request wants it: `[heads, rows, keys]`, or `[heads, keys]`.
+  mutating func attention(_ request: Request, tile: Int, rows: [Int]) -> Tensor
+
+  /// Keys of the block that has just run. `[heads, n, headDim]`
+  mutating func keys(tile: Int) -> Tensor
+
+  /// Runs the second half of a block.
+  mutating func feedForward(_ block: Int, _ tiles: inout [TokenSequence], only: Int?)
+
+  /// Attention rows that a block would form on tokens, without running it. `[heads, rows, n]`
+  mutating func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> Tensor
+
+  /// Makes features of what has left the last block.
+  mutating func finish(_ tiles: inout [TokenSequence])
+
+  /// Features in the space that they share with the question, `[n, width]`; nil where there is none.
+  mutating func joint(_ tokens: TokenSequence) -> Tensor?
+}
