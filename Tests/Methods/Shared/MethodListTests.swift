@@ -29,8 +29,9 @@ import VTok
   @Test(.enabled(if: Goldens.outside == nil), arguments: Methods.names) func suitesAreWhole(_ name: String) throws {
     let method = try Methods.named(name)
     let suite = try String(contentsOfFile: "\(Self.folder)/\(method)Tests.swift", encoding: .utf8)
-    #expect(suite.contains("@Suite struct \(method)Tests "))
-    #expect(suite.contains("expectOptions(") && suite.contains("expectRefusals(of: \(method).self"))
+      .filter { !$0.isWhitespace }
+    #expect(suite.contains("@Suitestruct\(method)Tests{"))
+    #expect(suite.contains("expectOptions(") && suite.contains("expectRefusals(of:\(method).self"))
     #expect(suite.contains("Goldens.of(\(method).self)") == !Goldens.of(method).isEmpty)
   }
 }
