@@ -48,11 +48,8 @@ public struct Composition: Sendable {
   /// Where a run leaves the dense one: the first site of a vision block at which a method looks or acts, `.features` when
   /// none does.
   public var departure: Site {
-    let blocks = plans.flatMap { $0.act.union($0.record.keys) }.compactMap { site -> (index: Int, isEnd: Bool)? in
-      if case .block(let index, let half) = site { (index, half == .end) } else { nil }
-    }
-    let first = blocks.min { ($0.index, $0.isEnd ? 1 : 0) < ($1.index, $1.isEnd ? 1 : 0) }
-    return first.map { .block($0.index, $0.isEnd ? .end : .middle) } ?? .features
+    let sites = plans.flatMap { $0.act.union($0.record.keys) }
+    return sites.filter { if case .block = $0 { true } else { false } }.min() ?? .features
   }
 
   /// What methods want recorded in a vision block.
@@ -120,7 +117,7 @@ public struct Composition: Sendable {
   /// Sites must exist in the model, and connectors that fuse groups of patches need them all.
   private static func check(_ plan: Plan, of method: any Compressor, for shape: Shape) throws(CompressionError) {
     let name = type(of: method).name
-    for (site, request) in plan.record {
+    for (site, request) in plan.record.sorted(by: { $0.key < $1.key }) {
       try checkLanguage(request, at: site, of: name, for: shape)
       guard case .block = site else { continue }
       let rows: Set<Rows> = [.none, .classifier, .all]
@@ -133,7 +130,7 @@ public struct Composition: Sendable {
           expected: "class-token or all rows of a vision block", fix: CompressionError.anotherMethod)
       }
     }
-    for site in plan.act.union(plan.record.keys) {
+    for site in plan.act.union(plan.record.keys).sorted() {
       let missing: String?
       switch site {
       case .block(let index, _):

@@ -15,3 +15,18 @@ public enum Site: Hashable, Sendable {
   /// `.middle` lies between attention and MLP, `.end` after the MLP.
   public enum Half: Hashable, Sendable { case middle, end }
 }
+
+extension Site: Comparable {
+  /// In the order in which a run comes by, caches last.
+  public static func < (a: Site, b: Site) -> Bool { a.place.lexicographicallyPrecedes(b.place) }
+
+  private var place: [Int] {
+    switch self {
+    case .block(let index, let half): [0, index, half == .middle ? 0 : 1]
+    case .features: [1]
+    case .pack: [2]
+    case .layer(let index): [3, index]
+    case .cache(let index): [4, index]
+    }
+  }
+}

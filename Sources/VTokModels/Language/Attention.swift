@@ -61,11 +61,7 @@ struct Attention {
     _ q: Shared<Float>, rows: [Int], of total: Int, over keys: [Keys], groups: Int = 1, mixing: Bool = true,
     taps: Taps = Taps(), _ memory: Memory, threads: Int
   ) -> [Tap: [Tensor]] {
-    let stores = taps.wanted.map { wanted in
-      (0..<groups).map {
-        Store(wanted.tap, wanted.rows, heads: heads / groups, keys: keys[$0].count, before: taps.before[wanted.tap])
-      }
-    }
+    let recorder = Recorder(taps, heads: heads, keys: keys, groups: groups)
     let width = heads * headDim
     let slots = threadCount(rows.count, keys, memory.threads, threads)
     let (scratch, length) = (Shared(memory.scores.pointer), min(rows.count, Self.blockRows) * memory.keys)
@@ -93,28 +89,11 @@ struct Attention {
             let line = scores + row * seen
             let end = past + rows[first + row] + 1 - start
             if let window, end > window { line.update(repeating: -.infinity, count: end - window) }
-            for (wanted, store) in zip(taps.wanted, stores) {
-              let store = store[head * groups / heads]
-              switch wanted.tap.values {
-              case .logits: store.put(first + row, head, line, start, end)
-              case .own(let form):
-                guard store.wants(first + row) else { continue }
-                let logits = Array(UnsafeBufferPointer(start: line, count: end))
-                let formed = form(
-                  logits,
-                  of: AttentionRow(
-                    seed: taps.seed, step: taps.step, layer: taps.layer, head: head,
-                    query: source.ids[past + rows[first + row]], keys: source.ids[start..<start + end]))
-                precondition(formed.count == end, "\(formed.count) numbers for \(end) keys")
-                store.put(first + row, head, formed, start, end)
-              case .probabilities: break
-              }
-            }
+            let place = Recorder.Place(row: first + row, head: head, keys: start..<start + end)
+            recorder.take(logits: line, at: place, of: source, query: past + rows[first + row])
             vtok_softmax_rows(line, 1, end, end, nil)
             (line + end).update(repeating: 0, count: seen - end)
-            for (wanted, store) in zip(taps.wanted, stores) where wanted.tap.values == .probabilities {
-              store[head * groups / heads].put(first + row, head, line, start, end)
-            }
+            recorder.take(probabilities: line, at: place)
           }
           guard mixing else { continue }
           if isStep {
@@ -126,13 +105,67 @@ struct Attention {
         }
       }
     }
-    return Dictionary(uniqueKeysWithValues: zip(taps.wanted.map(\.tap), stores.map { $0.map(\.tensor) }))
+    return recorder.tensors
   }
 
   /// Below about a quarter of a million multiply-adds a thread costs more than it brings.
   private func threadCount(_ rows: Int, _ keys: [Keys], _ slots: Int, _ threads: Int) -> Int {
     let work = rows * keys[0].count * heads * headDim
     return max(1, min(threads, slots, heads, work >> 18))
+  }
+}
+
+/// Gives rows of attention to those who asked for them.
+private struct Recorder: Sendable {
+  /// One row of one head, and the keys it sees.
+  struct Place {
+    let row: Int, head: Int
+    let keys: Range<Int>
+  }
+
+  private let taps: Attention.Taps
+  /// By tap, then by group of heads with equal keys.
+  private let stores: [[Store]]
+  private let heads: Int
+
+  init(_ taps: Attention.Taps, heads: Int, keys: [Attention.Keys], groups: Int) {
+    self.taps = taps
+    self.heads = heads
+    stores = taps.wanted.map { wanted in
+      (0..<groups).map {
+        Store(wanted.tap, wanted.rows, heads: heads / groups, keys: keys[$0].count, before: taps.before[wanted.tap])
+      }
+    }
+  }
+
+  /// - Parameter query: which entry of the cache the row is.
+  func take(logits line: UnsafePointer<Float>, at place: Place, of source: Attention.Keys, query: Int) {
+    for (wanted, stores) in zip(taps.wanted, stores) {
+      let store = stores[place.head * stores.count / heads]
+      switch wanted.tap.values {
+      case .probabilities: break
+      case .logits: store.put(line, at: place)
+      case .own(let form):
+        guard store.wants(place.row) else { continue }
+        let formed = form(
+          Array(UnsafeBufferPointer(start: line, count: place.keys.count)),
+          of: AttentionRow(
+            seed: taps.seed, step: taps.step, layer: taps.layer, head: place.head, query: source.ids[query],
+            keys: source.ids[place.keys]))
+        precondition(formed.count == place.keys.count, "\(formed.count) numbers for \(place.keys.count) keys")
+        store.put(formed, at: place)
+      }
+    }
+  }
+
+  func take(probabilities line: UnsafePointer<Float>, at place: Place) {
+    for (wanted, stores) in zip(taps.wanted, stores) where wanted.tap.values == .probabilities {
+      stores[place.head * stores.count / heads].put(line, at: place)
+    }
+  }
+
+  var tensors: [Attention.Tap: [Tensor]] {
+    Dictionary(uniqueKeysWithValues: zip(taps.wanted.map(\.tap), stores.map { $0.map(\.tensor) }))
   }
 }
 
@@ -159,14 +192,15 @@ private final class Store: @unchecked Sendable {  // every head is written by on
 
   func wants(_ row: Int) -> Bool { slots[row] != nil }
 
-  /// Takes the row of one head: `line[0..<end]` for the keys from `start` on.
-  func put(_ row: Int, _ head: Int, _ line: UnsafePointer<Float>, _ start: Int, _ end: Int) {
-    guard let slot = slots[row] else { return }
-    let head = head % heads
+  /// Takes what a row has for the keys it sees.
+  func put(_ line: UnsafePointer<Float>, at place: Recorder.Place) {
+    guard let slot = slots[place.row] else { return }
+    let head = place.head % heads
     if summed {
-      vtok_accumulate(memory.pointer + head * keys + start, line, end, 1)
+      vtok_accumulate(memory.pointer + head * keys + place.keys.lowerBound, line, place.keys.count, 1)
     } else {
-      (memory.pointer + (head * count + slot) * keys + start).update(from: line, count: end)
+      (memory.pointer + (head * count + slot) * keys + place.keys.lowerBound).update(
+        from: line, count: place.keys.count)
     }
   }
 

@@ -151,7 +151,9 @@ package struct TransformerBlock: Sendable {
         }
         scaleQueries(out, rows.count)
       }
-      tapped = mix(memory, n, wanted, windows.isEmpty ? [0..<n] : windows, keyBias, causal, taps, threads)
+      let pattern = Pattern(
+        rows: n, mixed: wanted, windows: windows.isEmpty ? [0..<n] : windows, keyBias: keyBias, isCausal: causal)
+      tapped = mix(memory, pattern, taps, threads)
       // The heads' outputs lie in `normed`; the projection goes where q, k and v were.
       forRows(wanted, threads) { rows in
         let start = rows.lowerBound
@@ -222,88 +224,107 @@ package struct TransformerBlock: Sendable {
     vtok_scale_rows(projected, rows, width, 3 * width, 1 / Float(headDim).squareRoot())
   }
 
-  /// softmax(q kᵀ + bias) v of every head, queries scaled before, in blocks of rows so that no n x n matrix is held for long sequences.
-  private func mix(
-    _ memory: Memory, _ n: Int, _ mixed: Int, _ windows: [Range<Int>], _ keyBias: [Float]?, _ causal: Bool,
-    _ taps: Taps, _ threads: Int
-  ) -> Tapped {
-    let (width, headDim, heads) = (width, headDim, heads)
-    let stride = 3 * width
-    let count = taps.rows.count
+  /// Which rows of a sequence attend to which.
+  private struct Pattern {
+    let rows: Int
+    /// So many at the beginning are computed.
+    let mixed: Int
+    let windows: [Range<Int>]
+    /// `[rows]`
+    let keyBias: [Float]?
+    let isCausal: Bool
+  }
+
+  /// softmax(q kᵀ + bias) v of every head, queries scaled before, and what taps want of it.
+  private func mix(_ memory: Memory, _ pattern: Pattern, _ taps: Taps, _ threads: Int) -> Tapped {
     var tapped = Tapped()
-    let wanted = taps.rows
-    let projected = Shared(memory.projected.pointer)
-    let out = Shared(memory.normed.pointer)
-    let (scores, panels) = (Shared(memory.scores.pointer), Shared(memory.panels.pointer))
-    let blockRows = memory.blockRows
-    let slots = max(1, min(threads, heads))
-    if taps.keys {
-      tapped.keys = Tensor(shape: [heads, n, headDim]) { keys in
-        for head in 0..<heads {
-          for row in 0..<n {
-            (keys + (head * n + row) * headDim).update(
-              from: projected.pointer + row * stride + width + head * headDim, count: headDim)
-          }
-        }
-      }
-    }
-    @Sendable func copy(
-      _ window: Range<Int>, _ first: Int, _ rows: Int, _ head: Int, _ s: UnsafeMutablePointer<Float>,
-      _ to: Shared<Float>
-    ) {
-      for (index, row) in wanted.enumerated() where row >= first && row < first + rows {
-        (to.pointer + (head * count + index) * n + window.lowerBound).update(
-          from: s + (row - first) * window.count, count: window.count)
-      }
-    }
-    func attend(_ probabilities: Shared<Float>, _ logits: Shared<Float>) {
-      let biases = windows.map { window in keyBias.map { Array($0[window]) } }
-      parallel(slots, threads: slots) { slot in
-        let s = scores.pointer + slot * blockRows * n
-        let panel = panels.pointer + slot * vtok_matrix.panels
-        for head in Swift.stride(from: slot, to: heads, by: slots) {
-          let q = projected.pointer + head * headDim
-          for (window, bias) in zip(windows, biases) {
-            let keys = window.count
-            let own = q + window.lowerBound * stride
-            let (k, v) = (
-              vtok_matrix(rows: own + width, depth: headDim, stride: stride),
-              vtok_matrix(columns: own + 2 * width, depth: keys, stride: stride)
-            )
-            let end = min(window.upperBound, mixed)
-            for first in Swift.stride(from: window.lowerBound, to: end, by: blockRows) {
-              let rows = min(blockRows, end - first)
-              vtok_product(q + first * stride, rows, stride, k, 0, keys, 0, s, keys, panel)
-              if taps.logits { copy(window, first, rows, head, s, logits) }
-              if causal {
-                vtok_softmax_rows_causal(s, rows, keys, keys, first - window.lowerBound)
-              } else {
-                vtok_softmax_rows(s, rows, keys, keys, bias)
-              }
-              if taps.probabilities { copy(window, first, rows, head, s, probabilities) }
-              vtok_product(
-                s, rows, keys, v, 0, headDim, 0, out.pointer + first * width + head * headDim, width, panel)
-            }
-          }
-        }
-      }
-    }
+    if taps.keys { tapped.keys = keys(memory, pattern.rows) }
     // Recorded rows go straight into their tensors.
-    let size = [heads, count, n]
+    let size = [heads, taps.rows.count, pattern.rows]
+    let count = size.reduce(1, *)
     var probabilities: Tensor?
     let logits = Tensor(shape: taps.logits ? size : [1]) { logits in
       probabilities = Tensor(shape: taps.probabilities ? size : [1]) { probabilities in
-        if windows.count > 1 {  // what lies outside the window of a row
-          if taps.probabilities { probabilities.update(repeating: 0, count: heads * count * n) }
-          if taps.logits { logits.update(repeating: -.infinity, count: heads * count * n) }
+        if pattern.windows.count > 1 {  // what lies outside the window of a row
+          if taps.probabilities { probabilities.update(repeating: 0, count: count) }
+          if taps.logits { logits.update(repeating: -.infinity, count: count) }
         }
-        attend(Shared(probabilities), Shared(logits))
+        mix(memory, pattern, taps, probabilities: Shared(probabilities), logits: Shared(logits), threads)
       }
-      if taps.logits, let keyBias { vtok_add_bias(logits, heads * count, n, keyBias) }
+      if taps.logits, let bias = pattern.keyBias { vtok_add_bias(logits, heads * taps.rows.count, pattern.rows, bias) }
     }
     if taps.probabilities { tapped.probabilities = probabilities }
     if taps.logits { tapped.logits = logits }
     return tapped
+  }
+
+  /// Keys among rows of queries, keys and values. `[heads, n, headDim]`
+  private func keys(_ memory: Memory, _ n: Int) -> Tensor {
+    Tensor(shape: [heads, n, headDim]) { keys in
+      for head in 0..<heads {
+        for row in 0..<n {
+          (keys + (head * n + row) * headDim).update(
+            from: memory.projected.pointer + row * 3 * width + width + head * headDim, count: headDim)
+        }
+      }
+    }
+  }
+
+  /// In blocks of rows, so that no n x n matrix is held for long sequences.
+  private func mix(
+    _ memory: Memory, _ pattern: Pattern, _ taps: Taps, probabilities: Shared<Float>, logits: Shared<Float>,
+    _ threads: Int
+  ) {
+    let (n, width, headDim, heads) = (pattern.rows, width, headDim, heads)
+    let stride = 3 * width
+    let (projected, out) = (Shared(memory.projected.pointer), Shared(memory.normed.pointer))
+    let (scores, panels) = (Shared(memory.scores.pointer), Shared(memory.panels.pointer))
+    let blockRows = memory.blockRows
+    let (mixed, isCausal) = (pattern.mixed, pattern.isCausal)
+    let windows = pattern.windows.map { window in (window, pattern.keyBias.map { Array($0[window]) }) }
+    let slots = max(1, min(threads, heads))
+    parallel(slots, threads: slots) { slot in
+      let s = scores.pointer + slot * blockRows * n
+      let panel = panels.pointer + slot * vtok_matrix.panels
+      for head in Swift.stride(from: slot, to: heads, by: slots) {
+        let q = projected.pointer + head * headDim
+        for (window, bias) in windows {
+          let keys = window.count
+          let own = q + window.lowerBound * stride
+          let (k, v) = (
+            vtok_matrix(rows: own + width, depth: headDim, stride: stride),
+            vtok_matrix(columns: own + 2 * width, depth: keys, stride: stride)
+          )
+          let end = min(window.upperBound, mixed)
+          for first in Swift.stride(from: window.lowerBound, to: end, by: blockRows) {
+            let rows = min(blockRows, end - first)
+            vtok_product(q + first * stride, rows, stride, k, 0, keys, 0, s, keys, panel)
+            if taps.logits { taps.copy(s, first..<first + rows, head, window, of: n, to: logits) }
+            if isCausal {
+              vtok_softmax_rows_causal(s, rows, keys, keys, first - window.lowerBound)
+            } else {
+              vtok_softmax_rows(s, rows, keys, keys, bias)
+            }
+            if taps.probabilities { taps.copy(s, first..<first + rows, head, window, of: n, to: probabilities) }
+            vtok_product(
+              s, rows, keys, v, 0, headDim, 0, out.pointer + first * width + head * headDim, width, panel)
+          }
+        }
+      }
+    }
+  }
+}
+
+extension TransformerBlock.Taps {
+  /// Copies those of `block` that are wanted, rows of a head over the keys of a window, to `[heads, rows, n]`.
+  fileprivate func copy(
+    _ lines: UnsafePointer<Float>, _ block: Range<Int>, _ head: Int, _ window: Range<Int>, of n: Int,
+    to out: Shared<Float>
+  ) {
+    for (index, row) in rows.enumerated() where block.contains(row) {
+      (out.pointer + (head * rows.count + index) * n + window.lowerBound).update(
+        from: lines + (row - block.lowerBound) * window.count, count: window.count)
+    }
   }
 }
 
