@@ -42,32 +42,45 @@ let package = Package(
     .target(
       name: "VTokEval",
       dependencies: [
-        "CVTokKernels", "VTokLibC", "VTokCore", "VTokFiles", "VTokImage", "VTokMethods", "VTokModels", "VTokTensor",
-        "VTokWeights",
+        "VTokLibC", "VTokCore", "VTokFiles", "VTokImage", "VTokMethods", "VTokModels", "VTokTensor", "VTokWeights",
+      ]),
+    .target(
+      name: "VTokImageTokenizers",
+      dependencies: [
+        "CVTokKernels", "VTokLibC", "VTokFiles", "VTokImage", "VTokModels", "VTokTensor", "VTokWeights",
+      ]),
+    .target(
+      name: "VTokCalibration",
+      dependencies: [
+        "CVTokKernels", "VTokLibC", "VTokCore", "VTokFiles", "VTokImage", "VTokModels", "VTokTensor", "VTokWeights",
+        "VTokEval",
       ]),
     .target(
       name: "VTokPipeline",
       dependencies: [
         "CVTokTiny", "CVTokKLT", "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods",
-        "VTokModels", "VTokEval",
+        "VTokModels", "VTokImageTokenizers", "VTokEval",
       ]),
+    .target(
+      name: "VTokData",
+      dependencies: ["VTokFiles", "VTokImage", "VTokWeights", "VTokModels", "VTokEval", "VTokPipeline"]),
     .target(
       name: "VTokJobs",
       dependencies: [
         "VTokLibC", "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels",
-        "VTokEval", "VTokPipeline",
+        "VTokImageTokenizers", "VTokCalibration", "VTokEval", "VTokPipeline", "VTokData",
       ]),
     .target(
       name: "VTokBench",
       dependencies: [
-        "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels", "VTokEval",
-        "VTokPipeline", "VTokJobs",
+        "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels",
+        "VTokImageTokenizers", "VTokEval", "VTokPipeline", "VTokData",
       ]),
     .target(
       name: "VTok",
       dependencies: [
-        "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels", "VTokEval",
-        "VTokPipeline", "VTokJobs", "VTokBench",
+        "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels",
+        "VTokImageTokenizers", "VTokCalibration", "VTokEval", "VTokPipeline", "VTokData", "VTokJobs", "VTokBench",
       ]),
     .executableTarget(
       name: "vtok-cli",

@@ -1,7 +1,7 @@
 import Foundation
+import VTokData
 import VTokEval
 import VTokImage
-import VTokJobs
 
 /// Rows measured on the same items: images, questions about images, or images through tokenizers.
 ///

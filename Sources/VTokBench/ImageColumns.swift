@@ -1,5 +1,4 @@
 import VTokEval
-import VTokJobs
 import VTokPipeline
 import VTokTensor
 import VTokWeights

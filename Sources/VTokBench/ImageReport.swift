@@ -1,6 +1,5 @@
 import VTokEval
 import VTokImage
-import VTokJobs
 import VTokPipeline
 import VTokTensor
 

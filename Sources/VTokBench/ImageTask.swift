@@ -1,7 +1,7 @@
 import VTokCore
+import VTokData
 import VTokEval
 import VTokImage
-import VTokJobs
 import VTokMethods
 import VTokModels
 import VTokPipeline

@@ -1,5 +1,4 @@
 import VTokImage
-import VTokJobs
 import VTokPipeline
 import VTokTensor
 

@@ -1,6 +1,7 @@
+import VTokData
 import VTokFiles
 import VTokImage
-import VTokJobs
+import VTokImageTokenizers
 import VTokWeights
 
 /// Reconstructions that another program made of the squares of `TokenizerBench`, so that its rows are judged as all are.

@@ -1,6 +1,6 @@
 import VTokCore
+import VTokData
 import VTokEval
-import VTokJobs
 import VTokMethods
 import VTokPipeline
 

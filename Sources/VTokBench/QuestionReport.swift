@@ -1,7 +1,6 @@
 import VTokCore
 import VTokEval
 import VTokImage
-import VTokJobs
 import VTokPipeline
 import VTokTensor
 

@@ -1,6 +1,5 @@
 import VTokCore
 import VTokImage
-import VTokJobs
 import VTokPipeline
 import VTokTensor
 

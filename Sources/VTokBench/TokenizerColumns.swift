@@ -1,6 +1,5 @@
 import Foundation
 import VTokEval
-import VTokJobs
 import VTokPipeline
 import VTokTensor
 import VTokWeights

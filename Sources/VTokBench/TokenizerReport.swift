@@ -1,7 +1,6 @@
 import VTokEval
 import VTokFiles
 import VTokImage
-import VTokJobs
 import VTokPipeline
 import VTokWeights
 

@@ -1,7 +1,8 @@
 import Foundation
+import VTokData
 import VTokEval
 import VTokImage
-import VTokJobs
+import VTokImageTokenizers
 import VTokMethods
 import VTokModels
 import VTokPipeline

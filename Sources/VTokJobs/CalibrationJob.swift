@@ -1,3 +1,5 @@
+import VTokCalibration
+import VTokData
 import VTokEval
 import VTokFiles
 import VTokImage

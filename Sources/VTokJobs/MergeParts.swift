@@ -1,3 +1,4 @@
+import VTokData
 import VTokFiles
 import VTokImage
 import VTokWeights

@@ -1,5 +1,6 @@
 import Synchronization
 import VTokCore
+import VTokData
 import VTokEval
 import VTokFiles
 import VTokImage

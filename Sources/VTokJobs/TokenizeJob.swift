@@ -1,7 +1,9 @@
 import Synchronization
+import VTokData
 import VTokEval
 import VTokFiles
 import VTokImage
+import VTokImageTokenizers
 import VTokModels
 import VTokPipeline
 import VTokTensor

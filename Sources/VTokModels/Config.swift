@@ -6,11 +6,17 @@ import VTokWeights
 ///
 /// The ranges lie well beyond every published model, and products of what they allow cannot overflow: 1 to 65536 for a
 /// size or a number of things, less or more where `ranges` says so. NaN and infinities, which Python writes, lie in none.
-struct Config {
-  let json: JSON
-  var file = "config.json"
+package struct Config {
+  package let json: JSON
+  var file: String
   /// Keys from the root of the file, for messages.
-  var path = ""
+  var path: String
+
+  package init(json: JSON, file: String = "config.json", path: String = "") {
+    self.json = json
+    self.file = file
+    self.path = path
+  }
 
   // MARK: Whole numbers
 
@@ -40,20 +46,20 @@ struct Config {
     uniqueKeysWithValues: ranges.flatMap { entry in entry.keys.map { ($0, entry.range) } })
 
   /// - Parameter fallback: of a key that is absent or null; without one that is an error.
-  func int(_ key: String, _ fallback: Int? = nil, in range: ClosedRange<Int>? = nil) throws(ModelError) -> Int {
+  package func int(_ key: String, _ fallback: Int? = nil, in range: ClosedRange<Int>? = nil) throws(ModelError) -> Int {
     if let value = try intIfPresent(key, in: range) { return value }
     if let fallback { return fallback }
     throw unfit(key, "a whole number")
   }
 
   /// nil where the key is absent or null.
-  func intIfPresent(_ key: String, in range: ClosedRange<Int>? = nil) throws(ModelError) -> Int? {
+  package func intIfPresent(_ key: String, in range: ClosedRange<Int>? = nil) throws(ModelError) -> Int? {
     guard let value = json.value(at: key) else { return nil }
     return try int(value, key, range ?? Self.range(key))
   }
 
   /// A list of whole numbers, each in the range of the key.
-  func ints(_ key: String, count: Int? = nil, in range: ClosedRange<Int>? = nil) throws(ModelError) -> [Int]? {
+  package func ints(_ key: String, count: Int? = nil, in range: ClosedRange<Int>? = nil) throws(ModelError) -> [Int]? {
     guard let value = json.value(at: key) else { return nil }
     let range = range ?? Self.range(key)
     guard let values = value.array, count == nil || count == values.count else {
@@ -65,7 +71,7 @@ struct Config {
   }
 
   /// One whole number or a list of them.
-  func intOrInts(_ key: String) throws(ModelError) -> [Int]? {
+  package func intOrInts(_ key: String) throws(ModelError) -> [Int]? {
     if json.value(at: key)?.array != nil { return try ints(key) }
     return try intIfPresent(key).map { [$0] }
   }
@@ -95,7 +101,7 @@ struct Config {
   /// - Parameters:
   ///   - fallback: of a key that is absent or null; without one that is an error.
   ///   - range: nil: the one that `realRanges` has for the key.
-  func double(
+  package func double(
     _ key: String, _ fallback: Double? = nil, in range: ClosedRange<Double>? = nil
   ) throws(ModelError) -> Double {
     if let value = try doubleIfPresent(key, in: range) { return value }
@@ -103,17 +109,17 @@ struct Config {
     throw unfit(key, "a number")
   }
 
-  func doubleIfPresent(_ key: String, in range: ClosedRange<Double>? = nil) throws(ModelError) -> Double? {
+  package func doubleIfPresent(_ key: String, in range: ClosedRange<Double>? = nil) throws(ModelError) -> Double? {
     guard let value = json.value(at: key) else { return nil }
     return try double(value, key, range)
   }
 
-  func float(_ key: String, _ fallback: Float) throws(ModelError) -> Float {
+  package func float(_ key: String, _ fallback: Float) throws(ModelError) -> Float {
     try doubleIfPresent(key).map { Float($0) } ?? fallback
   }
 
   /// A list of so many numbers.
-  func floats(_ key: String, count: Int) throws(ModelError) -> [Float]? {
+  package func floats(_ key: String, count: Int) throws(ModelError) -> [Float]? {
     guard let value = json.value(at: key) else { return nil }
     guard let values = value.array, values.count == count else { throw unfit(key, "a list of \(count) numbers") }
     var numbers: [Float] = []
@@ -131,21 +137,22 @@ struct Config {
 
   // MARK: Other values
 
-  func bool(_ key: String, _ fallback: Bool) throws(ModelError) -> Bool {
+  package func bool(_ key: String, _ fallback: Bool) throws(ModelError) -> Bool {
     guard let value = json.value(at: key) else { return fallback }
     guard let value = value.bool else { throw unfit(key, "true or false") }
     return value
   }
 
   /// nil where the key is absent or null.
-  func string(_ key: String) throws(ModelError) -> String? {
+  package func string(_ key: String) throws(ModelError) -> String? {
     guard let value = json.value(at: key) else { return nil }
     guard let value = value.string else { throw unfit(key, "a text") }
     return value
   }
 
   /// One of the names of `Value`; nil where the key is absent or null.
-  func choice<Value: RawRepresentable<String> & CaseIterable>(_ key: String, _: Value.Type) throws(ModelError) -> Value?
+  package func choice<Value: RawRepresentable<String> & CaseIterable>(_ key: String, _: Value.Type) throws(ModelError)
+    -> Value?
   {
     guard let name = try string(key) else { return nil }
     guard let value = Value(rawValue: name) else {
@@ -154,31 +161,31 @@ struct Config {
     return value
   }
 
-  func strings(_ key: String) throws(ModelError) -> [String]? {
+  package func strings(_ key: String) throws(ModelError) -> [String]? {
     guard let value = json.value(at: key) else { return nil }
     guard let values = value.strings else { throw unfit(key, "a list of texts") }
     return values
   }
 
   /// The object at `key`; empty where the key is absent or null.
-  func section(_ key: String) throws(ModelError) -> Config {
+  package func section(_ key: String) throws(ModelError) -> Config {
     try sectionIfPresent(key) ?? Config(json: [:], file: file, path: full(key))
   }
 
-  func sectionIfPresent(_ key: String) throws(ModelError) -> Config? {
+  package func sectionIfPresent(_ key: String) throws(ModelError) -> Config? {
     guard let value = json.value(at: key) else { return nil }
     guard value.object != nil else { throw unfit(key, "an object") }
     return Config(json: value, file: file, path: full(key))
   }
 
-  func has(_ key: String) -> Bool { json.value(at: key) != nil }
+  package func has(_ key: String) -> Bool { json.value(at: key) != nil }
 
   // MARK: Errors
 
   private func full(_ key: String) -> String { path.isEmpty ? key : path + "." + key }
 
   /// - Parameter found: nil: what stands at `key`.
-  func unfit(_ key: String, _ expected: String, found: String? = nil) -> ModelError {
+  package func unfit(_ key: String, _ expected: String, found: String? = nil) -> ModelError {
     .configuration(
       file: file, key: full(key), found: found ?? json.value(at: key)?.brief ?? "missing", expected: expected)
   }

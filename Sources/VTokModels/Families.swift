@@ -3,7 +3,7 @@ import VTokWeights
 
 /// A family of models as one value: all that depends on its name. No other code asks for a name.
 ///
-/// The families are listed once per kind: `Families.vision`, `Families.multimodal`, `Families.tokenizers`.
+/// The families are listed once per kind: `Families.vision`, `Families.multimodal`, and `Families.tokenizers` above this target.
 public protocol Family: Sendable {
   var kind: FamilyKind { get }
   var name: String { get }
@@ -34,14 +34,14 @@ public struct PublishedModel: Sendable {
 }
 
 public enum Families {
-  /// Every family that can be loaded.
-  public static let all: [any Family] = {
-    let kinds: [[any Family]] = [vision, multimodal, tokenizers]
+  /// Every family whose checkpoints say what they are in `config.json`: towers and vision-language models.
+  package static let models: [any Family] = {
+    let kinds: [[any Family]] = [vision, multimodal]
     return kinds.flatMap(\.self)
   }()
 
   /// Every model whose cost can be asked for by name.
-  public static var published: [PublishedModel] { all.flatMap(\.published) }
+  public static var published: [PublishedModel] { models.flatMap(\.published) }
 
   /// What a `config.json` calls its model; nil where it says nothing.
   public static func type(in config: JSON) -> String? {
@@ -56,7 +56,7 @@ public enum Families {
       return .unknownFamily(
         found: "no model_type or architecture in config.json\(classes), and tensors of none", known: known)
     }
-    let near = nearest(to: shortened(type), in: all.flatMap(\.types).filter { !$0.contains("patch") })?.word
+    let near = nearest(to: shortened(type), in: models.flatMap(\.types).filter { !$0.contains("patch") })?.word
     return .unknownFamily(found: "model type '\(shortened(type))'\(classes)", known: known, nearest: near)
   }
 }

@@ -1,6 +1,7 @@
 import VTokCore
 import VTokEval
 import VTokImage
+import VTokImageTokenizers
 import VTokModels
 import VTokWeights
 

@@ -1,4 +1,5 @@
 import CVTokKLT
+import VTokImageTokenizers
 import VTokModels
 import VTokWeights
 

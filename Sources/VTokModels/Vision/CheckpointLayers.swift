@@ -2,7 +2,7 @@ import VTokTensor
 import VTokWeights
 
 /// Shapes that no file states, checked once per model.
-func requireHeads(_ heads: Int, width: Int, blocks: Int) throws {
+package func requireHeads(_ heads: Int, width: Int, blocks: Int) throws {
   guard blocks > 0 else {
     throw ModelError.configuration(
       file: "model.safetensors", key: "blocks", found: "none", expected: "at least one transformer block")
@@ -14,7 +14,7 @@ func requireHeads(_ heads: Int, width: Int, blocks: Int) throws {
 }
 
 /// Refuses blocks whose MLPs do not fit together or are not of one width: scratch memory is made for the first one.
-func requireEqual(_ blocks: [TransformerBlock]) throws {
+package func requireEqual(_ blocks: [TransformerBlock]) throws {
   for (index, block) in blocks.enumerated() {
     let halves = if case .gated = block.mlp { 2 } else { 1 }
     guard block.hidden > 0, block.hidden == blocks[0].hidden, block.up.weight.rows == halves * block.hidden else {
@@ -36,13 +36,13 @@ extension Checkpoint {
   /// `NAME.weight` with `NAME.bias`, as a copy in the order of the kernels: towers are small and hot. `nil` sizes are free. 4 bits
   /// are for language models: a tower that is loaded with one has 8.
   /// - Parameter bias: whether the layer has one, which the model says; nil: the file may decide.
-  func linear(_ name: String, _ shape: [Int?], bias: Bool? = true) throws -> Linear {
+  package func linear(_ name: String, _ shape: [Int?], bias: Bool? = true) throws -> Linear {
     let weight = try weight("\(name).weight", shape)
     return Linear(weight: weight.ready(forTower: precision), bias: try self.bias(name, weight.rows, bias))
   }
 
   /// Several linear layers of equal input width as one (q, k, v).
-  func linear(stacking names: [String], _ shape: [Int?], bias: Bool) throws -> Linear {
+  package func linear(stacking names: [String], _ shape: [Int?], bias: Bool) throws -> Linear {
     let parts = try names.map { try at(.f32).linear($0, shape, bias: bias) }
     return Linear(
       weight: Weight.stacked(parts.map(\.weight)).ready(forTower: precision),
@@ -50,7 +50,7 @@ extension Checkpoint {
   }
 
   /// The patch convolution as a matrix `[width, 3 * patch * patch]`.
-  func patchProjection(_ name: String, width: Int, patch: Int, bias: Bool = true) throws -> Linear {
+  package func patchProjection(_ name: String, width: Int, patch: Int, bias: Bool = true) throws -> Linear {
     let kernel = try tensor("\(name).weight", [width, 3, patch, patch])
     return Linear(
       weight: Weight(kernel.reshaped([width, 3 * patch * patch])).packed, bias: try self.bias(name, width, bias))
@@ -65,18 +65,18 @@ extension Checkpoint {
   }
 
   /// A layer norm under `name`.
-  func norm(_ name: String, _ width: Int, epsilon: Float) throws -> LayerNorm {
+  package func norm(_ name: String, _ width: Int, epsilon: Float) throws -> LayerNorm {
     LayerNorm(
       weight: try vector("\(name).weight", [width]), bias: try vector("\(name).bias", [width]), epsilon: epsilon)
   }
 
   /// A layer norm before a half of a block.
-  func norm(_ name: String, _ width: Int, epsilon: Float) throws -> Norm {
+  package func norm(_ name: String, _ width: Int, epsilon: Float) throws -> Norm {
     .layer(try norm(name, width, epsilon: epsilon))
   }
 
   /// The shape of a tensor of known rank.
-  func shape(_ name: String, rank: Int) throws -> [Int] {
+  package func shape(_ name: String, rank: Int) throws -> [Int] {
     try tensor(name, [Int?](repeating: nil, count: rank)).shape
   }
 }

@@ -3,7 +3,7 @@ import VTokTensor
 extension Tensor {
   /// An image `[3, height, width]` as the rows that a patch convolution multiplies: patches row by row, each as (channel,
   /// row, column). `[patches, 3 * patch * patch]`; rows and columns that do not fill a patch are dropped.
-  func patches(_ patch: Int) -> Tensor {
+  package func patches(_ patch: Int) -> Tensor {
     let (height, width) = (shape[1], shape[2])
     let (rows, columns) = (height / patch, width / patch)
     return Tensor(shape: [rows * columns, 3 * patch * patch]) { out in

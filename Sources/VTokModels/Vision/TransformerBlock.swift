@@ -35,7 +35,7 @@ public enum Activation: Sendable, Equatable {
 
 extension Tensor {
   /// Applies `activation` in place.
-  mutating func activate(_ activation: Activation) {
+  package mutating func activate(_ activation: Activation) {
     vtok_bias_activation(&values, rows, width, nil, activation.kernel)
   }
 }
@@ -87,27 +87,43 @@ package struct TransformerBlock: Sendable {
   package let mlp: MLP
   package let scale2: [Float]?
 
+  package init(
+    heads: Int, norm1: Norm, qkv: Linear, output: Linear, scale1: [Float]?, norm2: Norm, up: Linear, down: Linear,
+    mlp: MLP, scale2: [Float]?
+  ) {
+    self.heads = heads
+    self.norm1 = norm1
+    self.qkv = qkv
+    self.output = output
+    self.scale1 = scale1
+    self.norm2 = norm2
+    self.up = up
+    self.down = down
+    self.mlp = mlp
+    self.scale2 = scale2
+  }
+
   package var width: Int { norm1.weight.count }
   package var headDim: Int { width / heads }
   package var hidden: Int { down.weight.columns }
 
   /// Rows of an attention matrix that somebody asked for, and the keys.
-  struct Taps {
+  package struct Taps {
     /// Rows in the sequence; empty when no attention is wanted.
     var rows: [Int] = []
     var logits = false, probabilities = false, keys = false
   }
   /// `[heads, rows, keys]`, `[heads, rows, keys]`, `[heads, n, headDim]`
-  struct Tapped: Sendable {
+  package struct Tapped: Sendable {
     var probabilities: Tensor?, logits: Tensor?, keys: Tensor?
   }
 
   /// Memory for sequences of up to `rows` rows.
-  final class Memory {
+  package final class Memory {
     let normed: Scratch, projected: Scratch, hidden: Scratch, scores: Scratch, panels: Scratch
     let blockRows: Int
 
-    init(rows: Int, block: TransformerBlock, threads: Int) {
+    package init(rows: Int, block: TransformerBlock, threads: Int) {
       normed = Scratch(rows * block.width)
       projected = Scratch(rows * max(3 * block.width, block.hidden))
       hidden = Scratch(rows * block.up.weight.rows)
@@ -121,7 +137,7 @@ package struct TransformerBlock: Sendable {
   /// First half. x `[n, width]`; `keyBias` `[n]` is added to every row of logits; `rotation` turns queries and keys;
   /// rows of a window attend to each other only; `causal`: row r sees keys 0...r; `only`: so many rows at the beginning are
   /// computed and others stay as they are, for blocks without windows and taps.
-  func attend(
+  package func attend(
     _ x: inout Tensor, _ memory: Memory, keyBias: [Float]? = nil, rotation: Rotary? = nil, windows: [Range<Int>] = [],
     causal: Bool = false, taps: Taps = Taps(), only: Int? = nil, threads: Int = 1
   ) -> Tapped {
@@ -166,7 +182,7 @@ package struct TransformerBlock: Sendable {
   }
 
   /// Second half; `only` as in the first.
-  func feedForward(_ x: inout Tensor, _ memory: Memory, only: Int? = nil, threads: Int = 1) {
+  package func feedForward(_ x: inout Tensor, _ memory: Memory, only: Int? = nil, threads: Int = 1) {
     let n = only.map { Self.atLeastFive($0, of: x.rows) } ?? x.rows
     let (width, wide, hidden) = (width, up.weight.rows, hidden)
     let normed = Shared(memory.normed.pointer)
@@ -336,7 +352,7 @@ private func normalise(_ norm: Norm, _ x: UnsafePointer<Float>, _ rows: Int, int
 }
 
 /// Splits rows over threads, in equal parts of at least 32: below that a thread costs more than it brings.
-func forRows(_ n: Int, _ threads: Int, _ body: @Sendable (Range<Int>) -> Void) {
+package func forRows(_ n: Int, _ threads: Int, _ body: @Sendable (Range<Int>) -> Void) {
   let parts = max(1, min(threads, n / 32))
   parallel(parts, threads: parts) { part in body(part * n / parts..<(part + 1) * n / parts) }
 }

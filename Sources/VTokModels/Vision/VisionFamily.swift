@@ -25,7 +25,7 @@ struct VisionFamily: Family {
     let type = try file.string("model_type")
     let known = Families.vision.first { family in type.map(family.types.contains) ?? file.has(family.typeKey) }
     guard let family = known ?? (type == nil ? Families.vision.first { $0.marks.contains(where: has) } : nil) else {
-      throw Families.unknown(config, known: Families.all.filter { $0.kind != .tokenizer }.map(\.name))
+      throw Families.unknown(config, known: Families.models.map(\.name))
     }
     return family
   }

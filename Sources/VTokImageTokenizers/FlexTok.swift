@@ -1,4 +1,5 @@
 import VTokImage
+import VTokModels
 import VTokTensor
 import VTokWeights
 

@@ -1,3 +1,4 @@
+import VTokModels
 import VTokWeights
 
 /// A family of image tokenizers: all that depends on its name.
@@ -12,6 +13,9 @@ struct TokenizerFamily: Family {
 }
 
 extension Families {
+  /// Every family that can be loaded.
+  public static let all: [any Family] = models + tokenizers
+
   /// Every family of image tokenizers, in the order in which they are asked whether a checkpoint is theirs.
   static let tokenizers: [TokenizerFamily] = [
     TokenizerFamily(

@@ -1,3 +1,4 @@
+import VTokEval
 import VTokFiles
 import VTokModels
 import VTokTensor

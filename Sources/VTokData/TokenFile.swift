@@ -1,5 +1,6 @@
 import VTokFiles
 import VTokImage
+import VTokImageTokenizers
 import VTokModels
 import VTokPipeline
 import VTokWeights
@@ -75,7 +76,7 @@ public struct TokenFile: Sendable, Equatable {
 
   /// Writes a file of pictures that were packed one by one.
   /// - Parameter records: of ``record(_:codebookSize:)``.
-  static func write(_ tokenizer: LoadedTokenizer, records: [[UInt8]], to path: String) throws(WeightError) {
+  package static func write(_ tokenizer: LoadedTokenizer, records: [[UInt8]], to path: String) throws(WeightError) {
     try WholeFile.write(to: path) { sink throws(WeightError) in
       emit(
         tokenizer.name, tokenizer.sha256, tokenizer.tokenizer.codebookSize, pictures: records.count, records: records,
@@ -111,7 +112,7 @@ public struct TokenFile: Sendable, Equatable {
   }
 
   /// One picture as it stands in a file.
-  static func record(_ picture: Picture, codebookSize: Int) -> [UInt8] {
+  package static func record(_ picture: Picture, codebookSize: Int) -> [UInt8] {
     var out: [UInt8] = []
     put(picture.name, most: 65_535, 2, to: &out)
     put(picture.tokens.size.width, 2, to: &out)

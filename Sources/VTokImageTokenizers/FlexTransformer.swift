@@ -1,4 +1,5 @@
 import CVTokKernels
+import VTokModels
 import VTokTensor
 
 /// The transformer of FlexTok's encoder and decoder: no affine norms, no positions, norms on queries and keys, gated MLP.

@@ -1,6 +1,7 @@
 import CVTokKernels
 import VTokImage
 import VTokLibC
+import VTokModels
 import VTokTensor
 import VTokWeights
 

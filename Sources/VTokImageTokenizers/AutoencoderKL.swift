@@ -1,5 +1,6 @@
 import CVTokKernels
 import VTokLibC
+import VTokModels
 import VTokTensor
 import VTokWeights
 

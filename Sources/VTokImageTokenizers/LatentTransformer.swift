@@ -1,3 +1,4 @@
+import VTokModels
 import VTokTensor
 import VTokWeights
 

@@ -1,4 +1,5 @@
 import CVTokKernels
+import VTokModels
 import VTokTensor
 import VTokWeights
 

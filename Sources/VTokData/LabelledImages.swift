@@ -62,7 +62,7 @@ public struct LabelledImages: Sendable {
   }
 
   /// SHA-256 of names, labels and contents. Reads all of them; a file that cannot be read counts as none.
-  func sha256() -> String {
+  package func sha256() -> String {
     var hash = SHA256()
     func add(_ text: String, to hash: inout SHA256) {
       Array((text + "\0").utf8).withUnsafeBytes { hash.update($0) }

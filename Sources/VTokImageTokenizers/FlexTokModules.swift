@@ -1,3 +1,4 @@
+import VTokModels
 import VTokWeights
 
 /// The classes that a published FlexTok configuration names (`apple/ml-flextok`). Nothing is instantiated by name: what is

@@ -1,5 +1,6 @@
 import VTokImage
 import VTokLibC
+import VTokModels
 import VTokTensor
 
 /// How many tokens stand for one picture.

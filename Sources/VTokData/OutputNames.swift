@@ -9,7 +9,7 @@ package struct OutputNames: Sendable {
   private let repeated: Set<Int>
 
   /// - Parameter names: of all inputs.
-  init(_ names: some Sequence<String>) {
+  package init(_ names: some Sequence<String>) {
     var (seen, places, repeated): (Set<Int>, Set<Int>, Set<Int>) = ([], [], [])
     var isClean = true
     for name in names where seen.insert(name.hashValue).inserted {
@@ -20,7 +20,7 @@ package struct OutputNames: Sendable {
     self.repeated = isClean ? [] : repeated
   }
 
-  func png(_ name: String) -> String {
+  package func png(_ name: String) -> String {
     let cleaned = Self.cleaned(name)
     let (folder, last) = FileName.split(cleaned)
     let bytes = FileName.bytes(last)

@@ -22,7 +22,7 @@ struct ClassMap {
     }
   }
 
-  func callAsFunction(_ label: LabelledImages.Label?) throws(DataError) -> Int? {
+  package func callAsFunction(_ label: LabelledImages.Label?) throws(DataError) -> Int? {
     switch label {
     case nil: return nil
     case .number(let number)?:
