@@ -3,7 +3,7 @@
 SWIFT ?= swift
 PACKAGES = libpng-dev libjpeg-dev libwebp-dev libopenblas-dev pkg-config
 
-.PHONY: demo test build setup examples format docs static install dist training-smoke fuzz fuzz-build threads
+.PHONY: demo test build setup examples format docs static install dist training-smoke interop fuzz fuzz-build threads
 
 demo: build
 	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay -o .build/demo
@@ -55,13 +55,17 @@ install: static
 dist: static
 	@.ci/dist $(STATIC) vtok-$(VERSION)-linux-$(shell uname -m)
 
-# The training recipes from start to files, on a few pictures. Their Python packages go into .build/training;
+# The training recipes from start to files, on a few images. Their Python packages go into .build/training, for interop too;
 # PYTHON=path of an interpreter that has them skips that.
 PYTHON ?= $(CURDIR)/.build/training/bin/python
 RECIPES = vqa_small vqa_tiles pmod quecc explainability
 
 training-smoke: $(PYTHON)
 	@for recipe in $(RECIPES); do $(PYTHON) Benchmarks/training/$$recipe.py --smoke || exit 1; done
+
+# Small models of every family as today's transformers writes them, and its greedy answers (Tests/Interop).
+interop: build $(PYTHON)
+	@$(PYTHON) Tests/Interop/interop.py $(FAMILY)
 
 $(CURDIR)/.build/training/bin/python: Benchmarks/training/requirements.txt
 	@python3 -m venv .build/training && .build/training/bin/pip install -q -r $< && touch $@

@@ -1,5 +1,5 @@
 import VTok
-import VTokEval
+import VTokCalibration
 
 /// `diffrate.train`
 let calibrationFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
