@@ -74,7 +74,7 @@ public struct Composition: Sendable {
   }
   /// Whether M-RoPE overrules a method that would number positions anew; results must say so.
   public var keepsPositions: Bool {
-    hasAxes && plans.contains { $0.positions.map { $0.cut == .renumbered || $0.decode == .cacheLength } ?? false }
+    hasAxes && plans.contains { $0.positions.map { $0.cut != .original || $0.decode == .cacheLength } ?? false }
   }
   private var hasAxes: Bool { shape.decoder?.sections.isEmpty == false }
   func renumbers(_ method: Int) -> Bool { !hasAxes && plans[method].positions?.cut == .renumbered }
@@ -122,7 +122,8 @@ public struct Composition: Sendable {
       guard case .block = site else { continue }
       let rows: Set<Rows> = [.none, .classifier, .all]
       let plain = request.values == .probabilities || request.values == .logits
-      guard rows.contains(request.attention), rows.contains(request.probe), plain, !request.branches, !request.joint,
+      guard rows.contains(request.attention), rows.contains(request.probe), request.besideAttention == .none, plain,
+        !request.branches, !request.joint,
         !request.finalNorm
       else {
         throw .unsupported(

@@ -15,7 +15,7 @@ public struct Recording: Sendable {
   /// Ids of the columns (keys), and of the rows the attention was asked for.
   public let ids: [Int32], rowIDs: [Int32]
   /// `[heads, rows, keys]`, or `[heads, keys]` when summed.
-  public let attention: Tensor?, probe: Tensor?
+  public let attention: Tensor?, besideAttention: Tensor?, probe: Tensor?
   /// `[kvHeads, n, headDim]`
   public let keys: Tensor?
   /// `[n, width]`
@@ -24,12 +24,13 @@ public struct Recording: Sendable {
   public let branches: [Branch]
 
   public init(
-    ids: [Int32], rowIDs: [Int32] = [], attention: Tensor? = nil, probe: Tensor? = nil, keys: Tensor? = nil,
-    finalNorm: Tensor? = nil, joint: Tensor? = nil, branches: [Branch] = []
+    ids: [Int32], rowIDs: [Int32] = [], attention: Tensor? = nil, besideAttention: Tensor? = nil,
+    probe: Tensor? = nil, keys: Tensor? = nil, finalNorm: Tensor? = nil, joint: Tensor? = nil, branches: [Branch] = []
   ) {
     self.ids = ids
     self.rowIDs = rowIDs
     self.attention = attention
+    self.besideAttention = besideAttention
     self.probe = probe
     self.keys = keys
     self.finalNorm = finalNorm

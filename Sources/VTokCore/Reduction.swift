@@ -13,6 +13,8 @@ public struct Reduction: Sendable, Equatable {
     case byCount
     /// `sum(w * x)`, one weight per member, not normalised (VisionZip, SparseVLM).
     case weighted([Float])
+    /// The same of a cache of one head, with other weights for keys, the first half of a row, than for values (EMS).
+    case entries(keys: [Float], values: [Float])
   }
 
   /// Rows of the sequence it applies to.
@@ -47,6 +49,8 @@ public struct Reduction: Sendable, Equatable {
     switch blend {
     case .copy: precondition(members.count == offsets.count - 1, ".copy takes one member per row")
     case .weighted(let weights): precondition(weights.count == members.count, ".weighted takes one weight per member")
+    case .entries(let keys, let values):
+      precondition(keys.count == members.count && values.count == keys.count, ".entries takes two weights per member")
     case .byMass, .byCount: break
     }
     precondition(mass == nil || mass!.count == offsets.count - 1, "one mass per row")
@@ -55,6 +59,11 @@ public struct Reduction: Sendable, Equatable {
     self.members = members
     self.blend = blend
     self.mass = mass
+  }
+
+  /// The same rows of the same members, made otherwise.
+  func blended(_ blend: Blend) -> Reduction {
+    Reduction(offsets: offsets, members: members, of: inputCount, blend: blend, mass: mass)
   }
 
   /// The members of row `row`, anchor first.

@@ -1,5 +1,9 @@
-/// Which rows of an attention matrix are wanted; `.text`: rows after the last visual span, `.classifier`: the class token.
-public enum Rows: Hashable, Sendable { case none, classifier, last, text, all }
+/// Which rows of an attention matrix are wanted; `.text`: rows after the last visual span, `.classifier`: the class token,
+/// `.window`: the last so many, whatever they are.
+public enum Rows: Hashable, Sendable {
+  case none, classifier, last, text, all
+  case window(Int)
+}
 
 /// Which form of attention is recorded.
 public enum Values: Hashable, Sendable {
@@ -28,6 +32,8 @@ public enum Values: Hashable, Sendable {
 public struct Request: Sendable, Equatable {
   /// Attention of the block or layer that has just run. `[heads, rows, keys]`
   public var attention = Rows.none
+  /// At a cache, attention of other rows beside, in the same form.
+  public var besideAttention = Rows.none
   /// Attention of the next one, from its own norm and weights; it need not ever run. `[heads, rows, keys]`
   public var probe = Rows.none
   public var values = Values.probabilities
@@ -41,12 +47,17 @@ public struct Request: Sendable, Equatable {
   public var finalNorm = false
   /// `.features`: patches and question in one space (companion CLIP); refused when there is none.
   public var joint = false
+  /// Only while the prompt is read: decoding then pays for no rows that nobody looks at.
+  public var inPrefill = false
 
   public init(
-    attention: Rows = .none, probe: Rows = .none, values: Values = .probabilities, summed: Bool = false,
-    keys: Bool = false, branches: Bool = false, finalNorm: Bool = false, joint: Bool = false
+    attention: Rows = .none, besideAttention: Rows = .none, probe: Rows = .none, values: Values = .probabilities,
+    summed: Bool = false,
+    keys: Bool = false, branches: Bool = false, finalNorm: Bool = false, joint: Bool = false,
+    inPrefill: Bool = false
   ) {
     self.attention = attention
+    self.besideAttention = besideAttention
     self.probe = probe
     self.values = values
     self.summed = summed
@@ -54,6 +65,15 @@ public struct Request: Sendable, Equatable {
     self.branches = branches
     self.finalNorm = finalNorm
     self.joint = joint
+    self.inPrefill = inPrefill
+  }
+}
+
+extension Request {
+  /// What `besideAttention` asks for, as a request of its own; nil where it asks for nothing.
+  package var beside: Request? {
+    guard besideAttention != .none else { return nil }
+    return Request(attention: besideAttention, values: values, summed: summed, inPrefill: inPrefill)
   }
 }
 
@@ -67,6 +87,7 @@ extension Rows {
     case .last: [ids.count - 1]
     case .text: ids.indices.filter { ids[$0] >= textStart }
     case .all: Array(ids.indices)
+    case .window(let count): Array(ids.indices.suffix(count))
     }
   }
 }

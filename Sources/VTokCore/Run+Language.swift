@@ -10,6 +10,10 @@ extension Composition {
     switch site {
     case .block, .features, .pack: return
     case .layer(let index):
+      if request.besideAttention != .none {
+        found = "attention of two kinds of rows outside a cache"
+        break
+      }
       let ranNothing = index == 0 && (request.attention != .none || request.keys || request.branches)
       let hasNoNext = request.probe != .none && index == shape.decoder?.layers
       let isPassedBy =
@@ -25,7 +29,7 @@ extension Composition {
       let isLayers = request.probe != .none || request.branches || request.finalNorm
       found = isLayers ? "a probe, branches or a norm at a cache" : nil
     }
-    let rows = [request.attention, request.probe]
+    let rows = [request.attention, request.besideAttention, request.probe]
     if let found {
       throw .unsupported(
         method: name, found: "a recording of \(found) (\(site))", expected: "one of a layer that runs on all tokens",
@@ -34,7 +38,7 @@ extension Composition {
     if rows.contains(.classifier) || request.joint || (rows.contains(.all) && !request.summed) {
       throw .unsupported(
         method: name, found: "a recording of class tokens, image features or whole attention matrices at \(site)",
-        expected: "the last row, text rows, or a sum over all rows", fix: CompressionError.anotherMethod)
+        expected: "the last rows, text rows, or a sum over all rows", fix: CompressionError.anotherMethod)
     }
   }
 }

@@ -34,7 +34,9 @@ public struct Run: Sendable {
 
   /// What the methods want recorded at `site`, with the method's index. Empty in a dense run.
   public func requests(_ site: Site) -> [(method: Int, request: Request)] {
-    composition.plans.indices.compactMap { index in composition.plans[index].record[site].map { (index, $0) } }
+    composition.plans.indices.compactMap { index in
+      composition.plans[index].record[site].flatMap { $0.inPrefill && step > 0 ? nil : (index, $0) }
+    }
   }
 
   public func acts(at site: Site) -> Bool { composition.plans.contains { $0.act.contains(site) } }
@@ -46,8 +48,8 @@ public struct Run: Sendable {
     recordings[method][site, default: []].append(recording)
   }
 
-  /// Lets every method that acts at `site` reduce `sequences`, in list order. A cache whose KV heads get a reduction each
-  /// splits into one sequence per head.
+  /// Lets every method that acts at `site` reduce `sequences`, in list order. A cache whose KV heads (or query heads) get a
+  /// reduction each splits into one sequence per head.
   /// - Parameters:
   ///   - standard: what the model does, one reduction per sequence, when no method returns anything.
   ///   - received: at `.cache`, entries this cache was ever given.
@@ -57,14 +59,16 @@ public struct Run: Sendable {
     var isStandard = standard != nil
     for index in methods.indices where composition.plans[index].act.contains(site) {
       let renumbers = if case .layer = site { composition.renumbers(index) } else { false }
-      let parts = if case .cache = site { composition.shape.decoder?.kvHeads ?? 1 } else { 1 }
+      let decoder = if case .cache = site { composition.shape.decoder } else { Shape.Decoder?.none }
+      let parts: Set<Int> = decoder.map { [$0.kvHeads, $0.heads] } ?? []
       let before = sequences
       sequences = try visit(
         index, site, before, standard, received: received, counts: before.map(\.count), parts: parts
       ) { reductions in
         guard let reductions else { return before }
         isStandard = false
-        let whole = reductions.count == before.count ? before : before[0].split(into: reductions.count)
+        let isWhole = reductions.count == before.count
+        let whole = isWhole ? before : before[0].split(into: reductions.count, kvHeads: decoder!.kvHeads)
         return zip(whole, reductions).map { tokens, reduction in
           var tokens = tokens.reduced(reduction)
           if renumbers { tokens.renumber() }
@@ -101,10 +105,10 @@ public struct Run: Sendable {
   /// Asks one method, checks its answer, has it applied and writes the visit into the trace.
   /// - Parameters:
   ///   - counts: rows that every reduction must count.
-  ///   - parts: KV heads that a single cache may split into.
+  ///   - parts: how many heads a single cache may split into.
   private mutating func visit(
     _ index: Int, _ site: Site, _ sequences: [TokenSequence], _ standard: [Reduction]?, newline: Int32? = nil,
-    received: Int = 0, counts: [Int], parts: Int = 1, apply: ([Reduction]?) -> [TokenSequence]
+    received: Int = 0, counts: [Int], parts: Set<Int> = [], apply: ([Reduction]?) -> [TokenSequence]
   ) throws(CompressionError) -> [TokenSequence] {
     let name = composition.name(index)
     var notes = Notes(keeping: keepsNotes, rehearsing: isRehearsal)
@@ -116,7 +120,7 @@ public struct Run: Sendable {
       recordings: recordings[index])
     let reductions = try methods[index].reduce(view, at: site, notes: &notes)
     if let reductions {
-      let splits = counts.count == 1 && reductions.count == parts
+      let splits = counts.count == 1 && parts.contains(reductions.count)
       guard reductions.count == counts.count || splits else {
         throw .invalidReduction(
           method: name, site: site, reason: "\(reductions.count) reductions for \(counts.count) sequences")

@@ -103,6 +103,14 @@ public struct TokenSequence: Sendable {
     }
   }
 
+  /// A cache of `kvHeads` heads in `parts` shares: one sequence for every KV head, or one for every query head, which then has
+  /// its own copy.
+  package func split(into parts: Int, kvHeads: Int) -> [TokenSequence] {
+    guard parts > kvHeads else { return split(into: parts) }
+    let heads = split(into: kvHeads)
+    return (0..<parts).map { heads[$0 * kvHeads / parts] }
+  }
+
   /// Numbers the rows anew, 0..<count, at these positions: a prompt is born where its spans and its text come together.
   public mutating func restart(at position: [Position]) {
     precondition(position.count == count, "\(position.count) positions for \(count) tokens")
@@ -120,7 +128,7 @@ public struct TokenSequence: Sendable {
   private func memberShares(_ reduction: Reduction) -> [Float] {
     switch reduction.blend {
     case .copy: return [Float](repeating: 1, count: reduction.members.count)
-    case .weighted(let weights): return weights
+    case .weighted(let weights), .entries(_, let weights): return weights
     case .byCount:
       return (0..<reduction.count).flatMap { row in
         let members = reduction.row(row)
@@ -139,6 +147,13 @@ public struct TokenSequence: Sendable {
   /// destination comes first and its sources follow as matched).
   private func blended(_ reduction: Reduction, _ anchors: [Int]) -> Tensor {
     if reduction.blend == .copy { return x.gathered(anchors) }
+    if case .entries(let keys, let values) = reduction.blend {
+      // Of keys and values by themselves.
+      let parts = zip(split(into: 2), [keys, values]).map { part, weights in
+        part.blended(reduction.blended(.weighted(weights)), anchors)
+      }
+      return Tensor(sideBySide: parts)
+    }
     let width = x.width
     return Tensor(shape: [reduction.count, width]) { out in
       x.values.withUnsafeBufferPointer { source in
@@ -152,7 +167,7 @@ public struct TokenSequence: Sendable {
             switch reduction.blend {
             case .byMass: (weight, divisor) = (mass[member], divisor + mass[member])
             case .weighted(let weights): (weight, divisor) = (weights[slot], 1)
-            case .copy, .byCount: (weight, divisor) = (1, divisor + 1)
+            case .copy, .byCount, .entries: (weight, divisor) = (1, divisor + 1)
             }
             vtok_accumulate(target, source.baseAddress! + member * width, width, weight)
           }

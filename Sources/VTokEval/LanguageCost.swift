@@ -35,7 +35,7 @@ public struct LanguageCost: Sendable, Equatable {
     decode = costs.dropFirst().map { $0.reduce(head) { $0 + $1.macs } }
     prefillEntries = steps[0].map(\.cached)
     finalEntries = steps.last!.map(\.cached)
-    peakEntries = steps.map { $0.reduce(0) { $0 + ($1.cached == 0 ? 0 : $1.keys.reduce(0, +)) } }.max()!
+    peakEntries = steps.map { $0.reduce(0) { $0 + ($1.cached == 0 ? 0 : max($1.cached, $1.keys.reduce(0, +))) } }.max()!
     entryWidth = 2 * decoder.kvHeads * decoder.headDim
   }
 }

@@ -6,8 +6,9 @@ import VTokTensor
 ///
 /// Order in the sequence decides what a row sees, never its position: after a cut positions may have gaps or start anew.
 /// Rows go in blocks, and a block forms the products with those keys alone that its rows can see, so no n x n matrix is
-/// held. Query head h reads KV head h / (heads / kvHeads). Products are chains over the depth in order: a row comes out the
-/// same to the bit whether its prompt goes in one pass or in two. A single row, as in decoding, is summed in another order.
+/// held. Query heads share the key heads that there are evenly, in order. Products are chains over the depth in order: a row
+/// comes out the same to the bit whether its prompt goes in one pass or in two. A single row, as in decoding, is summed in
+/// another order.
 struct Attention {
   let heads: Int, kvHeads: Int, headDim: Int
   /// A row sees so many keys, its own included; nil: all before it.
@@ -54,7 +55,7 @@ struct Attention {
   /// - Parameters:
   ///   - q: `[rows, heads * headDim]`
   ///   - rows: which row of the last `total` keys every query is, ascending.
-  ///   - keys: one entry per KV head, all of at least `total` keys.
+  ///   - keys: one entry per KV head, or per query head, all of at least `total` keys.
   ///   - mixing: whether outputs are wanted; a probe only looks. Values lie `headDim` behind their keys.
   /// - Returns: for every tap one tensor per group of heads with equal keys: `[heads, rows, keys]`, or `[heads, keys]`.
   func callAsFunction(
@@ -71,7 +72,7 @@ struct Attention {
       let scores = scratch.pointer + slot * length
       let panel = panels.pointer + slot * vtok_matrix.panels
       for head in stride(from: slot, to: heads, by: slots) {
-        let source = keys[head * kvHeads / heads]
+        let source = keys[head * keys.count / heads]
         let past = source.count - total
         for first in stride(from: 0, to: rows.count, by: Self.blockRows) {
           let count = min(Self.blockRows, rows.count - first)

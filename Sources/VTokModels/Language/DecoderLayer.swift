@@ -161,7 +161,8 @@ package struct DecoderLayer: Sendable {
     if cache.isEmpty {
       cache = [entries]
     } else {
-      for (head, part) in entries.split(into: cache.count).enumerated() { cache[head].append(part) }
+      let parts = entries.split(into: cache.count, kvHeads: shape.kvHeads)
+      for (head, part) in parts.enumerated() { cache[head].append(part) }
     }
   }
 

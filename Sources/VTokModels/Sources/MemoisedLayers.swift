@@ -66,6 +66,7 @@ struct MemoisedLayers: LayerSource {
   func probe(_ layer: Int, _ request: Request, rows: [Int], _ run: Run) -> Tensor {
     base.probe(layer, request, of: tokens, rows: rows, run)
   }
+  func turn(_ cache: inout TokenSequence, to positions: [Position]) { base.turn(&cache, to: positions) }
   func keys(of cache: TokenSequence) -> Tensor { base.keys(of: cache) }
   func normed() -> Tensor { base.model.norm(tokens.x) }
   func branches() -> [Branch] { base.branches() }

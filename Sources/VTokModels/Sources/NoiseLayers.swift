@@ -27,7 +27,8 @@ package struct NoiseLayers: LayerSource {
     if cache.isEmpty {
       cache = [entries]
     } else {
-      for (head, part) in entries.split(into: cache.count).enumerated() { cache[head].append(part) }
+      let parts = entries.split(into: cache.count, kvHeads: shape.kvHeads)
+      for (head, part) in parts.enumerated() { cache[head].append(part) }
     }
     return LayerPassage(ids: entries.id, bypassing: tokens.count - entries.count)
   }
@@ -49,6 +50,8 @@ package struct NoiseLayers: LayerSource {
   package mutating func probe(_ layer: Int, _ request: Request, rows: [Int], _ run: Run) -> Tensor {
     noise.attention(heads: shape.heads, rows: rows.count, keys: tokens.count, request)
   }
+
+  package func turn(_ cache: inout TokenSequence, to positions: [Position]) {}
 
   package mutating func keys(of cache: TokenSequence) -> Tensor {
     noise.values([cache.x.width / 2, cache.count, shape.headDim])

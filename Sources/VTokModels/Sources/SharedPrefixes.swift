@@ -16,14 +16,14 @@ public final class SharedPrefixes {
   public init(megabytes: Int = 512) { limit = megabytes << 20 }
 
   /// The prefix of a prompt entering layer 0, and the rows behind it; nil where nothing can be shared: no picture, a single
-  /// row before or behind its end (that is summed in another order), or attention in a method's own form, which may differ
-  /// between runs.
+  /// row before or behind its end (that is summed in another order), attention in a method's own form, which may differ
+  /// between runs, or a window of rows that begins before the question.
   func prefix(of tokens: TokenSequence, _ run: Run) -> (SharedPrefix, TokenSequence)? {
     let start = run.images.textStart
     let count = tokens.id.firstIndex { $0 >= start } ?? tokens.count
-    guard count > 1, tokens.count - count > 1, tokens.id[count...].allSatisfy({ $0 >= start }), !hasOwnForm(run) else {
-      return nil
-    }
+    guard count > 1, tokens.count - count > 1, tokens.id[count...].allSatisfy({ $0 >= start }), !hasOwnForm(run),
+      !looksBack(beyond: tokens.count - count, run)
+    else { return nil }
     let rest = tokens.rows(count..<tokens.count)
     if let index = known.firstIndex(where: { $0.begins(tokens) }) {
       known.append(known.remove(at: index))
@@ -32,6 +32,16 @@ public final class SharedPrefixes {
       while known.count > 1, known.reduce(0, { $0 + $1.bytes }) > limit { known.removeFirst() }
     }
     return (known.last!, rest)
+  }
+
+  private func looksBack(beyond rows: Int, _ run: Run) -> Bool {
+    run.composition.plans.contains { plan in
+      plan.record.values.contains { request in
+        [request.attention, request.besideAttention, request.probe].contains {
+          if case .window(let count) = $0 { count > rows } else { false }
+        }
+      }
+    }
   }
 
   private func hasOwnForm(_ run: Run) -> Bool {

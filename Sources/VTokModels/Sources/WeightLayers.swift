@@ -49,7 +49,8 @@ struct WeightLayers: LayerSource {
   /// What attention must record, so that every request is answered from one pass.
   func taps(at layer: Int, for requests: [Request], _ run: Run) -> Attention.Taps {
     var taps = Attention.Taps(seed: run.seed, step: run.step, layer: layer)
-    taps.wanted = Set(requests.compactMap(\.attentionTap)).map {
+    let all = requests + requests.compactMap(\.beside)
+    taps.wanted = Set(all.compactMap(\.attentionTap)).map {
       ($0, $0.rows.indices(of: tokens.id, textStart: run.images.textStart))
     }
     return taps
@@ -67,6 +68,19 @@ struct WeightLayers: LayerSource {
     model.layers[layer].probe(
       tokens, rows: rows, tap: request.probeTap, shape: shape, attention: model.attention,
       taps: Attention.Taps(seed: run.seed, step: run.step, layer: layer), memory)
+  }
+
+  func turn(_ cache: inout TokenSequence, to positions: [Position]) {
+    let moves = zip(cache.position, positions).map { Position(Int($1.t) - Int($0.t)) }
+    let rotary = Rotary(moves, of: shape)
+    let (count, width, headDim) = (cache.count, cache.x.width, shape.headDim)
+    cache.x.values.withUnsafeMutableBufferPointer { x in
+      for row in 0..<count where moves[row].t != 0 {
+        for head in stride(from: 0, to: width, by: 2 * headDim) {
+          rotary.rotate(x.baseAddress! + row * width + head, 1, from: row, heads: 1, headDim: headDim)
+        }
+      }
+    }
   }
 
   func keys(of cache: TokenSequence) -> Tensor {

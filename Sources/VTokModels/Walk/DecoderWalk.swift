@@ -88,14 +88,15 @@ package struct DecoderWalk<Source: LayerSource> {
     for (method, request) in atCache {
       let rows = request.attention.indices(of: passage.ids, textStart: run.images.textStart)
       for (part, entries) in cache.enumerated() {
-        let attention =
-          request.attention == .none
-          ? nil
-          : source.attention(request, part: (part, cache.count), rows: rows.count, keys: entries.count)
+        func attention(_ request: Request?) -> Tensor? {
+          guard let request, request.attention != .none else { return nil }
+          let rows = request.attention.indices(of: passage.ids, textStart: run.images.textStart).count
+          return source.attention(request, part: (part, cache.count), rows: rows, keys: entries.count)
+        }
         run.record(
           Recording(
-            ids: entries.id, rowIDs: rows.map { passage.ids[$0] }, attention: attention,
-            keys: request.keys ? source.keys(of: entries) : nil),
+            ids: entries.id, rowIDs: rows.map { passage.ids[$0] }, attention: attention(request),
+            besideAttention: attention(request.beside), keys: request.keys ? source.keys(of: entries) : nil),
           for: method, at: .cache(index), sequence: part)
       }
     }
@@ -151,14 +152,28 @@ package struct DecoderWalk<Source: LayerSource> {
   ) throws(CompressionError) {
     for index in decoding.caches.indices where run.acts(at: .cache(index)) {
       try run.act(at: .cache(index), on: &decoding.caches[index], received: decoding.received[index])
+      guard run.composition.positions?.cut == .slots else { continue }
+      for part in decoding.caches[index].indices { moveToSlots(&decoding.caches[index][part]) }
     }
     for (index, layer) in layers.enumerated() {
       var trace = layer.trace
-      if !decoding.caches.isEmpty { trace.cached = longest(decoding.caches[index]) }
+      if !decoding.caches.isEmpty {
+        // A cache of query heads holds an entry of a KV head several times.
+        let copies = max(1, decoding.caches[index].count / source.shape.kvHeads)
+        trace.cached = longest(decoding.caches[index]) * copies
+      }
       run.passLayer(trace, ids: layer.ids)
     }
     decoding.tokens = source.tokens
     decoding.logits = source.logits()
+  }
+
+  /// Row j of a cache stands at position j from now on.
+  private func moveToSlots(_ cache: inout TokenSequence) {
+    let slots = (0..<cache.count).map { Position($0) }
+    if cache.position == slots { return }
+    source.turn(&cache, to: slots)
+    cache.renumber()
   }
 
   private func longest(_ cache: [TokenSequence]) -> Int { cache.reduce(0) { max($0, $1.count) } }

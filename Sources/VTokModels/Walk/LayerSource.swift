@@ -28,6 +28,10 @@ package protocol LayerSource {
   /// Attention rows that a layer would form on the rows on their way, without running it. `[heads, rows, n]`, or `[heads, n]`
   mutating func probe(_ layer: Int, _ request: Request, rows: [Int], _ run: Run) -> Tensor
 
+  /// Turns the keys of a cache from the positions where they stand to others.
+  /// - Parameter positions: new ones, one per row; the cache's own are still the old ones.
+  func turn(_ cache: inout TokenSequence, to positions: [Position])
+
   /// The keys in a cache. `[kvHeads, n, headDim]`
   mutating func keys(of cache: TokenSequence) -> Tensor
 
