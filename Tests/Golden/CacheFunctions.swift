@@ -80,7 +80,7 @@ let cacheFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]]
 
 extension LanguageResult {
   /// Tokens, logits and cache lengths of the prefill and every step.
-  fileprivate var eachStep: [String: GoldenValue] {
+  var eachStep: [String: GoldenValue] {
     [
       "greedy_tokens": GoldenValue(tokens, [tokens.count]),
       "logits_each_step": GoldenValue(Array(logits.joined()), [logits.count, logits[0].count]),

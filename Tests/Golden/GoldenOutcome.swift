@@ -7,6 +7,7 @@ private let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: Gold
   [
     imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions, compressorFunctions,
     multimodalFunctions, textFunctions, processorFunctions, languageFunctions, stageFunctions, cacheFunctions,
+    promptCacheFunctions,
     flexTokFunctions, tokenizerFunctions, trainedFunctions, templateFunctions, ggufFunctions,
   ]
   .reduce(into: [:]) { $0.merge($1) { $1 } }

@@ -46,7 +46,8 @@ let languageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValu
 struct LanguageCase {
   let model: LanguageModel, shape: Shape
   let prompt: TokenSequence
-  let image: Range<Int>?
+  let images: [Range<Int>]
+  var image: Range<Int>? { images.first }
   /// Tokens decoded after the prefill.
   let steps: Int
 
@@ -59,9 +60,11 @@ struct LanguageCase {
     shape = Shape(tower: nil, decoder: model.shape, layout: Shape.Layout(tiling: .one))
     let embeddings = try inputs.tensor("inputs_embeds")[plane: 0]
     let config = inputs.config
-    image = config["image_token_start"]?.int.map { $0..<$0 + config["num_image_tokens"]!.int! }
-    let image = image
-    let patches = (0..<embeddings.rows).map { image?.contains($0) == true ? $0 - image!.lowerBound : nil }
+    let starts = config["image_starts"]?.ints ?? config["image_token_start"]?.int.map { [$0] } ?? []
+    let length = (config["num_image_tokens"] ?? config["image_tokens"])?.int ?? 0
+    images = starts.map { $0..<$0 + length }
+    let places = images.flatMap { $0 }
+    let patches = (0..<embeddings.rows).map { places.firstIndex(of: $0) }
     prompt = TokenSequence(
       x: embeddings, kind: patches.map { $0 == nil ? .text : .patch }, origin: Origin(patches))
     steps = (inputs.case.manifest["outputs"]?["greedy_tokens"]?["shape"]?[0]?.int ?? 4) - 1
@@ -71,16 +74,15 @@ struct LanguageCase {
   func run(_ methods: [any Compressor]) throws -> LanguageResult {
     let probe = LayerProbe(layers: model.shape.layers)
     var run = Run(try Composition(methods + [probe], for: shape), keepingNotes: true)
-    if let image {
-      run.images = [
-        ImageLayout(
-          tileRows: 1, tileColumns: 1, side: 1, thumbnail: nil, width: 1, height: 1,
-          spans: [Int32(image.lowerBound)..<Int32(image.upperBound)])
-      ]
+    run.images = images.map {
+      ImageLayout(
+        tileRows: 1, tileColumns: 1, side: 1, thumbnail: nil, width: 1, height: 1,
+        spans: [Int32($0.lowerBound)..<Int32($0.upperBound)])
     }
     var decoding = try model.prefill(prompt, run: &run)
     var result = LanguageResult(
-      image: image ?? 0..<0, prefill: decoding, tokens: [argmax(decoding.logits)!], logits: [decoding.logits],
+      image: images.first ?? 0..<0, prefill: decoding, last: decoding, tokens: [argmax(decoding.logits)!],
+      logits: [decoding.logits],
       cacheLengths: [decoding.caches.map { $0[0].count }], run: run, seen: [])
     for _ in 0..<steps {
       try model.step(result.tokens.last!, &decoding, run: &run)
@@ -88,6 +90,7 @@ struct LanguageCase {
       result.logits.append(decoding.logits)
       result.cacheLengths.append(decoding.caches.map { $0[0].count })
     }
+    result.last = decoding
     result.hidden = model.normed(result.prefill.tokens.x)
     result.run = run
     result.seen = probe.box.seen.withLock { $0 }
@@ -99,6 +102,8 @@ struct LanguageCase {
 struct LanguageResult {
   let image: Range<Int>
   let prefill: Decoding
+  /// After the last step.
+  var last: Decoding
   /// Of the prefill, then of every step.
   var tokens: [Int], logits: [[Float]], cacheLengths: [[Int]]
   var run: Run

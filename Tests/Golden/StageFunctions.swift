@@ -1,6 +1,7 @@
 import VTok
 
-/// Methods that cut in stages inside the language model: `transprune.*`, `mustdrop.*`, `sparsevlm.*`.
+/// Methods that cut in stages inside the language model: `transprune.*`, `mustdrop.*`, `sparsevlm.*`,
+/// `v2drop.*`, `priortr.*`, `deep-random.*`.
 let stageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
   "transprune.ttv": { inputs in
     let (before, after) = (try inputs.tensor("before"), try inputs.tensor("after"))
@@ -111,6 +112,52 @@ let stageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]]
     return outputs
   },
 
+  "v2drop.e2e": { inputs in
+    let config = inputs.config
+    let layers = config["layers_0based"]!.ints!
+    return try staged(inputs, V2Drop(layers: layers, keep: .ratios(config["keep_ratios"]!.doubles!)), layers)
+  },
+
+  "deep-random.e2e": { inputs in
+    let config = inputs.config
+    let layers = config["layers_0based"]!.ints!
+    let noise = try layers.indices.map { try inputs.tensor("noise\($0)").values }
+    return try staged(
+      inputs, DeepRandom(layers: layers, keep: .counts(config["keep_counts"]!.ints!), noise: noise), layers)
+  },
+
+  "priortr.e2e": { inputs in
+    let config = inputs.config
+    let layers = config["prune_layers"]!.ints!
+    let keep: StageShares =
+      if let tokens = config["keep_tokens"]?.int {
+        .counts(layers.map { _ in tokens })
+      } else {
+        .ratios(layers.map { _ in config["keep_ratio"]!.double! })
+      }
+    let method = PriorTR(
+      layers: layers, keep: keep, asking: PriorTR.Asking(rawValue: config["query_aggregation"]!.string!)!,
+      heads: PriorTR.Heads(rawValue: config["head_aggregation"]!.string!)!)
+    return try staged(inputs, method, layers)
+  },
+
+  "priortr.score": { inputs in
+    let config = inputs.config
+    let start = config["image_token_start"]!.int!
+    let visual = Array(start..<start + config["num_image_tokens"]!.int!)
+    // Qwen3-VL's question ends before the last row.
+    let asking: PriorTR.Asking =
+      config["query_aggregation"]!.string! == "last"
+      ? .last : config["backbone"]?.string == "qwen3-vl" ? .butLast : .question
+    let scores = PriorTR.scores(
+      try inputs.tensor("attention_rows"), at: visual, asking,
+      PriorTR.Heads(rawValue: config["head_aggregation"]!.string!)!)
+    var notes = Notes()
+    let count = config["keep_tokens"]?.int ?? Int(Double(visual.count) * config["keep_ratio"]!.double!)
+    let kept = notes.top(scores, min(count, visual.count)).sorted()
+    return ["score": GoldenValue(row(scores)), "kept_image_index": GoldenValue(kept, [kept.count])]
+  },
+
   "sparsevlm.cluster": { inputs in
     let x = try inputs.tensor("tokens")[plane: 0]
     let count = inputs.config["cluster_num"]!.int!
@@ -125,6 +172,18 @@ let stageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]]
   "sparsevlm.e2e_v15": { try sparse($0, .recycling) },
   "sparsevlm.e2e_v20": { try sparse($0, .plus) },
 ]
+
+/// A method that cuts in stages: what is left behind each, and what comes of it.
+private func staged(_ inputs: Inputs, _ method: some Compressor, _ layers: [Int]) throws -> [String: GoldenValue] {
+  let result = try LanguageCase(inputs).run([method])
+  var outputs = result.outputs
+  for (stage, layer) in layers.enumerated() {
+    outputs["stage\(stage).score"] = result.notes(of: method, at: .layer(layer))["score"]
+    outputs["stage\(stage).kept_image_index"] = result.keptImageIndex(entering: layer)
+    outputs["stage\(stage).position_ids_after"] = result.positions(entering: layer)
+  }
+  return outputs
+}
 
 private func sparse(_ inputs: Inputs, _ version: SparseVLM.Version) throws -> [String: GoldenValue] {
   let config = inputs.config

@@ -8,7 +8,7 @@ import VTok
   // MARK: Options
 
   @Test func options() throws {
-    try expectOptions(of: H2O.self, "heavy recent keep")
+    try expectOptions(of: H2O.self, "heavy recent gqa=refused keep")
   }
 
   @Test(arguments: [
@@ -29,6 +29,14 @@ import VTok
     }
     let half = try stage.run("h2o:keep=0.5").caches.last![0]
     #expect(half.allSatisfy { $0.count == stage.tokens.count / 2 })
+  }
+
+  /// Heads of a group keep the same entries, chosen by their mean.
+  @Test func groupsShareOneChoice() throws {
+    let stage = LanguageStage(seed: 3, kvHeads: 2)
+    for caches in try stage.run("h2o:gqa=mean,heavy=5,recent=4", steps: 3).caches {
+      #expect(caches.allSatisfy { $0.count == 2 && $0.allSatisfy { $0.count == 9 } })
+    }
   }
 
   /// Where all entries are equal, the first ones stay.

@@ -8,7 +8,7 @@ import VTok
   // MARK: Options
 
   @Test func options() throws {
-    try expectOptions(of: Keyformer.self, "recent=0.3 interval=8 tau=1 tau-step=0.01 keep")
+    try expectOptions(of: Keyformer.self, "recent=0.3 interval=8 tau=1 tau-step=0.01 gqa=refused keep")
   }
 
   @Test(arguments: [

@@ -15,6 +15,8 @@ import VTok
     "dart:keep=8,layer=1,text-pivots=2,visual-pivots=2",
     "fastv:layer=1,keep=0.5", "fastv:layer=1,keep=0.5,mode=in-place", "pyramiddrop:layers=1/2,ratios=0.5/0.25",
     "transprune:layers=1/2,ratios=0.5/0.25,accumulate=1/2", "elastic-cache:keep=0.5", "h2o:keep=0.5", "tome:r=1",
+    "v2drop:layers=1/2,keep=0.3", "priortr:layers=1,keep=0.4", "deep-random:keep=0.5", "snapkv:window=4,keep=0.5",
+    "snapkv:window=4,keep=0.5,granularity=query-head", "streaming-llm:keep=0.4", "h2o:gqa=mean,keep=0.5",
     "cls-attention:keep=0.5", "random:keep=0.5", "visionzip:keep=0.6+fastv:layer=2,keep=0.5+elastic-cache:keep=0.7",
   ]
 

@@ -146,7 +146,9 @@ import VTok
   // MARK: What methods declare
 
   @Test func whoDrawsLots() throws {
-    let drawing = ["random", "random:at=features", "keyformer", "token-corr:sample=seeded", "sparsevlm:noise=seeded"]
+    let drawing = [
+      "random", "random:at=features", "deep-random", "keyformer", "token-corr:sample=seeded", "sparsevlm:noise=seeded",
+    ]
     for text in Methods.names.filter({ $0 != "generic-explain" }) + drawing {
       let made = try MethodSpec(text).make(budget: .ratio(0.5))
       #expect(made.contains(where: \.isStochastic) == drawing.contains(text), "\(text)")

@@ -18,12 +18,16 @@ import VTok
         "transprune": "layers=2/3,accumulate=1/3,ratios=0.6/0.3",
         "mustdrop": "vision=off,layers=1/3,global=0.05,individual=0.5",
         "sparsevlm": "layers=1/3,counts=9/5,version=2.0", "elastic-cache": "policy=local,start=2,keep=0.6",
-        "keyformer": "keep=0.5,interval=2",
-      ], where: \.staysInLanguageModel) + variants
+        "keyformer": "keep=0.5,interval=2", "v2drop": "layers=1/3,ratios=0.6/0.4",
+        "priortr": "layers=1/3,ratios=0.6/0.4",
+        "snapkv": "window=3,keep=0.6", "pyramidkv": "window=3,keep=0.6", "streaming-llm": "mode=prefill,keep=0.6",
+      ], where: \.staysInLanguageModel
+    ).filter { spec in ![LookM.name, EMS.name].contains { spec.hasPrefix($0) } } + variants
   private static let variants = [
     "cdpruner:kernel=openvino,keep=0.4", "dart:stage=embeddings,visual-pivots=2,keep=0.5",
     "fastv:layer=1,keep=0.5,mode=in-place", "elastic-cache:policy=h2o-elasticrepo,keep=0.6", "h2o:heavy=5,recent=4",
-    "fastv:layer=2,keep=0.4+h2o:keep=0.6",
+    "fastv:layer=2,keep=0.4+h2o:keep=0.6", "h2o:gqa=mean,heavy=5,recent=4", "keyformer:gqa=mean,keep=0.5,interval=2",
+    "snapkv:window=3,granularity=query-head,pool=max,keep=0.6", "deep-random:layers=1/3,ratios=0.6/0",
     "divprune:keep=0.6+pyramiddrop:layers=1/3,ratios=0.6/0.2+elastic-cache:policy=local,keep=0.7",
   ]
 
@@ -49,7 +53,7 @@ import VTok
 
   @Test(arguments: specs, [UInt64](1...3)) func whatWasKeptIsAllThatIsSeen(_ spec: String, seed: UInt64) throws {
     // Grouped queries where the method serves them.
-    let isPerHead = spec.contains("h2o:") || spec.contains("keyformer")
+    let isPerHead = !spec.contains("gqa=mean") && (spec.contains("h2o:") || spec.contains("keyformer"))
     let test = DecoderCase(seed: seed, isWide: spec.contains("2.0"), isGrouped: seed % 2 == 0 && !isPerHead)
     let (reference, n) = (test.reference, test.prompt.count)
     let model = try reference.model()
@@ -91,7 +95,7 @@ import VTok
       sees: { layer, head, row, key in
         if row < n { return places[layer][Int32(key)] != nil }
         let held = alive[row - n][layer]
-        return key == row || held[held.count == 1 ? 0 : head].contains(Int32(key))
+        return key == row || held[head * held.count / model.shape.heads].contains(Int32(key))
       })
     for step in logits.indices {
       #expect(near(logits[step], expected.logits[n - 1 + step]), "step \(step)")

@@ -12,12 +12,17 @@ extension TinyModels {
     "pyramiddrop": "layers=1/2", "transprune": "layers=1/2",
     "mustdrop": "layers=1/2,window=2,similarity=0,global=0.04,individual=0.5", "sparsevlm": "layers=1/2,counts=9/5",
     "keyformer": "keep=0.5,interval=2", "generic-explain": "weights=net,keep=0.4",
+    "v2drop": "layers=1/2,ratios=0.5/0.5", "priortr": "layers=2,keep=0.5",
+    "snapkv": "window=4,keep=0.5", "pyramidkv": "window=4,keep=0.5", "ems": "window=4,keep=0.5",
   ]
   private static let variants = [
     "globalcom2:keep=0.4,mode=clean", "cdpruner:kernel=openvino,keep=0.4",
     "dart:stage=embeddings,visual-pivots=2,keep=0.5", "fastv:layer=1,keep=0.5,mode=in-place",
     "mustdrop:layers=1/2,vision=off,global=0.04,individual=0.5", "sparsevlm:layers=1/2,counts=9/5,version=2.0",
     "elastic-cache:policy=local,keep=0.5", "elastic-cache:policy=h2o-elasticrepo,keep=0.5",
+    "h2o:gqa=mean,keep=0.5", "keyformer:gqa=mean,keep=0.5,interval=2",
+    "snapkv:window=4,granularity=query-head,keep=0.5",
+    "streaming-llm:mode=prefill,keep=0.5", "streaming-llm:mode=prefill,rerotate=on,keep=0.5", "deep-random:ratios=0",
     "visionzip:keep=0.4+fastv:layer=1,keep=0.5+elastic-cache:keep=0.6", "hired:keep=0.4+pyramiddrop:layers=1/2",
   ]
 }

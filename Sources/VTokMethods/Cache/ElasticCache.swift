@@ -63,16 +63,9 @@ public struct ElasticCache: Compressor {
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    let decoder = try model.decoder(for: Self.name)
-    guard decoder.sections.isEmpty else {
-      throw .unsupported(
-        method: Self.name, found: "positions of three axes (M-RoPE)", expected: "positions of one axis",
-        fix: CompressionError.anotherMethod)
-    }
-    let sites = (0..<decoder.layers).map { Site.cache($0) }
-    let request = Request(attention: .all, summed: true)
-    return Plan(
-      record: policy == .local ? [:] : Dictionary(uniqueKeysWithValues: sites.map { ($0, request) }), act: Set(sites),
+    _ = try model.oneAxis(for: Self.name)
+    return try model.caches(
+      for: Self.name, policy == .local ? nil : Request(attention: .all, summed: true),
       positions: PositionRule(cut: .original, decode: .cacheLength))
   }
 

@@ -10,27 +10,27 @@ struct HeavyHitters: Sendable {
     let heavy: Int, recent: Int
   }
 
+  /// What becomes of models on which several query heads share a cached one.
+  enum Groups: String, Sendable, CaseIterable {
+    /// The official codes keep one score per cached head, and fail.
+    case refused
+    /// Ours: the heads of a group are averaged.
+    case mean
+  }
+
+  let groups: Groups
   /// By layer, then by head, in slot order.
   private var gathered: [Int: [[Float]]] = [:]
   /// By layer, decided when the prompt has been read.
   private var sizes: [Int: Size] = [:]
 
+  init(_ groups: Groups = .refused) { self.groups = groups }
+
   /// The sites of all caches, each with the attention of this step's rows summed up.
-  /// - Throws: for grouped queries; the official codes keep one score per cached head.
-  static func plan(for model: Shape, _ method: String, _ values: Values = .probabilities) throws(CompressionError)
-    -> Plan
-  {
-    let decoder = try model.decoder(for: method)
-    guard decoder.heads == decoder.kvHeads else {
-      throw .unsupported(
-        method: method, found: "\(decoder.heads) heads on \(decoder.kvHeads) cached ones",
-        expected: "a cached head for every head", fix: CompressionError.anotherMethod)
-    }
-    let sites = (0..<decoder.layers).map { Site.cache($0) }
-    let request = Request(attention: .all, values: values, summed: true)
-    return Plan(
-      record: Dictionary(uniqueKeysWithValues: sites.map { ($0, request) }), act: Set(sites),
-      positions: PositionRule(cut: .original, decode: .next))
+  /// - Throws: for grouped queries, unless they are averaged.
+  func plan(for model: Shape, _ method: String, _ values: Values = .probabilities) throws(CompressionError) -> Plan {
+    if groups == .refused { _ = try model.ungrouped(for: method, orElse: "gqa=mean averages the heads of a group.") }
+    return try model.caches(for: method, Request(attention: .all, values: values, summed: true))
   }
 
   /// Adds what the rows of this step gave, and cuts a cache that has too many entries.
@@ -41,6 +41,8 @@ struct HeavyHitters: Sendable {
     _ view: borrowing View, at site: Site, evicts: Bool = true, notes: inout Notes, size: (Int) -> Size
   ) throws(CompressionError) -> [Reduction]? {
     guard case .cache(let layer) = site else { return nil }
+    let decoder = try view.shape.decoder(for: "a cache method")
+    if decoder.heads > decoder.kvHeads { notes.variant = "gqa" }
     var heads = try added(view, site, to: gathered[layer])
     let count = view.sequences[0].count
     let size = sizes[layer] ?? size(count)
@@ -55,16 +57,13 @@ struct HeavyHitters: Sendable {
   private func added(_ view: borrowing View, _ site: Site, to before: [[Float]]?) throws(CompressionError) -> [[Float]]
   {
     let heads = try view.shape.decoder(for: "a cache method").kvHeads
-    let before = before ?? [[Float]](repeating: [], count: heads)
     // One recording for all heads until the cache has split.
-    let isSplit = view.sequences.count > 1
-    var after: [[Float]] = []
-    for head in 0..<heads {
-      let line = view.recording(site, isSplit ? head : 0).attention!.row(isSplit ? 0 : head)
-      after.append(
-        line.enumerated().map { slot, value in slot < before[head].count ? value + before[head][slot] : value })
+    let parts = view.sequences.count
+    let lines = (0..<parts).flatMap { view.recording(site, $0).attention!.grouped(heads / parts) }
+    guard let before else { return lines }
+    return zip(lines, before).map { line, before in
+      line.enumerated().map { slot, value in slot < before.count ? value + before[slot] : value }
     }
-    return after
   }
 
   /// Keeps the latest entries of a head, and of the others those that gathered most.

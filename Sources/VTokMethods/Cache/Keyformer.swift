@@ -15,7 +15,8 @@ public struct Keyformer: Compressor {
     "nothing leaves while the prompt is read, but at every interval-th new token"
   public static let remarks = [
     "The official repository serves MPT, GPT-J and Cerebras-GPT; here the same rule runs on the Llama family.",
-    "Grouped query attention is refused: the official code keeps one score per cached head.",
+    "Grouped query attention is refused: the official code keeps one score per cached head. gqa=mean, a variant of our own, "
+      + "averages the heads of a group.",
     "Nothing leaves in the prefill, and later only at every interval-th new token, so a cache exceeds its budget meanwhile.",
     "A budget is a share of the prompt (or a number of entries); at least the newest entry always stays.",
     "Noise comes from the seed and the place in the model, not from a generator's state.",
@@ -26,7 +27,7 @@ public struct Keyformer: Compressor {
   let budget: Budget
   let recent: Double, interval: Int
   let form: GumbelSoftmax
-  private var hitters = HeavyHitters()
+  private var hitters: HeavyHitters
 
   /// - Parameters:
   ///   - keep: cache entries of the prompt.
@@ -36,7 +37,14 @@ public struct Keyformer: Compressor {
   public init(
     keep: Budget = .ratio(0.6), recent: Double = 0.3, interval: Int = 8, tau: Float = 1, perStep: Float = 0.01
   ) {
+    self.init(keep: keep, recent: recent, interval: interval, tau: tau, perStep: perStep, HeavyHitters())
+  }
+
+  private init(
+    keep: Budget, recent: Double, interval: Int, tau: Float, perStep: Float, _ hitters: HeavyHitters
+  ) {
     budget = keep
+    self.hitters = hitters
     self.recent = recent
     self.interval = interval
     form = GumbelSoftmax(tau: tau, perStep: perStep)
@@ -47,13 +55,16 @@ public struct Keyformer: Compressor {
     let interval = try options.take("interval", default: 8, in: 1...100_000, "new tokens between evictions")
     let tau = try options.take("tau", default: 1.0, in: 0.01...100, "temperature in the prefill")
     let perStep = try options.take("tau-step", default: 0.01, in: 0...100, "what a new token adds to the temperature")
+    let groups = try options.take(
+      "gqa", default: HeavyHitters.Groups.refused, "query heads that share a cached one: refused, or averaged")
     let budget = try options.budget("cache entries kept, of the prompt", published: true)
     self.init(
-      keep: budget ?? .ratio(0.6), recent: recent, interval: interval, tau: Float(tau), perStep: Float(perStep))
+      keep: budget ?? .ratio(0.6), recent: recent, interval: interval, tau: Float(tau), perStep: Float(perStep),
+      HeavyHitters(groups))
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    try HeavyHitters.plan(for: model, Self.name, .own(form))
+    try hitters.plan(for: model, Self.name, .own(form))
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)

@@ -122,11 +122,7 @@ public struct MustDrop: Compressor {
     case .block: return try mergeWindows(view, notes: &notes)
     case .pack: return try markKeys(view, notes: &notes)
     case .layer: return [try filter(view, site, notes: &notes)]
-    case .cache:
-      let cache = view.sequences[0]
-      let visual = Set(view.visual(cache))
-      let kept = cache.id.indices.filter { !visual.contains($0) || final.contains(cache.id[$0]) }
-      return view.step == 0 ? [.keep(kept, of: cache.count)] : nil
+    case .cache: return view.step == 0 ? [view.forgetting(allBut: final)] : nil
     case .features: return nil
     }
   }

@@ -25,6 +25,15 @@ extension Shape {
   }
 }
 
+extension View {
+  /// A cache without the visual entries that are not in `final`; text stays.
+  func forgetting(allBut final: Set<Int32>) -> Reduction {
+    let cache = sequences[0]
+    let visual = Set(visual(cache))
+    return .keep(cache.id.indices.filter { !visual.contains($0) || final.contains(cache.id[$0]) }, of: cache.count)
+  }
+}
+
 extension Reduction {
   /// Keeps `kept` of the rows in `candidates` and all others, in their order.
   static func keep(_ kept: [Int], among candidates: [Int], of count: Int) -> Reduction {

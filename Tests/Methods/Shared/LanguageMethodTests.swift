@@ -14,13 +14,16 @@ import VTok
         "fastv": "keep=0.3", "pyramiddrop": "layers=1/2/4", "transprune": "layers=2/4,accumulate=1/4",
         "dart": "keep=0.6", "mustdrop": "vision=off,layers=2/4,global=0.03,individual=0.5",
         "sparsevlm": "layers=2/4,counts=20/9", "generic-explain": "weights=net,keep=0.5",
-        "keyformer": "keep=0.5,interval=2",
+        "keyformer": "keep=0.5,interval=2", "v2drop": "layers=2/4,ratios=0.5/0.4", "priortr": "layers=2/4,keep=9",
+        "snapkv": "window=4,keep=0.5", "pyramidkv": "window=4,keep=0.5", "ems": "window=4,keep=0.5",
       ], where: \.staysInLanguageModel) + variants
   private static let variants = [
     "sparsevlm:layers=2/4,counts=20/9,version=2.0", "elastic-cache:policy=local,keep=0.5",
     "elastic-cache:policy=h2o-elasticrepo,keep=0.5", "fastv:keep=0.3+elastic-cache:keep=0.5",
     "dart:stage=embeddings,keep=0.5", "cdpruner:kernel=openvino,keep=0.5", "fastv:keep=0.3,mode=in-place",
-    "fastv:keep=0.3+h2o:keep=0.5", "divprune:keep=0.5+pyramiddrop:layers=1/2/4+elastic-cache:policy=local,keep=0.7",
+    "fastv:keep=0.3+h2o:keep=0.5", "snapkv:window=4,granularity=query-head,pool=max,keep=0.5",
+    "streaming-llm:mode=prefill,keep=0.5", "divprune:keep=0.5+deep-random:layers=2/3,ratios=0.5/0",
+    "divprune:keep=0.5+pyramiddrop:layers=1/2/4+elastic-cache:policy=local,keep=0.7",
   ]
 
   @Test(arguments: specs, seeds) func textAndIdentityStay(_ spec: String, seed: UInt64) throws {

@@ -104,7 +104,7 @@ struct LanguageStage {
       id: [Int32(tokens.count + step - 1)])
     for layer in caches.indices {
       let own = noise.cache(of: entry)
-      let parts = caches[layer].count == 1 ? [own] : own.split(into: noise.kvHeads)
+      let parts = own.split(into: caches[layer].count, kvHeads: noise.kvHeads)
       for (head, part) in parts.enumerated() { caches[layer][head].append(part) }
     }
   }
@@ -140,8 +140,10 @@ private struct LanguageNoise {
 
   /// What a layer shows of its cache, or of the part of one head.
   mutating func recording(ofCache cache: TokenSequence, parts: Int) -> Recording {
-    let share = parts == 1 ? heads : heads / kvHeads
-    return Recording(ids: cache.id, attention: attention(1, cache.count).gathered(Array(0..<share)))
+    let share = heads / parts
+    return Recording(
+      ids: cache.id, attention: attention(1, cache.count).gathered(Array(0..<share)),
+      besideAttention: attention(1, cache.count).gathered(Array(0..<share)))
   }
 
   mutating func cache(of tokens: TokenSequence) -> TokenSequence {
