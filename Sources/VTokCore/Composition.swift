@@ -39,7 +39,7 @@ public struct Composition: Sendable {
   /// Tower attention adds log(mass) per key.
   public var massBias: Bool { plans.contains { $0.massBias == true } }
   /// Whether a method acts in the blocks of the tower, which then run on fewer tokens.
-  public var actsInTower: Bool { plans.contains { $0.act.contains { if case .block = $0 { true } else { false } } } }
+  public var actsInTower: Bool { plans.contains { $0.act.contains(where: \.isInBlocks) } }
   /// Whether tiles come to the model's own packing with tokens missing, so that it cuts the padding of what is left.
   public var losesPadding: Bool {
     let packs = plans.contains { $0.act.contains(.pack) }
@@ -49,7 +49,7 @@ public struct Composition: Sendable {
   /// none does.
   public var departure: Site {
     let sites = plans.flatMap { $0.act.union($0.record.keys) }
-    return sites.filter { if case .block = $0 { true } else { false } }.min() ?? .features
+    return sites.filter(\.isInBlocks).min() ?? .features
   }
 
   /// What methods want recorded in a vision block.
@@ -85,7 +85,7 @@ public struct Composition: Sendable {
   public var entersLanguageModel: String? {
     func isInside(_ site: Site) -> Bool {
       switch site {
-      case .block, .features, .pack: false
+      case .patches, .block, .features, .pack: false
       case .layer(let index): index > 0
       case .cache: true
       }
@@ -119,7 +119,7 @@ public struct Composition: Sendable {
     let name = type(of: method).name
     for (site, request) in plan.record.sorted(by: { $0.key < $1.key }) {
       try checkLanguage(request, at: site, of: name, for: shape)
-      guard case .block = site else { continue }
+      guard site.isInBlocks else { continue }
       let rows: Set<Rows> = [.none, .classifier, .all]
       let plain = request.values == .probabilities || request.values == .logits
       guard rows.contains(request.attention), rows.contains(request.probe), request.besideAttention == .none, plain,
@@ -134,6 +134,7 @@ public struct Composition: Sendable {
     for site in plan.act.union(plan.record.keys).sorted() {
       let missing: String?
       switch site {
+      case .patches: missing = shape.tower == nil ? "no vision tower" : nil
       case .block(let index, _):
         missing =
           shape.tower.map { $0.blocks }.map { index < $0 ? nil : "block \(index) of \($0)" } ?? "no vision tower"
@@ -151,7 +152,7 @@ public struct Composition: Sendable {
           method: name, found: missing, expected: "a model with the site \(site)",
           fix: CompressionError.anotherMethod)
       }
-      if let tower = shape.tower, tower.fuse > 1, case .block = site,
+      if let tower = shape.tower, tower.fuse > 1, site.isInBlocks,
         plan.record[site].map({ $0.probe != .none }) == true
       {
         throw .unsupported(
@@ -165,6 +166,13 @@ public struct Composition: Sendable {
           throw .unsupported(
             method: name, found: "a connector that fuses \(tower.fuse) patches into one token",
             expected: "whole groups up to the connector", fix: CompressionError.anotherMethod)
+        case .patches:
+          // Whole groups may leave before the first block; rows of windows are those of the whole grid.
+          if tower.windows != nil {
+            throw .unsupported(
+              method: name, found: "attention inside windows", expected: "attention over the whole image",
+              fix: CompressionError.anotherMethod)
+          }
         case .pack, .layer, .cache: break
         }
       }
@@ -195,7 +203,7 @@ public struct Composition: Sendable {
     if a.patches != nil, b.patches != nil { return "both set the size of the image" }
     let isTower: (Site) -> Bool = {
       switch $0 {
-      case .block, .features: true
+      case .patches, .block, .features: true
       case .pack, .layer, .cache: false
       }
     }

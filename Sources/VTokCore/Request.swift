@@ -36,6 +36,9 @@ public struct Request: Sendable, Equatable {
   public var besideAttention = Rows.none
   /// Attention of the next one, from its own norm and weights; it need not ever run. `[heads, rows, keys]`
   public var probe = Rows.none
+  /// The block that was probed then uses this attention, its rows and columns reduced as the tokens are, and forms none of
+  /// its own (MCTF). `.all` rows of a tower.
+  public var carriesProbe = false
   public var values = Values.probabilities
   /// Rows added up as they are formed: `[heads, keys]`, never `[heads, n, n]`.
   public var summed = false
@@ -51,7 +54,8 @@ public struct Request: Sendable, Equatable {
   public var inPrefill = false
 
   public init(
-    attention: Rows = .none, besideAttention: Rows = .none, probe: Rows = .none, values: Values = .probabilities,
+    attention: Rows = .none, besideAttention: Rows = .none, probe: Rows = .none, carriesProbe: Bool = false,
+    values: Values = .probabilities,
     summed: Bool = false,
     keys: Bool = false, branches: Bool = false, finalNorm: Bool = false, joint: Bool = false,
     inPrefill: Bool = false
@@ -59,6 +63,7 @@ public struct Request: Sendable, Equatable {
     self.attention = attention
     self.besideAttention = besideAttention
     self.probe = probe
+    self.carriesProbe = carriesProbe
     self.values = values
     self.summed = summed
     self.keys = keys

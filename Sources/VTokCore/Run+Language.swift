@@ -8,7 +8,7 @@ extension Composition {
   {
     let found: String?
     switch site {
-    case .block, .features, .pack: return
+    case .patches, .block, .features, .pack: return
     case .layer(let index):
       if request.besideAttention != .none {
         found = "attention of two kinds of rows outside a cache"

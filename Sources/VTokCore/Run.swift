@@ -53,9 +53,11 @@ public struct Run: Sendable {
   /// - Parameters:
   ///   - standard: what the model does, one reduction per sequence, when no method returns anything.
   ///   - received: at `.cache`, entries this cache was ever given.
-  public mutating func act(
+  /// - Returns: what every method that changed something returned, by its index.
+  @discardableResult public mutating func act(
     at site: Site, on sequences: inout [TokenSequence], standard: [Reduction]? = nil, received: Int = 0
-  ) throws(CompressionError) {
+  ) throws(CompressionError) -> [Int: [Reduction]] {
+    var made: [Int: [Reduction]] = [:]
     var isStandard = standard != nil
     for index in methods.indices where composition.plans[index].act.contains(site) {
       let renumbers = if case .layer = site { composition.renumbers(index) } else { false }
@@ -67,6 +69,7 @@ public struct Run: Sendable {
       ) { reductions in
         guard let reductions else { return before }
         isStandard = false
+        made[index] = reductions
         let isWhole = reductions.count == before.count
         let whole = isWhole ? before : before[0].split(into: reductions.count, kvHeads: decoder!.kvHeads)
         return zip(whole, reductions).map { tokens, reduction in
@@ -77,6 +80,7 @@ public struct Run: Sendable {
       }
     }
     if isStandard, let standard { sequences = zip(sequences, standard).map { $0.reduced($1) } }
+    return made
   }
 
   /// Packs the tiles of one image into its visual spans: as the method that acts at `.pack` says, else as the model does.

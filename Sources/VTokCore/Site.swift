@@ -1,5 +1,7 @@
 /// Where a method looks or acts. A model supplies these places; a method names them and knows no model.
 public enum Site: Hashable, Sendable {
+  /// Entering block 0 of the tower, patches embedded, all tiles of an image in lockstep.
+  case patches
   /// Vision block i, all tiles of an image in lockstep.
   case block(Int, Half)
   /// Tower output before the connector, per tile, prefix rows still there (nil = the model drops them).
@@ -14,6 +16,14 @@ public enum Site: Hashable, Sendable {
 
   /// `.middle` lies between attention and MLP, `.end` after the MLP.
   public enum Half: Hashable, Sendable { case middle, end }
+
+  /// Whether it lies in the blocks of a tower, the entrance of the first included.
+  public var isInBlocks: Bool {
+    switch self {
+    case .patches, .block: true
+    case .features, .pack, .layer, .cache: false
+    }
+  }
 }
 
 extension Site: Comparable {
@@ -22,11 +32,12 @@ extension Site: Comparable {
 
   private var place: [Int] {
     switch self {
-    case .block(let index, let half): [0, index, half == .middle ? 0 : 1]
-    case .features: [1]
-    case .pack: [2]
-    case .layer(let index): [3, index]
-    case .cache(let index): [4, index]
+    case .patches: [0]
+    case .block(let index, let half): [1, index, half == .middle ? 0 : 1]
+    case .features: [2]
+    case .pack: [3]
+    case .layer(let index): [4, index]
+    case .cache(let index): [5, index]
     }
   }
 }

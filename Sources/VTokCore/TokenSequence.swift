@@ -124,6 +124,27 @@ public struct TokenSequence: Sendable {
   /// Rows of one kind, ascending.
   public func rows(_ wanted: TokenKind) -> [Int] { kind.indices.filter { kind[$0] == wanted } }
 
+  /// Attention among these rows `[heads, n, n]` as it is among those that `reduction` makes of them: columns added up, rows
+  /// averaged as the rows are. `[heads, n', n']`
+  package func carrying(_ attention: Tensor, through reduction: Reduction) -> Tensor {
+    let (heads, n, shares) = (attention.shape[0], count, memberShares(reduction))
+    return Tensor(shape: [heads, reduction.count, reduction.count]) { out in
+      out.update(repeating: 0, count: heads * reduction.count * reduction.count)
+      for head in 0..<heads {
+        for row in 0..<reduction.count {
+          let line = out + (head * reduction.count + row) * reduction.count
+          for slot in Int(reduction.offsets[row])..<Int(reduction.offsets[row + 1]) {
+            let source = (head * n + Int(reduction.members[slot])) * n
+            for column in 0..<reduction.count {
+              let sum = reduction.row(column).reduce(Float(0)) { $0 + attention.values[source + Int($1)] }
+              line[column] += shares[slot] * sum
+            }
+          }
+        }
+      }
+    }
+  }
+
   /// Share of every member in its row: the coefficients of the linear map.
   private func memberShares(_ reduction: Reduction) -> [Float] {
     switch reduction.blend {

@@ -10,6 +10,8 @@ public struct Trace: Sendable {
     public var visual = 0
     /// Rows that pass a layer by and are not among `rows` (mixture of depths).
     public var bypassing = 0
+    /// Whether it formed no attention of its own, but used what was probed (MCTF).
+    public var isCarried = false
     /// Attention rows formed of the next layer without running it.
     public var probes: [Probe] = []
     /// Cache entries per KV head after the step, methods included; 0 where no cache is kept.

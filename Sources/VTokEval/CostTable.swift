@@ -130,7 +130,7 @@ public struct CostTable: Sendable {
         name: "tower, \(trace.tower.count) blocks", input: trace.tower.first?.rows.reduce(0, +),
         output: trace.towerOutput.reduce(0, +), macs: cost.tower, selection: 0)
     ]
-    stages += visits("in the tower") { if case .block = $0 { true } else { false } }
+    stages += visits("in the tower") { $0.isInBlocks }
     stages += visits("behind the tower") { $0 == .features }
     guard let language = cost.language, let prefill = prefill(trace) else { return stages }
     if let rows = trace.question.first?.rows[0] {

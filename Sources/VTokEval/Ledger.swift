@@ -82,7 +82,10 @@ extension Cost.Layer {
     tokens = layer.rows.reduce(0, +)
     mlpTokens = layer.mlpRows.reduce(0, +)
     let products = zip(layer.rows, layer.keys).reduce(0) { $0 + 2 * $1.0 * $1.1 * inner }
-    attention = 2 * tokens * width * (inner + kvInner) + products
+    // Attention that was found before needs no queries and keys: their products are among the probes of the block before.
+    attention =
+      layer.isCarried
+      ? tokens * width * (inner + kvInner) + products / 2 : 2 * tokens * width * (inner + kvInner) + products
     mlp = mlpTokens * width * ffn
     probes = layer.probes.reduce(routed * width) { sum, probe in
       sum + (probe.rows * inner + probe.keys * kvInner) * width + probe.rows * probe.keys * inner

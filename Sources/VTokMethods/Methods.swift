@@ -7,6 +7,8 @@ public enum Methods {
     ToMe.self,
     ZeroTPrune.self,
     DiffRate.self,
+    PiToMe.self,
+    MCTF.self,
     DivPrune.self,
     HiRED.self,
     GlobalCom2.self,

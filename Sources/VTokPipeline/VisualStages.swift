@@ -71,7 +71,7 @@ extension Generator {
         }
     case .layer(let layer) where layer < outline.shape.decoder!.layers && isAlone:
       max(0, trace.language[layer].visual - (standing.offsets.count - 1))
-    case .block, .features, .layer, .cache: 0
+    case .patches, .block, .features, .layer, .cache: 0
     }
   }
 
@@ -92,7 +92,7 @@ extension Generator {
 extension Site {
   fileprivate var isLanguage: Bool {
     switch self {
-    case .block, .features, .pack: false
+    case .patches, .block, .features, .pack: false
     case .layer, .cache: true
     }
   }
@@ -100,6 +100,7 @@ extension Site {
   /// For people.
   fileprivate var place: String {
     switch self {
+    case .patches: "before block 0"
     case .block(let index, .middle): "inside block \(index)"
     case .block(let index, .end): "behind block \(index)"
     case .features: "behind the tower"

@@ -84,6 +84,7 @@ extension Plan {
       let numbers = act.compactMap(pick).sorted()
       if !numbers.isEmpty { parts.append("\(name) \(ranged(numbers))") }
     }
+    if act.contains(.patches) { parts.append("before block 0") }
     add("between attention and MLP of block") { if case .block(let block, .middle) = $0 { block } else { nil } }
     add("after block") { if case .block(let block, .end) = $0 { block } else { nil } }
     if act.contains(.features) { parts.append("after the tower") }

@@ -5,7 +5,8 @@ import VTok
 /// Functions by the names the manifests use. A new golden family adds its table here.
 private let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] =
   [
-    imageFunctions, visionFunctions, methodFunctions, reductionFunctions, calibrationFunctions, compressorFunctions,
+    imageFunctions, visionFunctions, methodFunctions, fusionFunctions, reductionFunctions, calibrationFunctions,
+    compressorFunctions,
     multimodalFunctions, textFunctions, processorFunctions, languageFunctions, stageFunctions, cacheFunctions,
     promptCacheFunctions,
     flexTokFunctions, tokenizerFunctions, trainedFunctions, templateFunctions, ggufFunctions,

@@ -115,12 +115,15 @@ func timm(_ inputs: Inputs) throws -> VisionModel {
 }
 
 /// Hidden states, sizes, ids, source matrix and logits of a compressed batch, and the logits of the dense model.
-func compressed(_ inputs: Inputs, _ model: VisionModel, _ methods: [any Compressor]) throws -> [String: GoldenValue] {
+/// - Parameter early: what is behind a block is seen before the methods act there.
+func compressed(
+  _ inputs: Inputs, _ model: VisionModel, _ methods: [any Compressor], early: Bool = false
+) throws -> [String: GoldenValue] {
   var parts: [String: [Tensor]] = [:]
   var ids: [String: [[Int]]] = [:]
   for image in try pixels(inputs) {
     let probe = Probe()
-    var run = Run(try Composition(methods + [probe], for: model.shape))
+    var run = Run(try Composition(early ? [probe] + methods : methods + [probe], for: model.shape))
     let output = try model(image, run: &run)
     let dense = model.tower.embed(image)
     probe.box.seen.withLock { for (name, x) in $0 { parts[name, default: []].append(x) } }

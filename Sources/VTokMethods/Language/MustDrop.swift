@@ -123,7 +123,7 @@ public struct MustDrop: Compressor {
     case .pack: return try markKeys(view, notes: &notes)
     case .layer: return [try filter(view, site, notes: &notes)]
     case .cache: return view.step == 0 ? [view.forgetting(allBut: final)] : nil
-    case .features: return nil
+    case .patches, .features: return nil
     }
   }
 

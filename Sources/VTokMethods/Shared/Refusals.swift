@@ -2,6 +2,15 @@ import VTokCore
 
 // What methods ask of a model, said once.
 extension Shape {
+  /// The tower.
+  func tower(for method: String) throws(CompressionError) -> Tower {
+    guard let tower else {
+      throw .unsupported(
+        method: method, found: "no vision tower", expected: "one", fix: CompressionError.anotherMethod)
+    }
+    return tower
+  }
+
   /// The tower, if it has a class token.
   func classifierTower(for method: String) throws(CompressionError) -> Tower {
     guard let tower, tower.hasClassifier else {

@@ -63,10 +63,7 @@ public struct ToMe: Compressor {
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    guard let tower = model.tower else {
-      throw .unsupported(
-        method: Self.name, found: "no vision tower", expected: "one", fix: CompressionError.anotherMethod)
-    }
+    let tower = try model.tower(for: Self.name)
     _ = try amount.schedule(tokens: tower.prefix + tower.patches, prefix: tower.prefix, blocks: tower.depth) {
       model.perTile($0)
     }

@@ -24,14 +24,17 @@ struct MemoisedBlocks: BlockSource {
   var depth: Int { base.depth }
   func windows(in block: Int) -> [Int] { base.windows(in: block) }
 
-  mutating func attend(_ block: Int, _ tiles: inout [TokenSequence], for requests: [Request], only: Int?) {
+  mutating func attend(
+    _ block: Int, _ tiles: inout [TokenSequence], for requests: [Request], only: Int?, carried: [Tensor]
+  ) {
     if let start, start.isAfter(block, .middle) {
       base.tapped = start.tapped
       return
     }
-    guard fills else { return base.attend(block, &tiles, for: requests, only: only) }
+    guard fills else { return base.attend(block, &tiles, for: requests, only: only, carried: carried) }
     base.attend(
-      block, &tiles, for: requests + shared.requests(inBlock: block), only: shared.needs(block: block) ? nil : only)
+      block, &tiles, for: requests + shared.requests(inBlock: block), only: shared.needs(block: block) ? nil : only,
+      carried: carried)
     shared.keep(tiles, base.tapped, at: .block(block, .middle))
   }
 

@@ -22,7 +22,9 @@ package struct NoiseBlocks: BlockSource {
     return windows.count > 1 ? windows : []
   }
 
-  package mutating func attend(_ block: Int, _ tiles: inout [TokenSequence], for requests: [Request], only: Int?) {
+  package mutating func attend(
+    _ block: Int, _ tiles: inout [TokenSequence], for requests: [Request], only: Int?, carried: [Tensor]
+  ) {
     attended = tiles.map(\.count)
   }
 

@@ -27,7 +27,8 @@ public final class SharedBlocks {
   /// - Parameter compositions: of the runs that may begin from here. Those that shrink the image see other pixels.
   public init(for compositions: [Composition]) {
     var requests: [Int: [Request]] = [:]
-    let sharing = compositions.filter { $0.patches == nil && !$0.methods.isEmpty }
+    // What a method changes before block 0 shares nothing.
+    let sharing = compositions.filter { $0.patches == nil && !$0.methods.isEmpty && $0.departure != .patches }
     for composition in sharing {
       guard case .block(let index, _) = composition.departure else { continue }
       requests[index, default: []] += composition.requests(inBlock: index)

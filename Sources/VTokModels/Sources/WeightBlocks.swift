@@ -58,20 +58,27 @@ struct WeightBlocks: BlockSource {
 
   private func hasWindows(_ block: Int) -> Bool { tower.shape.windows.map { !$0.global.contains(block) } ?? false }
 
-  mutating func attend(_ block: Int, _ tiles: inout [TokenSequence], for requests: [Request], only: Int?) {
+  mutating func attend(
+    _ block: Int, _ tiles: inout [TokenSequence], for requests: [Request], only: Int?, carried: [Tensor]
+  ) {
     keepState(block, tiles)
     let memory = memory(for: tiles)
     tapped = []
     for index in tiles.indices {
       let around = surroundings.isEmpty ? Surroundings() : surroundings[index]
-      let mass = tiles[index].mass
-      let bias = massBias && mass.contains { $0 != 1 } ? mass.map(logf) : around.keyBias
+      let bias = massBias(of: tiles[index]) ?? around.keyBias
       let taps = taps(for: requests, on: tiles[index])
       let attention = tower.blocks[block].attend(
         &tiles[index].x, memory, keyBias: bias, rotation: around.rotation,
-        windows: hasWindows(block) ? around.windows : [], taps: taps, only: only, threads: threads)
+        windows: hasWindows(block) ? around.windows : [], taps: taps, only: only,
+        carried: carried.isEmpty ? nil : carried[index], threads: threads)
       tapped.append(Tapped(rows: taps.rows, attention: attention))
     }
+  }
+
+  /// log(mass) of every key; nil where all are 1, or attention does not mind them.
+  private func massBias(of tokens: TokenSequence) -> [Float]? {
+    massBias && tokens.mass.contains { $0 != 1 } ? tokens.mass.map(logf) : nil
   }
 
   /// What attention must keep, so that every request can be answered from one pass.
@@ -121,7 +128,8 @@ struct WeightBlocks: BlockSource {
   }
 
   func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> Tensor {
-    tower.blocks[block].probe(tokens.x, rows: rows, logits: request.values == .logits)
+    tower.blocks[block].probe(
+      tokens.x, rows: rows, keyBias: massBias(of: tokens), logits: request.values == .logits)
   }
 
   mutating func finish(_ tiles: inout [TokenSequence]) {

@@ -1,5 +1,6 @@
 import CVTokKernels
 import VTokCore
+import VTokLibC
 import VTokTensor
 
 /// Elementwise function of an MLP.
@@ -136,10 +137,11 @@ package struct TransformerBlock: Sendable {
 
   /// First half. x `[n, width]`; `keyBias` `[n]` is added to every row of logits; `rotation` turns queries and keys;
   /// rows of a window attend to each other only; `causal`: row r sees keys 0...r; `only`: so many rows at the beginning are
-  /// computed and others stay as they are, for blocks without windows and taps.
+  /// computed and others stay as they are, for blocks without windows and taps; `carried`: attention `[heads, n, n]` in place
+  /// of its own.
   package func attend(
     _ x: inout Tensor, _ memory: Memory, keyBias: [Float]? = nil, rotation: Rotary? = nil, windows: [Range<Int>] = [],
-    causal: Bool = false, taps: Taps = Taps(), only: Int? = nil, threads: Int = 1
+    causal: Bool = false, taps: Taps = Taps(), only: Int? = nil, carried: Tensor? = nil, threads: Int = 1
   ) -> Tapped {
     let n = x.rows
     let width = width
@@ -153,13 +155,16 @@ package struct TransformerBlock: Sendable {
         let start = rows.lowerBound
         normalise(norm1, x.pointer + start * width, rows.count, into: normed.pointer + start * width)
         let out = projected.pointer + start * 3 * width
-        if wanted == n || start == 0 {
+        if carried != nil {  // values alone
+          qkv.weight.multiply(normed.pointer + start * width, rows.count, width, from: 2 * width, into: out, 3 * width)
+        } else if wanted == n || start == 0 {
           qkv.weight.multiply(normed.pointer + start * width, min(rows.count, wanted), width, into: out, 3 * width)
         }
         if wanted < n {  // keys and values alone
           qkv.weight.multiply(normed.pointer + start * width, rows.count, width, from: width, into: out, 3 * width)
         }
         if let bias = qkv.bias { vtok_add_bias(out, rows.count, 3 * width, bias) }
+        if carried != nil { return }
         if let rotation {
           for (index, row) in rows.enumerated() {  // keys lie behind queries
             rotation.rotate(out + index * 3 * width, 1, from: row, heads: 2 * heads, headDim: headDim)
@@ -169,7 +174,7 @@ package struct TransformerBlock: Sendable {
       }
       let pattern = Pattern(
         rows: n, mixed: wanted, windows: windows.isEmpty ? [0..<n] : windows, keyBias: keyBias, isCausal: causal)
-      tapped = mix(memory, pattern, taps, threads)
+      tapped = carried.map { mix(memory, carried: $0, taps) } ?? mix(memory, pattern, taps, threads)
       // The heads' outputs lie in `normed`; the projection goes where q, k and v were.
       forRows(wanted, threads) { rows in
         let start = rows.lowerBound
@@ -213,7 +218,8 @@ package struct TransformerBlock: Sendable {
   private static func atLeastFive(_ rows: Int, of count: Int) -> Int { min(count, max(rows, 5)) }
 
   /// Attention rows that this block would form on `x`, without running it. `[heads, rows, n]`
-  func probe(_ x: Tensor, rows: [Int], logits: Bool) -> Tensor {
+  /// - Parameter keyBias: added to every row of logits. `[n]`
+  func probe(_ x: Tensor, rows: [Int], keyBias: [Float]? = nil, logits: Bool) -> Tensor {
     let n = x.rows
     let (width, headDim) = (width, headDim)
     let h = norm1(x)
@@ -228,7 +234,8 @@ package struct TransformerBlock: Sendable {
             let keys = p + width + head * headDim
             vtok_exact_products(
               p + row * 3 * width + head * headDim, 1, 3 * width, keys, n, 3 * width, headDim, target)
-            if !logits { vtok_softmax_rows(target, 1, n, n, nil) }
+            if logits, let keyBias { vtok_add_bias(target, 1, n, keyBias) }
+            if !logits { vtok_softmax_rows(target, 1, n, n, keyBias) }
           }
         }
       }
@@ -271,6 +278,27 @@ package struct TransformerBlock: Sendable {
     }
     if taps.probabilities { tapped.probabilities = probabilities }
     if taps.logits { tapped.logits = logits }
+    return tapped
+  }
+
+  /// Given attention `[heads, n, n]` over the values of every head, and those rows of it that taps want.
+  private func mix(_ memory: Memory, carried attention: Tensor, _ taps: Taps) -> Tapped {
+    let (n, width, headDim) = (attention.width, width, headDim)
+    attention.values.withUnsafeBufferPointer { attention in
+      for head in 0..<heads {
+        let values = vtok_matrix(
+          columns: memory.projected.pointer + 2 * width + head * headDim, depth: n, stride: 3 * width)
+        vtok_product(
+          attention.baseAddress! + head * n * n, n, n, values, 0, headDim, 0, memory.normed.pointer + head * headDim,
+          width, memory.panels.pointer)
+      }
+    }
+    var tapped = Tapped()
+    if taps.keys { tapped.keys = keys(memory, n) }
+    let lines = (0..<heads).flatMap { head in taps.rows.map { head * n + $0 } }
+    let rows = attention.reshaped([heads * n, n]).gathered(lines).reshaped([heads, taps.rows.count, n])
+    if taps.probabilities { tapped.probabilities = rows }
+    if taps.logits { tapped.logits = Tensor(rows.values.map(logf), shape: rows.shape) }
     return tapped
   }
 

@@ -11,8 +11,11 @@ package protocol BlockSource {
   func windows(in block: Int) -> [Int]
 
   /// Runs the first half of a block, so that what `requests` ask for can be had until the next call.
-  /// - Parameter only: so many rows at the beginning are wanted, the others may stay as they are; nil: all.
-  mutating func attend(_ block: Int, _ tiles: inout [TokenSequence], for requests: [Request], only: Int?)
+  /// - Parameters:
+  ///   - only: so many rows at the beginning are wanted, the others may stay as they are; nil: all.
+  ///   - carried: attention of every tile to use in place of the block's own, `[heads, n, n]`; empty: its own.
+  mutating func attend(
+    _ block: Int, _ tiles: inout [TokenSequence], for requests: [Request], only: Int?, carried: [Tensor])
 
   /// Attention of the block that has just run, as a request wants it: `[heads, rows, keys]`, or `[heads, keys]`.
   mutating func attention(_ request: Request, tile: Int, rows: [Int]) -> Tensor

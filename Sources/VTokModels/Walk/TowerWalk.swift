@@ -6,6 +6,8 @@ import VTokTensor
 package struct TowerWalk<Source: BlockSource> {
   package private(set) var source: Source
   private let prefix: Int?
+  /// Attention that the next block is to use, tile by tile; empty: its own.
+  private var carried: [Tensor] = []
 
   /// - Parameter prefixOnly: nobody reads patch tokens after the last block: unless a method does, they may stay there as
   ///   they entered it, and only so many prefix rows are computed. nil: all are.
@@ -26,7 +28,13 @@ package struct TowerWalk<Source: BlockSource> {
     let began = clock.now
     var tiles = tiles()
     run.enterTower(patches: tiles.reduce(0) { $0 + $1.rows(.patch).count })
-    for block in 0..<source.depth { try pass(block, &tiles, &run) }
+    // What is probed before block 0 is booked with it.
+    var entrance = Trace.Layer(rows: [])
+    if run.composition.touches(.patches) {
+      let entering = tiles.map { Attended(ids: $0.id, kind: $0.kind) }
+      try visit(.patches, &tiles, entering, next: 0, &entrance, &run)
+    }
+    for block in 0..<source.depth { try pass(block, &tiles, block == 0 ? entrance.probes : [], &run) }
     source.finish(&tiles)
     for (method, request) in run.requests(.features) where request.joint {
       for (index, tokens) in tiles.enumerated() {
@@ -41,15 +49,22 @@ package struct TowerWalk<Source: BlockSource> {
   }
 
   /// One block with its sites.
-  private mutating func pass(_ block: Int, _ tiles: inout [TokenSequence], _ run: inout Run) throws(CompressionError) {
+  /// - Parameter probes: formed before it.
+  private mutating func pass(
+    _ block: Int, _ tiles: inout [TokenSequence], _ probes: [Trace.Probe], _ run: inout Run
+  ) throws(CompressionError) {
     let (middle, end) = (Site.block(block, .middle), Site.block(block, .end))
     let isBare = block + 1 == source.count && ![end, .features].contains(where: run.composition.touches)
-    let only = isBare ? prefix : nil
+    let only = isBare && carried.isEmpty ? prefix : nil
     let windows = source.windows(in: block)
     let attended = tiles.map { Attended(ids: $0.id, kind: $0.kind) }
     var layer = Trace.Layer(rows: windows.isEmpty ? tiles.map(\.count) : windows)
+    layer.probes = probes
+    layer.isCarried = !carried.isEmpty
     source.attend(
-      block, &tiles, for: run.composition.requests(inBlock: block), only: run.composition.touches(middle) ? nil : only)
+      block, &tiles, for: run.composition.requests(inBlock: block), only: run.composition.touches(middle) ? nil : only,
+      carried: carried)
+    carried = []
     try visit(middle, &tiles, attended, next: nil, &layer, &run)
     layer.mlpRows = tiles.map(\.count)
     source.feedForward(block, &tiles, only: only)
@@ -67,13 +82,25 @@ package struct TowerWalk<Source: BlockSource> {
     _ site: Site, _ tiles: inout [TokenSequence], _ attended: [Attended], next: Int?, _ layer: inout Trace.Layer,
     _ run: inout Run
   ) throws(CompressionError) {
+    var carrier: (method: Int, attention: [Tensor])?
     for (method, request) in run.requests(site) {
       for (tile, tokens) in tiles.enumerated() {
         let recording = recording(request, tile, attended[tile], now: tokens, next: next, &layer)
         run.record(recording, for: method, at: site, sequence: tile)
+        if request.carriesProbe, let probe = recording.probe {
+          carrier = (method, (carrier?.attention ?? []) + [probe])
+        }
       }
     }
-    try run.act(at: site, on: &tiles)
+    let before = tiles
+    let made = try run.act(at: site, on: &tiles)
+    guard let carrier, let reductions = made[carrier.method] else { return }
+    if let other = made.keys.first(where: { $0 != carrier.method }) {
+      throw .conflict(
+        run.composition.name(carrier.method), run.composition.name(other),
+        reason: "one carries attention into the block behind \(site), where the other acts too")
+    }
+    carried = tiles.indices.map { before[$0].carrying(carrier.attention[$0], through: reductions[$0]) }
   }
 
   /// What a request gets: attention and keys of the rows that were attended, probes of those there now.

@@ -10,6 +10,7 @@ import VTok
       "tome:r=13", "tome:r=8/0/8", "zero-tprune:schedule=vtok-deit-s-3.08",
       "zero-tprune:blocks=3/6,similar=20/0,tokens=100/50",
       "zero-tprune:blocks=0,similar=5,metric=chebyshev,partition=alternate", "diffrate:preset=vit-s-deit-2.9",
+      "mctf:r=16", "mctf:r=0.2,blocks=3/6/9,both-ways=off,ahead=none", "pitome:ratio=0.9",
     ]
   static let inTower = TestSupport.specs(for: TowerStage().shape, standard: "keep=49", where: \.staysInBlocks)
 

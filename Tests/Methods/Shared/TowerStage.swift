@@ -55,10 +55,15 @@ struct TowerStage {
         let site = Site.block(block, half)
         for (method, request) in run.requests(site) {
           let rows = request.attention == .all ? n : 1
-          run.record(
-            Recording(
-              ids: ids, rowIDs: Array(ids.prefix(rows)), attention: attention.first(rows), keys: keys), for: method,
-            at: site, sequence: 0)
+          var recording = Recording(
+            ids: ids, rowIDs: Array(ids.prefix(rows)), attention: attention.first(rows), keys: keys)
+          if request.probe == .all {
+            let n = tiles[0].count
+            let lines = (0..<heads * n).flatMap { _ in softmax((0..<n).map { _ in generator.normal() }) }
+            recording = Recording(
+              ids: tiles[0].id, rowIDs: tiles[0].id, probe: Tensor(lines, shape: [heads, n, n]))
+          }
+          run.record(recording, for: method, at: site, sequence: 0)
         }
         try run.act(at: site, on: &tiles)
       }

@@ -1,0 +1,92 @@
+import VTok
+
+/// `mctf.*`, `pitome.*`
+let fusionFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
+  "mctf.fuse": { inputs in
+    let config = inputs.config
+    let criteria = criteria(config)
+    let method = MCTF(r: config["r"]!.double!, criteria: criteria)
+    let prefix = config["num_protected"]!.int!
+    let x = try inputs.tensor("x")
+    let attention = try inputs.tensor("attention")  // [batch, heads, n, n]
+    let size = inputs.inputNames.contains("size") ? try inputs.tensor("size") : nil
+    return try fused(x, size, prefix: prefix, attention: attention) { x, attention, size in
+      var notes = Notes()
+      return MCTF.fuse(
+        x, attention: attention!, size: size, removing: method.removed(of: x.rows, prefix: prefix), prefix: prefix,
+        criteria, notes: &notes)
+    }
+  },
+
+  "mctf.vit": { inputs in
+    let config = inputs.config
+    let ahead: [MCTF.Ahead] = [.none, .carried, .precise]
+    let method = MCTF(
+      r: config["r"]!.double!, blocks: config["activate"]!.ints!, ahead: ahead[config["one_step_ahead"]!.int!],
+      criteria: criteria(config), proportionalAttention: config["prop_attn"]!.double! != 0)
+    return try compressed(
+      inputs, timm(inputs), [method],
+      early: method.plan(for: timm(inputs).shape).record.values.contains { $0.probe != .none })
+  },
+
+  "pitome.merge": { inputs in
+    let config = inputs.config
+    let prefix = config["class_token"]!.bool! ? 1 : 0
+    let metric = try inputs.tensor("metric")
+    let method = PiToMe(ratio: config["ratio"]!.double!)
+    var batch = 0
+    return try fused(try inputs.tensor("x"), try inputs.tensor("size"), prefix: prefix) { x, _, _ in
+      defer { batch += 1 }
+      var notes = Notes()
+      return PiToMe.merge(
+        metric[plane: batch], removing: method.removed(of: x.rows - prefix), margin: Float(config["margin"]!.double!),
+        prefix: prefix, isBipartite: config["bipartite"]!.bool!, notes: &notes)
+    }
+  },
+
+  "pitome.vit": { inputs in
+    try compressed(inputs, timm(inputs), [PiToMe(ratio: inputs.config["ratio"]!.double!)])
+  },
+]
+
+private func criteria(_ config: JSON) -> MCTF.Criteria {
+  var criteria = MCTF.Criteria()
+  criteria.similarity = Float(config["tau_sim"]!.double!)
+  criteria.information = Float(config["tau_info"]!.double!)
+  criteria.size = Float(config["tau_size"]!.double!)
+  criteria.bothWays = config["bidirection"]!.double! != 0
+  criteria.pooling = config["pooling_type"]!.int! == 1 ? .importance : config["pooling_type"]!.int! == 0 ? .size : .none
+  return criteria
+}
+
+/// Rows, sizes, members and attention of a batch after one step.
+/// - Parameter step: from rows, attention and sizes of one of the batch.
+private func fused(
+  _ x: Tensor, _ size: Tensor?, prefix: Int, attention: Tensor? = nil,
+  _ step: (Tensor, Tensor?, [Float]?) -> Reduction
+) throws -> [String: GoldenValue] {
+  var parts: [String: [Tensor]] = [:]
+  for b in 0..<x.shape[0] {
+    let n = x.shape[1]
+    let kinds = (0..<n).map { $0 < prefix ? TokenKind.classifier : .patch }
+    var tokens = TokenSequence(x: x[plane: b], kind: kinds, origin: Origin((0..<n).map { $0 }))
+    let sizes = size?[plane: b].values
+    if let sizes { tokens.apply(Reduction.masses(sizes)) }
+    let own = attention.map { $0.plane(b) }
+    let reduction = step(tokens.x, own, sizes)
+    if let own { parts["attention", default: []].append(tokens.carrying(own, through: reduction)) }
+    tokens.apply(reduction)
+    parts["merged", default: []].append(tokens.x)
+    parts["size", default: []].append(Tensor(tokens.mass, shape: [tokens.count, 1]))
+    parts["source", default: []].append(sourceMatrix(tokens, prefix: 0, columns: n))
+  }
+  return parts.mapValues { GoldenValue(stacking: $0) }
+}
+
+extension Tensor {
+  /// One of a batch `[batch, heads, n, n]`. `[heads, n, n]`
+  fileprivate func plane(_ index: Int) -> Tensor {
+    let size = shape.dropFirst().reduce(1, *)
+    return Tensor(Array(values[index * size..<(index + 1) * size]), shape: Array(shape.dropFirst()))
+  }
+}
