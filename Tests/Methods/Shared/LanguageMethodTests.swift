@@ -22,7 +22,7 @@ import VTok
     "elastic-cache:policy=h2o-elasticrepo,keep=0.5", "fastv:keep=0.3+elastic-cache:keep=0.5",
     "dart:stage=embeddings,keep=0.5", "cdpruner:kernel=openvino,keep=0.5", "fastv:keep=0.3,mode=in-place",
     "fastv:keep=0.3+h2o:keep=0.5", "snapkv:window=4,granularity=query-head,pool=max,keep=0.5",
-    "streaming-llm:mode=prefill,keep=0.5", "divprune:keep=0.5+deep-random:layers=2/3,ratios=0.5/0",
+    "streaming-llm:mode=prefill,keep=0.5", "deep-random:layers=2/3,ratios=0.5/0",
     "divprune:keep=0.5+pyramiddrop:layers=1/2/4+elastic-cache:policy=local,keep=0.7",
   ]
 
