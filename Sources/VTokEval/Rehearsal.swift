@@ -21,7 +21,9 @@ public enum Rehearsal {
     /// - Precondition: there is some text and a token to be generated.
     public init(picture: Size = Size(672), text: Int = 64, newTokens: Int = 64) {
       precondition(text > 0 && newTokens > 0)
-      (self.picture, self.text, self.newTokens) = (picture, text, newTokens)
+      self.picture = picture
+      self.text = text
+      self.newTokens = newTokens
     }
   }
 

@@ -158,7 +158,10 @@ package struct GroupNorm: Sendable {
 
   package init(weight: [Float], bias: [Float], groups: Int, epsilon: Float) {
     precondition(weight.count == bias.count && weight.count % groups == 0)
-    (self.weight, self.bias, self.groups, self.epsilon) = (weight, bias, groups, epsilon)
+    self.weight = weight
+    self.bias = bias
+    self.groups = groups
+    self.epsilon = epsilon
   }
 
   package func callAsFunction(_ x: Tensor, threads: Int = 1) -> Tensor {

@@ -42,7 +42,10 @@ struct FlexTokModule {
     guard let kind = target.flatMap(FlexTokClass.init) else {
       throw section.unfit("_target_", "a class of FlexTok that is known")
     }
-    (self.kind, self.path, tensors, settings) = (kind, path, checkpoint[path], section)
+    self.kind = kind
+    self.path = path
+    tensors = checkpoint[path]
+    settings = section
     self.config = section.json
   }
 

@@ -17,7 +17,9 @@ public struct GaussianQuantizer: Sendable {
   ///   - deviations: standard deviations at the ends of the range.
   public init(bits: Int = 6, range: ClosedRange<Float> = -5...5, deviations: Double = 3) {
     precondition((1...16).contains(bits) && range.lowerBound < range.upperBound && deviations > 0)
-    (self.bits, self.range, self.deviations) = (bits, range, Float(deviations))
+    self.bits = bits
+    self.range = range
+    self.deviations = Float(deviations)
     let count = 1 << bits
     func below(_ x: Double) -> Double { erfc(-x / 2.0.squareRoot()) / 2 }
     func density(_ x: Double) -> Double { exp(-x * x / 2) / (2 * Double.pi).squareRoot() }

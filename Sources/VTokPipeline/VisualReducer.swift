@@ -31,7 +31,9 @@ public struct VisualReducer: ImageReducer {
       throw CompressionError.lacks(method: "a connector conditioned on the question", .question)
     }
     if let question { try generator.check(question, images: 1) }
-    (self.generator, self.question, dense) = (generator, question, try generator.with(nil))
+    self.generator = generator
+    self.question = question
+    dense = try generator.with(nil)
   }
 
   public func reduce(_ image: Image, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double) {

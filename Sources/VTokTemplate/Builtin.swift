@@ -38,7 +38,9 @@ struct Builtin: Sendable {
     _ parameters: [String]?, required: Int = 0,
     _ body: @escaping @Sendable (Interpreter, Value, Given) throws -> Value
   ) {
-    (self.parameters, self.required, self.body) = (parameters, required, body)
+    self.parameters = parameters
+    self.required = required
+    self.body = body
   }
 
   func call(_ run: Interpreter, _ what: String, _ value: Value, _ arguments: CallArguments) throws -> Value {

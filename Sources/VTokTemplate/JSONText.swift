@@ -9,7 +9,10 @@ struct JSONText {
   init(
     run: Interpreter, indent: String?, separators: (item: String, key: String)?, sortsKeys: Bool, isASCII: Bool
   ) {
-    (self.run, self.indent, self.sortsKeys, self.isASCII) = (run, indent, sortsKeys, isASCII)
+    self.run = run
+    self.indent = indent
+    self.sortsKeys = sortsKeys
+    self.isASCII = isASCII
     itemSeparator = separators?.item ?? (indent == nil ? ", " : ",")
     keySeparator = separators?.key ?? ": "
   }

@@ -5,8 +5,12 @@ public struct LocalTime: Sendable {
   public let year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int
 
   public init(year: Int, month: Int, day: Int, hour: Int = 0, minute: Int = 0, second: Int = 0) {
-    (self.year, self.month, self.day) = (year, month, day)
-    (self.hour, self.minute, self.second) = (hour, minute, second)
+    self.year = year
+    self.month = month
+    self.day = day
+    self.hour = hour
+    self.minute = minute
+    self.second = second
   }
 
   /// By the clock and the zone of the machine.

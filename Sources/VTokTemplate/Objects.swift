@@ -50,7 +50,9 @@ final class Callable: Object {
   init(
     _ name: String, of receiver: Value? = nil, _ body: @escaping (Interpreter, CallArguments) throws -> Value
   ) throws {
-    (self.name, isMethod, self.body) = (name, receiver != nil, body)
+    self.name = name
+    isMethod = receiver != nil
+    self.body = body
     try super.init(holding: receiver.map { [$0] } ?? [])
   }
 
@@ -75,7 +77,8 @@ final class LoopContext: Object {
 
   /// - Parameter length: of the sequence, where it is known.
   init(over source: Value, length: Int?, _ next: @escaping () throws -> Value?) throws {
-    (self.length, self.source) = (length, next)
+    self.length = length
+    self.source = next
     try super.init(holding: [source])
   }
 
@@ -156,7 +159,8 @@ final class Counter: Object {
   override var typeName: String { isJoiner ? "Joiner" : "Cycler" }
 
   init(_ values: [Value], isJoiner: Bool) throws {
-    (self.values, self.isJoiner) = (values, isJoiner)
+    self.values = values
+    self.isJoiner = isJoiner
     try super.init(holding: values)
   }
 

@@ -162,7 +162,9 @@ private struct Rehearsed {
     _ name: String, _ methods: [any Compressor], _ budget: Budget?, _ model: ModelOutline, _ prompt: Rehearsal.Prompt,
     _ dense: Trace, seed: UInt64
   ) throws {
-    (self.name, self.budget, self.model) = (name, budget, model)
+    self.name = name
+    self.budget = budget
+    self.model = model
     let tower = model.shape.tower!
     size =
       model.shape.decoder == nil

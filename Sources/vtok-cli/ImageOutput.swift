@@ -13,7 +13,8 @@ struct ImageOutput {
         fix: "The ending says the format that is written, for example map.png.")
     }
     try OutputCheck.file(path, flag)
-    (self.path, self.format) = (path, format)
+    self.path = path
+    self.format = format
   }
 
   func write(_ image: Image) throws {
