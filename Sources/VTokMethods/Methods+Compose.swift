@@ -34,4 +34,18 @@ extension Methods {
       return (try? isServed(composition)) != nil
     }
   }
+
+  /// Why a method as it is, with half of the visual tokens, cannot serve a model; nil: it can.
+  package static func refusal(of name: String, for shape: Shape) -> String? {
+    do {
+      _ = try Composition(MethodSpec(name).make(budget: .ratio(0.5)), for: shape)
+      return nil
+    } catch let error as CompressionError {
+      if case .unsupported(_, let found, let expected, _) = error { return "\(found), expected \(expected)" }
+      return error.message
+    } catch {
+      // Its options have no default: a file, which fits the model or not.
+      return nil
+    }
+  }
 }

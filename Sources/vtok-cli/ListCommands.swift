@@ -4,15 +4,25 @@ import VTok
 
 struct MethodsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "methods", abstract: "List the methods, or explain one.")
+    commandName: "methods", abstract: "List the methods, explain one, or say which of them serve a model.",
+    discussion: """
+      vtok methods tome
+      vtok methods --model qwen2.5-vl-7b --model DIR
+      """)
 
   @Argument(help: ArgumentHelp("A method.", valueName: "NAME"))
   var name: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Say which methods serve it, and why others do not; repeat it to compare.", valueName: "DIR|FILE.gguf|NAME"))
+  var model: [String] = []
 
   @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
   var format = Table.Format.md
 
   func run() throws {
+    guard model.isEmpty else { return print(try matrix().text(format), terminator: "") }
     guard let name else {
       var table = Table(["method", "what it does"])
       for method in Methods.all {
@@ -33,6 +43,22 @@ struct MethodsCommand: ParsableCommand {
         ])
     }
     print(table.text(format), terminator: "")
+  }
+
+  /// One model: the reason of every refusal. Several: who serves which.
+  private func matrix() throws -> Table {
+    let methods = try name.map { [try Methods.named($0)] } ?? Methods.all
+    let shapes = try model.map { try ModelOutline.of($0).shape }
+    var table = Table(["method"] + (model.count == 1 ? ["serves it", "because"] : model))
+    for method in methods {
+      let reasons = shapes.map { Methods.refusal(of: method.name, for: $0) }
+      let cells = reasons.map { $0 == nil ? "yes" : "no" } + (reasons.count == 1 ? [reasons[0] ?? ""] : [])
+      let models = zip(model, reasons).map { model, reason -> JSON in
+        ["model": JSON(model), "serves": JSON(reason == nil), "reason": reason.map { JSON($0) } ?? .null]
+      }
+      table.add([method.name] + cells, ["method": JSON(method.name), "models": .array(models)])
+    }
+    return table
   }
 }
 

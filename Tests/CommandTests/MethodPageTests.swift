@@ -37,7 +37,7 @@ import VTok
   }
 
   /// `text` with what stands between its marks replaced.
-  private static func filled(_ text: String, _ parts: [String: String], _ name: String) throws -> String {
+  static func filled(_ text: String, _ parts: [String: String], _ name: String) throws -> String {
     var text = text
     for (part, content) in parts {
       let start = try #require(text.range(of: "<!-- code: \(part) -->\n"), "\(name).md has no mark '\(part)'")
