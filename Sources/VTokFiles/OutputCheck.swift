@@ -38,6 +38,15 @@ public enum OutputCheck {
     try place(path, path, what)
   }
 
+  /// A folder in which nothing may be yet.
+  public static func emptyFolder(_ path: String, _ name: String) throws {
+    try folder(path, name)
+    guard let found = try Folder.namesIfThere(path).first else { return }
+    throw OutputError(
+      "\(name) '\(printable(path))'", found: "'\(printable(found))' in it", expected: "a new or an empty folder",
+      fix: "Use another name.", isTaken: true)
+  }
+
   /// A file that is not to be overwritten.
   public static func free(_ path: String, _ name: String, force: Bool) throws {
     try file(path, name)

@@ -173,7 +173,7 @@ public struct PruneJob: Sendable {
       index < Self.timedImages ? try reducer.denseTime(decoded.image) / (times.tower + times.selection) : nil
     mark = clock.now
     let overlay = try settings.overlays ? draw(result, on: decoded.image, name: input.name) : nil
-    let tensors = tensors(result)
+    let tensors = result.tensors(halfPrecision: settings.halfPrecision)
     times.write = lap()
     let row = ManifestRow(
       input.name, index: index, shard: shard, image: decoded, result: result, reducer: reducer, budget: budget,
@@ -192,19 +192,6 @@ public struct PruneJob: Sendable {
       entry: JobEntry(
         isGood: false, stamp: file.map { InputStamp($0) }, overlay: nil, line: Array(row.json.text().utf8)[...]),
       tensors: [], numbers: nil, times: nil, speedup: nil, failure: message)
-  }
-
-  private func tensors(_ result: PrunedImage) -> [(String, Safetensors.Value)] {
-    func ints(_ values: [Int]) -> Safetensors.Value { .i64(values.map(Int64.init), shape: [values.count]) }
-    func floats(_ values: [Float]) -> Safetensors.Value { .f32(Tensor(values, shape: [values.count])) }
-    let origin = result.origin
-    var tensors: [(String, Safetensors.Value)] = [
-      ("tokens", settings.halfPrecision ? .f16(result.tokens) : .f32(result.tokens)), ("pooled", floats(result.pooled)),
-      ("keep", ints(result.keep)), ("origin.offsets", ints(origin.offsets.map { Int($0) })),
-      ("origin.patches", ints(origin.patches.map { Int($0) })), ("origin.weights", floats(origin.weights)),
-    ]
-    if let spans = result.spans { tensors.append(("spans", ints(spans.map { Int($0) }))) }
-    return tensors
   }
 
   /// So many images at the head of a job also run dense, for the speed-up column. Their results are not used.

@@ -6,6 +6,11 @@ struct Conversation {
   /// Of the images of all messages, in their order.
   let images: [String]
 
+  init(messages: [ChatMessage], images: [String]) {
+    self.messages = messages
+    self.images = images
+  }
+
   init(_ command: GenerateCommand) throws {
     guard let path = command.messages else {
       guard !command.images.isEmpty else {

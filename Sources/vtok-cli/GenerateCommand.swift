@@ -15,6 +15,9 @@ struct GenerateCommand: ParsableCommand {
       Several turns are read with --messages FILE.json: a list of {"role": "system"|"user"|"assistant", "content": ...},
       where the content is a text or a list of {"type": "text", "text": ...} and {"type": "image", "image": FILE}, paths
       from the folder of the file. An image without a file takes the next --image.
+
+      With --stream questions come on standard input, a JSON object a line: {"image": FILE, "prompt": TEXT, "id": ANY}, or
+      "bytes" with the image file in base64. For each a JSON line goes out, in the same order.
       """)
 
   @Option(
@@ -29,6 +32,9 @@ struct GenerateCommand: ParsableCommand {
     help: ArgumentHelp("A conversation in place of --prompt; its last message is the question.", valueName: "FILE.json")
   )
   var messages: String?
+
+  @Flag(help: "Read questions from standard input, the model loaded once; --prompt is for those without.")
+  var stream = false
 
   @Option(help: ArgumentHelp("A sentence before the question, for example the role of the model.", valueName: "TEXT"))
   var system: String?
@@ -68,13 +74,10 @@ struct GenerateCommand: ParsableCommand {
   mutating func validate() throws { images = images.fileItems }
 
   func run() throws {
+    if stream { return try runStream() }
     let conversation = try Conversation(self)
     let file = try overlay.map { try ImageOutput($0, flag: "--overlay") }
-    guard reduction.namedModel != nil else {
-      throw UsageError(
-        "--model", found: "none", expected: "the directory of a vision-language model, or its GGUF files",
-        fix: "Add --model DIR, or --model FILE.gguf --mmproj FILE.gguf; 'vtok models' lists the families.")
-    }
+    try requireModel()
     let combination = try combination()
     let threads = try running.threadCount()
     let options = try decoding.options()
@@ -106,7 +109,7 @@ struct GenerateCommand: ParsableCommand {
       let strips = generator.strips(of: answer, to: question, images: pictures, stages: 6).map(\.picture)
       try file.write(TokenMap.strip(strips, downwards: true))
     }
-    let result = Result(
+    let result = AnswerRow(
       answer: answer, question: question, generator: generator, command: self, conversation: conversation,
       threads: threads,
       peakMemory: Machine.peakMemory)
@@ -115,15 +118,23 @@ struct GenerateCommand: ParsableCommand {
       Output.put("", flush: true)
       if !running.quiet { Output.draw(result.ledger) }
     } else {
-      var table = Table(Result.columns)
+      var table = Table(AnswerRow.columns)
       table.add(result.cells, result.json)
       print(table.text(format), terminator: "")
     }
     if interruption.happened { throw ExitCode(130) }
   }
 
+  func requireModel() throws {
+    guard reduction.namedModel != nil else {
+      throw UsageError(
+        "--model", found: "none", expected: "the directory of a vision-language model, or its GGUF files",
+        fix: "Add --model DIR, or --model FILE.gguf --mmproj FILE.gguf; 'vtok models' lists the families.")
+    }
+  }
+
   /// The method with its budget; nil: none was asked for.
-  private func combination() throws -> ReductionOptions.Combination? {
+  func combination() throws -> ReductionOptions.Combination? {
     guard reduction.isGiven else { return nil }
     guard !reduction.methods.isEmpty else {
       throw UsageError(
@@ -172,7 +183,7 @@ func chosen<Stage>(_ stages: [Stage], _ limit: Int) -> [Stage] {
 }
 
 /// What one answer amounts to, for people and for programs.
-private struct Result {
+struct AnswerRow {
   let answer: Generator.Answer, question: Generator.Prompt, generator: Generator
   let command: GenerateCommand
   let conversation: Conversation

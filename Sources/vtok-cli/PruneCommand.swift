@@ -14,6 +14,8 @@ struct PruneCommand: ParsableCommand {
       Without --method it is tome; without a budget a method keeps half of the tokens, or what it publishes.
       Several methods or budgets make one folder each, named <method>@<budget>, or <method>@own where the method has an
       amount of its own.
+      With --stream images come on standard input, a path or a JSON object a line, and for each a JSON line goes out,
+      in the same order, as soon as it is done; docs/cli.md says what they hold.
       With a vision-language model the tokens are those of its images after projector and packing, for engines that
       run the language model: methods that act inside it are refused, methods that read the question need --prompt.
       """)
@@ -23,6 +25,13 @@ struct PruneCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Take inputs from a list, one path a line; - reads stdin.", valueName: "FILE|-"))
   var filesFrom: String?
+
+  @Flag(help: "Read records from standard input and write a row for each; with -o tensors go there, else into rows.")
+  var stream = false
+
+  @Flag(
+    name: [.customShort("0"), .customLong("null")], help: "With --stream: records end with NUL, as of find -print0.")
+  var nul = false
 
   @Option(name: .shortAndLong, help: ArgumentHelp("Output folder.", valueName: "DIR"))
   var output: String?
@@ -67,6 +76,10 @@ struct PruneCommand: ParsableCommand {
 
   func run() throws {
     if let merge { return try mergeParts(merge) }
+    if stream { return try runStream() }
+    if nul {
+      throw UsageError("--null", found: "it without --stream", expected: "both", fix: "Add --stream, or remove --null.")
+    }
     guard let output else {
       throw UsageError("--output", found: "nothing", expected: "a folder", fix: "Add -o DIR.")
     }
@@ -135,7 +148,7 @@ struct PruneCommand: ParsableCommand {
       output: folder, settings: settings)
   }
 
-  private func settings() throws -> PruneJob.Settings {
+  func settings() throws -> PruneJob.Settings {
     var settings = PruneJob.Settings()
     settings.part = try part()
     if settings.part != nil, reduction.targetMs != nil {
