@@ -13,8 +13,9 @@ import VTok
 
   private func tokens(_ row: JSON) throws -> Tensor {
     let tensor = try #require(row.value(at: "tensors")?.value(at: "tokens"))
-    let data = try #require(Data(base64Encoded: try #require(tensor.value(at: "base64")?.string)))
-    let shape = try #require(tensor.value(at: "shape")?.array).map { try #require($0.int) }
+    let text = try #require(tensor.value(at: "base64")?.string)
+    let data = try #require(Data(base64Encoded: text))
+    let shape = try #require(tensor.value(at: "shape")?.array).compactMap(\.int)
     let isHalf = tensor.value(at: "dtype")?.string == "F16"
     let values = data.withUnsafeBytes { bytes -> [Float] in
       isHalf
