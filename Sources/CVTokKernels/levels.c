@@ -1,3 +1,4 @@
+#include "bf16.h"
 #include "gguf.h"
 #include "int4.h"
 #include "int8.h"
@@ -8,6 +9,7 @@
 
 static const vtok_level *level(vtok_product_kind kind, size_t index) {
   switch (kind) {
+  case VTOK_BF16_PRODUCT: return &vtok_bf16_levels[index].level;
   case VTOK_INT4_PRODUCT: return &vtok_int4_levels[index].level;
   case VTOK_GGUF_PRODUCT: return &vtok_gguf_levels[index].level;
   default: return &vtok_int8_levels[index].level;
@@ -16,6 +18,7 @@ static const vtok_level *level(vtok_product_kind kind, size_t index) {
 
 size_t vtok_level_count(vtok_product_kind kind) {
   switch (kind) {
+  case VTOK_BF16_PRODUCT: return vtok_bf16_level_count;
   case VTOK_INT4_PRODUCT: return vtok_int4_level_count;
   case VTOK_GGUF_PRODUCT: return vtok_gguf_level_count;
   default: return vtok_int8_level_count;
@@ -45,8 +48,11 @@ int vtok_has_avx_vnni(void) {
   return vtok_has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
 }
 
-int vtok_has_avx512_vnni(void) {
+int vtok_has_avx512(void) {
   return vtok_has_avx2() && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+         __builtin_cpu_supports("avx512vl");
 }
+
+int vtok_has_avx512_vnni(void) { return vtok_has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+int vtok_has_avx512_bf16(void) { return vtok_has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 #endif

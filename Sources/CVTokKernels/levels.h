@@ -13,5 +13,7 @@ typedef struct {
 int vtok_has_all(void);  // needs nothing
 int vtok_has_avx2(void);  // with FMA and F16C
 int vtok_has_avx_vnni(void);
+int vtok_has_avx512(void);
 int vtok_has_avx512_vnni(void);
+int vtok_has_avx512_bf16(void);
 #endif

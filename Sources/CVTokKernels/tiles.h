@@ -22,7 +22,7 @@ static inline vtok_tile_shapes vtok_tiles(size_t upper, size_t lower) {
   return shapes;
 }
 
-typedef enum { VTOK_AMX_INT8 = 25 } vtok_tile_kind;
+typedef enum { VTOK_AMX_BF16 = 22, VTOK_AMX_INT8 = 25 } vtok_tile_kind;
 // Whether the processor has tiles for such products, and the system gives this process their registers.
 int vtok_has_tiles(vtok_tile_kind kind);
 #endif

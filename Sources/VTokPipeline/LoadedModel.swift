@@ -25,7 +25,7 @@ public struct LoadedModel: Sendable {
   public static func load(_ nameOrDirectory: String, precision: Precision = .f32) throws -> LoadedModel {
     guard precision != .int4 else {
       throw ModelError.input(
-        what: "precision", found: "int4 for a vision tower", expected: "f32 or int8",
+        what: "precision", found: "int4 for a vision tower", expected: "f32, bf16 or int8",
         fix: "4 bits are for the language model of a vision-language model; use int8.")
     }
     let checkpoint = try checkpoint(nameOrDirectory).at(precision)

@@ -2,12 +2,12 @@ import CVTokKernels
 
 /// A matrix in blocks as a weight: its products are those of `BlockWeight`, or float32 ones with the exact values.
 final class BlockPanels: WeightPanels {
-  let isRounded: Bool
+  let precision: Precision
   private let blocks: BlockWeight
 
   init(_ blocks: BlockWeight, isRounded: Bool) {
     self.blocks = blocks
-    self.isRounded = isRounded
+    precision = isRounded ? .file : .f32
   }
 
   func multiply(
@@ -15,7 +15,7 @@ final class BlockPanels: WeightPanels {
     into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int
   ) {
     guard n > 0, wanted < blocks.rows else { return }
-    guard isRounded else {
+    guard precision == .file else {
       return multiplyExactly(x, n, ldx, from: wanted, accumulate: accumulate, into: out, ldo, threads: threads)
     }
     let part = blocks.from(row: wanted)

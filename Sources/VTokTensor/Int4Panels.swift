@@ -8,7 +8,7 @@ import CVTokKernels
 /// processors differ in the last ones.
 package final class Int4Panels: WeightPanels, @unchecked Sendable {
   package let rows: Int, columns: Int
-  package let isRounded = true
+  package let precision = Precision.int4
   private let panels: UnsafeMutablePointer<UInt8>
 
   /// Whether a row is whole groups.

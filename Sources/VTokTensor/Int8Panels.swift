@@ -7,7 +7,7 @@ import CVTokKernels
 /// alone and in company, on any number of threads.
 package final class Int8Panels: WeightPanels, @unchecked Sendable {
   package let rows: Int, columns: Int
-  package let isRounded = true
+  package let precision = Precision.int8
   private let panels: UnsafeMutablePointer<UInt8>
   /// One for each row; those that fill the last panel are 1.
   private let scales: UnsafeMutablePointer<Float>

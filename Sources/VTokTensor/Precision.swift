@@ -1,8 +1,11 @@
-/// Arithmetic of the products with weights, chosen when a model loads and recorded in every result. Norms, softmax, attention,
-/// positions, the residual stream and the scores of methods are float32 always.
+/// Arithmetic of the products with weights, chosen when a model loads and recorded in every result. Norms, softmax, positions,
+/// the residual stream and the scores of methods are float32 always; attention is, but in towers of `.bf16`.
 public enum Precision: String, Sendable, CaseIterable {
   /// Exact float32; the default.
   case f32
+  /// Weights and rows rounded to bfloat16, sums in float32; in towers the products of attention too (what methods
+  /// read of it is float32). Processors agree within a tolerance, not to the bit.
+  case bf16
   /// Weights rounded to 8 bits per output channel, rows per token, sums of 32 bits: the same bits on every processor and any
   /// number of threads.
   case int8
@@ -19,6 +22,7 @@ public enum Precision: String, Sendable, CaseIterable {
   package var ofTower: Precision {
     switch self {
     case .f32, .file: .f32
+    case .bf16: .bf16
     case .int8, .int4: .int8
     }
   }

@@ -11,7 +11,7 @@ final class ReorderedRows: WeightPanels {
     self.order = order
   }
 
-  var isRounded: Bool { weight.isRounded }
+  var precision: Precision { weight.precision }
 
   func multiply(
     _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, from wanted: Int, accumulate: Bool,

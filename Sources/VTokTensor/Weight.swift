@@ -73,8 +73,8 @@ public struct Weight: Sendable {
   /// - Parameter order: of every row, where it is now; each once.
   package func reordered(_ order: [Int]) -> Weight { Weight(rows, columns, .panels(ReorderedRows(self, order))) }
 
-  /// Whether products round the rows of x.
-  package var isRounded: Bool { if case .panels(let panels) = form { panels.isRounded } else { false } }
+  /// Of the products; `.file` where they are those of blocks in a file.
+  package var precision: Precision { if case .panels(let panels) = form { panels.precision } else { .f32 } }
 
   /// Type of the elements as stored; nil for a copy in the order of the kernels.
   public var type: WeightType? { if case .stored(let stored) = form { stored.type } else { nil } }
@@ -82,7 +82,7 @@ public struct Weight: Sendable {
   /// A float32 copy in panels, so that no product has to copy the weights anew. What has been rounded stays as it is.
   public var packed: Weight {
     guard case .stored(let stored) = form else {
-      if case .panels(let panels) = form, !panels.isRounded { return widened.packed }
+      if case .panels = form, precision == .f32 { return widened.packed }
       return self
     }
     let memory = WeightMemory((rows + Self.panel - 1) / Self.panel * Self.panel * columns)
@@ -93,9 +93,10 @@ public struct Weight: Sendable {
   /// The same weights for products of this precision; `.f32` and `.file` change nothing. Reads the weights panel by panel, from
   /// a mapped file too. What has been rounded stays as it is.
   public func at(_ precision: Precision, threads: Int = 1) -> Weight {
-    if isRounded { return self }
+    if self.precision != .f32 { return self }
     switch precision {
     case .f32, .file: return self
+    case .bf16: return Weight(rows, columns, .panels(BF16Panels(self, threads: threads)))
     case .int8: return Weight(rows, columns, .panels(Int8Panels(self, threads: threads)))
     case .int4:
       // A width that is no whole number of groups: 8 bits are the next more exact.
@@ -202,8 +203,8 @@ public struct Weight: Sendable {
 
 /// Weights in another form than that of the float32 kernels.
 package protocol WeightPanels: AnyObject, Sendable {
-  /// Whether products round the rows of x.
-  var isRounded: Bool { get }
+  /// Of the products; all but `.f32` round the rows of x.
+  var precision: Precision { get }
   /// As `Weight.multiply`.
   func multiply(
     _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, from wanted: Int, accumulate: Bool,

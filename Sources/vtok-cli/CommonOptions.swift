@@ -280,8 +280,8 @@ struct PrecisionFlag: ParsableArguments {
   @Option(
     name: .customLong("precision"),
     help: ArgumentHelp(
-      "Arithmetic of the products with weights: f32, int8, int4 (language models; their towers take int8), or file (as a GGUF "
-        + "file holds them; its default). Norms, attention and what methods look at stay float32.", valueName: "NAME"))
+      "Arithmetic of the products with weights: f32, bf16, int8, int4 (language models; their towers take int8), or file (as a "
+        + "GGUF file holds them; its default). Norms and what methods look at stay float32.", valueName: "NAME"))
   var value: Precision?
 }
 

@@ -119,7 +119,7 @@ typedef struct {
 void vtok_gguf_round(uint32_t activation, const float *x, size_t n, size_t ldx, vtok_gguf_rows *rows);
 
 // --- levels.c: the instructions that products of low precision are written in ---
-typedef enum { VTOK_INT8_PRODUCT, VTOK_INT4_PRODUCT, VTOK_GGUF_PRODUCT } vtok_product_kind;
+typedef enum { VTOK_BF16_PRODUCT, VTOK_INT8_PRODUCT, VTOK_INT4_PRODUCT, VTOK_GGUF_PRODUCT } vtok_product_kind;
 // Levels are numbered from the best to the plain one, which runs everywhere; a name is for people ("avx512-vnni").
 size_t vtok_level_count(vtok_product_kind kind);
 const char *vtok_level_name(vtok_product_kind kind, size_t level);
@@ -131,6 +131,20 @@ size_t vtok_best_level(vtok_product_kind kind);
 // out[i][r] = x[i] . W[first + r] for r in 0 ..< count, out with row stride ldo; W is read once for every four rows of x. A row of x
 // has the same bits in any company.
 void vtok_gguf_product(size_t level, uint32_t type, const void *w, size_t first, size_t count, const vtok_gguf_rows *x, size_t n, float *out, size_t ldo);
+
+// --- bf16.c: products of bfloat16 with sums in float32; levels agree within a tolerance ---
+// Elements of one row of rounded numbers, and of one column of weights: `depth` filled up to a multiple of 32.
+size_t vtok_bf16_depth(size_t depth);
+// Rows of x [n, depth] with row stride ldx to nearest even; p is [n, vtok_bf16_depth(depth)].
+void vtok_bf16_round(const float *x, size_t n, size_t depth, size_t ldx, uint16_t *p);
+// The same for panels of 64 rows of W, vtok_bf16_depth(depth) * 64 elements each. Element (r, k) of W lies at r * ldw + k,
+// `transposed` at k * ldw + r.
+void vtok_bf16_pack(const float *w, int transposed, size_t count, size_t depth, size_t ldw, uint16_t *panels);
+// Row `row` of a list of panels as float32.
+void vtok_bf16_widen(const uint16_t *panels, size_t depth, size_t row, float *out);
+// out[i][r] = p[i] . q[first + r] for r in 0 ..< count, added to what is there if `accumulate`; `first` is a multiple of 64, out has
+// row stride ldo.
+void vtok_bf16_product(size_t level, const uint16_t *p, size_t n, size_t depth, const uint16_t *panels, size_t first, size_t count, int accumulate, float *out, size_t ldo);
 
 // --- int8.c: products of 8-bit numbers with sums of 32 bits; the same bits at every level, in any company ---
 // Bytes of one row of rounded numbers, and of one column of weights: `depth` filled up to a multiple of 64.

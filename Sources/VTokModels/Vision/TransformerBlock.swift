@@ -123,6 +123,7 @@ package struct TransformerBlock: Sendable {
   package final class Memory {
     let normed: Scratch, projected: Scratch, hidden: Scratch, scores: Scratch, panels: Scratch
     let blockRows: Int
+    let attention: AttentionProducts.Sizes
 
     package init(rows: Int, block: TransformerBlock, threads: Int) {
       normed = Scratch(rows * block.width)
@@ -131,7 +132,9 @@ package struct TransformerBlock: Sendable {
       blockRows = min(rows, 256)
       let slots = max(1, min(threads, block.heads))
       scores = Scratch(blockRows * rows * slots)
-      panels = Scratch(vtok_matrix.panels * slots)
+      attention = AttentionProducts.Sizes(
+        block.qkv.weight.precision, rows: blockRows, keys: rows, headDim: block.headDim)
+      panels = Scratch(attention.floats * slots)
     }
   }
 
@@ -323,35 +326,39 @@ package struct TransformerBlock: Sendable {
     let stride = 3 * width
     let (projected, out) = (Shared(memory.projected.pointer), Shared(memory.normed.pointer))
     let (scores, panels) = (Shared(memory.scores.pointer), Shared(memory.panels.pointer))
-    let blockRows = memory.blockRows
+    let (blockRows, sizes) = (memory.blockRows, memory.attention)
     let (mixed, isCausal) = (pattern.mixed, pattern.isCausal)
     let windows = pattern.windows.map { window in (window, pattern.keyBias.map { Array($0[window]) }) }
     let slots = max(1, min(threads, heads))
     parallel(slots, threads: slots) { slot in
       let s = scores.pointer + slot * blockRows * n
-      let panel = panels.pointer + slot * vtok_matrix.panels
+      let panel = panels.pointer + slot * sizes.floats
       for head in Swift.stride(from: slot, to: heads, by: slots) {
         let q = projected.pointer + head * headDim
         for (window, bias) in windows {
           let keys = window.count
           let own = q + window.lowerBound * stride
-          let (k, v) = (
-            vtok_matrix(rows: own + width, depth: headDim, stride: stride),
-            vtok_matrix(columns: own + 2 * width, depth: keys, stride: stride)
-          )
+          let products = AttentionProducts(
+            sizes, panel, keys: own + width, values: own + 2 * width, count: keys, stride: stride)
+          func form(_ rows: Range<Int>, exactly: Bool, recording: Bool) {
+            products.logits(
+              q + rows.lowerBound * stride, rows.count, stride: stride, exactly: exactly, into: s)
+            if recording, taps.logits { taps.copy(s, rows, head, window, of: n, to: logits) }
+            if isCausal {
+              vtok_softmax_rows_causal(s, rows.count, keys, keys, rows.lowerBound - window.lowerBound)
+            } else {
+              vtok_softmax_rows(s, rows.count, keys, keys, bias)
+            }
+            if recording, taps.probabilities { taps.copy(s, rows, head, window, of: n, to: probabilities) }
+          }
           let end = min(window.upperBound, mixed)
           for first in Swift.stride(from: window.lowerBound, to: end, by: blockRows) {
-            let rows = min(blockRows, end - first)
-            vtok_product(q + first * stride, rows, stride, k, 0, keys, 0, s, keys, panel)
-            if taps.logits { taps.copy(s, first..<first + rows, head, window, of: n, to: logits) }
-            if isCausal {
-              vtok_softmax_rows_causal(s, rows, keys, keys, first - window.lowerBound)
-            } else {
-              vtok_softmax_rows(s, rows, keys, keys, bias)
-            }
-            if taps.probabilities { taps.copy(s, first..<first + rows, head, window, of: n, to: probabilities) }
-            vtok_product(
-              s, rows, keys, v, 0, headDim, 0, out.pointer + first * width + head * headDim, width, panel)
+            let rows = first..<min(first + blockRows, end)
+            // What is recorded is float32 always, and changes nothing of what goes on.
+            let seen = products.isRounded ? taps.span(in: rows) : nil
+            if let seen { form(seen, exactly: true, recording: true) }
+            form(rows, exactly: false, recording: !products.isRounded)
+            products.mix(s, rows.count, into: out.pointer + first * width + head * headDim, stride: width)
           }
         }
       }
@@ -360,6 +367,12 @@ package struct TransformerBlock: Sendable {
 }
 
 extension TransformerBlock.Taps {
+  /// From the first to the last row of `block` whose attention is wanted.
+  fileprivate func span(in block: Range<Int>) -> Range<Int>? {
+    let seen = rows.filter(block.contains)
+    return seen.min().map { $0..<seen.max()! + 1 }
+  }
+
   /// Copies those of `block` that are wanted, rows of a head over the keys of a window, to `[heads, rows, n]`.
   fileprivate func copy(
     _ lines: UnsafePointer<Float>, _ block: Range<Int>, _ head: Int, _ window: Range<Int>, of n: Int,
