@@ -39,7 +39,7 @@ VTOK_CLONES void vtok_bf16_plain_block(vtok_bf16_rows x, size_t depth, const uin
 }
 
 #if !defined(__x86_64__)
-const vtok_bf16_level vtok_bf16_levels[] = {{{"plain", vtok_has_all}, vtok_bf16_plain_block, ROWS}};
+const vtok_bf16_level vtok_bf16_levels[] = {{{"plain", vtok_has_all}, vtok_bf16_plain_block, ROWS, 2}};
 const size_t vtok_bf16_level_count = 1;
 #endif
 
@@ -47,20 +47,12 @@ const size_t vtok_bf16_level_count = 1;
 
 size_t vtok_bf16_depth(size_t depth) { return (depth + STEP - 1) / STEP * STEP; }
 
-// To nearest even; a NaN stays one.
-VTOK_INLINE uint16_t narrowed(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, 4);
-  uint32_t nearest = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-  return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : nearest);
-}
-
 VTOK_CLONES void vtok_bf16_round(const float *x, size_t n, size_t depth, size_t ldx, uint16_t *p) {
   size_t stride = (depth + STEP - 1) / STEP * STEP;
   for (size_t r = 0; r < n; r++) {
     const float *row = x + r * ldx;
     uint16_t *out = p + r * stride;
-    for (size_t k = 0; k < depth; k++) out[k] = narrowed(row[k]);
+    for (size_t k = 0; k < depth; k++) out[k] = vtok_bf16_narrowed(row[k]);
     memset(out + depth, 0, (stride - depth) * sizeof *out);
   }
 }
@@ -76,9 +68,9 @@ VTOK_CLONES static void pack_rows(const float *w, size_t count, size_t depth, si
       uint16_t *row = (uint16_t *)(void *)pairs[c];
       const float *x = w + c * ldw + from;
       if (length == CHUNK)
-        for (size_t k = 0; k < CHUNK; k++) row[k] = narrowed(x[k]);
+        for (size_t k = 0; k < CHUNK; k++) row[k] = vtok_bf16_narrowed(x[k]);
       else
-        for (size_t k = 0; k < length; k++) row[k] = narrowed(x[k]);
+        for (size_t k = 0; k < length; k++) row[k] = vtok_bf16_narrowed(x[k]);
     }
     for (size_t k = 0; k < (length + 1) / 2; k++)
       for (size_t c = 0; c < PANEL; c++) out[(from / 2 + k) * PANEL + c] = pairs[c][k];
@@ -93,13 +85,13 @@ VTOK_CLONES static void pack_columns(const float *w, size_t count, size_t depth,
     uint16_t *out = panel + k * PANEL;
     if (count == PANEL)
       for (size_t c = 0; c < PANEL; c++) {
-        out[2 * c] = narrowed(upper[c]);
-        out[2 * c + 1] = narrowed(lower[c]);
+        out[2 * c] = vtok_bf16_narrowed(upper[c]);
+        out[2 * c + 1] = vtok_bf16_narrowed(lower[c]);
       }
     else
       for (size_t c = 0; c < count; c++) {
-        out[2 * c] = narrowed(upper[c]);
-        out[2 * c + 1] = narrowed(lower[c]);
+        out[2 * c] = vtok_bf16_narrowed(upper[c]);
+        out[2 * c + 1] = vtok_bf16_narrowed(lower[c]);
       }
   }
 }
@@ -124,7 +116,8 @@ void vtok_bf16_widen(const uint16_t *panels, size_t depth, size_t row, float *ou
 
 void vtok_bf16_product(size_t index, const uint16_t *p, size_t n, size_t depth, const uint16_t *panels, size_t first, size_t count, int accumulate, float *out, size_t ldo) {
   const vtok_bf16_level *level = &vtok_bf16_levels[index];
-  size_t padded = vtok_bf16_depth(depth), tiles = (n + level->rows - 1) / level->rows;
+  size_t padded = vtok_bf16_depth(depth), used = (depth + level->step - 1) / level->step * level->step;
+  size_t tiles = (n + level->rows - 1) / level->rows;
   float edge[ROWS * PANEL];
   for (size_t c = first; c < first + count; c += PANEL) {
     size_t width = first + count - c < PANEL ? first + count - c : PANEL;
@@ -133,10 +126,10 @@ void vtok_bf16_product(size_t index, const uint16_t *p, size_t n, size_t depth, 
       vtok_bf16_rows rows = {p + r * padded, (t + 1) * n / tiles - r, padded};
       float *target = out + r * ldo + (c - first);
       if (width == PANEL) {
-        level->block(rows, padded, panels + c * padded, PANEL, !accumulate, target, ldo);
+        level->block(rows, used, panels + c * padded, PANEL, !accumulate, target, ldo);
         continue;
       }
-      level->block(rows, padded, panels + c * padded, width, 1, edge, PANEL);
+      level->block(rows, used, panels + c * padded, width, 1, edge, PANEL);
       for (size_t i = 0; i < rows.rows; i++)
         for (size_t j = 0; j < width; j++) target[i * ldo + j] = edge[i * PANEL + j] + (accumulate ? target[i * ldo + j] : 0);
     }

@@ -20,7 +20,16 @@ typedef struct {
   vtok_level level;
   vtok_bf16_block *block;
   size_t rows;  // most rows of one block
+  size_t step;  // its depth is a multiple of this
 } vtok_bf16_level;
+
+// To nearest even; a NaN stays one.
+static inline __attribute__((always_inline)) uint16_t vtok_bf16_narrowed(float x) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, 4);
+  uint32_t nearest = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+  return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : nearest);
+}
 
 extern const vtok_bf16_level vtok_bf16_levels[];
 extern const size_t vtok_bf16_level_count;

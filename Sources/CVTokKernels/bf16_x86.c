@@ -166,11 +166,11 @@ AMX static void amx_block(ARGUMENTS) {
 static int has_amx(void) { return vtok_has_avx512_bf16() && vtok_has_tiles(VTOK_AMX_BF16); }
 
 const vtok_bf16_level vtok_bf16_levels[] = {
-    {{"amx", has_amx}, amx_block, 32},
-    {{"avx512-bf16", vtok_has_avx512_bf16}, dot_block, 6},
-    {{"avx512", vtok_has_avx512}, wide_block, 6},
-    {{"avx2", vtok_has_avx2}, avx2_block, 6},
-    {{"plain", vtok_has_all}, vtok_bf16_plain_block, VTOK_BF16_ROWS},
+    {{"amx", has_amx}, amx_block, 32, VTOK_BF16_STEP},
+    {{"avx512-bf16", vtok_has_avx512_bf16}, dot_block, 6, 2},
+    {{"avx512", vtok_has_avx512}, wide_block, 6, 2},
+    {{"avx2", vtok_has_avx2}, avx2_block, 6, 2},
+    {{"plain", vtok_has_all}, vtok_bf16_plain_block, VTOK_BF16_ROWS, 2},
 };
 const size_t vtok_bf16_level_count = 5;
 #endif

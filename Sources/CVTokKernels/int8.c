@@ -26,7 +26,7 @@ void vtok_int8_plain_block(const int8_t *p, size_t rows, size_t depth, const uin
 }
 
 #if !defined(__x86_64__) && !defined(__aarch64__)
-const vtok_int8_level vtok_int8_levels[] = {{{"plain", vtok_has_all}, vtok_int8_plain_block, ROWS}};
+const vtok_int8_level vtok_int8_levels[] = {{{"plain", vtok_has_all}, vtok_int8_plain_block, ROWS, 0}};
 const size_t vtok_int8_level_count = 1;
 #endif
 
@@ -35,20 +35,27 @@ const size_t vtok_int8_level_count = 1;
 size_t vtok_int8_depth(size_t depth) { return (depth + STEP - 1) / STEP * STEP; }
 
 // The scale of a row: its largest magnitude / 127, 1 for zeros, NaN where it holds something that is no number.
-VTOK_INLINE float row_scale(const float *x, size_t n) {
-#pragma clang fp contract(off)
-  uint32_t largest = 0;  // magnitudes of floats are ordered as their bits are
-  for (size_t k = 0; k < n; k++) {
-    uint32_t bits;
-    memcpy(&bits, x + k, 4);
-    bits &= 0x7fffffff;
-    largest = bits > largest ? bits : largest;
-  }
+VTOK_INLINE float scale_of(uint32_t largest) {
   float value;
   memcpy(&value, &largest, 4);
-  if (largest >= 0x7f800000) return NAN;
   float scale = value / 127.0f;
-  return scale > 0 ? scale : 1.0f;
+  scale = scale > 0 ? scale : 1.0f;
+  return largest >= 0x7f800000 ? NAN : scale;
+}
+
+VTOK_INLINE uint32_t float_bits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  return bits;
+}
+
+VTOK_INLINE float row_scale(const float *x, size_t n) {
+  uint32_t largest = 0;  // magnitudes of floats are ordered as their bits are
+  for (size_t k = 0; k < n; k++) {
+    uint32_t bits = float_bits(x[k]) & 0x7fffffff;
+    largest = bits > largest ? bits : largest;
+  }
+  return scale_of(largest);
 }
 
 // Round half to even: adding 1.5 * 2^23 leaves no bits behind the point.
@@ -100,6 +107,29 @@ VTOK_CLONES void vtok_int8_pack(const float *w, size_t count, size_t depth, size
   }
 }
 
+// Rows of W that are neighbours, with the depth going downwards; `depth` of at least 1.
+VTOK_CLONES void vtok_int8_pack_columns(const float *w, size_t count, size_t depth, size_t ldw, uint8_t *panel, float *scales) {
+#pragma clang fp contract(off)
+  uint32_t largest[PANEL] = {0};
+  float divisors[PANEL];
+  int32_t padded[PANEL];
+  for (size_t k = 0; k < depth; k++)
+    for (size_t c = 0; c < count; c++) {
+      uint32_t bits = float_bits(w[k * ldw + c]) & 0x7fffffff;
+      largest[c] = bits > largest[c] ? bits : largest[c];
+    }
+  for (size_t c = 0; c < PANEL; c++) {
+    scales[c] = scale_of(largest[c]);
+    divisors[c] = scales[c] == scales[c] ? scales[c] : 1.0f;
+  }
+  for (size_t k = 0; k < (depth + STEP - 1) / STEP * STEP; k += 4) {
+    for (size_t c = 0; c < PANEL; c++) padded[c] = (int32_t)0x80808080;
+    for (size_t i = 0; i < 4 && k + i < depth; i++)
+      for (size_t c = 0; c < count; c++) padded[c] ^= ((rounded(w[(k + i) * ldw + c], divisors[c]) + 128) ^ 128) << (8 * i);
+    memcpy(panel + k * PANEL, padded, sizeof padded);
+  }
+}
+
 int vtok_int8_weight(const uint8_t *panels, size_t depth, size_t row, size_t k) {
   size_t padded = vtok_int8_depth(depth);
   return panels[row / PANEL * PANEL * padded + k / 4 * 4 * PANEL + row % PANEL * 4 + k % 4] - 128;
@@ -107,32 +137,39 @@ int vtok_int8_weight(const uint8_t *panels, size_t depth, size_t row, size_t k) 
 
 // MARK: Products
 
-// out[r][c] = float(sum) * (row scale * column scale): one conversion, one product of scales, one product.
-VTOK_CLONES static void finish(const uint32_t *sums, size_t rows, size_t count, const float *scales, const int32_t *offsets, const float *columns, int accumulate, float *out, size_t ldo) {
+VTOK_CLONES static void finish(const uint32_t *sums, size_t rows, size_t count, const vtok_int8_end *end, float *out, size_t ldo) {
 #pragma clang fp contract(off)
   for (size_t r = 0; r < rows; r++) {
     const uint32_t *sum = sums + r * PANEL;
-    uint32_t offset = (uint32_t)offsets[r] * 128u;
-    float scale = scales[r];
-    float *y = out + r * ldo;
-    if (accumulate)
-      for (size_t c = 0; c < count; c++) y[c] += (float)(int32_t)(sum[c] - offset) * (scale * columns[c]);
+    uint32_t offset = (uint32_t)end->offsets[r] * 128u;
+    float scale = end->scales[r];
+    float line[PANEL], *y = out + r * ldo;
+    for (size_t c = 0; c < count; c++) line[c] = (float)(int32_t)(sum[c] - offset) * (scale * end->columns[c]);
+    if (end->bias)
+      for (size_t c = 0; c < count; c++) line[c] += end->bias[c];
+    if (end->accumulate)
+      for (size_t c = 0; c < count; c++) y[c] += line[c];
     else
-      for (size_t c = 0; c < count; c++) y[c] = (float)(int32_t)(sum[c] - offset) * (scale * columns[c]);
+      memcpy(y, line, count * sizeof *y);
   }
 }
 
-void vtok_int8_product(size_t index, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *offsets, const uint8_t *panels, const float *columns, size_t first, size_t count, int accumulate, float *out, size_t ldo) {
+void vtok_int8_product(size_t index, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *offsets, const uint8_t *panels, const float *columns, const float *bias, size_t first, size_t count, int accumulate, float *out, size_t ldo) {
   const vtok_int8_level *level = &vtok_int8_levels[index];
-  size_t padded = vtok_int8_depth(depth);
+  size_t padded = vtok_int8_depth(depth), tiles = (n + level->rows - 1) / level->rows;
   _Alignas(64) uint32_t sums[ROWS * PANEL];
   for (size_t c = first; c < first + count; c += PANEL) {
     size_t width = first + count - c < PANEL ? first + count - c : PANEL;
-    for (size_t r = 0; r < n;) {
-      size_t left = n - r, rows = left < level->rows ? left : level->rows;
-      level->block(p + r * padded, rows, padded, panels + c * padded, sums);
-      finish(sums, rows, width, scales + r, offsets + r, columns + c, accumulate, out + r * ldo + (c - first), ldo);
-      r += rows;
+    for (size_t t = 0; t < tiles; t++) {  // of nearly equal size: a block of few rows is all loads
+      size_t r = t * n / tiles, rows = (t + 1) * n / tiles - r;
+      vtok_int8_end end = {scales + r, offsets + r, columns + c, bias ? bias + c : 0, accumulate};
+      float *target = out + r * ldo + (c - first);
+      if (width == PANEL && level->whole) {
+        level->whole(p + r * padded, rows, padded, panels + c * padded, &end, target, ldo);
+      } else {
+        level->block(p + r * padded, rows, padded, panels + c * padded, sums);
+        finish(sums, rows, width, &end, target, ldo);
+      }
     }
   }
 }

@@ -10,10 +10,23 @@
 // modulo 2^32.
 typedef void vtok_int8_block(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, uint32_t *sums);
 
+// What follows the sums: out[r][c] = float(sum) * (scales[r] * columns[c]) + bias[c], every step rounded, added to what is there if
+// `accumulate`.
+typedef struct {
+  const float *scales;      // of the rows
+  const int32_t *offsets;   // sums of the rows of p
+  const float *columns;     // scales of the columns
+  const float *bias;        // NULL: none
+  int accumulate;
+} vtok_int8_end;
+// A block of work with its end, without sums in memory: all 64 columns.
+typedef void vtok_int8_whole(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, const vtok_int8_end *end, float *out, size_t ldo);
+
 typedef struct {
   vtok_level level;
   vtok_int8_block *block;
-  size_t rows;  // most rows of one block
+  size_t rows;             // most rows of one block
+  vtok_int8_whole *whole;  // may be NULL
 } vtok_int8_level;
 
 extern const vtok_int8_level vtok_int8_levels[];

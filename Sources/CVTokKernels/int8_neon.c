@@ -44,8 +44,8 @@ static int has_dot(void) {
 }
 
 const vtok_int8_level vtok_int8_levels[] = {
-    {{"neon-dot", has_dot}, dot_block, 4},
-    {{"plain", vtok_has_all}, vtok_int8_plain_block, VTOK_INT8_ROWS},
+    {{"neon-dot", has_dot}, dot_block, 4, 0},
+    {{"plain", vtok_has_all}, vtok_int8_plain_block, VTOK_INT8_ROWS, 0},
 };
 const size_t vtok_int8_level_count = 2;
 #endif

@@ -13,23 +13,39 @@
 #define VNNI512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"), min_vector_width(512)))
 
 // ROWS rows in 4 * ROWS registers; every group of four is one broadcast and four dots.
+#define VNNI512_SUMS(ROWS)                                                                                             \
+  __m512i s[ROWS][4];                                                                                                  \
+  for (int r = 0; r < ROWS; r++)                                                                                       \
+    for (int v = 0; v < 4; v++) s[r][v] = _mm512_setzero_si512();                                                      \
+  for (size_t k = 0; k < depth; k += 4) {                                                                              \
+    __m512i w[4];                                                                                                      \
+    for (int v = 0; v < 4; v++) w[v] = _mm512_loadu_si512(panel + k * PANEL + v * 64);                                 \
+    for (int r = 0; r < ROWS; r++) {                                                                                   \
+      int group;                                                                                                       \
+      memcpy(&group, p + r * depth + k, 4);                                                                            \
+      __m512i x = _mm512_set1_epi32(group);                                                                            \
+      for (int v = 0; v < 4; v++) s[r][v] = _mm512_dpbusd_epi32(s[r][v], w[v], x);                                     \
+    }                                                                                                                  \
+  }
 #define VNNI512_ROWS(ROWS)                                                                                             \
   VNNI512 static void vnni512_##ROWS(const int8_t *p, size_t depth, const uint8_t *panel, uint32_t *sums) {            \
-    __m512i s[ROWS][4];                                                                                                \
-    for (int r = 0; r < ROWS; r++)                                                                                     \
-      for (int v = 0; v < 4; v++) s[r][v] = _mm512_setzero_si512();                                                    \
-    for (size_t k = 0; k < depth; k += 4) {                                                                            \
-      __m512i w[4];                                                                                                    \
-      for (int v = 0; v < 4; v++) w[v] = _mm512_loadu_si512(panel + k * PANEL + v * 64);                               \
-      for (int r = 0; r < ROWS; r++) {                                                                                 \
-        int group;                                                                                                     \
-        memcpy(&group, p + r * depth + k, 4);                                                                          \
-        __m512i x = _mm512_set1_epi32(group);                                                                          \
-        for (int v = 0; v < 4; v++) s[r][v] = _mm512_dpbusd_epi32(s[r][v], w[v], x);                                   \
-      }                                                                                                                \
-    }                                                                                                                  \
+    VNNI512_SUMS(ROWS)                                                                                                 \
     for (int r = 0; r < ROWS; r++)                                                                                     \
       for (int v = 0; v < 4; v++) _mm512_storeu_si512(sums + r * PANEL + v * 16, s[r][v]);                             \
+  }                                                                                                                    \
+  VNNI512 static void vnni512_whole_##ROWS(const int8_t *p, size_t depth, const uint8_t *panel, const vtok_int8_end *end, float *out, size_t ldo) { \
+    VNNI512_SUMS(ROWS)                                                                                                 \
+    for (int v = 0; v < 4; v++) {                                                                                      \
+      __m512 column = _mm512_loadu_ps(end->columns + v * 16);                                                          \
+      for (int r = 0; r < ROWS; r++) {                                                                                 \
+        __m512i sum = _mm512_sub_epi32(s[r][v], _mm512_set1_epi32(end->offsets[r] * 128));                             \
+        __m512 scale = _mm512_mul_ps(_mm512_set1_ps(end->scales[r]), column);                                          \
+        __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);                                                      \
+        if (end->bias) y = _mm512_add_ps(y, _mm512_loadu_ps(end->bias + v * 16));                                      \
+        if (end->accumulate) y = _mm512_add_ps(_mm512_loadu_ps(out + r * ldo + v * 16), y);                            \
+        _mm512_storeu_ps(out + r * ldo + v * 16, y);                                                                   \
+      }                                                                                                                \
+    }                                                                                                                  \
   }
 VNNI512_ROWS(1)
 VNNI512_ROWS(2)
@@ -43,6 +59,13 @@ static few_rows *const vnni512[] = {vnni512_1, vnni512_2, vnni512_3, vnni512_4, 
 
 static void vnni512_block(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, uint32_t *sums) {
   vnni512[rows - 1](p, depth, panel, sums);
+}
+
+typedef void few_whole_rows(const int8_t *p, size_t depth, const uint8_t *panel, const vtok_int8_end *end, float *out, size_t ldo);
+static few_whole_rows *const vnni512_wholes[] = {vnni512_whole_1, vnni512_whole_2, vnni512_whole_3, vnni512_whole_4, vnni512_whole_5, vnni512_whole_6};
+
+static void vnni512_whole(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, const vtok_int8_end *end, float *out, size_t ldo) {
+  vnni512_wholes[rows - 1](p, depth, panel, end, out, ldo);
 }
 
 // MARK: AVX-VNNI and AVX2
@@ -164,11 +187,11 @@ AMX static void amx_block(const int8_t *p, size_t rows, size_t depth, const uint
 static int has_amx(void) { return vtok_has_avx512_vnni() && vtok_has_tiles(VTOK_AMX_INT8); }
 
 const vtok_int8_level vtok_int8_levels[] = {
-    {{"amx", has_amx}, amx_block, 32},
-    {{"avx512-vnni", vtok_has_avx512_vnni}, vnni512_block, 6},
-    {{"avx-vnni", vtok_has_avx_vnni}, vnni256_block, 3},
-    {{"avx2", vtok_has_avx2}, avx2_block, 2},
-    {{"plain", vtok_has_all}, vtok_int8_plain_block, VTOK_INT8_ROWS},
+    {{"amx", has_amx}, amx_block, 32, 0},
+    {{"avx512-vnni", vtok_has_avx512_vnni}, vnni512_block, 6, vnni512_whole},
+    {{"avx-vnni", vtok_has_avx_vnni}, vnni256_block, 3, 0},
+    {{"avx2", vtok_has_avx2}, avx2_block, 2, 0},
+    {{"plain", vtok_has_all}, vtok_int8_plain_block, VTOK_INT8_ROWS, 0},
 };
 const size_t vtok_int8_level_count = 5;
 #endif

@@ -54,7 +54,7 @@ package final class Int8Panels: WeightPanels, @unchecked Sendable {
     let out = Shared(out)
     parallel(wanted..<rows, unit: Self.panel, threads: threads) { first, count in
       vtok_int8_product(
-        level, rounded.values, n, columns, rounded.scales, rounded.sums, panels, scales, first, count,
+        level, rounded.values, n, columns, rounded.scales, rounded.sums, panels, scales, nil, first, count,
         accumulate ? 1 : 0,
         out.pointer + first, ldo)
     }

@@ -156,9 +156,23 @@ void vtok_int8_round(const float *x, size_t n, size_t depth, size_t ldx, int8_t 
 void vtok_int8_pack(const float *w, size_t count, size_t depth, size_t ldw, uint8_t *panel, float *scales);
 // Weight (row, k) of a list of panels, rounded, without its scale.
 int vtok_int8_weight(const uint8_t *panels, size_t depth, size_t row, size_t k);
-// out[i][r] = float(p[i] . q[first + r]) * (scales[i] * columns[first + r]) for r in 0 ..< count, added to what is there if
-// `accumulate`; `first` is a multiple of 64, `columns` are the scales of all panels, out has row stride ldo.
-void vtok_int8_product(size_t level, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *sums, const uint8_t *panels, const float *columns, size_t first, size_t count, int accumulate, float *out, size_t ldo);
+// out[i][r] = float(p[i] . q[first + r]) * (scales[i] * columns[first + r]) + bias[first + r] for r in 0 ..< count, every step rounded,
+// added to what is there if `accumulate`; `first` is a multiple of 64, `columns` are the scales of all panels, `bias` may be NULL, out
+// has row stride ldo.
+void vtok_int8_product(size_t level, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *sums, const uint8_t *panels, const float *columns, const float *bias, size_t first, size_t count, int accumulate, float *out, size_t ldo);
+
+// The same for up to 64 neighbours in every line of w: element (r, k) of W lies at k * ldw + r.
+void vtok_int8_pack_columns(const float *w, size_t count, size_t depth, size_t ldw, uint8_t *panel, float *scales);
+
+// --- attention.c: softmax(q k^T + bias) v of one head, with operands of low precision ---
+typedef enum { VTOK_ATTENTION_BF16, VTOK_ATTENTION_INT8 } vtok_attention_kind;
+// Memory of one thread for a head of so many keys, aligned to 64 bytes.
+size_t vtok_attention_bytes(vtok_attention_kind kind, size_t keys, size_t depth);
+// Rounds keys and values [count, depth], rows `stride` apart, into that memory.
+void vtok_attention_begin(vtok_attention_kind kind, const float *keys, const float *values, size_t count, size_t depth, size_t stride, void *memory);
+// Rows of queries [n, depth] through what has been begun; `level` is one of products of that kind, `bias` [keys] may be NULL. All keys
+// are seen, or, if `visible` is not 0, row r sees the first visible + r of them. out [n, depth].
+void vtok_attention_rows(vtok_attention_kind kind, size_t level, const float *queries, size_t n, size_t ldq, size_t keys, size_t depth, const float *bias, size_t visible, float *out, size_t ldo, void *memory);
 
 // --- int4.c: products with 4-bit weights in groups of 32, rows rounded to 8 bits in groups of 32; sums of groups are exact, groups
 // are added in float32, so levels agree but for the last bits ---

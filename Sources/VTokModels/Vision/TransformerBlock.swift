@@ -123,7 +123,8 @@ package struct TransformerBlock: Sendable {
   package final class Memory {
     let normed: Scratch, projected: Scratch, hidden: Scratch, scores: Scratch, panels: Scratch
     let blockRows: Int
-    let attention: AttentionProducts.Sizes
+    /// Of the memory in `panels` behind those of float32; nil where attention is float32.
+    let rounded: RoundedAttention?
 
     package init(rows: Int, block: TransformerBlock, threads: Int) {
       normed = Scratch(rows * block.width)
@@ -132,9 +133,8 @@ package struct TransformerBlock: Sendable {
       blockRows = min(rows, 256)
       let slots = max(1, min(threads, block.heads))
       scores = Scratch(blockRows * rows * slots)
-      attention = AttentionProducts.Sizes(
-        block.qkv.weight.precision, rows: blockRows, keys: rows, headDim: block.headDim)
-      panels = Scratch(attention.floats * slots)
+      rounded = RoundedAttention(block.qkv.weight.precision, keys: rows, headDim: block.headDim)
+      panels = Scratch((vtok_matrix.panels + (rounded?.floats ?? 0)) * slots)
     }
   }
 
@@ -326,39 +326,49 @@ package struct TransformerBlock: Sendable {
     let stride = 3 * width
     let (projected, out) = (Shared(memory.projected.pointer), Shared(memory.normed.pointer))
     let (scores, panels) = (Shared(memory.scores.pointer), Shared(memory.panels.pointer))
-    let (blockRows, sizes) = (memory.blockRows, memory.attention)
+    let (blockRows, rounded) = (memory.blockRows, memory.rounded)
+    let panelFloats = vtok_matrix.panels + (rounded?.floats ?? 0)
     let (mixed, isCausal) = (pattern.mixed, pattern.isCausal)
     let windows = pattern.windows.map { window in (window, pattern.keyBias.map { Array($0[window]) }) }
     let slots = max(1, min(threads, heads))
     parallel(slots, threads: slots) { slot in
       let s = scores.pointer + slot * blockRows * n
-      let panel = panels.pointer + slot * sizes.floats
+      let panel = panels.pointer + slot * panelFloats
       for head in Swift.stride(from: slot, to: heads, by: slots) {
         let q = projected.pointer + head * headDim
         for (window, bias) in windows {
           let keys = window.count
           let own = q + window.lowerBound * stride
-          let products = AttentionProducts(
-            sizes, panel, keys: own + width, values: own + 2 * width, count: keys, stride: stride)
-          func form(_ rows: Range<Int>, exactly: Bool, recording: Bool) {
-            products.logits(
-              q + rows.lowerBound * stride, rows.count, stride: stride, exactly: exactly, into: s)
-            if recording, taps.logits { taps.copy(s, rows, head, window, of: n, to: logits) }
+          let (k, v) = (
+            vtok_matrix(rows: own + width, depth: headDim, stride: stride),
+            vtok_matrix(columns: own + 2 * width, depth: keys, stride: stride)
+          )
+          func weigh(_ rows: Range<Int>) {
+            vtok_product(q + rows.lowerBound * stride, rows.count, stride, k, 0, keys, 0, s, keys, panel)
+            if taps.logits { taps.copy(s, rows, head, window, of: n, to: logits) }
             if isCausal {
               vtok_softmax_rows_causal(s, rows.count, keys, keys, rows.lowerBound - window.lowerBound)
             } else {
               vtok_softmax_rows(s, rows.count, keys, keys, bias)
             }
-            if recording, taps.probabilities { taps.copy(s, rows, head, window, of: n, to: probabilities) }
+            if taps.probabilities { taps.copy(s, rows, head, window, of: n, to: probabilities) }
           }
+          let roundedHead = panel + vtok_matrix.panels
+          rounded?.begin(keys: own + width, values: own + 2 * width, count: keys, stride: stride, in: roundedHead)
           let end = min(window.upperBound, mixed)
           for first in Swift.stride(from: window.lowerBound, to: end, by: blockRows) {
             let rows = first..<min(first + blockRows, end)
+            let target = out.pointer + first * width + head * headDim
+            guard let rounded else {
+              weigh(rows)
+              vtok_product(s, rows.count, keys, v, 0, headDim, 0, target, width, panel)
+              continue
+            }
             // What is recorded is float32 always, and changes nothing of what goes on.
-            let seen = products.isRounded ? taps.span(in: rows) : nil
-            if let seen { form(seen, exactly: true, recording: true) }
-            form(rows, exactly: false, recording: !products.isRounded)
-            products.mix(s, rows.count, into: out.pointer + first * width + head * headDim, stride: width)
+            if let seen = taps.span(in: rows) { weigh(seen) }
+            rounded.rows(
+              q + first * stride, rows.count, stride: stride, keys: keys, bias: bias,
+              visible: isCausal ? first - window.lowerBound + 1 : 0, into: target, width, in: roundedHead)
           }
         }
       }
