@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""How fast vtok is on this machine: share of the sgemm bound, against onnxruntime and PyTorch, two threads against one.
+"""How fast vtok is on this machine in float32, bfloat16 and 8 bits: beside onnxruntime, PyTorch and OpenVINO, and as a share of what
+the core can do.
 
 usage: python3 Benchmarks/speed.py [--rounds N] [--seconds S] [--quick]
 
-Makes a virtual environment in Benchmarks/.venv (onnxruntime, torch, onnx, numpy from PyPI), a DeiT-S/16 checkpoint with
-random weights in timm's layout, and runs everything interleaved on one thread each: per round the sgemm of the BLAS
-library, vtok dense, vtok with ToMe r=13, onnxruntime and PyTorch (float32, batch of one). OPENBLAS_CORETYPE is unset.
-Writes Benchmarks/results/speed-<cpu>.json and prints a table. Ratios are medians of per-round ratios.
+Makes a virtual environment in Benchmarks/.venv (onnxruntime, torch, openvino, nncf, onnx, numpy from PyPI), a DeiT-S/16 checkpoint
+with random weights in timm's layout, and runs everything interleaved on one thread each, batch of one: per round the peaks of the
+core by loops that touch no memory (peak.c, built with cc), vtok in three precisions, its methods in 8 bits, and the peers:
+onnxruntime float32 and dynamic int8, PyTorch float32 and bfloat16, OpenVINO float32, bfloat16 and int8 (NNCF, transformer preset;
+what it leaves in floating point is bfloat16 where the processor has that). OPENBLAS_CORETYPE is unset.
+Writes Benchmarks/results/speed-<cpu>.json and prints tables. Ratios are medians of per-round ratios.
 """
 import datetime
 import json
@@ -24,7 +27,7 @@ import needs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
-VENV = os.path.join(HERE, ".venv")
+VENV = os.environ.get("VTOK_BENCH_VENV", os.path.join(HERE, ".venv"))
 WIDTH, BLOCKS, HEADS, PATCH, SIDE, CLASSES = 384, 12, 6, 16, 224, 1000
 TOKENS = (SIDE // PATCH) ** 2 + 1
 
@@ -35,7 +38,7 @@ def in_venv():
     if os.path.realpath(sys.prefix) == os.path.realpath(VENV):
         return
     if not os.path.exists(os.path.join(VENV, "ready")):
-        packages = ["torch==2.13.0", "onnxruntime", "onnx", "numpy"]
+        packages = ["torch==2.13.0", "onnxruntime", "onnx", "numpy", "openvino", "nncf"]
         try:
             subprocess.run([sys.executable, "-m", "venv", VENV], check=True, capture_output=True)
             subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"] + packages,
@@ -127,38 +130,74 @@ def torch_model(tensors):
     return model
 
 
-class Runtimes:
-    """onnxruntime and PyTorch, one thread each, images per second."""
+class Peers:
+    """Other runtimes, one thread each: `calls` are runs of one image by name."""
 
     def __init__(self, tensors, folder):
+        import numpy as np
         import onnxruntime
         import torch
+        from onnxruntime.quantization import QuantType, quantize_dynamic
         torch.set_num_threads(1)
-        self.torch, self.image = torch, torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-        self.model = torch_model(tensors)
-        path = os.path.join(folder, "deit.onnx")
+        image = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+        model, half = torch_model(tensors), torch_model(tensors).bfloat16()
+        path, small = os.path.join(folder, "deit.onnx"), os.path.join(folder, "deit-int8.onnx")
         with torch.inference_mode():
-            torch.onnx.export(self.model, (self.image,), path, dynamo=False, opset_version=17)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.feed = {self.session.get_inputs()[0].name: self.image.numpy()}
+            torch.onnx.export(model, (image,), path, dynamo=False, opset_version=17)
+        quantize_dynamic(path, small, weight_type=QuantType.QInt8)
+
+        def session(path):
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            made = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            feed = {made.get_inputs()[0].name: image.numpy()}
+            return lambda: made.run(None, feed)
+
+        def eager(model, image):
+            def call():
+                with torch.inference_mode():
+                    model(image)
+            return call
+
         self.versions = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
+        self.calls = {"onnxruntime f32": session(path), "onnxruntime int8": session(small),
+                      "PyTorch f32": eager(model, image), "PyTorch bf16": eager(half, image.bfloat16())}
+        self.add_openvino(path, image.numpy(), np)
 
-    def rate(self, call, seconds):
-        times, start = [], time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            mark = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - mark)
-        return 1 / statistics.median(times)
+    def add_openvino(self, path, image, np):
+        import nncf
+        import openvino
+        core, rng = openvino.Core(), np.random.default_rng(1)
+        examples = [rng.standard_normal(image.shape).astype(np.float32) for _ in range(8)]
+        rounded = nncf.quantize(core.read_model(path), nncf.Dataset(examples), model_type=nncf.ModelType.TRANSFORMER,
+                                subset_size=len(examples))
 
-    def onnxruntime(self, seconds):
-        return self.rate(lambda: self.session.run(None, self.feed), seconds)
+        def compiled(model, hint=None):
+            settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+            if hint:
+                settings["INFERENCE_PRECISION_HINT"] = hint
+            request = core.compile_model(model, "CPU", settings).create_infer_request()
+            return lambda: request.infer([image])
 
-    def pytorch(self, seconds):
-        with self.torch.inference_mode():
-            return self.rate(lambda: self.model(self.image), seconds)
+        self.versions |= {"openvino": openvino.__version__, "nncf": nncf.__version__}
+        self.calls |= {"OpenVINO f32": compiled(core.read_model(path), "f32"),
+                       "OpenVINO bf16": compiled(core.read_model(path), "bf16"), "OpenVINO int8": compiled(rounded)}
+
+
+def rate(call, seconds):
+    """Images per second by the median time of a call."""
+    times, start = [], time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        mark = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - mark)
+    return 1 / statistics.median(times)
+
+
+def peaks(program, seconds):
+    """G operations per second of one core by precision; those that the processor has instructions for."""
+    lines = subprocess.run([program, str(seconds)], check=True, capture_output=True, text=True).stdout.splitlines()
+    return {name: float(value) for name, value in (line.split() for line in lines)}
 
 
 def folder_runs(vtok, model, env, work, rounds, copies):
@@ -196,82 +235,126 @@ def machine():
     return {"cpu": model, "cores": os.cpu_count(), "arch": platform.machine(), "system": platform.system()}
 
 
+METHODS = {"ToMe r=13": "tome:r=13", "DiffRate 50%": "diffrate@0.5", "DivPrune 50%": "divprune@0.5"}
+PRECISIONS = ("f32", "bf16", "int8")
+# What vtok is to reach: share of the peak, and times a peer's speed.
+LINES = {"f32": (0.88, {"OpenVINO f32": 1.0, "onnxruntime f32": 1.1}),
+         "bf16": (0.78, {"OpenVINO bf16": 1.0, "PyTorch bf16": 1.5}),
+         "int8": (0.65, {"OpenVINO int8": 1.05, "onnxruntime int8": 1.5})}
+
+
+def measure(worker, others, program, count, seconds):
+    """Rounds of everything, one after the other; the first one warms up and is left out."""
+    def ask(what, precision):
+        worker.stdin.write(f"{what} {precision} {seconds}\n")
+        worker.stdin.flush()
+        speed, macs = worker.stdout.readline().split()
+        return float(speed), int(macs)
+
+    rounds, macs = [], {}
+    for number in range(count + 1):
+        row = {"peaks": peaks(program, 0.1), "images_per_second": {}}
+        for precision in PRECISIONS:
+            row["images_per_second"][f"vtok {precision}"], macs["dense"] = ask("dense", precision)
+            for name, call in others.calls.items():  # right behind it, those of the same arithmetic
+                if name.endswith(" " + precision):
+                    row["images_per_second"][name] = rate(call, seconds)
+        row["int8_methods"] = {"dense": ask("dense", "int8")[0]}
+        for name, spec in METHODS.items():
+            row["int8_methods"][name], macs[name] = ask(spec, "int8")
+        after = peaks(program, 0.1)
+        row["peaks"] = {name: (row["peaks"][name] + after[name]) / 2 for name in after}
+        if number:
+            rounds.append(row)
+    return rounds, macs
+
+
+def summary(rounds, macs):
+    """Medians over rounds of speeds, shares and ratios."""
+    middle = lambda f: statistics.median(f(r) for r in rounds)
+    speeds, gops = rounds[0]["images_per_second"], 2e-9 * macs["dense"]
+    own = {}
+    for precision in PRECISIONS:
+        name = f"vtok {precision}"
+        share, least = LINES[precision]
+        own[precision] = {
+            "share_of_peak": middle(lambda r: r["images_per_second"][name] * gops / r["peaks"][precision])
+            if precision in rounds[0]["peaks"] else None,
+            "line_share": share,
+            "over": {peer: middle(lambda r: r["images_per_second"][name] / r["images_per_second"][peer])
+                     for peer in speeds if peer.endswith(" " + precision) and peer != name},
+            "lines_over": least}
+    return {
+        "gop_per_image": gops, "peaks": {k: middle(lambda r: r["peaks"][k]) for k in rounds[0]["peaks"]},
+        "images_per_second": {name: middle(lambda r: r["images_per_second"][name]) for name in speeds},
+        "vtok": own,
+        "int8_methods": {name: {
+            "speedup": middle(lambda r: r["int8_methods"][name] / r["int8_methods"]["dense"]),
+            "mac_speedup": macs["dense"] / macs[name],
+            "share_of_gain": middle(lambda r: r["int8_methods"][name] / r["int8_methods"]["dense"] * macs[name] / macs["dense"]),
+        } for name in METHODS}}
+
+
+def show(result):
+    print(f"{result['machine']['cpu']}, {result['level']}, peaks of a core "
+          + ", ".join(f"{k} {v:.0f} G/s" for k, v in result["peaks"].items()))
+    print("\n| DeiT-S/16, batch of one, one thread | images/s | of the peak | vtok beside it |\n|---|---|---|---|")
+    for precision in PRECISIONS:
+        for name, speed in result["images_per_second"].items():
+            if name.endswith(" " + precision):
+                peak = result["peaks"].get(precision)
+                share = f"{100 * speed * result['gop_per_image'] / peak:.0f}%" if peak else "-"
+                over = result["vtok"][precision]["over"].get(name)
+                print(f"| {name} | {speed:.2f} | {share} | {f'{over:.2f}x' if over else '-'} |")
+    print("\n| in 8 bits | faster | multiply-adds | share of the gain |\n|---|---|---|---|")
+    for name, row in result["int8_methods"].items():
+        print(f"| {name} | {row['speedup']:.2f}x | {row['mac_speedup']:.2f}x | {100 * row['share_of_gain']:.0f}% |")
+    folder = result["folder"]
+    print(f"\nA folder of {folder['images']} in float32 on two threads: {folder['two_over_one']:.2f}x one, peak {folder['peak_memory_mb']:.0f} MB")
+
+
 def main():
     parser = needs.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--quick", action="store_true", help="a few seconds, for a first look; writes no results")
     arguments = parser.parse_args()
     in_venv()
     if arguments.quick:
-        arguments.rounds, arguments.seconds = 2, 0.5
-    env = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
-    subprocess.run(["swift", "build", "-c", "release", "--package-path", HERE], check=True, env=env, stdout=sys.stderr)
-    subprocess.run(["make", "-s", "-C", ROOT, "build"], check=True, env=env, stdout=sys.stderr)
+        arguments.rounds, arguments.seconds = 2, 0.4
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
+    for product in ("speed", "vtok"):
+        subprocess.run(["swift", "build", "-c", "release", "--package-path", HERE, "--product", product], check=True,
+                       env=env, stdout=sys.stderr)
+    built = os.path.join(HERE, ".build", "release")
     tensors = weights()
     with tempfile.TemporaryDirectory() as work:
+        program = os.path.join(work, "peak")
+        subprocess.run(["cc", "-O2", os.path.join(HERE, "peak.c"), "-o", program], check=True)
         model = os.path.join(work, "deit-s-random")
         write_checkpoint(model, tensors)
         # Before torch is imported: the peak memory of a child process starts at that of its parent.
-        vtok = os.path.join(ROOT, ".build", "release", "vtok")
-        seconds, peak = folder_runs(vtok, model, env, work, 2 if arguments.quick else 3, 40 if arguments.quick else 240)
-        others = Runtimes(tensors, work)
-        worker = subprocess.Popen([os.path.join(HERE, ".build", "release", "speed"), model], env=env, text=True,
+        seconds, memory = folder_runs(os.path.join(built, "vtok"), model, env, work, 2 if arguments.quick else 3,
+                                      40 if arguments.quick else 240)
+        others = Peers(tensors, work)
+        worker = subprocess.Popen([os.path.join(built, "speed"), model], env=env, text=True,
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         ready = worker.stdout.readline().split()
-
-        def ask(what, seconds):
-            worker.stdin.write(f"{what} {seconds}\n")
-            worker.stdin.flush()
-            return [float(word) for word in worker.stdout.readline().split()]
-
-        macs = ask("macs", 0)[0]
-        rounds = []
-        for number in range(arguments.rounds + 1):
-            row = {"sgemm_gflops": ask("sgemm", arguments.seconds / 2)[0]}
-            row["vtok"] = ask("dense", arguments.seconds)[0]
-            row["vtok_tome_r13"], row["tome_macs"] = ask("tome:r=13", arguments.seconds)
-            row["onnxruntime"] = others.onnxruntime(arguments.seconds)
-            row["pytorch"] = others.pytorch(arguments.seconds)
-            if number:  # round 0 warms up
-                rounds.append(row)
+        rounds, macs = measure(worker, others, program, arguments.rounds, arguments.seconds)
         worker.stdin.close()
         worker.wait()
-
-    middle = lambda f: statistics.median(f(r) for r in rounds)
-    gflop = 2 * macs * 1e-9
     result = {
-        "schema": "vtok-speed/1", "date": datetime.date.today().isoformat(), "machine": machine(),
+        "schema": "vtok-speed/2", "date": datetime.date.today().isoformat(), "machine": machine(),
         "level": ready[1], "blas": " ".join(ready[2:]), "versions": others.versions,
-        "model": "DeiT-S/16 224, random weights, batch of one, one thread", "gflop_per_image": gflop,
+        "model": "DeiT-S/16 224, random weights, batch of one, one thread",
         "rounds": arguments.rounds, "seconds_per_item": arguments.seconds,
-        "sgemm_gflops": middle(lambda r: r["sgemm_gflops"]),
-        "images_per_second": {k: middle(lambda r: r[k]) for k in ("vtok", "vtok_tome_r13", "onnxruntime", "pytorch")},
-        "share_of_sgemm": middle(lambda r: r["vtok"] * gflop / r["sgemm_gflops"]),
-        "over_onnxruntime": middle(lambda r: r["vtok"] / r["onnxruntime"]),
-        "over_pytorch": middle(lambda r: r["vtok"] / r["pytorch"]),
-        "tome_r13": {"speedup": middle(lambda r: r["vtok_tome_r13"] / r["vtok"]),
-                     "mac_speedup": macs / rounds[0]["tome_macs"],
-                     "share_of_ideal": middle(lambda r: r["vtok_tome_r13"] / r["vtok"] * r["tome_macs"] / macs)},
-        "folder": {"images": 40 if arguments.quick else 240,
-                   "seconds_one_thread": statistics.median(seconds[1]),
+    } | summary(rounds, macs) | {
+        "folder": {"images": 40 if arguments.quick else 240, "seconds_one_thread": statistics.median(seconds[1]),
                    "seconds_two_threads": statistics.median(seconds[2]),
                    "two_over_one": statistics.median(a / b for a, b in zip(seconds[1], seconds[2])),
-                   "peak_memory_mb": peak},
-        "each_round": rounds,
-    }
-    rows = [
-        ("sgemm 1024, one thread", f"{result['sgemm_gflops']:.0f} GFLOP/s"),
-        ("vtok DeiT-S/16", f"{result['images_per_second']['vtok']:.2f} images/s"),
-        ("share of the sgemm bound", f"{100 * result['share_of_sgemm']:.1f}%"),
-        (f"onnxruntime {others.versions['onnxruntime']}", f"{result['images_per_second']['onnxruntime']:.2f} images/s, vtok {result['over_onnxruntime']:.2f}x"),
-        (f"PyTorch {others.versions['torch']}", f"{result['images_per_second']['pytorch']:.2f} images/s, vtok {result['over_pytorch']:.2f}x"),
-        ("ToMe r=13", f"{result['tome_r13']['speedup']:.2f}x, {100 * result['tome_r13']['share_of_ideal']:.0f}% of the MAC gain {result['tome_r13']['mac_speedup']:.2f}x"),
-        (f"folder of {result['folder']['images']}, two threads", f"{result['folder']['two_over_one']:.2f}x one, peak {peak:.0f} MB"),
-    ]
-    print(f"{machine()['cpu']}, {ready[1]}, {' '.join(ready[2:])}")
-    for name, value in rows:
-        print(f"| {name:32} | {value:48} |")
+                   "peak_memory_mb": memory},
+        "each_round": rounds}
+    show(result)
     if not arguments.quick:
         name = "".join(c if c.isalnum() else "-" for c in machine()["cpu"].lower()).strip("-")
         path = os.path.join(HERE, "results", f"speed-{name}.json")

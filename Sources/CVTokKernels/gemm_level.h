@@ -160,9 +160,10 @@ static void NAME(tiles)(int vectors, int rows, size_t depth, const float *x, siz
 
 static void NAME(product)(const float *x, size_t n, size_t ldx, vtok_matrix w, size_t first, size_t count, int accumulate, float *out, size_t ldo, float *scratch) {
   size_t tiles = (n + TILE - 1) / TILE;
-  // Few tokens: one panel stays in the first cache while they pass. Many: a tile of them does while panels pass in the second.
+  // Few tokens: one panel stays near while they pass, in the second cache where registers are wide: sums then go to memory and back
+  // less often. Many: a tile of them stays in the first cache while panels pass in the second.
   int few = w.packed && n <= 512;
-  size_t group = few ? PANEL : 4 * PANEL, block = few ? 8192 / PANEL : 256;
+  size_t group = few ? PANEL : 4 * PANEL, block = few ? (WIDTH == 16 ? 24576 : 8192) / PANEL : 256;
   for (size_t left = 0; left < count; left += group) {
     size_t columns = count - left < group ? count - left : group;
     for (size_t from = 0, depth; from < w.depth; from += depth) {

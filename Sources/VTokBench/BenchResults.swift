@@ -123,10 +123,11 @@ public struct BenchRow<Task: BenchTask>: Sendable {
   /// Milliseconds, one entry a timed item.
   public func times(_ stage: BenchStage) -> [Double] { results.sample.times[index][stage] ?? [] }
 
-  /// Median over timed items of the first row's time over this one's.
-  public func speedup(_ stage: BenchStage, over stages: BenchStage...) -> Double {
+  /// Median over timed items of another row's time over this one's.
+  /// - Parameter base: nil: the first row.
+  public func speedup(_ stage: BenchStage, over stages: BenchStage..., from base: BenchRow? = nil) -> Double {
     let own = stages.map(times)
     let sums = (own.first ?? []).indices.map { item in own.reduce(0) { $0 + $1[item] } }
-    return median(zip(reference.times(stage), sums).map { $0 / $1 })
+    return median(zip((base ?? reference).times(stage), sums).map { $0 / $1 })
   }
 }

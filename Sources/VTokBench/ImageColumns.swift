@@ -48,7 +48,9 @@ extension ImageTask.Run {
 extension ImageTask {
   public static var score: Figure<Run> { .isRight }
 
-  public var columns: [Column<ImageTask>] { Self.asked + Self.costs + Self.times + Self.answers }
+  public var columns: [Column<ImageTask>] {
+    Self.asked + [precisionColumn] + Self.costs + Self.times + Self.answers
+  }
 
   private static var asked: [Column<ImageTask>] {
     [
@@ -82,10 +84,11 @@ extension ImageTask {
     columns += Column.spread(.selection, "selection")
     columns += [
       Column(nil, "ms.samples", json: { JSON($0.results.sample.count) }),
-      .speedup("speedup.tower") { $0.speedup }, .perMACGain { $0.speedup * $0.share },
+      .speedup("speedup.tower") { $0.speedup },
+      .perMACGain { $0.speedup(.tower, over: .tower, .selection, from: $0.ownDense) * $0.share },
       .number(
         "in tower", "speedup.tower_per_mac_gain", isComparison: true, note: "the same without the time of selecting",
-        text: { fixed($0, 2) }, value: { $0.speedup(.tower, over: .tower) * $0.share }),
+        text: { fixed($0, 2) }, value: { $0.speedup(.tower, over: .tower, from: $0.ownDense) * $0.share }),
       .peakMemory,
     ]
     return columns

@@ -19,7 +19,7 @@ public struct ImageTask: ReductionTask {
 
   public let model: LoadedModel
   public let data: LabelledImages
-  /// The dense model first.
+  /// The dense model first; of every other precision its dense row before the rows that are compared with it.
   public let entries: [Contender<Pipeline>]
   public let decode: DecodeOptions
   public let seed: UInt64
@@ -30,6 +30,7 @@ public struct ImageTask: ReductionTask {
   public var dataPath: String { data.path }
   public var modelName: String { model.name }
 
+  /// - Parameter contenders: of this model, loaded with any precision.
   public init(
     _ model: LoadedModel, data: LabelledImages, contenders: [Contender<Pipeline>], decode: DecodeOptions = .init(),
     seed: UInt64 = 0, splitsSeeds: Bool = false
@@ -81,23 +82,29 @@ public struct ImageTask: ReductionTask {
     let image = try data.image(item, options: decode)
     let usual = entries[0].subject.prepare(image)
     let costs = entries.indices.map { isUnseen(entries[$0]) ? sample.costs[$0] : nil }
-    let shared = SharedBlocks(for: zip(entries, costs).filter { $1 == nil }.map(\.0.subject.composition))
+    var shared: [Precision: SharedBlocks] = [:]
+    for precision in Set(entries.map(\.subject.precision)) {
+      let running = zip(entries, costs).filter { $0.subject.precision == precision && $1 == nil }
+      shared[precision] = SharedBlocks(for: running.map(\.0.subject.composition))
+    }
     let label = data.items[item].label
-    let dense = Run(
-      try entries[0].subject.run(usual, seed: seed(0, of: item), shared: shared, headOnly: true), label: label)
-    notes.add(dense, row: 0, seed: 0)
-    for (row, entry) in entries.enumerated().dropFirst() {
+    var dense: Run?
+    var ownDense: [Precision: Run] = [:]
+    for (row, entry) in entries.enumerated() {
       let turns = splitsSeeds ? [part(of: item, among: entry.seeds.count)] : Array(entry.seeds.indices)
       let pipeline = entry.subject
       let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
       for turn in turns {
-        if let known = costs[row] {
-          notes.add(outputOf: dense, costs: known, row: row, seed: turn)
-        } else {
-          let reduced = try pipeline.run(
-            prepared, seed: seed(entry.seeds[turn], of: item), shared: shared, headOnly: true)
-          notes.add(Run(reduced, label: label, dense: dense), row: row, seed: turn)
+        if let known = costs[row], let unchanged = ownDense[pipeline.precision] {
+          notes.add(outputOf: unchanged, costs: known, row: row, seed: turn)
+          continue
         }
+        let reduced = try pipeline.run(
+          prepared, seed: seed(entry.seeds[turn], of: item), shared: shared[pipeline.precision], headOnly: true)
+        let run = Run(reduced, label: label, dense: dense)
+        dense = dense ?? run
+        if pipeline.composition.methods.isEmpty { ownDense[pipeline.precision] = run }
+        notes.add(run, row: row, seed: turn)
       }
     }
   }

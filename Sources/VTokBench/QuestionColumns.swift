@@ -75,7 +75,7 @@ extension QuestionTask {
   public static var score: Figure<Run> { .score }
 
   public var columns: [Column<QuestionTask>] {
-    Self.asked + tokens + Self.multiplyAdds + Self.memory + Self.times + scores + Self.answers
+    Self.asked + [precisionColumn] + tokens + Self.multiplyAdds + Self.memory + Self.times + scores + Self.answers
   }
 
   private static var asked: [Column<QuestionTask>] {
@@ -144,7 +144,7 @@ extension QuestionTask {
         "ms", note: "processor time from prepared image to first token, median",
         text: { fixed($0.milliseconds, 2) }),
       .number(nil, "ttft_ms") { median($0.times(.wall)) }, .speedup("speedup.first_token") { $0.speedup },
-      .perMACGain { $0.speedup * $0.share },
+      .perMACGain { $0.speedup(.first, over: .first, from: $0.ownDense) * $0.share },
       .number(
         "tokens/s", "decode_tokens_per_s", note: "new tokens a second after the first", text: { fixed($0, 0) },
         value: { 1000 / median($0.times(.decode)) }),

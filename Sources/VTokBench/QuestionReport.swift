@@ -22,8 +22,7 @@ extension QuestionTask {
   public var note: String { "Methods that draw lots (random): mean and range over their seeds." }
 
   public func provenance(of row: BenchRow<Self>, _ all: Provenance) -> Provenance {
-    var own = all
-    own.method = row.entry.method
+    var own = ownProvenance(of: row, all)
     let subject = row.entry.subject
     if subject.name != model.name { (own.model, own.modelSHA256) = (subject.name, subject.sha256) }
     return own

@@ -13,14 +13,39 @@ public protocol ReductionTask: BenchTask where Entry == Contender<Subject> {
 }
 
 extension ReductionTask {
-  public func provenance(of row: BenchRow<Self>, _ all: Provenance) -> Provenance {
+  public func provenance(of row: BenchRow<Self>, _ all: Provenance) -> Provenance { ownProvenance(of: row, all) }
+
+  /// With method and precision of the row.
+  func ownProvenance(of row: BenchRow<Self>, _ all: Provenance) -> Provenance {
     var own = all
     own.method = row.entry.method
+    own.more = own.more.map { $0.key == "precision" ? ($0.key, JSON(row.entry.subject.precision.rawValue)) : $0 }
     return own
+  }
+
+  /// Whether rows differ in it.
+  var hasPrecisions: Bool { Set(entries.map(\.subject.precision)).count > 1 }
+
+  /// In the table where rows differ in it.
+  var precisionColumn: Column<Self> {
+    Column(
+      hasPrecisions ? "precision" : nil, "precision",
+      note: "of the products; the first row is what others keep their share of",
+      text: { $0.entry.subject.precision.rawValue }, json: { JSON($0.entry.subject.precision.rawValue) })
   }
 }
 
 extension BenchRow where Task: ReductionTask {
+  /// The dense row of the same precision.
+  public var ownDense: BenchRow {
+    let dense = task.entries[0]
+    let index = task.entries.firstIndex { other in
+      other.subject.precision == entry.subject.precision && other.method == dense.method
+        && other.subject.composition.methods.isEmpty
+    }
+    return BenchRow(results: results, index: index ?? 0)
+  }
+
   /// Score over the dense model's, over the items that both have.
   public var retention: Double {
     items(Task.score).reduce(0, +) / reference.items(Task.score).reduce(0, +)
@@ -56,7 +81,8 @@ extension Column where Task: ReductionTask {
   static func perMACGain(_ value: @escaping @Sendable (Row) -> Double) -> Column {
     .number(
       "of MAC gain", "speedup.per_mac_gain", isComparison: true,
-      note: "share of the multiply-adds' speed-up that the clock sees (! below 0.9)",
+      note:
+        "share of the multiply-adds' speed-up over the dense row of its precision that the clock sees (! below 0.9)",
       text: { $0.isNaN ? "-" : fixed($0, 2) + ($0 < 0.9 ? " !" : "") }, value: value)
   }
 

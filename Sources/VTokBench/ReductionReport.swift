@@ -9,7 +9,7 @@ extension ReductionTask {
   func lines(_ rows: [Row]) -> [(name: String, rows: [Row])] {
     var found: [(name: String, rows: [Row])] = []
     for row in rows.dropFirst() {
-      let name = row.entry.line
+      let name = row.entry.line + (hasPrecisions ? ", \(row.entry.subject.precision.rawValue)" : "")
       if let index = found.firstIndex(where: { $0.name == name }) {
         found[index].rows.append(row)
       } else {

@@ -125,7 +125,9 @@ public struct Generator: MethodRunner {
   }
 
   /// Whether `with` made one of the two of the other.
-  package func sharesWeights(with other: Generator) -> Bool { checkpoint.name == other.checkpoint.name }
+  package func sharesWeights(with other: Generator) -> Bool {
+    checkpoint.name == other.checkpoint.name && precision == other.precision
+  }
 
   func with(_ methods: ComposedMethods) throws(CompressionError) -> Generator {
     var other = self

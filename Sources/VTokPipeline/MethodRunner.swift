@@ -1,10 +1,13 @@
 import VTokCore
 import VTokEval
 import VTokMethods
+import VTokTensor
 
 /// A model with the methods that reduce its tokens: what benches compare.
 public protocol MethodRunner: Sendable {
   var methods: ComposedMethods { get }
+  /// Of the model's products.
+  var precision: Precision { get }
 }
 
 extension MethodRunner {

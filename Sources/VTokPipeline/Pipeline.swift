@@ -16,6 +16,7 @@ import VTokTensor
 public struct Pipeline: MethodRunner {
   public let model: LoadedModel
   public let methods: ComposedMethods
+  public var precision: Precision { model.vision.precision }
 
   /// - Parameters:
   ///   - model: a directory as downloaded, or an embedded model's name.

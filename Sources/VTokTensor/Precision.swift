@@ -1,5 +1,5 @@
 /// Arithmetic of the products with weights, chosen when a model loads and recorded in every result. Norms, softmax, positions,
-/// the residual stream and the scores of methods are float32 always; attention is, but in towers of `.bf16`.
+/// the residual stream and the scores of methods are float32 always; attention is, but in towers of `.bf16` and `.int8`.
 public enum Precision: String, Sendable, CaseIterable {
   /// Exact float32; the default.
   case f32

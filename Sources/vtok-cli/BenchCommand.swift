@@ -36,7 +36,7 @@ struct BenchAny: ParsableCommand {
           "--tokenizers", found: "methods or budgets beside it", expected: "either tokenizers or methods",
           fix: "Run the command twice.")
       }
-      guard [nil, .f32].contains(methods.precision.value) else {
+      guard try [[nil], [.f32]].contains(methods.precision.values()) else {
         throw UsageError(
           "--precision", found: "tokenizers, which are float32 as their judge is", expected: "a bench of methods",
           fix: "Remove the flag.")

@@ -109,7 +109,7 @@ struct BenchFlags: ParsableArguments {
 /// Flags of a bench of methods.
 struct MethodBenchFlags: ParsableArguments {
   @OptionGroup var reduction: ReductionOptions
-  @OptionGroup var precision: PrecisionFlag
+  @OptionGroup var precision: PrecisionSweep
 
   @Option(
     help: ArgumentHelp(

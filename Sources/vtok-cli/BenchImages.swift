@@ -81,17 +81,23 @@ extension BenchFlags {
     let shares = try flags.macShares(excluding: wanted)
     wanted.methods += Methods.baselines(beside: []).map(\.description).filter { !wanted.methods.contains($0) }
     _ = try wanted.combinations(solves: shares != nil)
-    guard try !MultimodalModel.matches(reduction.checkpoint(methods.precision).config) else {
+    let precisions = try methods.precision.values()
+    guard try !MultimodalModel.matches(reduction.checkpoint(precisions[0]).config) else {
       throw UsageError(
         "--data '\(data)'", found: "no questions for a vision-language model", expected: "a question file (.jsonl)",
         fix: "See 'vtok bench questions --help' for its lines.")
     }
-    let model = try LoadedModel.load(reduction.model, precision: methods.precision.value ?? .f32)
+    let model = try LoadedModel.load(reduction.model, precision: precisions[0] ?? .f32)
     wanted.methods.removeLast(wanted.methods.count - max(1, reduction.methods.count))
     wanted.methods += try methods.baselines(beside: wanted.methods, on: model.vision.shape)
     let combinations = try wanted.combinations(solves: shares != nil)
     let images = try LabelledImages(data, classes: model.vision.labels, outside: outputs)
-    let contenders = try methods.contenders(combinations, shares, model, quiet: running.quiet)
+    var contenders = try methods.contenders(combinations, shares, model, quiet: running.quiet)
+    for precision in precisions.dropFirst() {
+      let other = try LoadedModel.load(reduction.model, precision: precision!)
+      contenders.append(Contender(try Pipeline(other, methods: [])))
+      contenders += try methods.contenders(combinations, shares, other, quiet: true)
+    }
     let task = try ImageTask(
       model, data: images, contenders: contenders, decode: decoding.options(), seed: reduction.seed,
       splitsSeeds: flags.splitSeeds)

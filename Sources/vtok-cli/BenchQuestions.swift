@@ -76,14 +76,22 @@ extension BenchFlags {
     var data = try QuestionFile(self.data, limit: limit)
     if flags.quick { data = data.thinned(to: 100) }
     let reduction = methods.reduction
-    let checkpoint = try reduction.checkpoint(methods.precision)
+    let precisions = try methods.precision.values()
+    let checkpoint = try reduction.checkpoint(precisions[0])
     let decode = try decoding.options()
     let model = try Generator(
       checkpoint, method: nil, template: flags.language.text(), companion: flags.language.companion)
     var remarks: [String] = []
-    let contenders =
+    var contenders =
       try methods.contenders(model, checkpoint, data, flags, decode, quiet: running.quiet, &remarks)
       + flags.contenders(beside: model)
+    for precision in precisions.dropFirst() {
+      let checkpoint = try reduction.checkpoint(precision)
+      let other = try Generator(
+        checkpoint, method: nil, template: flags.language.text(), companion: flags.language.companion)
+      contenders.append(Contender(other))
+      contenders += try methods.contenders(other, checkpoint, data, flags, decode, quiet: true, &remarks)
+    }
     let task = try QuestionTask(
       model, data: data, contenders: contenders, limit: flags.maxTokens ?? 16, decode: decode, seed: reduction.seed,
       keepsGoing: flags.skipRefused, keepsAnswers: flags.answers != nil)

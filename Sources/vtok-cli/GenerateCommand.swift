@@ -82,7 +82,7 @@ struct GenerateCommand: ParsableCommand {
     let threads = try running.threadCount()
     let options = try decoding.options()
     let pictures = try conversation.images.map { try Image.decode(contentsOf: $0, options: options).image }
-    let checkpoint = try reduction.checkpoint(precision)
+    let checkpoint = try reduction.checkpoint(precision.value)
     let solved = try combination.map { try solve($0, checkpoint, pictures, conversation) }
     let generator = try Generator(
       checkpoint, method: solved?.spec, keep: solved.flatMap { $0.ruled ? $0.budget : nil },

@@ -7,7 +7,7 @@ enum PruneModel {
 
   init(_ command: PruneCommand) throws {
     let name = command.reduction.model
-    let checkpoint = try command.reduction.checkpoint(command.precision)
+    let checkpoint = try command.reduction.checkpoint(command.precision.value)
     let given = [("--prompt", command.prompt)] + command.language.given
     guard MultimodalModel.matches(checkpoint.config) else {
       if let flag = given.first(where: { $0.1 != nil })?.0 {

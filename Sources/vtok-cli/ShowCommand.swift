@@ -45,7 +45,7 @@ struct ShowCommand: ParsableCommand {
         "--method and budgets", found: "\(combinations.count) combinations", expected: "one",
         fix: "Run 'vtok prune --overlay' for a sweep.")
     }
-    let checkpoint = try reduction.checkpoint(precision)
+    let checkpoint = try reduction.checkpoint(precision.value)
     if MultimodalModel.matches(checkpoint.config) { return try show(checkpoint, combinations[0], file) }
     let model = try LoadedModel.load(reduction.model, precision: precision.value ?? .f32)
     let combination = try reduction.solved(combinations, quiet: running.quiet) { target, spec in

@@ -53,7 +53,8 @@ extension Checkpoint {
   package func patchProjection(_ name: String, width: Int, patch: Int, bias: Bool = true) throws -> Linear {
     let kernel = try tensor("\(name).weight", [width, 3, patch, patch])
     return Linear(
-      weight: Weight(kernel.reshaped([width, 3 * patch * patch])).packed, bias: try self.bias(name, width, bias))
+      weight: Weight(kernel.reshaped([width, 3 * patch * patch])).ready(forTower: precision),
+      bias: try self.bias(name, width, bias))
   }
 
   private func bias(_ name: String, _ rows: Int, _ wanted: Bool?) throws -> [Float]? {
