@@ -73,4 +73,39 @@ import VTok
     }
     #expect(differ <= mayDiffer, "\(differ) of 12")
   }
+
+  /// Every row once with each precision, all beside the dense row of float32, which stands first however they were given.
+  @Test func aBenchOfSeveral() throws {
+    try inTemporaryFolder { folder in
+      let list = folder + "/list.txt"
+      try ["cat.jpg\tcat", "ship.jpg\tship", "frog-exif6.jpg\tfrog"].map { "\(pictures)/\($0)\n" }.joined()
+        .write(toFile: list, atomically: true, encoding: .utf8)
+      func rows(_ precision: String) throws -> [JSON] {
+        let done = try vtok(
+          "bench", "--data", list, "--method", "tome", "--method", "divprune", "--keep-ratio", "0.5", "--seeds", "1",
+          "--timing-samples", "1", "--precision", precision, "--format", "jsonl")
+        #expect(done.status == 0, "\(done.error)")
+        return try done.out.split(separator: "\n").map { try JSON(parsing: Array($0.utf8)) }
+      }
+      let all = try rows("int8,f32,bf16")
+      let names = all.map { ($0["method"]?.string ?? "") + " " + ($0["precision"]?.string ?? "") }
+      let methods = try rows("f32").map { $0["method"]?.string ?? "" }
+      #expect(names == ["f32", "int8", "bf16"].flatMap { precision in methods.map { "\($0) \(precision)" } })
+      #expect(all.allSatisfy { $0["run"]?["precision"]?.string == $0["precision"]?.string })
+      // Alone or in company a row has the same figures; those of other precisions are compared with float32.
+      let alone = try rows("int8")
+      let inCompany = all[methods.count..<2 * methods.count]
+      for (one, other) in zip(alone, inCompany) {
+        #expect(one["top1"]?.text() == other["top1"]?.text() && one["gmacs"]?.text() == other["gmacs"]?.text())
+      }
+      let divergences = try inCompany.map { try #require($0["loyalty"]?["logit_kl"]?.double) }
+      #expect(divergences.allSatisfy { $0 > 0 })
+      #expect(alone[0]["loyalty"]?["logit_kl"]?.double == 0)
+    }
+  }
+
+  @Test(arguments: ["f32,int3", "int8,int8"]) func aSweepIsRefused(_ precision: String) throws {
+    let done = try vtok("bench", "--data", pictures, "--precision", precision)
+    #expect(done.status == 2 && done.error.contains("--precision"), "\(done.error)")
+  }
 }
