@@ -108,7 +108,7 @@ VTOK_CLONES void vtok_int8_pack(const float *w, size_t count, size_t depth, size
 }
 
 // Rows of W that are neighbours, with the depth going downwards; `depth` of at least 1.
-VTOK_CLONES void vtok_int8_pack_columns(const float *w, size_t count, size_t depth, size_t ldw, uint8_t *panel, float *scales) {
+VTOK_CLONES void vtok_int8_pack_columns(const float *w, size_t count, size_t depth, size_t ldw, uint8_t *panel, float *scales, int32_t *sums) {
 #pragma clang fp contract(off)
   uint32_t largest[PANEL] = {0};
   float divisors[PANEL];
@@ -121,11 +121,16 @@ VTOK_CLONES void vtok_int8_pack_columns(const float *w, size_t count, size_t dep
   for (size_t c = 0; c < PANEL; c++) {
     scales[c] = scale_of(largest[c]);
     divisors[c] = scales[c] == scales[c] ? scales[c] : 1.0f;
+    sums[c] = 0;
   }
   for (size_t k = 0; k < (depth + STEP - 1) / STEP * STEP; k += 4) {
     for (size_t c = 0; c < PANEL; c++) padded[c] = (int32_t)0x80808080;
     for (size_t i = 0; i < 4 && k + i < depth; i++)
-      for (size_t c = 0; c < count; c++) padded[c] ^= ((rounded(w[(k + i) * ldw + c], divisors[c]) + 128) ^ 128) << (8 * i);
+      for (size_t c = 0; c < count; c++) {
+        int value = rounded(w[(k + i) * ldw + c], divisors[c]);
+        padded[c] ^= (int32_t)((uint32_t)((value + 128) ^ 128) << (8 * i));
+        sums[c] += value;
+      }
     memcpy(panel + k * PANEL, padded, sizeof padded);
   }
 }
@@ -144,7 +149,10 @@ VTOK_CLONES static void finish(const uint32_t *sums, size_t rows, size_t count, 
     uint32_t offset = (uint32_t)end->offsets[r] * 128u;
     float scale = end->scales[r];
     float line[PANEL], *y = out + r * ldo;
-    for (size_t c = 0; c < count; c++) line[c] = (float)(int32_t)(sum[c] - offset) * (scale * end->columns[c]);
+    if (end->shifts)
+      for (size_t c = 0; c < count; c++) line[c] = (float)(int32_t)(sum[c] - offset + (uint32_t)end->shifts[c]) * (scale * end->columns[c]);
+    else
+      for (size_t c = 0; c < count; c++) line[c] = (float)(int32_t)(sum[c] - offset) * (scale * end->columns[c]);
     if (end->bias)
       for (size_t c = 0; c < count; c++) line[c] += end->bias[c];
     if (end->accumulate)
@@ -154,7 +162,7 @@ VTOK_CLONES static void finish(const uint32_t *sums, size_t rows, size_t count, 
   }
 }
 
-void vtok_int8_product(size_t index, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *offsets, const uint8_t *panels, const float *columns, const float *bias, size_t first, size_t count, int accumulate, float *out, size_t ldo) {
+void vtok_int8_products(size_t index, const int8_t *p, size_t n, size_t depth, const uint8_t *panels, const vtok_int8_end *end, size_t first, size_t count, float *out, size_t ldo) {
   const vtok_int8_level *level = &vtok_int8_levels[index];
   size_t padded = vtok_int8_depth(depth), tiles = (n + level->rows - 1) / level->rows;
   _Alignas(64) uint32_t sums[ROWS * PANEL];
@@ -162,14 +170,19 @@ void vtok_int8_product(size_t index, const int8_t *p, size_t n, size_t depth, co
     size_t width = first + count - c < PANEL ? first + count - c : PANEL;
     for (size_t t = 0; t < tiles; t++) {  // of nearly equal size: a block of few rows is all loads
       size_t r = t * n / tiles, rows = (t + 1) * n / tiles - r;
-      vtok_int8_end end = {scales + r, offsets + r, columns + c, bias ? bias + c : 0, accumulate};
+      vtok_int8_end own = {end->scales + r, end->offsets + r, end->columns + c, end->bias ? end->bias + c : 0, end->shifts ? end->shifts + c : 0, end->accumulate};
       float *target = out + r * ldo + (c - first);
       if (width == PANEL && level->whole) {
-        level->whole(p + r * padded, rows, padded, panels + c * padded, &end, target, ldo);
+        level->whole(p + r * padded, rows, padded, panels + c * padded, &own, target, ldo);
       } else {
         level->block(p + r * padded, rows, padded, panels + c * padded, sums);
-        finish(sums, rows, width, &end, target, ldo);
+        finish(sums, rows, width, &own, target, ldo);
       }
     }
   }
+}
+
+void vtok_int8_product(size_t level, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *offsets, const uint8_t *panels, const float *columns, const float *bias, size_t first, size_t count, int accumulate, float *out, size_t ldo) {
+  vtok_int8_end end = {scales, offsets, columns, bias, 0, accumulate};
+  vtok_int8_products(level, p, n, depth, panels, &end, first, count, out, ldo);
 }

@@ -10,13 +10,14 @@
 // modulo 2^32.
 typedef void vtok_int8_block(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, uint32_t *sums);
 
-// What follows the sums: out[r][c] = float(sum) * (scales[r] * columns[c]) + bias[c], every step rounded, added to what is there if
-// `accumulate`.
+// What follows the sums: out[r][c] = float(sum + shifts[c]) * (scales[r] * columns[c]) + bias[c], every step rounded, added to what is
+// there if `accumulate`.
 typedef struct {
   const float *scales;      // of the rows
   const int32_t *offsets;   // sums of the rows of p
   const float *columns;     // scales of the columns
   const float *bias;        // NULL: none
+  const int32_t *shifts;    // NULL: none
   int accumulate;
 } vtok_int8_end;
 // A block of work with its end, without sums in memory: all 64 columns.
@@ -31,5 +32,7 @@ typedef struct {
 
 extern const vtok_int8_level vtok_int8_levels[];
 extern const size_t vtok_int8_level_count;
+// vtok_int8_product with any end.
+void vtok_int8_products(size_t level, const int8_t *p, size_t n, size_t depth, const uint8_t *panels, const vtok_int8_end *end, size_t first, size_t count, float *out, size_t ldo);
 void vtok_int8_plain_block(const int8_t *p, size_t rows, size_t depth, const uint8_t *panel, uint32_t *sums);
 #endif

@@ -39,6 +39,7 @@
       __m512 column = _mm512_loadu_ps(end->columns + v * 16);                                                          \
       for (int r = 0; r < ROWS; r++) {                                                                                 \
         __m512i sum = _mm512_sub_epi32(s[r][v], _mm512_set1_epi32(end->offsets[r] * 128));                             \
+        if (end->shifts) sum = _mm512_add_epi32(sum, _mm512_loadu_si512(end->shifts + v * 16));                        \
         __m512 scale = _mm512_mul_ps(_mm512_set1_ps(end->scales[r]), column);                                          \
         __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);                                                      \
         if (end->bias) y = _mm512_add_ps(y, _mm512_loadu_ps(end->bias + v * 16));                                      \

@@ -24,7 +24,7 @@ extension GenerateCommand {
     let threads = try running.threadCount()
     let options = try decoding.options()
     let generator = try Generator(
-      reduction.checkpoint(precision), method: combination?.spec,
+      reduction.checkpoint(precision.value), method: combination?.spec,
       keep: combination.flatMap { $0.ruled ? $0.budget : nil }, template: language.text(), companion: language.companion
     )
     let interruption = Interruption(patience: 2)

@@ -161,8 +161,8 @@ int vtok_int8_weight(const uint8_t *panels, size_t depth, size_t row, size_t k);
 // has row stride ldo.
 void vtok_int8_product(size_t level, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *sums, const uint8_t *panels, const float *columns, const float *bias, size_t first, size_t count, int accumulate, float *out, size_t ldo);
 
-// The same for up to 64 neighbours in every line of w: element (r, k) of W lies at k * ldw + r.
-void vtok_int8_pack_columns(const float *w, size_t count, size_t depth, size_t ldw, uint8_t *panel, float *scales);
+// The same for up to 64 neighbours in every line of w: element (r, k) of W lies at k * ldw + r; with the 64 sums of what was rounded.
+void vtok_int8_pack_columns(const float *w, size_t count, size_t depth, size_t ldw, uint8_t *panel, float *scales, int32_t *sums);
 
 // --- attention.c: softmax(q k^T + bias) v of one head, with operands of low precision ---
 typedef enum { VTOK_ATTENTION_BF16, VTOK_ATTENTION_INT8 } vtok_attention_kind;
