@@ -309,26 +309,15 @@ def random_tokenizers(_=None):
 
 def speed(_=None):
     d = data("speed-amd-epyc.json")
-    lines = []
-    for precision, own in d["vtok"].items():
-        for name, rate in d["images_per_second"].items():
-            if not name.endswith(" " + precision):
-                continue
-            peak, over = d["peaks"].get(precision), own["over"].get(name)
-            least = own["lines_over"].get(name)
-            lines.append([name, f"{rate:.1f}", f"{100 * rate * d['gop_per_image'] / peak:.0f}%" if peak else "-",
-                          f"{over:.2f}x" if over else "-",
-                          f"{least:.2f}x" if least else f"{100 * own['line_share']:.0f}%" if name.startswith("vtok") else "-"])
-    methods = [[name, f"{m['speedup']:.2f}x", f"{m['mac_speedup']:.2f}x", f"{100 * m['share_of_gain']:.0f}%"]
-               for name, m in d["int8_methods"].items()]
-    folder = d["folder"]
-    versions = ", ".join(f"{name} {version.split('-')[0]}" for name, version in d["versions"].items())
-    return (f"{d['machine']['cpu']}, {d['machine']['cores']} cores, {d['level']}, {d['date']}, {versions}. {d['model']}. Peaks of a core: "
-            + ", ".join(f"{name} {value:.0f} G/s" for name, value in d["peaks"].items()) + ".\n\n"
-            + table(["runtime", "images/s", "of the core's peak", "vtok beside it", "asked"], lines) + "\n"
-            + table(["in int8", "faster than dense", "by multiply-adds", "share of that"], methods)
-            + f"\nA folder in float32 on two threads: {folder['two_over_one']:.2f}x one thread, peak memory "
-            f"{folder['peak_memory_mb']:.0f} MB.\n")
+    rate, folder = d["images_per_second"], d["folder"]
+    return (f"{d['machine']['cpu']}, {d['machine']['cores']} cores, {d['level']}, {d['blas']}, {d['date']}. {d['model']}.\n\n" + table(
+        ["what", "figure"], [
+            ["sgemm of OpenBLAS, one thread", f"{d['sgemm_gflops']:.0f} GFLOP/s"],
+            ["vtok", f"{rate['vtok']:.1f} images/s, {100 * d['share_of_sgemm']:.0f}% of the sgemm bound"],
+            [f"onnxruntime {d['versions']['onnxruntime']}", f"{rate['onnxruntime']:.1f} images/s: vtok {d['over_onnxruntime']:.2f}x"],
+            [f"PyTorch {d['versions']['torch'].split('+')[0]}", f"{rate['pytorch']:.1f} images/s: vtok {d['over_pytorch']:.2f}x"],
+            ["vtok with `tome:r=13`", f"{d['tome_r13']['speedup']:.2f}x, {100 * d['tome_r13']['share_of_ideal']:.0f}% of its saving"],
+            ["a folder on two threads", f"{folder['two_over_one']:.2f}x one thread, peak memory {folder['peak_memory_mb']:.0f} MB"]]))
 
 
 def llava(_=None):
