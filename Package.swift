@@ -102,7 +102,8 @@ let package = Package(
     .testTarget(name: "TensorTests", dependencies: ["VTokTensor", "VTokLibC", "CVTokKernels"]),
     .testTarget(name: "ImageTests", dependencies: ["VTokImage"], exclude: ["Kinds", "Malformed"]),
     .testTarget(
-      name: "WeightsTests", dependencies: ["VTokModels", "VTokWeights"], exclude: ["GGUF", "PyTorch"]),
+      name: "WeightsTests", dependencies: ["VTokModels", "VTokWeights"],
+      exclude: ["GGUF", "PyTorch", "split-patterns.json", "split-patterns.py"]),
     .testTarget(
       name: "TemplateTests", dependencies: ["VTokModels", "VTokTemplate", "VTokWeights"],
       exclude: ["jinja-table.py", "jinja-table.json"]),

@@ -42,7 +42,7 @@ import VTokWeights
     ("normalizer", #"{"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "x"}"#, "`normalizer.pattern`"),
     ("pre_tokenizer", #"{"type": "Whitespace"}"#, "`pre_tokenizer.type`"),
     (
-      "pre_tokenizer", #"{"type": "Split", "pattern": {"Regex": "\\d+"}, "behavior": "Isolated"}"#,
+      "pre_tokenizer", #"{"type": "Split", "pattern": {"Regex": "(?m)\\d+"}, "behavior": "Isolated"}"#,
       "pre_tokenizer.pattern"
     ),
     ("model", #"{"type": "Unigram", "vocab": [["a", -1]]}"#, "`model.type`"),

@@ -122,6 +122,11 @@ struct Piece: Sendable {
   /// Whether the whole text starts here. `Metaspace` looks at this.
   var isFirst: Bool
 
+  /// Parts of this piece.
+  func parts(_ ranges: [Range<Int>]) -> [Piece] {
+    ranges.map { Piece(text: Array(text[$0]), isFirst: isFirst && $0.lowerBound == 0) }
+  }
+
   /// This piece in parts, each as long as `length` says of the position where it starts.
   func cut(_ length: (Int) -> Int) -> [Piece] {
     var pieces: [Piece] = []

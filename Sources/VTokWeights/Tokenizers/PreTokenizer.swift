@@ -5,7 +5,7 @@ indirect enum PreTokenizer: Sendable {
   case metaspace(Unicode.Scalar, scheme: Scheme, splits: Bool)
   /// Numbers on their own, whole or digit by digit.
   case digits(individual: Bool)
-  case split(SplitPattern)
+  case split(SplitPattern, SplitBehaviour = .isolated, inverts: Bool = false)
   /// UTF-8 bytes as printable characters, after a split.
   case byteLevel(prefixSpace: Bool, SplitPattern?)
 
@@ -34,16 +34,29 @@ indirect enum PreTokenizer: Sendable {
       self = .metaspace(replacement[0], scheme: scheme, splits: try part.bool("split", default: true))
     case "Digits": self = .digits(individual: try part.bool("individual_digits", default: false))
     case "Split":
-      guard let text = part.json.value(at: "pattern.Regex")?.string, let pattern = SplitPattern(text) else {
-        throw part.refused("pattern", "the Regex of GPT-2, Qwen2 or Llama 3")
+      guard let behaviour = SplitBehaviour(rawValue: try part.string("behavior")) else {
+        throw part.refused("behavior", "one of " + SplitBehaviour.allCases.map(\.rawValue).joined(separator: ", "))
       }
-      guard try part.string("behavior") == "Isolated" else { throw part.refused("behavior", "Isolated") }
-      self = .split(pattern)
+      self = .split(try Self.pattern(part), behaviour, inverts: try part.bool("invert", default: false))
     case "ByteLevel":
       self = .byteLevel(
         prefixSpace: try part.bool("add_prefix_space", default: true),
         try part.bool("use_regex", default: true) ? .gpt2 : nil)
     default: throw part.refused("type", "one of Sequence, Metaspace, Digits, Split, ByteLevel")
+    }
+  }
+
+  private static func pattern(_ part: TokenizerPart) throws(TokenizerError) -> SplitPattern {
+    if let text = part.json.value(at: "pattern.String")?.string, !text.isEmpty {
+      return .literal(Array(text.unicodeScalars))
+    }
+    guard let text = part.json.value(at: "pattern.Regex")?.string else {
+      throw part.refused("pattern", "a Regex, or a String that is not empty")
+    }
+    do throws(SplitExpression.Refusal) {
+      return try SplitPattern(text)
+    } catch {
+      throw part.refused("pattern", "a regular expression that the standard library reads alike: \(error.reason)")
     }
   }
 
@@ -68,8 +81,10 @@ indirect enum PreTokenizer: Sendable {
           return piece.text[start...].prefix { ($0.splitClass == .number) == isNumber }.count
         }
       }
-    case .split(let pattern):
-      return pieces.flatMap { piece in piece.cut { pattern.length(in: piece.text, at: $0) } }
+    case .split(let pattern, let behaviour, let inverts):
+      return pieces.flatMap { piece in
+        piece.parts(behaviour.pieces(pattern.matches(in: piece.text), of: piece.text.count, inverts: inverts))
+      }
     case .byteLevel(let prefixSpace, let pattern):
       let spaced = pieces.map { piece in
         prefixSpace && piece.text.first != " " ? Piece(text: [" "] + piece.text, isFirst: piece.isFirst) : piece

@@ -48,15 +48,16 @@ public struct TextTokenizer: Sendable {
     addedIDs = Dictionary(added.names.map { (ExactString($1), $0) }) { first, _ in first }
   }
 
-  /// From the `tokenizer.json` of a checkpoint, or the keys of a GGUF file.
+  /// From the `tokenizer.json` of a checkpoint, the files that came before it, or the keys of a GGUF file.
   public init(_ checkpoint: Checkpoint) throws {
     if let vocabulary = checkpoint.vocabulary {
       try self.init(vocabulary, placeholder: checkpoint.placeholder)
       return
     }
-    guard let json = try checkpoint.json("tokenizer.json") else {
+    guard let json = try checkpoint.json("tokenizer.json") ?? VocabularyFiles.tokenizer(of: checkpoint) else {
       throw TokenizerError(
-        subject: checkpoint.name, found: "no text tokenizer", expected: "tokenizer.json",
+        subject: checkpoint.name, found: "no text tokenizer",
+        expected: "tokenizer.json, or vocab.json with merges.txt",
         fix: "Fetch this file of the checkpoint too; tokenizer.model alone is not read.")
     }
     try self.init(json)
