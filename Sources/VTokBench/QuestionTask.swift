@@ -100,7 +100,11 @@ public struct QuestionTask: ReductionTask {
   func prepared(_ images: [Image], of item: Int, for model: Generator) throws(ImageError) -> [PreparedImage] {
     var prepared: [PreparedImage] = []
     for (image, path) in zip(images, data.items[item].paths) {
-      do { prepared.append(try model.picture(image)) } catch { throw error.named(path) }
+      do {
+        prepared.append(try model.picture(image, among: images.count))
+      } catch {
+        throw error.named(path)
+      }
     }
     return prepared
   }

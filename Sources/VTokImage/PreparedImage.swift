@@ -15,14 +15,19 @@ public struct PreparedImage: Sendable, Equatable {
   /// The part of every tile that shows the picture, from the top left corner; what lies outside is padding and masked.
   /// nil: all of every tile.
   public let visible: [Size]?
+  /// Whether the tiles are frames of a video, in their order.
+  public let isVideo: Bool
 
   /// - Precondition: there is a tile, and `visible` has one size per tile.
-  public init(tiles: [Tensor], rows: Int = 0, columns: Int = 0, original: Size, visible: [Size]? = nil) {
+  public init(
+    tiles: [Tensor], rows: Int = 0, columns: Int = 0, original: Size, visible: [Size]? = nil, isVideo: Bool = false
+  ) {
     precondition(!tiles.isEmpty && (visible == nil || visible!.count == tiles.count))
     self.tiles = tiles
     self.rows = rows
     self.columns = columns
     self.original = original
     self.visible = visible
+    self.isVideo = isVideo
   }
 }

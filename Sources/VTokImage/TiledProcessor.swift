@@ -4,12 +4,17 @@ public protocol TiledProcessor: Sendable {
   /// The tiles of a picture of any size.
   /// - Throws: ``ImageError`` `tooLarge` for a picture that the official processor refuses.
   func tiles(of image: Image) throws(ImageError) -> PreparedImage
+  /// The same of one picture among several of a prompt, where that makes a difference.
+  func tiles(of image: Image, among images: Int) throws(ImageError) -> PreparedImage
   /// The part of a picture of this size that the tiles together show (without thumbnail or whole image), in its pixels. It
   /// reaches beyond the picture where the processor pads.
   func region(of size: Size) -> ImageProcessor.Region
 }
 
 extension TiledProcessor {
+  /// As the only one.
+  public func tiles(of image: Image, among images: Int) throws(ImageError) -> PreparedImage { try tiles(of: image) }
+
   /// All of it.
   public func region(of size: Size) -> ImageProcessor.Region {
     ImageProcessor.Region(x: 0, y: 0, width: Double(size.width), height: Double(size.height))

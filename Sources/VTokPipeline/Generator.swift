@@ -149,7 +149,7 @@ public struct Generator: MethodRunner {
   /// - Parameter system: a sentence before the question; nil: the template's own.
   /// - Throws: `ImageError` as `picture`, `ModelError` for a text that does not fit.
   public func prepare(_ question: String, about images: [Image], system: String? = nil) throws -> Prompt {
-    try prepare(question, about: images.map(picture), system: system)
+    try prepare(question, about: images.map { try picture($0, among: images.count) }, system: system)
   }
 
   /// Longest side of a picture over its shortest: beyond it a picture shows nothing that a model has seen. Qwen2-VL's
@@ -157,8 +157,9 @@ public struct Generator: MethodRunner {
   public static let aspectLimit = 200
 
   /// A picture cut into the tiles that the model takes.
+  /// - Parameter images: pictures in its prompt.
   /// - Throws: `ImageError` for one that is too long and thin, or that the model's processor refuses.
-  public func picture(_ image: Image) throws(ImageError) -> PreparedImage {
+  public func picture(_ image: Image, among images: Int = 1) throws(ImageError) -> PreparedImage {
     let (long, short) = (max(image.width, image.height), min(image.width, image.height))
     guard long <= Self.aspectLimit * short else {
       throw ImageError(
@@ -166,7 +167,7 @@ public struct Generator: MethodRunner {
         "its size is \(image.size), \(long / short) times as long as wide; at most \(Self.aspectLimit) times, crop it first"
       )
     }
-    return try processor.tiles(of: image)
+    return try processor.tiles(of: image, among: images)
   }
 
   /// Refuses a question that the template and so many images do not fit, before any image is read.
@@ -239,6 +240,7 @@ public struct Generator: MethodRunner {
     _ prompt: Prompt, sampling: Sampling = .greedy, limit: Int = 256, seed: UInt64 = 0, keepingNotes: Bool = false,
     threads: Int = 1, receive: (String) -> Bool = { _ in true }
   ) throws -> Answer {
+    try model.language.check(prompt: prompt.ids.count, new: limit)
     let clock = ContinuousClock()
     let start = clock.now
     let seen = try look(

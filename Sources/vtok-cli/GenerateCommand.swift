@@ -89,7 +89,11 @@ struct GenerateCommand: ParsableCommand {
       template: language.text(), companion: language.companion)
     try generator.check(conversation.messages)
     let prepared = try zip(pictures, conversation.images).map { picture, path in
-      do throws(ImageError) { return try generator.picture(picture) } catch { throw error.named(path) }
+      do throws(ImageError) {
+        return try generator.picture(picture, among: pictures.count)
+      } catch {
+        throw error.named(path)
+      }
     }
     let question = try generator.prepare(conversation.messages, about: prepared)
     if !running.quiet, let limit = generator.contextLength, question.ids.count + maxTokens > limit {

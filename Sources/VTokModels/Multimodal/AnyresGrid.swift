@@ -30,4 +30,19 @@ package struct AnyresGrid: Sendable {
     guard visible.rows.contains(row), visible.columns.contains(column) else { return nil }
     return (row - visible.rows.lowerBound) * visible.columns.count + column - visible.columns.lowerBound
   }
+
+  /// Rows and columns that go on to the language model: the visible ones, fewer where LLaVA-OneVision allows fewer.
+  /// - Parameter limit: tiles that may have as many cells; nil: any number may.
+  package func packed(limit: Int?) -> (rows: Int, columns: Int) {
+    let (rows, columns) = (visible.rows.count, visible.columns.count)
+    guard let limit else { return (rows, columns) }
+    let ratio = (Double(rows * columns) / Double(limit * side * side)).squareRoot()
+    guard ratio > 1.1 else { return (rows, columns) }
+    /// Python's floor division, which differs from the floor of the quotient where rounding makes that a whole number.
+    func quotient(_ length: Int) -> Int {
+      let length = Double(length)
+      return Int(((length - length.truncatingRemainder(dividingBy: ratio)) / ratio).rounded())
+    }
+    return (quotient(rows), quotient(columns))
+  }
 }

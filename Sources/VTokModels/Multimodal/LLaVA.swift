@@ -3,8 +3,10 @@ import VTokImage
 import VTokTensor
 import VTokWeights
 
-/// LLaVA-1.5 and LLaVA-NeXT: a CLIP tower stopped before its last block, a projector of two layers, Llama or Mistral.
-/// (transformers: `models/llava`, `models/llava_next`; Liu et al. 2023, arXiv 2310.03744, and LLaVA-NeXT, January 2024.)
+/// LLaVA-1.5, LLaVA-NeXT and LLaVA-OneVision: a CLIP or SigLIP tower, most often stopped before its last block, a projector
+/// of two layers, and a language model.
+/// (transformers: `models/llava`, `models/llava_next`, `models/llava_onevision`; Liu et al. 2023, arXiv 2310.03744;
+/// LLaVA-NeXT, January 2024; Li et al. 2024, arXiv 2408.03326.)
 struct LLaVA: VisualEncoder {
   let tower: VisionTower
   let connector: Connector
@@ -13,49 +15,83 @@ struct LLaVA: VisualEncoder {
   /// Behind every row of the grid in LLaVA-NeXT; nil in LLaVA-1.5. `[1, width]`
   let newline: Tensor?
 
-  /// The numbers from `config.json`: CLIP, a two-layer projector, Llama or Mistral.
-  /// - Parameter isTiled: whether images are cut into tiles, as LLaVA-NeXT does.
-  static func outline(_ config: Config, _ decoder: Shape.Decoder, isTiled: Bool) throws -> MultimodalFamily.Outline {
-    let vision = try vision(config)
-    let states = try featureStates(of: vision, config)
+  /// What differs between the families.
+  struct Variant: Sendable {
+    /// Whether images are cut into tiles.
+    let isTiled: @Sendable (Config) -> Bool
+    /// The section on the tower where a file has none.
+    var absentVision: JSON = [
+      "model_type": "clip_vision_model", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+      "num_attention_heads": 16, "image_size": 336, "patch_size": 14,
+    ]
+    /// Hidden state of the tower that is the features, and which of its rows go on, where a file says nothing.
+    var layer = -2, strategy = "default"
+    /// Whether a grid of more cells than the file allows is taken to fewer.
+    var limitsGrid = false
+
+    /// Old files of tiled models have the type of LLaVA-1.5, and list the grids that images may be cut into.
+    static let plain = Variant { $0.has("image_grid_pinpoints") }
+    static let next = Variant { _ in true }
+  }
+
+  /// A tower that pictures may pass.
+  private struct TowerKind: Sendable {
+    /// `model_type` of its section.
+    let type: String
+    let shape: @Sendable (Config, _ featureBlock: Int) throws -> Shape.Tower
+    let load: @Sendable (Checkpoint, Config, Shape.Tower) throws -> VisionTower
+  }
+
+  private static let towers = [
+    TowerKind(
+      type: "clip_vision_model", shape: { try CLIP.shape($0, featureBlock: $1, anySize: false) },
+      load: { try CLIP.tower($0, $1, shape: $2) }),
+    TowerKind(
+      type: "siglip_vision_model", shape: { try SigLIP.shape($0, featureBlock: $1) },
+      load: { try SigLIP.tower($0, $1, shape: $2, isNormed: false) }),
+  ]
+
+  /// The numbers from `config.json`: a tower, a projector of two layers, a language model.
+  static func outline(_ config: Config, _ decoder: Shape.Decoder, _ variant: Variant) throws
+    -> MultimodalFamily.Outline
+  {
+    let vision = try vision(config, variant)
+    let states = try featureStates(of: vision.section, config, variant)
+    let isTiled = variant.isTiled(config)
     let compressor = try QueCC.Settings(
-      config, grid: vision.int("image_size", 224) / vision.int("patch_size", 32))
+      config, grid: vision.section.int("image_size", 224) / vision.section.int("patch_size", 32))
     if compressor != nil, isTiled { throw config.unfit("image_grid_pinpoints", "none beside quecc") }
     let deepest = ((compressor?.states ?? []) + states).max()!
-    guard deepest <= (try vision.int("num_hidden_layers", 12)) else {
+    guard deepest <= (try vision.section.int("num_hidden_layers", 12)) else {
       throw ModelError.configuration(
         file: "config.json", key: "num_hidden_layers", found: "fewer than \(deepest)",
         expected: "the states \(compressor?.states ?? []) that quecc takes")
     }
-    let plain = try CLIP.shape(vision, featureBlock: deepest - 1, anySize: false)
+    let plain = try vision.kind.shape(vision.section, deepest - 1)
     let tower = compressor.map { plain.fusing($0.cell * $0.cell) } ?? plain
     let projector = (tower.width * (compressor == nil ? states.count : 1) + decoder.width) * decoder.width
     let shape = Shape(
       tower: tower, decoder: decoder, layout: Shape.Layout(tiling: isTiled ? .cut : .one, hasNewline: isTiled),
       connectorMACs: (compressor?.macs(width: tower.width) ?? 0) + projector)
-    return MultimodalFamily.Outline(shape: shape, geometry: try LLaVAGeometry(shape, config, compressor))
+    return MultimodalFamily.Outline(shape: shape, geometry: try LLaVAGeometry(shape, config, compressor, variant))
   }
 
-  /// The section on the tower: the defaults of an absent one; keys absent from a present one have CLIP's own.
-  private static func vision(_ config: Config) throws(ModelError) -> Config {
-    guard let vision = try config.sectionIfPresent("vision_config") else {
-      return Config(
-        json: [
-          "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
-          "image_size": 336, "patch_size": 14,
-        ])
+  /// The section on the tower: the defaults of an absent one; keys absent from a present one have the tower's own.
+  private static func vision(_ config: Config, _ variant: Variant) throws(ModelError) -> (
+    kind: TowerKind, section: Config
+  ) {
+    let section = try config.sectionIfPresent("vision_config") ?? Config(json: variant.absentVision)
+    let type = try section.string("model_type") ?? towers[0].type
+    guard let kind = towers.first(where: { $0.type == type }) else {
+      throw .unknownFamily(found: "a LLaVA with a tower of type '\(shortened(type))'", known: towers.map(\.type))
     }
-    let known = "clip_vision_model"
-    let type = try vision.string("model_type") ?? known
-    guard type == known else {
-      throw .unknownFamily(found: "a LLaVA with a tower of type '\(shortened(type))'", known: [known])
-    }
-    return vision
+    return (kind, section)
   }
 
   /// Hidden states of the tower that the features are made of: 0 enters block 0, i + 1 leaves block i.
-  private static func featureStates(of vision: Config, _ config: Config) throws -> [Int] {
-    let layers = try config.intOrInts("vision_feature_layer") ?? [config.int("mm_vision_select_layer", -2)]
+  private static func featureStates(of vision: Config, _ config: Config, _ variant: Variant) throws -> [Int] {
+    let named = try config.intOrInts("vision_feature_layer") ?? config.intOrInts("mm_vision_select_layer")
+    let layers = named ?? [variant.layer]
     let blocks = try vision.int("num_hidden_layers", 12)
     let states = layers.map { $0 < 0 ? blocks + 1 + $0 : $0 }
     guard let last = states.max(), last > 0, states.allSatisfy({ (0...blocks).contains($0) }) else {
@@ -74,20 +110,23 @@ struct LLaVA: VisualEncoder {
   }
 
   static let needless = [
-    Needless("*vision_tower*.post_layernorm.*", reason: "CLIP's norm of its pooled token, which LLaVA does not use")
+    Needless("*vision_tower*.post_layernorm.*", reason: "the norm of the last state, which LLaVA does not use"),
+    Needless("*vision_tower*.head.*", reason: "SigLIP's pooling head, which LLaVA does not use"),
   ]
 
   /// - Parameter checkpoint: with names as `NamePrefixes` gives them.
-  init(_ checkpoint: Checkpoint, shape: Shape) throws {
+  init(_ checkpoint: Checkpoint, shape: Shape, _ variant: Variant) throws {
     let config = Config(json: checkpoint.config)
-    let vision = try Self.vision(config)
-    if let separate = try config.string("mm_vision_tower"), !checkpoint.has("vision.pre_layrnorm.weight") {
+    let vision = try Self.vision(config, variant)
+    if let separate = try config.string("mm_vision_tower"),
+      !checkpoint.has("vision.embeddings.patch_embedding.weight")
+    {
       throw ModelError.configuration(
         file: "config.json", key: "mm_vision_tower", found: "'\(separate)', whose weights are not in this folder",
         expected: "a checkpoint that holds its tower (llava-hf)")
     }
-    let states = try Self.featureStates(of: vision, config)
-    var tower = try CLIP.tower(checkpoint["vision"], vision, shape: shape.tower!)
+    let states = try Self.featureStates(of: vision.section, config, variant)
+    var tower = try vision.kind.load(checkpoint["vision"], vision.section, shape.tower!)
     let settings = try QueCC.Settings(config, grid: shape.tower!.rows)
     tower.featureStates = (settings?.states ?? []) + states
     self.tower = tower
@@ -103,11 +142,6 @@ struct LLaVA: VisualEncoder {
       second: try checkpoint["projector"].linear("linear_2", [width, width], bias: hasBiases))
     let isTiled = shape.layout!.hasNewline
     newline = isTiled ? Tensor(try checkpoint.vector("image_newline", [width]), shape: [1, width]) : nil
-    let strategy = try config.string("vision_feature_select_strategy") ?? "default"
-    let expected = isTiled ? ["default"] : ["default", "full"]
-    guard expected.contains(strategy) else {
-      throw config.unfit("vision_feature_select_strategy", expected.joined(separator: " or "))
-    }
   }
 
   func connect(_ tile: TokenSequence, joining groups: [[Int32]]?, question: Tensor?, threads: Int) -> TokenSequence {
@@ -127,104 +161,5 @@ struct LLaVA: VisualEncoder {
     image.tiles.enumerated().map { index, tile in
       (tower.embed(tile, first: first + index * tower.shape.patches), WeightBlocks.Surroundings())
     }
-  }
-}
-
-/// The thumbnail first, then the tiles of the grid, each row of cells ended by a newline; LLaVA-1.5 has one tile.
-struct LLaVAGeometry: VisualGeometry {
-  package let tower: Shape.Tower
-  /// Whether images are cut into tiles.
-  private let isTiled: Bool
-  /// Whether the class token goes on to the language model ("full").
-  private let keepsClassifier: Bool
-  private let compressor: QueCC.Settings?
-
-  init(_ shape: Shape, _ config: Config, _ compressor: QueCC.Settings?) throws(ModelError) {
-    (tower, isTiled, self.compressor) = (shape.tower!, shape.layout!.hasNewline, compressor)
-    keepsClassifier = try config.string("vision_feature_select_strategy") == "full"
-  }
-
-  package func check(_ image: PreparedImage) throws(ModelError) {
-    try checkTiles(image)
-    let tiles = image.rows * image.columns
-    guard image.tiles.count == (isTiled ? 1 + tiles : 1) else {
-      throw .input(
-        what: "image", found: "\(image.tiles.count) tiles",
-        expected: isTiled ? "\(1 + tiles), thumbnail included" : "1",
-        fix: "Prepare the image with the processor of this model.")
-    }
-  }
-
-  package func layout(_ image: PreparedImage) -> ImageLayout {
-    ImageLayout(
-      tileRows: isTiled ? image.rows : 1, tileColumns: isTiled ? image.columns : 1, side: tower.rows,
-      thumbnail: isTiled ? 0 : nil, width: image.original.width, height: image.original.height, spans: [])
-  }
-
-  package var seesQuestion: Bool { compressor != nil }
-
-  package func groups(of image: PreparedImage) -> [[Int32]]? { compressor?.groups }
-
-  package func spans(of image: PreparedImage) -> [Int] {
-    if let compressor { return [compressor.groups.count] }
-    let patches = tower.patches
-    if !isTiled { return [patches + (keepsClassifier ? 1 : 0)] }
-    guard let grid = anyresGrid(of: image) else { return [patches + 1] }
-    return [patches + grid.visible.rows.count * (grid.visible.columns.count + 1)]
-  }
-
-  package func visiblePatches(of image: PreparedImage) -> Int {
-    guard let visible = anyresGrid(of: image)?.visible else { return patches(of: image) }
-    return tower.patches + visible.rows.count * visible.columns.count
-  }
-
-  package func features(of tile: TokenSequence) -> Reduction? {
-    keepsClassifier ? nil : .keep(tile.rows(.patch), of: tile.count)
-  }
-
-  package func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
-    let rows = tiles.map(\.count)
-    let starts = rows.indices.map { rows[..<$0].reduce(0, +) }
-    let count = rows.reduce(0, +)
-    guard isTiled else { return [.keep(Array(0..<count), of: count)] }
-    let patches = tower.patches
-    let isComplete = tiles.allSatisfy { tile in
-      tile.count == patches && tile.id.enumerated().allSatisfy { Int($1) == $0 + tower.prefix }
-    }
-    let thumbnail = Array(0..<rows[0])
-    guard let grid = anyresGrid(of: image) else {
-      return [.keep(isComplete ? thumbnail + [count] : thumbnail, of: count + 1)]
-    }
-    var placed: [(place: Int, source: Int)] = []  // places count through the visible grid
-    var unplaced: [Int] = []
-    for (index, tile) in tiles.enumerated().dropFirst() {
-      for row in 0..<tile.count {
-        let range = tile.origin.range(row)
-        if range.isEmpty {
-          unplaced.append(starts[index] + row)
-        } else if let place = grid.place(
-          tile: index - 1, cell: Int(tile.origin.patches[range.lowerBound]) - first - index * patches)
-        {
-          placed.append((place, starts[index] + row))
-        }
-      }
-    }
-    placed.sort { $0 < $1 }
-    // A thinned grid has no rows that a newline could end.
-    guard isComplete else { return [.keep(thumbnail + placed.map(\.source) + unplaced, of: count + 1)] }
-    let lines = grid.visible.rows.indices.flatMap { line in
-      let width = grid.visible.columns.count
-      let start = line - grid.visible.rows.lowerBound
-      return placed[start * width..<(start + 1) * width].map(\.source) + [count]
-    }
-    return [.keep(thumbnail + lines, of: count + 1)]
-  }
-
-  private func anyresGrid(of image: PreparedImage) -> AnyresGrid? {
-    image.tiles.count == 1
-      ? nil
-      : AnyresGrid(
-        rows: image.rows, columns: image.columns, side: tower.rows, width: image.original.width,
-        height: image.original.height)
   }
 }

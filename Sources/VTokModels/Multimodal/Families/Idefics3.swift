@@ -91,18 +91,7 @@ struct Idefics3: VisualEncoder {
   init(_ checkpoint: Checkpoint, shape: Shape) throws {
     let (tower, view) = (shape.tower!, checkpoint["vision"])
     let config = try Config(json: checkpoint.config).section("vision_config")
-    let epsilon = try config.float("layer_norm_eps", 1e-6)
-    let blocks = try HuggingFaceBlocks.clip(
-      view["encoder"]["layers"], count: tower.blocks, width: tower.width, ffn: tower.ffn, heads: tower.heads,
-      activation: try config.activation(.geluTanh), epsilon: epsilon)
-    let table = try view.tensor("embeddings.position_embedding.weight", [tower.patches, tower.width])
-    let embedding = VisionTower.Embedding(
-      patch: tower.patch,
-      projection: try view.patchProjection("embeddings.patch_embedding", width: tower.width, patch: tower.patch),
-      prefix: [], positions: PositionGrid(table, rows: tower.rows, columns: tower.columns, kernel: .plain), norm: nil)
-    self.tower = VisionTower(
-      embedding: embedding, blocks: blocks, finalNorm: try view.norm("post_layernorm", tower.width, epsilon: epsilon),
-      shape: tower)
+    self.tower = try SigLIP.tower(view, config, shape: tower, isNormed: true)
     connector = Connector(
       first: try checkpoint["connector.modality_projection"].linear(
         "proj", [shape.decoder!.width, tower.fuse * tower.width], bias: false))
@@ -170,17 +159,7 @@ struct Idefics3Geometry: VisualGeometry {
     image.tiles.indices.map { $0 > 0 && $0 % image.columns == 0 ? 3 : 2 } + [1]
   }
 
-  /// Squares row by row; inside a square row by row too.
-  package func groups(of image: PreparedImage) -> [[Int32]]? {
-    let (columns, edge) = (tower.columns, Int(Double(tower.fuse).squareRoot()))
-    return (0..<tower.rows / edge).flatMap { row in
-      (0..<columns / edge).map { column in
-        (0..<edge).flatMap { y in
-          (0..<edge).map { x in Int32((row * edge + y) * columns + column * edge + x) }
-        }
-      }
-    }
-  }
+  package func groups(of image: PreparedImage) -> [[Int32]]? { tower.squares(rows: tower.rows, columns: tower.columns) }
 
   package func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
     let count = tiles.reduce(0) { $0 + $1.count }

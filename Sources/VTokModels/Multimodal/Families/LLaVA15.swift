@@ -6,13 +6,13 @@ extension MultimodalFamily {
     name: "llava", types: ["llava", "llava_llama", "llava_mistral"],
     summary: "LLaVA-1.5, as llava-hf and the research code publish it",
     text: .llava, placeholder: 32000, languageType: { $0 == "llava_mistral" ? "mistral" : "llama" },
-    outline: { try LLaVA.outline($0, $1, isTiled: LLaVA.namesGrids($0)) }, processors: [.clip, .llava],
-    processor: { LLaVA.namesGrids($0) ? .llavaNeXT : .llava }, templates: [.llava], template: LLaVA.template,
+    outline: { try LLaVA.outline($0, $1, .plain) }, processors: [.clip, .llava],
+    processor: { LLaVA.Variant.plain.isTiled($0) ? .llavaNeXT : .llava }, templates: [.llava], template: LLaVA.template,
     published: [
       PublishedModel("llava-1.5-7b", ["model_type": "llava", "text_config": LLaVA.vicuna7B]),
       PublishedModel("llava-1.5-13b", ["model_type": "llava", "text_config": LLaVA.vicuna13B]),
     ], names: LLaVA.names, needless: LLaVA.needless, gguf: LLaVA.gguf(isTiled: false),
-    load: { try LLaVA($0, shape: $1) })
+    load: { try LLaVA($0, shape: $1, .plain) })
 }
 
 extension LLaVA {
@@ -63,9 +63,6 @@ extension LLaVA {
   static let vicuna7B: JSON = ["vocab_size": 32064]
   static let vicuna13B = DecoderSize(width: 5120, layers: 40, heads: 40, kvHeads: 40, ffn: 13824, vocabulary: 32064)
     .config
-
-  /// Old files of tiled models have the type of LLaVA-1.5, and list the grids that images may be cut into.
-  static func namesGrids(_ config: Config) -> Bool { config.has("image_grid_pinpoints") }
 
   static func template(_ language: String, _ knows: (String) -> Bool) -> KnownTemplate? {
     if knows("<|start_header_id|>") { return .llama3 }

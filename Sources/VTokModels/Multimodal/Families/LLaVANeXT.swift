@@ -5,7 +5,7 @@ extension MultimodalFamily {
   static let llavaNeXT = MultimodalFamily(
     name: "llava-next", types: ["llava_next"], summary: "LLaVA-NeXT (1.6) with Vicuna, Mistral or Llama",
     text: .llava, placeholder: 32000, languageType: { _ in "llama" },
-    outline: { try LLaVA.outline($0, $1, isTiled: true) }, processors: [.llavaNeXT], processor: { _ in .llavaNeXT },
+    outline: { try LLaVA.outline($0, $1, .next) }, processors: [.llavaNeXT], processor: { _ in .llavaNeXT },
     templates: [.vicuna, .mistral, .llama3],
     template: { language, knows in
       if knows("<|start_header_id|>") { return .llama3 }
@@ -21,7 +21,7 @@ extension MultimodalFamily {
       published(
         "llava-next-llama3-8b",
         DecoderSize(width: 4096, layers: 32, heads: 32, kvHeads: 8, ffn: 14336, vocabulary: 128320, theta: 5e5).config),
-    ], needless: LLaVA.needless, gguf: LLaVA.gguf(isTiled: true), load: { try LLaVA($0, shape: $1) })
+    ], needless: LLaVA.needless, gguf: LLaVA.gguf(isTiled: true), load: { try LLaVA($0, shape: $1, .next) })
 
   private static func published(_ name: String, _ text: JSON) -> PublishedModel {
     PublishedModel(name, ["model_type": "llava_next", "text_config": text])
@@ -46,9 +46,18 @@ extension ProcessorValues {
       default: preconditionFailure("clip() resizes")
       }
     let side = sizes.crop?.height ?? thumbnail.height
+    let tiles = [[1, 2], [2, 1], [2, 2], [3, 1], [1, 3]]
+    return AnyResolutionProcessor(
+      tile: tile, thumbnail: thumbnail, side: side, pinpoints: try pinpoints(side: side, tiles: tiles))
+  }
+
+  /// The resolutions that a picture may be cut at.
+  /// - Parameters:
+  ///   - side: of a tile, in pixels.
+  ///   - tiles: rows and columns, where no file names any.
+  func pinpoints(side: Int, tiles: [[Int]]) throws -> [Size] {
     let key = "image_grid_pinpoints"
     let source = settings.has(key) ? settings : config
-    let tiles = [[1, 2], [2, 1], [2, 2], [3, 1], [1, 3]]
     let pinpoints = (try source.pairs(key) ?? tiles.map { $0.map { $0 * side } }).map {
       Size(width: $0[1], height: $0[0])
     }
@@ -61,7 +70,7 @@ extension ProcessorValues {
       throw source.unfit(
         key, "[height, width] of multiples of the tile's \(side) pixels, at most \(Self.tileLimit) tiles")
     }
-    return AnyResolutionProcessor(tile: tile, thumbnail: thumbnail, side: side, pinpoints: pinpoints)
+    return pinpoints
   }
 }
 

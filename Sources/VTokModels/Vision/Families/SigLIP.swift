@@ -31,13 +31,11 @@ public struct SigLIP: Sendable {
   }
 
   private static func shape(_ config: Config) throws -> Shape.Tower {
-    let (patch, side) = (try config.int("patch_size", 16), try config.int("image_size", 224))
-    let (width, ffn) = (try config.int("hidden_size", 768), try config.int("intermediate_size", 3072))
-    let pools = try config.bool("vision_use_head", true)
-    return try .checked(
-      blocks: config.int("num_hidden_layers", 12), width: width, heads: config.int("num_attention_heads", 12),
-      ffn: ffn, prefix: 0, rows: side / patch, columns: side / patch, patch: patch,
-      headMACs: pools ? AttentionPool.macs(width: width, ffn: ffn) : (0, 0))
+    var tower = try shape(config, featureBlock: nil, anySize: true)
+    if try config.bool("vision_use_head", true) {
+      (tower.headMACs, tower.headMACsPerToken) = AttentionPool.macs(width: tower.width, ffn: tower.ffn)
+    }
+    return tower
   }
 
   static func loadVision(_ checkpoint: Checkpoint) throws -> VisionModel {
@@ -45,32 +43,24 @@ public struct SigLIP: Sendable {
     let view =
       checkpoint.has("vision_model.embeddings.patch_embedding.weight") ? checkpoint["vision_model"] : checkpoint
     let named = try shape(config)
-    let (width, ffn, heads, patch) = (named.width, named.ffn, named.heads, named.patch)
-    let epsilon = try config.float("layer_norm_eps", 1e-6)
-    let activation = try config.activation(.geluTanh)
-    let blocks = try HuggingFaceBlocks.clip(
-      view["encoder"]["layers"], count: named.blocks, width: width, ffn: ffn, heads: heads,
-      activation: activation, epsilon: epsilon)
     // The grid is that of the file.
     let grid = try PositionGrid.square(
-      try view.tensor("embeddings.position_embedding.weight", [nil, width]), kernel: .plain,
+      try view.tensor("embeddings.position_embedding.weight", [nil, named.width]), kernel: .plain,
       name: "embeddings.position_embedding.weight")
-    let embedding = VisionTower.Embedding(
-      patch: patch, projection: try view.patchProjection("embeddings.patch_embedding", width: width, patch: patch),
-      prefix: [], positions: grid, norm: nil)
+    let tower = try tower(
+      view, config, shape: named.on(rows: grid.rows, columns: grid.columns), positions: grid, isNormed: true)
     let pool =
       try config.bool("vision_use_head", true)
-      ? try AttentionPool(view["head"], width: width, ffn: ffn, heads: heads, activation: activation, epsilon: epsilon)
+      ? try AttentionPool(
+        view["head"], width: named.width, ffn: named.ffn, heads: named.heads,
+        activation: try config.activation(.geluTanh), epsilon: try config.float("layer_norm_eps", 1e-6))
       : nil
-    let side = grid.rows * patch
+    let side = grid.rows * named.patch
     let fallback = ImageProcessor(
       resize: .exact(width: side, height: side), filter: .bicubic, crop: nil, cropRounding: .floor,
       mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5])
     return VisionModel(
-      family: family.name,
-      tower: VisionTower(
-        embedding: embedding, blocks: blocks, finalNorm: try view.norm("post_layernorm", width, epsilon: epsilon),
-        shape: named.on(rows: grid.rows, columns: grid.columns)), head: pool.map { .attention($0) } ?? .mean(nil, nil),
+      family: family.name, tower: tower, head: pool.map { .attention($0) } ?? .mean(nil, nil),
       labels: nil, processor: try .huggingFace(checkpoint, fallback: fallback, bareSizeIsSquare: true))
   }
 
