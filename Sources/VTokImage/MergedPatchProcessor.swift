@@ -1,8 +1,8 @@
 import VTokTensor
 
 /// Qwen2-VL's processor: the picture at about its own size, sides rounded to whole cells of `merge * merge` patches, cut
-/// into patches cell by cell.
-/// (transformers: `models/qwen2_vl/image_processing_pil_qwen2_vl.py`.)
+/// into patches cell by cell. PaddleOCR-VL's cuts row by row, and enlarges what is thinner than a cell.
+/// (transformers: `models/qwen2_vl/image_processing_pil_qwen2_vl.py`, `models/paddleocr_vl`.)
 public struct MergedPatchProcessor: TiledProcessor, Equatable {
   /// The long side may be so many times the short one.
   public static let aspectLimit = 200.0
@@ -13,15 +13,26 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
   public let patch: Int, merge: Int, frames: Int
   /// Pixels that the resized picture may have; nil: it is not resized.
   public let area: ClosedRange<Int>?
+  /// The order of the patches.
+  public let order: Order
+  /// Whether a picture whose edge is less than a cell is enlarged to one, at its own aspect ratio, before all else.
+  public let enlargesThin: Bool
+
+  public enum Order: Sendable { case cells, rows }
 
   /// - Precondition: all numbers are positive.
-  public init(pixels: ImageProcessor, patch: Int, merge: Int, frames: Int, area: ClosedRange<Int>?) {
+  public init(
+    pixels: ImageProcessor, patch: Int, merge: Int, frames: Int, area: ClosedRange<Int>?, order: Order = .cells,
+    enlargesThin: Bool = false
+  ) {
     precondition(patch > 0 && merge > 0 && frames > 0 && area?.lowerBound ?? 1 > 0)
     self.pixels = pixels
     self.patch = patch
     self.merge = merge
     self.frames = frames
     self.area = area
+    self.order = order
+    self.enlargesThin = enlargesThin
   }
 
   /// The size that is a multiple of a cell and lies in `area` (`smart_resize`).
@@ -29,7 +40,7 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
   ///   multiple.
   public func resized(_ size: Size) throws(ImageError) -> Size {
     let factor = Double(patch * merge)
-    let (width, height) = (Double(size.width), Double(size.height))
+    var (width, height) = (Double(size.width), Double(size.height))
     guard let area else {
       guard size.width % (patch * merge) == 0, size.height % (patch * merge) == 0 else {
         throw ImageError(
@@ -38,6 +49,10 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
             + "\(patch * merge) pixels")
       }
       return size
+    }
+    if enlargesThin {
+      if height < factor { (width, height) = ((width * factor / height).rounded(.toNearestOrEven), factor) }
+      if width < factor { (width, height) = (factor, (height * factor / width).rounded(.toNearestOrEven)) }
     }
     let aspect = max(width, height) / min(width, height)
     guard aspect <= Self.aspectLimit else {
@@ -72,11 +87,9 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
     let patches = Tensor(shape: [rows * columns, rowSize]) { out in
       planes.values.withUnsafeBufferPointer { planes in
         var to = out
-        // Cell by cell, and patch by patch inside a cell; of a patch every channel once per frame.
+        // Of a patch every channel once per frame.
         for index in 0..<rows * columns {
-          let (cell, inside) = (index / (merge * merge), index % (merge * merge))
-          let row = cell / (columns / merge) * merge + inside / merge
-          let column = cell % (columns / merge) * merge + inside % merge
+          let (row, column) = place(of: index, columns: columns)
           for channel in 0..<3 {
             let corner = (channel * size.height + row * patch) * size.width + column * patch
             for _ in 0..<frames {
@@ -90,5 +103,14 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
       }
     }
     return PreparedImage(tiles: [patches], rows: rows, columns: columns, original: image.size)
+  }
+
+  /// Where a patch lies: row by row, or cell by cell and patch by patch inside a cell.
+  private func place(of index: Int, columns: Int) -> (row: Int, column: Int) {
+    if order == .rows { return (index / columns, index % columns) }
+    let (cell, inside) = (index / (merge * merge), index % (merge * merge))
+    return (
+      cell / (columns / merge) * merge + inside / merge, cell % (columns / merge) * merge + inside % merge
+    )
   }
 }

@@ -122,13 +122,19 @@ struct QwenVL: VisualEncoder {
   }
 }
 
-/// One tile of any grid, its patches cell by cell, cells of one window together.
+/// One tile of any grid, its patches cell by cell, cells of one window together. Those of PaddleOCR-VL come row by row.
 struct QwenVLGeometry: VisualGeometry {
   package let tower: Shape.Tower
   /// Patches along one edge of a cell.
   let edge: Int
+  private let isRaster: Bool
 
-  init(tower: Shape.Tower) { (self.tower, edge) = (tower, Int(Double(tower.fuse).squareRoot())) }
+  /// - Parameter isRaster: whether patches come row by row.
+  init(tower: Shape.Tower, isRaster: Bool = false) {
+    self.tower = tower
+    edge = Int(Double(tower.fuse).squareRoot())
+    self.isRaster = isRaster
+  }
 
   package func check(_ image: PreparedImage) throws(ModelError) {
     let area = 3 * tower.frames * tower.patch * tower.patch
@@ -180,6 +186,7 @@ struct QwenVLGeometry: VisualGeometry {
 
   /// Where a row of the processor lies: cells row by row, their patches behind each other.
   func place(ofRow index: Int, in image: PreparedImage) -> (row: Int, column: Int) {
+    if isRaster { return (index / image.columns, index % image.columns) }
     let (cell, inner, columns) = (index / tower.fuse, index % tower.fuse, image.columns / edge)
     return (cell / columns * edge + inner / edge, cell % columns * edge + inner % edge)
   }
@@ -193,6 +200,7 @@ struct QwenVLGeometry: VisualGeometry {
 
   /// Back from window order: the cells row by row.
   package func groups(of image: PreparedImage) -> [[Int32]]? {
+    if isRaster { return tower.squares(rows: image.rows, columns: image.columns) }
     let order = windows(of: image).flatMap { $0 }
     let fuse = tower.fuse
     var groups = [[Int32]](repeating: [], count: order.count)

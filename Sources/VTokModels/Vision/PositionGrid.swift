@@ -8,6 +8,8 @@ public final class PositionGrid: Sendable {
     case antialiased
     /// Bicubic with a = -0.75, four taps, edges repeated: Hugging Face CLIP, SigLIP, DINOv2.
     case plain
+    /// Bilinear, two taps, corners not aligned: PaddleOCR-VL.
+    case bilinear
   }
 
   public let rows: Int, columns: Int
@@ -75,6 +77,11 @@ public final class PositionGrid: Sendable {
         let weights = (low..<high).map { cubic((Double($0) - center + 0.5) * inverse, a: -0.5) }
         let total = weights.reduce(0, +)
         return zip(low..<high, weights).map { ($0, Float($1 / total)) }
+      case .bilinear:
+        let center = step * (Double(index) + 0.5) - 0.5
+        let base = Int(center.rounded(.down))
+        let t = center - Double(base)
+        return [(max(base, 0), Float(1 - t)), (min(base + 1, input - 1), Float(t))]
       case .plain:
         let center = step * (Double(index) + 0.5) - 0.5
         let base = Int(center.rounded(.down))

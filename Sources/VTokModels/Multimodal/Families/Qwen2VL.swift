@@ -40,16 +40,22 @@ extension ProcessorValues {
     return nil
   }
 
-  fileprivate func mergedPatches() throws -> MergedPatchProcessor {
-    let least = try pixels("min_pixels", "shortest_edge") ?? 3136
-    let most = try pixels("max_pixels", "longest_edge") ?? 1_003_520
+  /// - Parameters:
+  ///   - area: pixels that a resized picture may have, where no file says it.
+  ///   - frames: the same of frames that a still picture stands for.
+  func mergedPatches(
+    area: ClosedRange<Int> = 3136...1_003_520, frames: Int = 2, order: MergedPatchProcessor.Order = .cells,
+    enlargesThin: Bool = false
+  ) throws -> MergedPatchProcessor {
+    let least = try pixels("min_pixels", "shortest_edge") ?? area.lowerBound
+    let most = try pixels("max_pixels", "longest_edge") ?? area.upperBound
     guard least <= most else { throw settings.unfit("max_pixels", "at least the \(least) of min_pixels") }
     return MergedPatchProcessor(
       pixels: try pixels(filter: .bicubic, mean: ImageProcessor.clipMean, std: ImageProcessor.clipStd),
       patch: try settings.intIfPresent("patch_size") ?? tower("patch_size") ?? 14,
       merge: try settings.intIfPresent("merge_size") ?? tower("spatial_merge_size") ?? 2,
-      frames: try settings.intIfPresent("temporal_patch_size") ?? tower("temporal_patch_size") ?? 2,
-      area: try settings.bool("do_resize", true) ? least...most : nil)
+      frames: try settings.intIfPresent("temporal_patch_size") ?? tower("temporal_patch_size") ?? frames,
+      area: try settings.bool("do_resize", true) ? least...most : nil, order: order, enlargesThin: enlargesThin)
   }
 }
 
