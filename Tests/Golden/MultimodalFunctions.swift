@@ -24,6 +24,16 @@ let multimodalFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
     return ["logits": try MultimodalCase(inputs, checkpoint).run().logits]
   },
 
+  "lvlm.video_features": { inputs in
+    let model = try MultimodalModel.load(inputs.checkpoint())
+    let pixels = try inputs.tensor("pixel_values_videos")[plane: 0]
+    let frames = (0..<pixels.shape[0]).map { pixels[plane: $0] }
+    let size = Size(width: frames[0].shape[2], height: frames[0].shape[1])
+    var run = Run(.dense(model.shape))
+    let video = PreparedImage(tiles: frames, original: size, isVideo: true)
+    return ["video_features": GoldenValue(try model.encode([video], run: &run)[0][0].x)]
+  },
+
   "divprune.e2e": { inputs in
     let result = try MultimodalCase(inputs).run([DivPrune(keep: .ratio(inputs.config["ratio"]!.double!))])
     return ["selected_sorted": list(result.patches), "logits": result.logits]
@@ -185,9 +195,25 @@ extension MultimodalCase {
       "rope_delta": GoldenValue([last + 1 - positions.count], [1]),
       "feature_lens": GoldenValue(layouts.map { $0.spans.reduce(0) { $0 + $1.count } }, [images.count]),
       "num_crops": GoldenValue(images.map(\.tiles.count), [images.count]),
-      "grid_hw": GoldenValue(images.flatMap { [$0.rows, $0.columns] }, [images.count, 2]),
+      // An image of one tile is a grid of one.
+      "grid_hw": GoldenValue(images.flatMap { [max($0.rows, 1), max($0.columns, 1)] }, [images.count, 2]),
     ]
-    if model.shape.layout?.tiling != .native {  // tiles of one size
+    if let limit = checkpoint.config["vision_aspect_ratio"]?.string?.split(separator: "_").last.flatMap({ Int($0) }) {
+      let packed = images.map { image -> (rows: Int, columns: Int) in
+        if image.tiles.count == 1 { return (0, 0) }
+        return AnyresGrid(
+          rows: image.rows, columns: image.columns, side: model.shape.tower!.rows, width: image.original.width,
+          height: image.original.height
+        ).packed(limit: limit)
+      }
+      outputs["packed_hw"] = GoldenValue(packed.flatMap { [$0.rows, $0.columns] }, [images.count, 2])
+    }
+    if model.shape.layout?.tiling == .native {
+      var run = Run(.dense(model.shape))
+      let leaving = try images.flatMap { try model.tower($0, run: &run).leaving }
+      outputs["vision_last_hidden_state"] = GoldenValue(
+        Tensor(leaving.flatMap(\.values), shape: [leaving.reduce(0) { $0 + $1.rows }, leaving[0].width]))
+    } else {  // tiles of one size
       var run = Run(.dense(model.shape))
       let tower = try images.map { try model.tower($0, run: &run) }
       let leaving = GoldenValue(stacking: tower.flatMap(\.leaving))
@@ -207,16 +233,33 @@ private func preparedImages(_ inputs: Inputs, _ model: MultimodalModel, _ config
   let layout = model.shape.layout!
   switch layout.tiling {
   case .one: return planes.map { PreparedImage(tiles: [$0], original: size($0)) }
-  case .cut where !layout.hasSpanPerTile:
+  case .cut where layout.hasNewline:
     let pinpoints = config["image_grid_pinpoints"]!.array!.map { $0.ints! }
     let sizes = try inputs.integers("image_sizes").map(Int.init)
     return (pixels.shape.count == 5 ? planes : [pixels]).enumerated().map { index, crops in
       let (height, width) = (sizes[2 * index], sizes[2 * index + 1])
+      // Several images of a prompt are not tiled where the batch says so.
+      if let counts = try? inputs.integers("batch_num_images"), counts != [1] {
+        return PreparedImage(tiles: [crops[plane: 0]], original: Size(width: width, height: height))
+      }
       let best = bestResolution(height: height, width: width, pinpoints)
       let (rows, columns) = (best[0] / crops.shape[2], best[1] / crops.shape[3])
       return PreparedImage(
         tiles: (0...rows * columns).map { crops[plane: $0] }, rows: rows, columns: columns,
         original: Size(width: width, height: height))
+    }
+  case .cut where !layout.hasSpanPerTile:
+    // The tiles of all images behind each other, each image with the whole behind several.
+    var first = 0
+    guard let grids = inputs.config["grid_hw"]?.array else {  // one image of nothing but tiles
+      return [PreparedImage(tiles: planes, rows: 1, columns: planes.count, original: size(planes[0]))]
+    }
+    return grids.map { grid in
+      let (rows, columns) = (grid[0]!.int!, grid[1]!.int!)
+      let count = rows * columns + (rows * columns > 1 ? 1 : 0)
+      defer { first += count }
+      return PreparedImage(
+        tiles: Array(planes[first..<first + count]), rows: rows, columns: columns, original: size(planes[0]))
     }
   case .cut:
     // The frames of all images behind each other; frames of zeros fill up a batch. Every frame is a span of its own.
@@ -233,13 +276,14 @@ private func preparedImages(_ inputs: Inputs, _ model: MultimodalModel, _ config
     }
   case .native:
     let grids = try inputs.integers("image_grid_thw").map(Int.init)
+    let patches = pixels.reshaped([pixels.shape[0], pixels.shape.dropFirst().reduce(1, *)])
     var first = 0
     return (0..<grids.count / 3).map { index in
       let (rows, columns) = (grids[3 * index + 1], grids[3 * index + 2])
       defer { first += rows * columns }
       let patch = model.shape.tower!.patch
       return PreparedImage(
-        tiles: [pixels.gathered(Array(first..<first + rows * columns))], rows: rows, columns: columns,
+        tiles: [patches.gathered(Array(first..<first + rows * columns))], rows: rows, columns: columns,
         original: Size(width: columns * patch, height: rows * patch))
     }
   }

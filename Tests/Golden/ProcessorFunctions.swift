@@ -99,7 +99,7 @@ let processorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVal
 ]
 
 /// The picture through the processor that the manifest's parameters make, read as from a checkpoint.
-private func tiles(_ inputs: Inputs, _ name: String) throws -> PreparedImage {
+func tiles(_ inputs: Inputs, _ name: String) throws -> PreparedImage {
   var file = inputs.config.object ?? JSONObject()
   file["image_processor_type"] = JSON(name + "ImageProcessor")
   let processor =

@@ -29,17 +29,31 @@ let templateFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValu
   "lvlm.prompt": { inputs in
     let generator = try Generator(model: inputs.file(inputs.config["checkpoint_dir"]!.string!))
     let rows = try inputs.case.manifest["rows"]!.array!.map { row -> JSON in
-      let images = row["image_sizes_hw"]!.array!.map { size in
-        Image(
-          width: size[1]!.int!, height: size[0]!.int!,
-          rgb: [UInt8](repeating: 0, count: 3 * size[0]!.int! * size[1]!.int!))
-      }
-      let (question, system) = (row["question"]!.string!, row["system"]?.string)
+      let images = try preparedImages(row, generator)
+      let messages = ChatMessage.question(row["question"]!.string!, images: images.count, system: row["system"]?.string)
       var made = row.object!
-      made["text"] = JSON(try generator.template.text(question, images: images.count, system: system))
-      made["input_ids"] = JSON(try generator.prepare(question, about: images, system: system).ids)
+      made["text"] = JSON(try generator.template.text(messages))
+      made["input_ids"] = JSON(try generator.prepare(messages, about: images).ids)
       return .object(made)
     }
     return ["rows": GoldenValue(rows: rows)]
   },
 ]
+
+/// Black pictures of the sizes of a row, or of as many tiles.
+private func preparedImages(_ row: JSON, _ generator: Generator) throws -> [PreparedImage] {
+  if let counts = row["tiles"]?.ints {
+    let tower = generator.model.shape.tower!
+    let tile = Tensor(zeros: [3, tower.rows * tower.patch, tower.columns * tower.patch])
+    // The whole image behind several tiles.
+    return counts.map { count in
+      PreparedImage(
+        tiles: [Tensor](repeating: tile, count: count), rows: 1, columns: max(1, count - 1), original: Size(64))
+    }
+  }
+  let sizes = row["image_sizes_hw"]!.array!
+  return try sizes.map { size in
+    let picture = Image(width: size[1]!.int!, height: size[0]!.int!, colour: [0, 0, 0])
+    return try generator.picture(picture, among: sizes.count)
+  }
+}

@@ -23,7 +23,11 @@ let textFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] 
     let rows = try inputs.case.manifest["rows"]!.array!.map { row -> JSON in
       var made = row.object!
       let name = row["name"]!.string!
-      let family = name == "qwen2-vl" ? VisualText.qwen : name == "smolvlm" || name == "idefics3" ? .idefics3 : .llava
+      let families: [String: VisualText] = [
+        "qwen2-vl": .qwen, "smolvlm": .idefics3, "idefics3": .idefics3, "internvl": .internVL,
+        "internvl-image": VisualText(of: ["model_type": "internvl_chat"])!,
+      ]
+      let family = families[name] ?? .llava
       // The published template itself, and the one that stands in for it where a checkpoint has none.
       let texts = try [row["chat_template"]!.string!, name].map { given in
         try PromptTemplate(given, for: family).text(

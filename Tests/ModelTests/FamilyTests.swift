@@ -334,8 +334,7 @@ import VTok
   /// A family of vision-language models whose checkpoint is not among the tiny ones says why.
   @Test func everyFamilyOfVisionLanguageModelsIsTested() {
     let others = [
-      "p-mod": "its layers are a golden case, and a model trained here answers as it did in training",
-      "smolvlm": "Idefics3 under another name; its processor and its template are golden cases",
+      "p-mod": "its layers are a golden case, and a model trained here answers as it did in training"
     ]
     let types = Set(TinyModels.names.map(TinyModels.type))
     for family in Families.all where family.kind == .languageVision {

@@ -11,6 +11,8 @@ struct DecoderConfig {
   let window: Int?
   /// Whether q, k and v have biases, whether the output projection has one, whether the MLP has them.
   let biases: (projections: Bool, output: Bool, mlp: Bool)
+  /// Tokens that rotary positions are right for; nil: any number.
+  let longest: Int?
   /// How layers choose the visual tokens that they compute; nil in most models.
   let depths: MixtureOfDepths?
 
@@ -33,7 +35,7 @@ struct DecoderConfig {
     guard heads % kvHeads == 0 else {
       throw config.unfit("num_key_value_heads", "a divisor of the \(heads) attention heads")
     }
-    let headDim = try config.int("head_dim", width / heads)
+    let headDim = try config.int("head_dim", family.headDim ?? width / heads)
     guard headDim > 0, headDim % 2 == 0, heads * headDim <= 65536 else {
       throw config.unfit(
         "head_dim", "an even number, and at most 65536 channels in \(heads) heads", found: "\(headDim)")
@@ -44,9 +46,11 @@ struct DecoderConfig {
     let theta = try rope.float("rope_theta", config.float("rope_theta", family.theta))
     let kind = try rope.string("rope_type") ?? rope.string("type") ?? "default"
     let factor = kind == "linear" ? try rope.float("factor", 1) : 1
-    guard ["default", "mrope", "linear"].contains(kind) else {
-      throw rope.unfit("rope_type", "default, mrope or linear", found: "'\(kind)'")
+    guard ["default", "mrope", "linear", "dynamic"].contains(kind) else {
+      throw rope.unfit("rope_type", "default, mrope, linear or dynamic", found: "'\(kind)'")
     }
+    // Frequencies that depend on the length change nothing up to the length of training.
+    longest = kind == "dynamic" ? try config.intIfPresent("max_position_embeddings") : nil
     guard try !rope.bool("mrope_interleaved", false) else { throw rope.unfit("mrope_interleaved", "false") }
     guard try rope.double("partial_rotary_factor", config.double("partial_rotary_factor", 1)) == 1 else {
       throw config.unfit("partial_rotary_factor", "1")
@@ -58,7 +62,7 @@ struct DecoderConfig {
     guard kinds.isSubset(of: ["full_attention"]) || kinds == ["sliding_attention"] && family.window != nil else {
       throw config.unfit("layer_types", "full_attention in every layer", found: kinds.sorted().joined(separator: ", "))
     }
-    let sections = try rope.ints("mrope_section") ?? []
+    let sections = try rope.ints("mrope_section") ?? family.sections
     guard sections.isEmpty || (sections.count == 3 && sections.reduce(0, +) == headDim / 2) else {
       throw rope.unfit("mrope_section", "three numbers with the sum \(headDim / 2)")
     }
@@ -80,7 +84,10 @@ struct DecoderConfig {
     default: window = family.window == nil ? nil : try config.int("sliding_window")  // only Mistral's classes heed it
     }
     let attention = try config.bool("attention_bias", false)
-    biases = (family.hasProjectionBiases || attention, attention, try config.bool("mlp_bias", false))
+    let all = try config.bool("use_bias", false)
+    biases = (
+      family.hasProjectionBiases || attention || all, attention || all, try config.bool("mlp_bias", false) || all
+    )
     try Shape.check(parameters: parameters, of: "language model")
   }
 }

@@ -9,6 +9,10 @@ struct LanguageFamily: Sendable {
   var epsilon: Float = 1e-6, theta: Float = 1e4
   var window: Int?
   var hasProjectionBiases = false
+  /// Channels of a head, which then need not be a share of the width; nil: `width / heads`.
+  var headDim: Int?
+  /// How rotary positions of three axes share the frequencies, where a file does not say it; empty: one axis.
+  var sections: [Int] = []
   /// nil: GGUF files have it under the name of another family, or it is not built.
   var gguf: GGUFLanguage?
 
@@ -35,5 +39,9 @@ extension Families {
       types: ["qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"], width: 8192, ffn: 29568, layers: 80,
       heads: 64, kvHeads: 8, vocabulary: 152064, epsilon: 1e-5, theta: 1e6, hasProjectionBiases: true,
       gguf: GGUFLanguage(architecture: "qwen2vl", type: "qwen2_vl_text", hasSections: true)),
+    // ERNIE 4.5 in PaddleOCR-VL.
+    LanguageFamily(
+      types: ["paddleocr_vl_text"], width: 1024, ffn: 3072, layers: 18, heads: 16, kvHeads: 2, vocabulary: 103424,
+      epsilon: 1e-5, theta: 5e5, headDim: 128, sections: [16, 24, 24]),
   ]
 }

@@ -12,6 +12,8 @@ public struct LanguageModel: Sendable {
   let routers: [Int: DepthRouter]
   package let norm: RMSNorm
   let attention: Attention
+  /// Tokens, prompt and answer, that its rotary positions are right for; nil: any number.
+  public let longest: Int?
   /// `[vocabulary, width]`
   private let tokens: Weight, head: Weight
 
@@ -27,6 +29,7 @@ public struct LanguageModel: Sendable {
   init(_ text: Checkpoint, head: Weight?, _ config: Config) throws {
     let config = try DecoderConfig(config)
     shape = config.shape
+    longest = config.longest
     tokens = try text.weight("embed_tokens.weight", [shape.vocabulary, shape.width])
     let stored = head ?? tokens
     self.head = config.isSmall ? stored.packed : stored
@@ -62,6 +65,16 @@ public struct LanguageModel: Sendable {
     return Tensor(shape: [ids.count, shape.width]) { out in
       for (row, id) in ids.enumerated() { tokens.widen(rows: id..<id + 1, into: out + row * shape.width) }
     }
+  }
+
+  /// Refuses more tokens than the rotary positions are right for.
+  /// - Throws: `ModelError.input`.
+  package func check(prompt: Int, new: Int = 0) throws(ModelError) {
+    guard let longest, prompt + new > longest else { return }
+    throw .input(
+      what: "prompt", found: "\(prompt) tokens" + (new > 0 ? " and \(new) new ones" : ""),
+      expected: "at most the \(longest) of max_position_embeddings, beyond which rope_scaling would change",
+      fix: "Ask less, with fewer or smaller images" + (new > 0 ? ", or for fewer new tokens." : "."))
   }
 
   /// The final norm of hidden states. `[n, width]`

@@ -6,6 +6,8 @@ import VTokTensor
 struct Connector: Sendable {
   /// Of every row, before rows are joined.
   var norm: Norm?
+  /// Of joined rows.
+  var joinedNorm: Norm?
   let first: Linear
   var activation = Activation.gelu
   var second: Linear?
@@ -20,6 +22,7 @@ struct Connector: Sendable {
     if let groups {
       x = x.gathered(groups.flatMap { $0.map(Int.init) }).reshaped([groups.count, first.weight.columns])
     }
+    x = joinedNorm?(x) ?? x
     var y = first(x, threads: threads)
     if let second {
       y.activate(activation)

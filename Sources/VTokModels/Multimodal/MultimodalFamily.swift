@@ -10,14 +10,20 @@ struct MultimodalFamily: Family {
   let text: VisualText
   /// Id that stands for an image where `config.json` gives none.
   let placeholder: Int
+  /// The section of `config.json` on the language model.
+  var languageSection = "text_config"
   /// Type of the language model, from the type of the whole, where `config.json` gives none.
   let languageType: @Sendable (_ type: String) -> String
   /// The language model where there is no section on it at all; nil: its keys stand at the top of the file.
   var absentLanguage: JSON?
+  /// Whether the token embeddings are the head where the file says nothing; a head that is there counts in any case.
+  var isTiedByDefault = false
   /// The numbers of the model, and how images lie in it.
   let outline: @Sendable (Config, Shape.Decoder) throws -> Outline
   /// Official image processors that came with it; files of any family may name them.
   var processors: [ProcessorKind] = []
+  /// Whether its processor is what the files of a folder describe; else all values stand in `config.json`.
+  var readsProcessorFile = true
   /// The processor where no file names one.
   let processor: @Sendable (Config) -> ProcessorKind
   /// Chat templates that came with it.
@@ -27,6 +33,10 @@ struct MultimodalFamily: Family {
   ///   - language: type of the language model.
   ///   - knows: whether the tokenizer has a token.
   let template: @Sendable (_ language: String, _ knows: (String) -> Bool) -> KnownTemplate?
+  /// Key of `config.json` that names the template of the authors' code, which then goes before that of the tokenizer.
+  var templateKey: String?
+  /// Token that ends a turn of its template, and so an answer, whatever other files say; nil: they say it.
+  var turnEnd: String?
   let published: [PublishedModel]
   /// Names of the tensors: what they begin with in files, and here.
   var names: @Sendable (Config) -> NamePrefixes = { _ in .common }
@@ -60,7 +70,7 @@ struct MultimodalFamily: Family {
   /// The text part of a configuration, with what stands outside it in some files. Its type is never this family's own.
   func language(_ config: Config) throws(ModelError) -> Config {
     let own = JSON(languageType(try config.string("model_type") ?? types[0]))
-    guard let section = try config.sectionIfPresent("text_config"), var text = section.json.object else {
+    guard let section = try config.sectionIfPresent(languageSection), var text = section.json.object else {
       if let absentLanguage { return Config(json: absentLanguage) }
       var whole = config.json.object ?? JSONObject()
       whole["model_type"] = own

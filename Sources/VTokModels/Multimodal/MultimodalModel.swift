@@ -57,9 +57,18 @@ public struct MultimodalModel: Sendable {
 
   /// Refuses what does not fit, before any work.
   private func plan(_ ids: [Int], _ images: [PreparedImage]) throws(ModelError) -> PromptPlan {
-    for image in images { try geometry.check(image) }
-    return try PromptPlan(
-      ids, placeholder: placeholder, spans: images.map(geometry.spans), vocabulary: language.shape.vocabulary)
+    for image in images {
+      if image.isVideo, !geometry.takesVideos {
+        throw .input(
+          what: "video", found: "\(image.tiles.count) frames", expected: "images: \(family) is not run on videos here",
+          fix: "Give the frames as images.")
+      }
+      try geometry.check(image)
+    }
+    let spans = images.map(geometry.spans)
+    let plan = try PromptPlan(ids, placeholder: placeholder, spans: spans, vocabulary: language.shape.vocabulary)
+    try language.check(prompt: ids.count { $0 != placeholder } + spans.reduce(0) { $0 + $1.reduce(0, +) })
+    return plan
   }
 
   private func assemble(
@@ -147,29 +156,42 @@ public struct MultimodalModel: Sendable {
     let shape = outline.shape
     let named = checkpoint.renamed(family.names(file))
     let text = try family.language(file)
-    let (outer, inner) = (try file.bool("tie_word_embeddings", false), try text.bool("tie_word_embeddings", false))
+    let tied = "tie_word_embeddings"
+    let isTied = try file.bool(tied, family.isTiedByDefault && !text.has(tied)) || text.bool(tied, false)
     let visual = try family.load(named.at(named.precision.ofTower), shape)
-    let language = try LanguageModel(named, text: text, isTied: outer || inner)
+    let language = try LanguageModel(named, text: text, isTied: isTied)
     try checkpoint.refuseUnknown(MultimodalFamily.needless + family.needless)
     return MultimodalModel(
       family: family.name, shape: shape, language: language,
-      placeholder: try file.intIfPresent("image_token_id") ?? file.int("image_token_index", family.placeholder),
-      stops: try stops(checkpoint), visual: visual, geometry: outline.geometry)
+      placeholder: try placeholder(checkpoint, family), stops: try stops(checkpoint, family), visual: visual,
+      geometry: outline.geometry)
   }
 
   /// Longest prompt with its answer that the model was trained for, where `config.json` says so.
   public static func contextLength(_ config: JSON) throws(ModelError) -> Int? {
     let key = "max_position_embeddings"
     let file = Config(json: config)
-    if let length = try file.section("text_config").intIfPresent(key) { return length }
+    let section = MultimodalFamily.of(config)?.languageSection ?? "text_config"
+    if let length = try file.section(section).intIfPresent(key) { return length }
     return try file.intIfPresent(key)
   }
 
-  /// `eos_token_id` of `generation_config.json`, else of `config.json`.
-  private static func stops(_ checkpoint: Checkpoint) throws -> Set<Int> {
+  /// By `config.json`, else by the tokenizer's files, else the family's own.
+  private static func placeholder(_ checkpoint: Checkpoint, _ family: MultimodalFamily) throws -> Int {
+    let file = Config(json: checkpoint.config)
+    for key in ["image_token_id", "image_token_index"] {
+      if let id = try file.intIfPresent(key) { return id }
+    }
+    return try checkpoint.id(ofAdded: family.text.placeholder) ?? family.placeholder
+  }
+
+  /// `eos_token_id` of `generation_config.json`, else of `config.json`, and the end of a turn.
+  private static func stops(_ checkpoint: Checkpoint, _ family: MultimodalFamily) throws -> Set<Int> {
     let config = Config(json: checkpoint.config)
     let generation = Config(json: try checkpoint.json("generation_config.json") ?? [:], file: "generation_config.json")
-    let found = try [generation, config.section("text_config"), config].map { try $0.intOrInts("eos_token_id") }
-    return Set(found.lazy.compactMap(\.self).first ?? [])
+    let sections = [generation, try config.section(family.languageSection), config]
+    let found = try sections.map { try $0.intOrInts("eos_token_id") }
+    let end = try family.turnEnd.flatMap { try checkpoint.id(ofAdded: $0) }
+    return Set((found.lazy.compactMap(\.self).first ?? []) + (end.map { [$0] } ?? []))
   }
 }

@@ -23,13 +23,15 @@ public enum ProcessorConfig {
   /// - Parameters:
   ///   - file: nil: there is none.
   ///   - config: `config.json`.
-  package static func read(_ file: ProcessorFile?, config: JSON) throws -> any TiledProcessor {
+  package static func read(_ given: ProcessorFile?, config: JSON) throws -> any TiledProcessor {
+    let family = MultimodalFamily.of(config)
+    let file = family?.readsProcessorFile ?? true ? given : nil
     let values = ProcessorValues(
       settings: (file ?? ProcessorFile([:])).values, config: Config(json: config), hasFile: file != nil)
     let name = try file?.type()
     let kind: ProcessorKind? =
       if let name { ProcessorKind.all.first { $0.names.contains(name) } } else {
-        MultimodalFamily.of(config)?.processor(values.config)
+        family?.processor(values.config)
       }
     guard let kind else {
       let type = try name ?? values.config.string("model_type") ?? ""

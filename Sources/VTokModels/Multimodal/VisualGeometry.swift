@@ -8,6 +8,8 @@ package protocol VisualGeometry: Sendable {
   var tower: Shape.Tower { get }
   /// Whether the connector is conditioned on the question, which then passes the language model on its own before.
   var seesQuestion: Bool { get }
+  /// Whether tiles may be frames of a video.
+  var takesVideos: Bool { get }
 
   /// Refuses what the tower cannot take.
   func check(_ image: PreparedImage) throws(ModelError)
@@ -49,6 +51,7 @@ package struct PositionCells: Sendable {
 
 extension VisualGeometry {
   package var seesQuestion: Bool { false }
+  package var takesVideos: Bool { false }
   package func grid(of image: PreparedImage) -> (rows: Int, columns: Int) { (tower.rows, tower.columns) }
   package func order(of image: PreparedImage) -> [Int]? { nil }
   package func features(of tile: TokenSequence) -> Reduction? { nil }
@@ -79,6 +82,20 @@ extension VisualGeometry {
           what: "tile of an image", found: "shape \(tile.shape)",
           expected: "\([3, tower.rows * tower.patch, tower.columns * tower.patch])",
           fix: "Prepare the image with the processor of this model.")
+      }
+    }
+  }
+}
+
+extension Shape.Tower {
+  /// Patches of a grid that the connector fuses: squares row by row, inside a square row by row too.
+  func squares(rows: Int, columns: Int) -> [[Int32]] {
+    let edge = Int(Double(fuse).squareRoot())
+    return (0..<rows / edge).flatMap { row in
+      (0..<columns / edge).map { column in
+        (0..<edge).flatMap { y in
+          (0..<edge).map { x in Int32((row * edge + y) * columns + column * edge + x) }
+        }
       }
     }
   }

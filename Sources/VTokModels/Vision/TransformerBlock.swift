@@ -87,6 +87,8 @@ package struct TransformerBlock: Sendable {
   package let up: Linear, down: Linear
   package let mlp: MLP
   package let scale2: [Float]?
+  /// Of all heads of q and of k together, before they are rotated; nil: they are not normed.
+  var wideNorms: (query: RMSNorm, key: RMSNorm)?
 
   package init(
     heads: Int, norm1: Norm, qkv: Linear, output: Linear, scale1: [Float]?, norm2: Norm, up: Linear, down: Linear,
@@ -167,6 +169,7 @@ package struct TransformerBlock: Sendable {
           qkv.weight.multiply(normed.pointer + start * width, rows.count, width, from: width, into: out, 3 * width)
         }
         if let bias = qkv.bias { vtok_add_bias(out, rows.count, 3 * width, bias) }
+        normWide(out, rows.count)
         if carried != nil { return }
         if let rotation {
           for (index, row) in rows.enumerated() {  // keys lie behind queries
@@ -230,6 +233,7 @@ package struct TransformerBlock: Sendable {
     return Tensor(shape: [heads, rows.count, n]) { out in
       projected.values.withUnsafeMutableBufferPointer { buffer in
         let p = buffer.baseAddress!
+        normWide(p, n)
         scaleQueries(p, n)
         for head in 0..<heads {
           for (index, row) in rows.enumerated() {
@@ -242,6 +246,16 @@ package struct TransformerBlock: Sendable {
           }
         }
       }
+    }
+  }
+
+  /// Norms queries and keys among rows of queries, keys and values, where the block does that.
+  private func normWide(_ projected: UnsafeMutablePointer<Float>, _ rows: Int) {
+    guard let wideNorms else { return }
+    for row in 0..<rows {
+      let (query, key) = (projected + row * 3 * width, projected + row * 3 * width + width)
+      vtok_rms_norm(query, 1, width, wideNorms.query.weight, wideNorms.query.epsilon, query)
+      vtok_rms_norm(key, 1, width, wideNorms.key.weight, wideNorms.key.epsilon, key)
     }
   }
 

@@ -83,7 +83,12 @@ public struct PromptTemplate: Sendable {
   public static func load(
     _ checkpoint: Checkpoint, tokenizer: TextTokenizer, for family: VisualText
   ) throws -> PromptTemplate {
-    if let own = try checkpoint.chatTemplate {
+    let own = try checkpoint.chatTemplate
+    if own?.isOfTokenizer ?? true, let named = try named(checkpoint.config) {
+      let chat = try ChatTemplate(named.source, from: "template \(named.name)", variables: [], for: family)
+      return PromptTemplate(named.name, .checkpoint(file: "config.json"), .chat(chat))
+    }
+    if let own {
       let place = "chat template of '\(checkpoint.name)' (\(own.file))"
       let chat = try ChatTemplate(own.text, from: place, variables: checkpoint.specialTokens, for: family)
       return PromptTemplate(own.file, .checkpoint(file: own.file), .chat(chat))
@@ -100,6 +105,18 @@ public struct PromptTemplate: Sendable {
     }
     let chat = try ChatTemplate(known.source, from: "template \(known.name)", variables: [], for: family)
     return PromptTemplate(known.name, .model, .chat(chat))
+  }
+
+  /// The template of the authors' code that the configuration names; nil: it names none.
+  /// - Throws: `ModelError.configuration` for one that is not built.
+  private static func named(_ config: JSON) throws(ModelError) -> KnownTemplate? {
+    guard let family = MultimodalFamily.of(config), let key = family.templateKey else { return nil }
+    let file = Config(json: config)
+    guard let name = try file.string(key) else { return nil }
+    guard let known = family.templates.first(where: { $0.name == name }) else {
+      throw file.unfit(key, "one of " + family.templates.map(\.name).joined(separator: ", "), found: "'\(name)'")
+    }
+    return known
   }
 
   /// The template that a model is known by.
@@ -161,15 +178,15 @@ extension Checkpoint {
   public var chatTemplateFile: String? { get throws { try chatTemplate?.file } }
 
   /// The chat template and the file that it is in, or the key of a GGUF file. The processor's goes before the tokenizer's, as in transformers.
-  var chatTemplate: (text: String, file: String)? {
+  var chatTemplate: (text: String, file: String, isOfTokenizer: Bool)? {
     get throws {
-      if let text = vocabulary?.template { return (text, "tokenizer.chat_template") }
+      if let text = vocabulary?.template { return (text, "tokenizer.chat_template", true) }
       for file in ["processor_config.json", "chat_template.json"] {
-        if let text = try named(json(file)?["chat_template"], in: file) { return (text, file) }
+        if let text = try named(json(file)?["chat_template"], in: file) { return (text, file, false) }
       }
-      if let text = try text("chat_template.jinja") { return (text, "chat_template.jinja") }
+      if let text = try text("chat_template.jinja") { return (text, "chat_template.jinja", false) }
       let file = "tokenizer_config.json"
-      return try named(json(file)?["chat_template"], in: file).map { ($0, file) }
+      return try named(json(file)?["chat_template"], in: file).map { ($0, file, true) }
     }
   }
 
