@@ -15,6 +15,10 @@ import VTok
          "crop_size": {"height": 336, "width": 336}, "resample": 3, "rescale_factor": 0.00392156862745098}
         """#) as? ImageProcessor)
     #expect(llava.resize == .shortestEdge(336) && llava.crop == Size(336) && llava.padToSquare == nil)
+    let siglip = try #require(
+      Self.read(#"{"image_processor_type": "SiglipImageProcessor", "size": {"height": 384, "width": 384}}"#)
+        as? ImageProcessor)
+    #expect(siglip.resize == .exact(width: 384, height: 384) && siglip.crop == nil && siglip.mean == [0.5, 0.5, 0.5])
     let next = try #require(
       Self.read(
         #"""

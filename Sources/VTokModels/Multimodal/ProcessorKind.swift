@@ -71,6 +71,15 @@ struct ProcessorValues {
         std: ImageProcessor.clipStd))
   }
 
+  /// Both sides as they are given, no crop: SigLIP's.
+  func square() throws -> ImageProcessor {
+    let side = try tower("image_size") ?? 224
+    return try read(
+      settings.without(["crop_size", "do_center_crop"]),
+      fallback: ImageProcessor(
+        resize: .exact(width: side, height: side), filter: .bicubic, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]))
+  }
+
   /// As transformers 5.23 with Pillow 13, which the goldens of these models were made with.
   private func read(_ settings: Config, fallback: ImageProcessor) throws -> ImageProcessor {
     var processor = try ImageProcessor.huggingFace(settings, fallback: fallback, bareSizeIsSquare: false)
