@@ -26,7 +26,7 @@ PATTERNS = {
     + r"| ?[\p{P}\p{S}]+[\r\n]*|" + TAIL,
     "deepseek-chinese": "[一-龥぀-ゟ゠-ヿ]+",
     "digits": r"\p{N}{1,3}",
-    "thousands": r"\d{1,3}(?=(?:\d{3})*\b)",
+    "thousands": r"\d{1,3}(?=(?:\d{3})*(?!\d))",
     "line-ends": r"\r?\n",
 }
 TEXTS = [

@@ -55,8 +55,8 @@ package final class SplitExpression: Sendable, Equatable {
   // MARK: Reading
 
   private static let longest = 4096
-  /// What may stand behind a backslash, beside marks.
-  private static let escapes = Set("pPsSdDwWrntfvxub0".unicodeScalars)
+  /// What may stand behind a backslash, beside marks. Words (`\w`, `\b`) are others in every library.
+  private static let escapes = Set("pPsSdDrntfvxu0".unicodeScalars)
   private static let groups = ["?:", "?i:", "?=", "?!", "?<=", "?<!", "?>"]
 
   /// The same expression where letters whose case is ignored also match what Unicode folds to them: the standard library
@@ -77,7 +77,9 @@ package final class SplitExpression: Sendable, Equatable {
         guard escapes.contains(next) || !next.properties.isAlphabetic && next.properties.numericType == nil else {
           throw Refusal(reason: "`\\\(next)`")
         }
-        out.append(contentsOf: [scalar, next])
+        // Digits are decimal ones; the standard library takes any number.
+        let digits: [Unicode.Scalar: String] = ["d": #"\p{Nd}"#, "D": #"\P{Nd}"#]
+        out.append(contentsOf: digits[next]?.unicodeScalars ?? String.UnicodeScalarView([scalar, next]))
         at += 2
         if ["p", "P", "x", "u"].contains(next), at < scalars.count, scalars[at] == "{" {
           let end = scalars[at...].firstIndex(of: "}") ?? scalars.count - 1
