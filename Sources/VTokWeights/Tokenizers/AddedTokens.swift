@@ -53,7 +53,7 @@ struct AddedTokens: Sendable {
       if kind == .control || kind == .unknown { special.insert(Int32(id)) }
       if kind == .control || kind == .userDefined || id == mark?.id { add(vocabulary.tokens[id], id) }
     }
-    if let mark, mark.id == vocabulary.tokens.count {
+    if let mark, mark.id == vocabulary.tokens.count || vocabulary.tokens[mark.id] != mark.name {
       add(mark.name, mark.id)
       special.insert(Int32(mark.id))
     }

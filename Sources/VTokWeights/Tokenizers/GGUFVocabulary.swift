@@ -73,7 +73,13 @@ public struct GGUFVocabulary: Sendable {
   func id(_ token: String) -> Int? { ids[ExactString(token)] }
 
   /// The id that stands for an image: the token's own, or one behind all others where the file has no such token.
-  public func placeholder(_ token: String) -> Int { id(token) ?? tokens.count }
+  /// Files made with the tokenizer of another model have another spelling.
+  public func placeholder(_ token: String) -> Int {
+    id(token) ?? Self.placeholders.lazy.compactMap { id($0) }.first ?? tokens.count
+  }
+
+  /// Spellings of the token that stands for an image in published tokenizers.
+  private static let placeholders = ["<|image_pad|>", "<IMG_CONTEXT>", "<image_soft_token>", "<image>"]
 
   /// Ids that end a text: the file's own, and those of tokens that end a turn.
   public var stops: [Int] {
