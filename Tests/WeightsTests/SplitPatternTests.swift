@@ -39,7 +39,9 @@ import VTokWeights
   }
 
   /// Expressions that the standard library may read otherwise, or not at all, are refused when the file is read.
-  @Test(arguments: ["(", #"\bx"#, #"\w+"#, #"\"#, #"\X"#, #"\K"#, "(?<name>a)", "(?m)a", "[[:alpha:]", #"\p{Nonsense}"#, "*"])
+  @Test(arguments: [
+    "(", #"\bx"#, #"\w+"#, #"\"#, #"\X"#, #"\K"#, "(?<name>a)", "(?m)a", "[[:alpha:]", #"\p{Nonsense}"#, "*",
+  ])
   func refuses(_ pattern: String) {
     #expect(throws: SplitExpression.Refusal.self) { try SplitExpression(pattern) }
   }
