@@ -6,22 +6,14 @@
 
 #define VTOK_GGUF_LARGEST 256  // elements of the largest block
 #define VTOK_GGUF_GROUP 16     // elements of the smallest group with a scale of its own
-#define VTOK_GGUF_ROWS 4       // activation rows that one pass over a row of weights serves
+#define VTOK_GGUF_ROWS 4       // most rows of activations that go with rows of weights as they lie
+#define VTOK_GGUF_TOGETHER 640  // most rows of activations that pass one panel
 
 // Numbers of tensor types that lie in blocks.
 enum { Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q8_1 = 9, Q2_K = 10, Q3_K = 11, Q4_K = 12, Q5_K = 13, Q6_K = 14, Q8_K = 15, IQ4_NL = 20, IQ4_XS = 23 };
 
 // The products of one row of weights (`blocks` blocks) with n rows of activations from `first` on, n <= VTOK_GGUF_ROWS.
 typedef void vtok_gguf_dot(const uint8_t *w, size_t blocks, const vtok_gguf_rows *x, size_t first, size_t n, float *out);
-
-typedef struct {
-  vtok_level level;
-  vtok_gguf_dot *(*dot)(uint32_t type);  // NULL for a type without a fast path
-} vtok_gguf_level;
-
-extern const vtok_gguf_level vtok_gguf_levels[];
-extern const size_t vtok_gguf_level_count;
-vtok_gguf_dot *vtok_gguf_plain_dot(uint32_t type);
 
 extern const int8_t vtok_gguf_iq4[16];  // what the codes of IQ4_NL and IQ4_XS stand for
 

@@ -1,45 +1,57 @@
-// The bodies of gguf_x86.c for one instruction set with registers of 32 bytes: LEVEL, DOT and SCALED are set by the includer.
+// A few rows of activations times a row of W as it lies, for one instruction set with registers of 32 bytes: LEVEL, DOT and SCALED are set
+// by the includer.
 //   DOT(u, s): eight sums of four products of unsigned and signed bytes
-//   SCALED(sum, u, s, scales): the same products, each times the scale (16 bits) of its neighbours, added to `sum`
+//   SCALED(sum, u, s, scales): products of unsigned and signed bytes, each times the scale (16 bits) of its neighbours, added to `sum`
 // Sums of two products fit 16 bits: unsigned sides are below 64, or magnitudes whose signs have moved to the other side.
 #define NAME(name) JOIN(LEVEL, name)
 
-VTOK_INLINE __m256i NAME(signed_dot)(__m256i w, __m256i x) { return DOT(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)); }
+VTOK_INLINE __m256i NAME(whole)(__m256i u, __m256i s, int offset) {
+  if (offset < 128) return DOT(u, s);  // signed ones give their signs to the other side
+  __m256i w = above_128(u);
+  return DOT(_mm256_abs_epi8(w), _mm256_sign_epi8(s, w));
+}
 
-// MARK: Blocks of 32
+// The sums of eight registers of eight.
+VTOK_INLINE __m256i NAME(eight)(const __m256i s[8]) {
+  __m256i two[4], four[2];
+  for (int i = 0; i < 4; i++) two[i] = _mm256_add_epi32(_mm256_unpacklo_epi32(s[2 * i], s[2 * i + 1]), _mm256_unpackhi_epi32(s[2 * i], s[2 * i + 1]));
+  for (int i = 0; i < 2; i++) four[i] = _mm256_add_epi32(_mm256_unpacklo_epi64(two[2 * i], two[2 * i + 1]), _mm256_unpackhi_epi64(two[2 * i], two[2 * i + 1]));
+  return _mm256_add_epi32(_mm256_permute2x128_si256(four[0], four[1], 0x20), _mm256_permute2x128_si256(four[0], four[1], 0x31));
+}
 
-VTOK_INLINE void NAME(add_32)(int n, code_32 *codes, size_t size, int minimum, const uint8_t *w, size_t block, size_t blocks, const vtok_gguf_rows *x, size_t first, __m256 *sum, float *minima) {
-  const uint8_t *at = w + block * size;
-  __m256i q = codes(at);
-  float d = half_at(at), m = minimum ? half_at(at + 2) : 0;
+// `count` blocks of 32, at most eight.
+VTOK_INLINE void NAME(add_eight)(int n, size_t count, code_32 *codes, size_t size, int minimum, int offset, const uint8_t *w, size_t block, size_t blocks, const vtok_gguf_rows *x, size_t first, float *out) {
+  float minima[8];
+  __m256 d = halves(w, size, count);
+  if (minimum) _mm256_storeu_ps(minima, halves(w + 2, size, count));
+  __m256i q[8];
+#pragma clang loop unroll(full)
+  for (size_t k = 0; k < 8; k++) q[k] = k < count ? codes(w + k * size) : _mm256_setzero_si256();
   for (int i = 0; i < n; i++) {
     size_t place = (first + (size_t)i) * blocks + block;
-    __m256i a = _mm256_loadu_si256((const __m256i *)(x->quants + place * 32));
-    __m256i products = minimum ? DOT(q, a) : NAME(signed_dot)(q, a);
-    sum[i] = _mm256_fmadd_ps(_mm256_set1_ps(d * x->scales[place]), _mm256_cvtepi32_ps(products), sum[i]);
-    if (minimum) minima[i] += m * x->sums[place];
+    __m256i sums[8];
+#pragma clang loop unroll(full)
+    for (size_t k = 0; k < 8; k++) {
+      __m256i a = k < count ? _mm256_loadu_si256((const __m256i *)(x->quants + (place + k) * 32)) : _mm256_setzero_si256();
+      sums[k] = NAME(whole)(q[k], a, offset);
+    }
+    __m256i whole = NAME(eight)(sums);
+    if (offset && offset < 128) whole = _mm256_sub_epi32(whole, _mm256_mullo_epi32(totals(x->groups + 2 * place, count), _mm256_set1_epi32(offset)));
+    __m256 own = count == 8 ? _mm256_loadu_ps(x->scales + place) : _mm256_setzero_ps();
+    if (count < 8) memcpy(&own, x->scales + place, count * 4);
+    out[i] = added(out[i], count, _mm256_mul_ps(d, own), whole, minimum ? minima : NULL, x->sums + place);
   }
 }
 
-// Two sums a row, so that an addition need not wait for the one before it.
-VTOK_INLINE void NAME(dot_32)(int n, code_32 *codes, size_t size, int minimum, const uint8_t *w, size_t blocks, const vtok_gguf_rows *x, size_t first, float *out) {
-  __m256 even[VTOK_GGUF_ROWS], odd[VTOK_GGUF_ROWS];
-  float minima[VTOK_GGUF_ROWS] = {0};
-  for (int i = 0; i < n; i++) even[i] = odd[i] = _mm256_setzero_ps();
+VTOK_INLINE void NAME(dot_32)(int n, code_32 *codes, size_t size, int minimum, int offset, const uint8_t *w, size_t blocks, const vtok_gguf_rows *x, size_t first, float *out) {
+  for (int i = 0; i < n; i++) out[i] = 0;
   size_t b = 0;
-  for (; b + 2 <= blocks; b += 2) {
-    NAME(add_32)(n, codes, size, minimum, w, b, blocks, x, first, even, minima);
-    NAME(add_32)(n, codes, size, minimum, w, b + 1, blocks, x, first, odd, minima);
-  }
-  if (b < blocks) NAME(add_32)(n, codes, size, minimum, w, b, blocks, x, first, even, minima);
-  for (int i = 0; i < n; i++) out[i] = sum_of(_mm256_add_ps(even[i], odd[i])) + minima[i];
+  for (; b + 8 <= blocks; b += 8) NAME(add_eight)(n, 8, codes, size, minimum, offset, w + b * size, b, blocks, x, first, out);
+  if (b < blocks) NAME(add_eight)(n, blocks - b, codes, size, minimum, offset, w + b * size, b, blocks, x, first, out);
 }
-
-// MARK: Blocks of 256
 
 VTOK_INLINE void NAME(dot_256)(int n, parts_256 *parts, code_256 *codes, size_t size, kind_256 kind, const uint8_t *w, size_t blocks, const vtok_gguf_rows *x, size_t first, float *out) {
-  __m256 sum[VTOK_GGUF_ROWS], minima[VTOK_GGUF_ROWS];
-  for (int i = 0; i < n; i++) sum[i] = minima[i] = _mm256_setzero_ps();
+  for (int i = 0; i < n; i++) out[i] = 0;
   for (size_t b = 0; b < blocks; b++, w += size) {
     block_256 part;
     parts(w, &part);
@@ -56,27 +68,23 @@ VTOK_INLINE void NAME(dot_256)(int n, parts_256 *parts, code_256 *codes, size_t 
     }
     for (int i = 0; i < n; i++) {
       size_t place = (first + (size_t)i) * blocks + b;
-      float d = x->scales[place];
-      if (kind != SIGNED) {
-        __m256i groups = _mm256_loadu_si256((const __m256i *)(x->groups + place * 16));
-        __m256i less = _mm256_madd_epi16(part.minima, groups);
-        if (kind == OFFSET) total[i] = _mm256_sub_epi32(total[i], less);
-        else minima[i] = _mm256_fmadd_ps(_mm256_set1_ps(part.m * d), _mm256_cvtepi32_ps(less), minima[i]);
-      }
-      sum[i] = _mm256_fmadd_ps(_mm256_set1_ps(part.d * d), _mm256_cvtepi32_ps(total[i]), sum[i]);
+      __m256i less = _mm256_setzero_si256();
+      if (kind != SIGNED) less = _mm256_madd_epi16(part.minima, _mm256_loadu_si256((const __m256i *)(x->groups + place * 16)));
+      if (kind == OFFSET) total[i] = _mm256_sub_epi32(total[i], less);
+      out[i] = fused(part.d * x->scales[place], sum_of(total[i]), out[i]);
+      if (kind == MINIMUM) out[i] = fused(part.m * -x->scales[place], sum_of(less), out[i]);
     }
   }
-  for (int i = 0; i < n; i++) out[i] = sum_of(kind == MINIMUM ? _mm256_sub_ps(sum[i], minima[i]) : sum[i]);
 }
 
 // MARK: Types
 
-ROWS_OF(NAME(q4_0), NAME(dot_32), codes_q4_0, 18, 0)
-ROWS_OF(NAME(q4_1), NAME(dot_32), codes_q4_1, 20, 1)
-ROWS_OF(NAME(q5_0), NAME(dot_32), codes_q5_0, 22, 0)
-ROWS_OF(NAME(q5_1), NAME(dot_32), codes_q5_1, 24, 1)
-ROWS_OF(NAME(q8_0), NAME(dot_32), codes_q8_0, 34, 0)
-ROWS_OF(NAME(iq4_nl), NAME(dot_32), codes_iq4_nl, 18, 0)
+ROWS_OF(NAME(q4_0), NAME(dot_32), codes_q4_0, 18, 0, 8)
+ROWS_OF(NAME(q4_1), NAME(dot_32), codes_q4_1, 20, 1, 0)
+ROWS_OF(NAME(q5_0), NAME(dot_32), codes_q5_0, 22, 0, 16)
+ROWS_OF(NAME(q5_1), NAME(dot_32), codes_q5_1, 24, 1, 0)
+ROWS_OF(NAME(q8_0), NAME(dot_32), codes_q8_0, 34, 0, 128)
+ROWS_OF(NAME(iq4_nl), NAME(dot_32), codes_iq4_nl, 18, 0, 128)
 ROWS_OF(NAME(q2_k), NAME(dot_256), parts_q2_k, codes_q2_k, 84, MINIMUM)
 ROWS_OF(NAME(q3_k), NAME(dot_256), parts_q3_k, codes_q3_k, 110, OFFSET)
 ROWS_OF(NAME(q4_k), NAME(dot_256), parts_q4_k, codes_q4_k, 144, MINIMUM)

@@ -3,11 +3,13 @@
 // (_cvtsh_ss leaves the rest of its register as it was, and so waits for whoever wrote it.)
 VTOK_INLINE float half_at(const uint8_t *p) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(vtok_u16(p)))); }
 
-VTOK_INLINE float sum_of(__m256 v) {
-  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-  return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+VTOK_INLINE int sum_of(__m256i v) {
+  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
+
+VTOK_INLINE float fused(float scale, int whole, float sum) { return __builtin_fmaf(scale, (float)whole, sum); }
 
 // The function `name` (vtok_gguf_dot): `body` with constant numbers of rows, which keep the sums in registers.
 #define ROWS_OF(name, body, ...)                                                                                       \
@@ -20,7 +22,7 @@ VTOK_INLINE float sum_of(__m256 v) {
     }                                                                                                                  \
   }
 
-// MARK: Blocks of 32, in the order of their elements: signed, or unsigned where the block has a minimum
+// MARK: Blocks of 32, in the order of their elements, as unsigned as in panels
 
 typedef __m256i code_32(const uint8_t *w);
 
@@ -42,16 +44,43 @@ VTOK_INLINE __m256i looked_up(const uint8_t *codes) {
   return _mm256_shuffle_epi8(table, nibbles_at(codes));
 }
 
-VTOK_INLINE __m256i codes_q4_0(const uint8_t *w) { return _mm256_sub_epi8(nibbles_at(w + 2), _mm256_set1_epi8(8)); }
+VTOK_INLINE __m256i five_bits(const uint8_t *high, const uint8_t *codes) {
+  return _mm256_or_si256(nibbles_at(codes), _mm256_and_si256(spread(high), _mm256_set1_epi8(16)));
+}
+VTOK_INLINE __m256i codes_q5_0(const uint8_t *w) { return five_bits(w + 2, w + 6); }
+VTOK_INLINE __m256i codes_q5_1(const uint8_t *w) { return five_bits(w + 4, w + 8); }
+VTOK_INLINE __m256i codes_q4_0(const uint8_t *w) { return nibbles_at(w + 2); }
 VTOK_INLINE __m256i codes_q4_1(const uint8_t *w) { return nibbles_at(w + 4); }
-VTOK_INLINE __m256i codes_q5_0(const uint8_t *w) {  // 16 less is the four upper bits
-  return _mm256_or_si256(nibbles_at(w + 6), _mm256_andnot_si256(spread(w + 2), _mm256_set1_epi8((char)0xf0)));
+VTOK_INLINE __m256i above_128(__m256i codes) { return _mm256_xor_si256(codes, _mm256_set1_epi8((char)0x80)); }
+VTOK_INLINE __m256i codes_q8_0(const uint8_t *w) { return above_128(_mm256_loadu_si256((const __m256i *)(w + 2))); }
+VTOK_INLINE __m256i codes_iq4_nl(const uint8_t *w) { return above_128(looked_up(w + 2)); }
+
+// Halves that lie `size` bytes apart, of up to eight blocks; those beyond count are zero.
+VTOK_INLINE __m256 halves(const uint8_t *w, size_t size, size_t count) {
+  short h[8];
+#pragma clang loop unroll(full)
+  for (size_t k = 0; k < 8; k++) h[k] = k < count ? (short)vtok_u16(w + k * size) : 0;
+  return _mm256_cvtph_ps(_mm_set_epi16(h[7], h[6], h[5], h[4], h[3], h[2], h[1], h[0]));
 }
-VTOK_INLINE __m256i codes_q5_1(const uint8_t *w) {
-  return _mm256_or_si256(nibbles_at(w + 8), _mm256_and_si256(spread(w + 4), _mm256_set1_epi8(16)));
+
+// The sums of eight groups of 32 quants; those beyond count are any.
+VTOK_INLINE __m256i totals(const int16_t *groups, size_t count) {
+  __m256i pairs = count == 8 ? _mm256_loadu_si256((const __m256i *)groups) : _mm256_setzero_si256();
+  if (count < 8) memcpy(&pairs, groups, count * 4);
+  return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
-VTOK_INLINE __m256i codes_q8_0(const uint8_t *w) { return _mm256_loadu_si256((const __m256i *)(w + 2)); }
-VTOK_INLINE __m256i codes_iq4_nl(const uint8_t *w) { return looked_up(w + 2); }
+
+// Adds up to eight blocks in their order: their scales times their whole sums, and minima times sums of x.
+VTOK_INLINE float added(float sum, size_t count, __m256 scales, __m256i whole, const float *minima, const float *sums) {
+  float d[8], f[8], part = 0;
+  _mm256_storeu_ps(d, scales);
+  _mm256_storeu_ps(f, _mm256_cvtepi32_ps(whole));
+  for (size_t k = 0; k < count; k++) {
+    part = __builtin_fmaf(d[k], f[k], part);
+    if (minima) part = __builtin_fmaf(minima[k], sums[k], part);
+  }
+  return sum + part;
+}
 
 // MARK: Blocks of 256
 
@@ -142,4 +171,4 @@ VTOK_INLINE void parts_iq4_xs(const uint8_t *w, block_256 *part) {
   part->scales = _mm256_broadcastsi128_si256(_mm_cvtepi8_epi16(s));
   part->minima = _mm256_setzero_si256();
 }
-VTOK_INLINE __m256i codes_iq4_xs(const uint8_t *w, int j) { return looked_up(w + 8 + 16 * j); }
+VTOK_INLINE __m256i codes_iq4_xs(const uint8_t *w, int j) { return looked_up(w + 8 + 16 * j); }  // signed

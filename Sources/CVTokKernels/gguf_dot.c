@@ -1,6 +1,8 @@
 // Products of weights as they lie in a GGUF file with rounded activations: sums of whole numbers within a block, which are exact,
-// then one product of scales and one multiply-add a block. The order of the blocks is free, so levels differ in the last bits; a
-// row of activations alone has the bits that it has in company.
+// then one product of scales and one fused multiply-add a block, in the order of the blocks, and another one for a minimum. Blocks of
+// 32 are added like that in eights, and eights one after the other: an eight does not wait for the one before it. So every level
+// gives the same bits, for a row of activations alone and in company.
+#include "gguf_panel.h"
 #include "gguf_unpack.h"
 
 // MARK: The plain path
@@ -12,8 +14,8 @@ VTOK_INLINE int dot(const int8_t *a, const int8_t *b, size_t n) {
 }
 
 VTOK_INLINE void add_32(const vtok_gguf_block *w, int has_minimum, const vtok_gguf_rows *x, size_t block, float *sum) {
-  *sum += w->d * x->scales[block] * (float)dot(w->q, x->quants + block * 32, 32);
-  if (has_minimum) *sum += w->m * x->sums[block];
+  *sum = __builtin_fmaf(w->d * x->scales[block], (float)dot(w->q, x->quants + block * 32, 32), *sum);
+  if (has_minimum) *sum = __builtin_fmaf(w->m, x->sums[block], *sum);
 }
 
 VTOK_INLINE void add_256(const vtok_gguf_block *w, int has_minimum, const vtok_gguf_rows *x, size_t block, float *sum) {
@@ -23,19 +25,28 @@ VTOK_INLINE void add_256(const vtok_gguf_block *w, int has_minimum, const vtok_g
     total += w->scales[g] * dot(w->q + 16 * g, q + 16 * g, 16);
     if (has_minimum) minima += w->minima[g] * x->groups[block * 16 + g];
   }
-  *sum += w->d * x->scales[block] * (float)total;
-  if (has_minimum) *sum -= w->m * x->scales[block] * (float)minima;
+  *sum = __builtin_fmaf(w->d * x->scales[block], (float)total, *sum);
+  if (has_minimum) *sum = __builtin_fmaf(w->m * -x->scales[block], (float)minima, *sum);
 }
 
+// `together` blocks are added up, then joined to those before.
 #define PLAIN(name, elements, size, has_minimum)                                                                       \
   VTOK_CLONES static void plain_##name(const uint8_t *w, size_t blocks, const vtok_gguf_rows *x, size_t first, size_t n, float *out) { \
-    float sums[VTOK_GGUF_ROWS] = {0};                                                                                  \
+    size_t together = VTOK_PANEL_DEPTH / elements;                                                                     \
+    float part[VTOK_GGUF_ROWS] = {0};                                                                                  \
+    memset(out, 0, n * sizeof *out);                                                                                   \
     for (size_t b = 0; b < blocks; b++) {                                                                              \
       vtok_gguf_block block;                                                                                           \
       unpack_##name(w + b * size, &block);                                                                             \
-      for (size_t i = 0; i < n; i++) add_##elements(&block, has_minimum, x, (first + i) * blocks + b, sums + i);       \
+      int is_last = (b + 1) % together == 0 || b + 1 == blocks;                                                        \
+      for (size_t i = 0; i < n; i++) {                                                                                 \
+        add_##elements(&block, has_minimum, x, (first + i) * blocks + b, elements == 32 ? part + i : out + i);         \
+        if (elements == 32 && is_last) {                                                                               \
+          out[i] += part[i];                                                                                           \
+          part[i] = 0;                                                                                                 \
+        }                                                                                                              \
+      }                                                                                                                \
     }                                                                                                                  \
-    memcpy(out, sums, n * sizeof *sums);                                                                               \
   }
 PLAIN(q4_0, 32, 18, 0)
 PLAIN(q4_1, 32, 20, 1)
@@ -69,26 +80,53 @@ vtok_gguf_dot *vtok_gguf_plain_dot(uint32_t type) {
 }
 
 #if !defined(__x86_64__)
-const vtok_gguf_level vtok_gguf_levels[] = {{{"plain", vtok_has_all}, vtok_gguf_plain_dot}};
+const vtok_gguf_level vtok_gguf_levels[] = {{{"plain", vtok_has_all}, vtok_gguf_plain_dot, NULL, vtok_gguf_plain_pack, vtok_gguf_plain_rows}};
 const size_t vtok_gguf_level_count = 1;
 #endif
 
 // MARK: Products
 
-void vtok_gguf_product(size_t level, uint32_t type, const void *w, size_t first, size_t count, const vtok_gguf_rows *x, size_t n, float *out, size_t ldo) {
-  enum { TOGETHER = 16 };  // rows of W that stay in the cache while all rows of x pass
-  vtok_gguf_dot *dot = vtok_gguf_levels[level].dot(type);
-  if (!dot) dot = vtok_gguf_plain_dot(type);
-  size_t blocks = x->columns / vtok_gguf_elements(type), stride = blocks * vtok_gguf_bytes(type);
-  for (size_t from = 0; from < count; from += TOGETHER) {
-    size_t to = count - from < TOGETHER ? count : from + TOGETHER;
-    for (size_t i = 0; i < n; i += VTOK_GGUF_ROWS) {
-      size_t rows = n - i < VTOK_GGUF_ROWS ? n - i : VTOK_GGUF_ROWS;
-      for (size_t r = from; r < to; r++) {
-        float sums[VTOK_GGUF_ROWS];
-        dot((const uint8_t *)w + (first + r) * stride, blocks, x, i, rows, sums);
-        for (size_t k = 0; k < rows; k++) out[(i + k) * ldo + r] = sums[k];
-      }
+// `count` rows of W as they lie, with at most VTOK_GGUF_ROWS rows of x.
+static void by_rows(const vtok_gguf_level *level, uint32_t type, const uint8_t *w, size_t blocks, size_t stride, size_t count, const vtok_gguf_rows *x, size_t first, size_t n, float *out, size_t ldo) {
+  vtok_gguf_dot *dot = level->dot(type), *sixteen = level->sixteen ? level->sixteen(type) : NULL;
+  float sums[16 * VTOK_GGUF_ROWS];
+  for (size_t r = 0, together; r < count; r += together) {
+    together = sixteen && count - r >= 16 ? 16 : 1;
+    (together == 16 ? sixteen : dot)(w + r * stride, blocks, x, first, n, sums);
+    for (size_t i = 0; i < n; i++) memcpy(out + i * ldo + r, sums + i * together, together * sizeof *sums);
+  }
+}
+
+// The same through panels. Few rows wait for memory: what is needed next is asked for in the order in which it lies.
+static void by_panels(const vtok_gguf_level *level, uint32_t type, const uint8_t *w, size_t blocks, size_t stride, size_t count, const vtok_gguf_rows *x, size_t first, size_t n, float *out, size_t ldo) {
+  vtok_gguf_form form = vtok_gguf_form_of(type);
+  size_t bytes = vtok_gguf_bytes(type), most = VTOK_PANEL_DEPTH / (size_t)form.elements;
+  size_t steps = (blocks + most - 1) / most;
+  vtok_gguf_panel panel;
+  float sums[VTOK_GGUF_TOGETHER * VTOK_PANEL];
+  for (size_t c = 0; c < count; c += VTOK_PANEL) {
+    size_t columns = count - c < VTOK_PANEL ? count - c : VTOK_PANEL;
+    const uint8_t *own = w + c * stride, *next = own + VTOK_PANEL * stride;
+    memset(sums, 0, n * VTOK_PANEL * sizeof *sums);
+    for (size_t s = 0; s < steps; s++) {
+      size_t block = s * most, part = blocks - block < most ? blocks - block : most;
+      if (c + VTOK_PANEL < count)
+        for (size_t at = s * VTOK_PANEL * stride / steps; at < (s + 1) * VTOK_PANEL * stride / steps; at += 64) __builtin_prefetch(next + at, 0, 2);
+      level->pack(type, own + block * bytes, stride, columns, part, &panel);
+      level->rows(form, &panel, block, part, x, first, n, sums);
     }
+    for (size_t i = 0; i < n; i++) memcpy(out + i * ldo + c, sums + i * VTOK_PANEL, columns * sizeof *sums);
+  }
+}
+
+void vtok_gguf_product(size_t index, uint32_t type, const void *w, size_t first, size_t count, const vtok_gguf_rows *x, size_t n, float *out, size_t ldo) {
+  const vtok_gguf_level *level = &vtok_gguf_levels[index];
+  size_t blocks = x->columns / vtok_gguf_elements(type), stride = blocks * vtok_gguf_bytes(type);
+  const uint8_t *from = (const uint8_t *)w + first * stride;
+  size_t passes = (n + VTOK_GGUF_TOGETHER - 1) / VTOK_GGUF_TOGETHER;
+  for (size_t p = 0; p < passes; p++) {
+    size_t row = p * n / passes, rows = (p + 1) * n / passes - row;
+    if (n <= VTOK_GGUF_ROWS) by_rows(level, type, from, blocks, stride, count, x, row, rows, out + row * ldo, ldo);
+    else by_panels(level, type, from, blocks, stride, count, x, row, rows, out + row * ldo, ldo);
   }
 }

@@ -1,6 +1,5 @@
 #include "bf16.h"
-#include "gguf.h"
-#include "int4.h"
+#include "gguf_panel.h"
 #include "int8.h"
 
 #if defined(__x86_64__)
@@ -10,7 +9,6 @@
 static const vtok_level *level(vtok_product_kind kind, size_t index) {
   switch (kind) {
   case VTOK_BF16_PRODUCT: return &vtok_bf16_levels[index].level;
-  case VTOK_INT4_PRODUCT: return &vtok_int4_levels[index].level;
   case VTOK_GGUF_PRODUCT: return &vtok_gguf_levels[index].level;
   default: return &vtok_int8_levels[index].level;
   }
@@ -19,7 +17,6 @@ static const vtok_level *level(vtok_product_kind kind, size_t index) {
 size_t vtok_level_count(vtok_product_kind kind) {
   switch (kind) {
   case VTOK_BF16_PRODUCT: return vtok_bf16_level_count;
-  case VTOK_INT4_PRODUCT: return vtok_int4_level_count;
   case VTOK_GGUF_PRODUCT: return vtok_gguf_level_count;
   default: return vtok_int8_level_count;
   }

@@ -48,8 +48,8 @@ public enum BlockType: String, Sendable, CaseIterable {
 /// A matrix `[rows, columns]` of weights in blocks, where and as a file holds it.
 ///
 /// A product rounds the rows of x to 8 bits in blocks of their own and multiplies whole numbers, as llama.cpp does on
-/// CPUs: it is the product with x as rounded, about 0.4% of the largest number of a block off. Levels of the kernels add
-/// blocks in different orders; at one level a row of x has the same bits in any company and on any number of threads.
+/// CPUs: it is the product with x as rounded, about 0.4% of the largest number of a block off. Blocks are added in float32 in one
+/// order: a row of x has the same bits on every processor, in any company and on any number of threads.
 public struct BlockWeight: @unchecked Sendable {
   public let rows: Int, columns: Int
   public let type: BlockType
@@ -123,7 +123,7 @@ public struct BlockWeight: @unchecked Sendable {
   }
 
   /// Rows of W that one thread takes at least.
-  private static let unit = 16
+  private static let unit = 32
 
   /// Of the kernels.
   package static let levels = KernelLevels.running(VTOK_GGUF_PRODUCT)

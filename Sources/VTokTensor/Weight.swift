@@ -100,8 +100,8 @@ public struct Weight: Sendable {
     case .int8: return Weight(rows, columns, .panels(Int8Panels(self, threads: threads)))
     case .int4:
       // A width that is no whole number of groups: 8 bits are the next more exact.
-      guard Int4Panels.fits(self) else { return at(.int8, threads: threads) }
-      return Weight(rows, columns, .panels(Int4Panels(self, threads: threads)))
+      guard BlockWeight.fits(self) else { return at(.int8, threads: threads) }
+      return Weight(BlockWeight(rounding: self, threads: threads), rounding: true)
     }
   }
 

@@ -1,7 +1,7 @@
 import Testing
 import VTokTensor
 
-/// Products with weights in blocks: every level of the kernels within rounding of the others, a row alone as in company.
+/// Products with weights in blocks: the same bits at every level of the kernels, for a row alone and in company.
 @Suite struct BlockWeightTests {
   /// Random blocks whose scales are halves of moderate size.
   static func blocks(_ type: BlockType, rows: Int, columns: Int, seed: UInt64) -> BlockWeight {
@@ -71,19 +71,46 @@ import VTokTensor
     #expect(BlockWeight.levels.last?.name == "plain")
   }
 
-  /// 1e-6 of the largest sum of magnitudes, as the goldens have it.
+  /// Rows of x around the largest numbers that go with one row of W, and that one pass over a panel serves; rows of W that fill no
+  /// panel; blocks that fill no eight.
   @Test(arguments: BlockType.allCases) func levelsAgree(_ type: BlockType) {
-    for (n, blocks) in [(1, 1), (2, 2), (3, 3), (4, 7), (5, 8), (9, 9), (1, 17), (4, 30)] {
+    for (n, blocks) in [(1, 1), (2, 2), (3, 3), (4, 7), (5, 8), (6, 9), (7, 1), (9, 9), (1, 17), (4, 30), (13, 18)] {
       let columns = type.elements * blocks
-      let weight = Self.blocks(type, rows: 19, columns: columns, seed: UInt64(n))
+      let weight = Self.blocks(type, rows: 83, columns: columns, seed: UInt64(n))
       let x = Self.noise(n, columns, seed: 5)
-      let largest = Self.sums(x, weight.tensor.values) { Double(abs($0 * $1)) }.max()!
       let plain = Self.product(weight, x, level: BlockWeight.levels.last!.number)
       for (name, level) in BlockWeight.levels {
-        let found = Self.product(weight, x, level: level)
-        let worst = zip(found, plain).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
-        #expect(Double(worst) <= 1e-6 * largest, "\(name), \(n) x \(blocks) blocks")
+        let isSame = Self.product(weight, x, level: level) == plain
+        #expect(isSame, "\(name), \(n) x \(blocks) blocks")
       }
+    }
+  }
+
+  /// What the definition says, in doubles, from whole numbers that were rounded before.
+  @Test(arguments: BlockType.allCases) func plainIsTheDefinition(_ type: BlockType) {
+    let columns = 6 * 256
+    let weight = Self.blocks(type, rows: 37, columns: columns, seed: 21)
+    let x = Self.noise(9, columns, seed: 22)
+    let rows = BlockRows(for: type, x.values, x.rows, columns, columns)
+    let scales = rows.scales(block: type.elements)
+    let rounded = Tensor(
+      rows.quants.enumerated().map { Float($1) * scales[$0 / type.elements] }, shape: [x.rows, columns])
+    let exact = Self.sums(rounded, weight.tensor.values) { Double($0) * Double($1) }
+    let largest = Self.sums(rounded, weight.tensor.values) { Double(abs($0 * $1)) }.max()!
+    let found = Self.product(weight, x, level: BlockWeight.levels.last!.number)
+    let worst = zip(found, exact).reduce(0) { max($0, abs(Double($1.0) - $1.1)) }
+    // Q8_1 has sums of x rounded to half, Q8_K whole ones.
+    #expect(worst <= ([.q41, .q51].contains(type) ? 1e-4 : 1e-6) * largest, "\(type): \(worst) of \(largest)")
+  }
+
+  /// More rows of x than pass one panel.
+  @Test(arguments: [BlockType.q40, .q6K]) func manyRows(_ type: BlockType) {
+    let weight = Self.blocks(type, rows: 33, columns: 512, seed: 6)
+    let x = Self.noise(1300, 512, seed: 7)
+    let all = Self.product(weight, x, level: BlockWeight.bestLevel)
+    for row in [0, 649, 650, 1299] {
+      let one = Tensor(Array(x.values[row * 512..<(row + 1) * 512]), shape: [1, 512])
+      #expect(Self.product(weight, one, level: BlockWeight.bestLevel) == Array(all[row * 33..<(row + 1) * 33]))
     }
   }
 

@@ -28,29 +28,39 @@ import VTokTensor
   @Test(arguments: [(1, 64, 32), (2, 70, 96), (3, 1, 320), (4, 129, 64), (5, 200, 128), (17, 65, 256)])
   func everyLevelIsTheDefinition(n: Int, rows: Int, columns: Int) {
     let x = Int8Tests.noise(n * columns, seed: 1)
-    let panels = Int4Panels(
-      Weight(Tensor(Int8Tests.noise(rows * columns, seed: 2), shape: [rows, columns])), threads: 2)
-    let weight = Weight(Tensor(Int8Tests.noise(rows * columns, seed: 2), shape: [rows, columns])).at(.int4)
+    let weight = Weight(Tensor(Int8Tests.noise(rows * columns, seed: 2), shape: [rows, columns])).at(.int4, threads: 2)
+    let blocks = BlockWeight(
+      rounding: Weight(Tensor(Int8Tests.noise(rows * columns, seed: 2), shape: [rows, columns])))
+    #expect(blocks.tensor.values == weight.tensor.values)
     let expected = Self.expected(x, weight, n)
     let size = expected.map(abs).max()!
-    #expect(Int4Panels.levels.last?.name == "plain")
-    for (name, level) in Int4Panels.levels {
-      for threads in [1, 3] {
-        var out = [Float](repeating: -7, count: n * rows)
-        panels.multiply(x, n, columns, into: &out, rows, threads: threads, level: level)
-        let worst = zip(out, expected).map { abs($0 - $1) }.max()!
-        #expect(worst < 2e-6 * size, "\(name), \(threads) threads")
-        var added = [Float](repeating: 1, count: n * rows)
-        panels.multiply(x, n, columns, accumulate: true, into: &added, rows, threads: threads, level: level)
-        let isSum = zip(added, out).allSatisfy { $0 == 1 + $1 }
-        #expect(isSum, "\(name)")
-      }
-      // A row alone has the bits that it has in company.
-      var all = [Float](repeating: 0, count: n * rows)
-      var alone = [Float](repeating: 0, count: rows)
-      panels.multiply(x, n, columns, into: &all, rows, level: level)
-      panels.multiply(Array(x[(n - 1) * columns..<n * columns]), 1, columns, into: &alone, rows, level: level)
-      #expect(alone == Array(all[(n - 1) * rows..<n * rows]), "\(name)")
+    var product = [Float](repeating: -7, count: n * rows)
+    weight.multiply(x, n, columns, into: &product, rows, threads: 3)
+    let worst = zip(product, expected).map { abs($0 - $1) }.max()!
+    #expect(worst < 2e-6 * size)
+    for (name, level) in BlockWeight.levels {
+      var out = [Float](repeating: -7, count: n * rows)
+      blocks.multiply(x, n, columns, into: &out, rows, level: level)
+      #expect(out == product, "\(name)")
+    }
+    var added = [Float](repeating: 1, count: n * rows)
+    weight.multiply(x, n, columns, accumulate: true, into: &added, rows)
+    let isSum = zip(added, product).allSatisfy { $0 == 1 + $1 }
+    #expect(isSum)
+  }
+
+  /// A number that is not finite makes its block NaN, of weights and of rows, and no other.
+  @Test func whatIsNoNumber() {
+    for value in [Float.nan, .infinity, -.infinity] {
+      var numbers = Int8Tests.noise(2 * 96, seed: 4)
+      numbers[40] = value
+      let weight = Weight(Tensor(numbers, shape: [2, 96])).at(.int4).tensor.values
+      let bad = weight.indices.filter { !weight[$0].isFinite }
+      #expect(bad == Array(32..<64), "\(value)")
+      let plain = Weight(Tensor(Int8Tests.noise(5 * 96, seed: 5), shape: [5, 96])).at(.int4)
+      var out = [Float](repeating: 0, count: 10)
+      plain.multiply(numbers, 2, 96, into: &out, 5)
+      #expect(out[..<5].allSatisfy(\.isNaN) && out[5...].allSatisfy(\.isFinite), "\(value)")
     }
   }
 

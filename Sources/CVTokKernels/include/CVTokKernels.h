@@ -106,7 +106,7 @@ uint32_t vtok_gguf_activation(uint32_t type);
 // The values of n elements in whole blocks; exact.
 void vtok_gguf_dequantise(uint32_t type, const void *blocks, size_t n, float *out);
 
-// --- gguf_round.c: activations as llama.cpp rounds them on x86-64 ---
+// --- gguf_round.c: activations as llama.cpp rounds them on x86-64, and weights ---
 // Rows one after the other; blocks are of 32 elements, in Q8_K of 256. The caller gives the memory.
 typedef struct {
   size_t columns;   // whole blocks
@@ -115,11 +115,13 @@ typedef struct {
   int16_t *groups;  // [rows, columns / 16]: sums of 16 quants
   float *sums;      // [rows, columns / 32], Q8_1 only: scale * sum of the quants, rounded to half
 } vtok_gguf_rows;
-// Rows of x [n, columns] with row stride ldx. What is not finite gives some number.
+// Rows of x [n, columns] with row stride ldx. A block with what is not finite has NaN for its scale.
 void vtok_gguf_round(uint32_t activation, const float *x, size_t n, size_t ldx, vtok_gguf_rows *rows);
+// n weights, a multiple of 32, in blocks of Q4_0: the largest magnitude becomes -8 steps. One that is not finite makes its block NaN.
+void vtok_gguf_round_q4_0(const float *w, size_t n, uint8_t *blocks);
 
 // --- levels.c: the instructions that products of low precision are written in ---
-typedef enum { VTOK_BF16_PRODUCT, VTOK_INT8_PRODUCT, VTOK_INT4_PRODUCT, VTOK_GGUF_PRODUCT } vtok_product_kind;
+typedef enum { VTOK_BF16_PRODUCT, VTOK_INT8_PRODUCT, VTOK_GGUF_PRODUCT } vtok_product_kind;
 // Levels are numbered from the best to the plain one, which runs everywhere; a name is for people ("avx512-vnni").
 size_t vtok_level_count(vtok_product_kind kind);
 const char *vtok_level_name(vtok_product_kind kind, size_t level);
@@ -127,9 +129,8 @@ int vtok_level_runs(vtok_product_kind kind, size_t level);
 size_t vtok_best_level(vtok_product_kind kind);
 
 // --- gguf_dot.c: products of weights as a file holds them with rounded rows ---
-// Levels add blocks in different order.
-// out[i][r] = x[i] . W[first + r] for r in 0 ..< count, out with row stride ldo; W is read once for every four rows of x. A row of x
-// has the same bits in any company.
+// out[i][r] = x[i] . W[first + r] for r in 0 ..< count, out with row stride ldo. Every level gives the same bits, to a row of x alone
+// and in company. Up to four rows of x read W where it lies; more of them take it apart once, 32 rows of W at a time.
 void vtok_gguf_product(size_t level, uint32_t type, const void *w, size_t first, size_t count, const vtok_gguf_rows *x, size_t n, float *out, size_t ldo);
 
 // --- bf16.c: products of bfloat16 with sums in float32; levels agree within a tolerance ---
@@ -173,21 +174,6 @@ void vtok_attention_begin(vtok_attention_kind kind, const float *keys, const flo
 // Rows of queries [n, depth] through what has been begun; `level` is one of products of that kind, `bias` [keys] may be NULL. All keys
 // are seen, or, if `visible` is not 0, row r sees the first visible + r of them. out [n, depth].
 void vtok_attention_rows(vtok_attention_kind kind, size_t level, const float *queries, size_t n, size_t ldq, size_t keys, size_t depth, const float *bias, size_t visible, float *out, size_t ldo, void *memory);
-
-// --- int4.c: products with 4-bit weights in groups of 32, rows rounded to 8 bits in groups of 32; sums of groups are exact, groups
-// are added in float32, so levels agree but for the last bits ---
-// Bytes of one group of 32 of a panel of 64 rows of W: a panel has depth / 32 of them.
-size_t vtok_int4_group_bytes(void);
-// ggml's Q8_0: of each 32 of x [n, depth] the scale max / 127 as a half (NaN where a number is not finite), p = x * (127 / max) rounded half to even, and the sum of p.
-// p is [n, depth], scales and totals are [n, depth / 32].
-void vtok_q8_round(const float *x, size_t n, size_t depth, size_t ldx, int8_t *p, float *scales, int32_t *totals);
-// ggml's Q4_0 of up to 64 rows of W as a panel; depth is a multiple of 32.
-void vtok_int4_pack(const float *w, size_t count, size_t depth, size_t ldw, uint8_t *panel);
-// Row `row` of a list of panels as float32.
-void vtok_int4_widen(const uint8_t *panels, size_t depth, size_t row, float *out);
-// out[i][r] = sum over groups of (scale of p * scale of W) * (p[i] . W[first + r]) for r in 0 ..< count, added to what is there if
-// `accumulate`; `first` is a multiple of 64, out has row stride ldo.
-void vtok_int4_product(size_t level, const int8_t *p, size_t n, size_t depth, const float *scales, const int32_t *totals, const uint8_t *panels, size_t first, size_t count, int accumulate, float *out, size_t ldo);
 
 // --- convert.c: half and bfloat16 to float32 (exact), float32 to half (round to nearest even) ---
 void vtok_widen_f16(const uint16_t *x, size_t n, float *out);
