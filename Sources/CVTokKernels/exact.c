@@ -94,8 +94,7 @@ VTOK_CLONES size_t vtok_exact_normalise(const float *x, size_t rows, size_t colu
 }
 
 // Columns are independent, so vector width changes nothing; eight rows at a time keep the running sum in a register.
-VTOK_CLONES void vtok_exact_votes(const float *a, size_t rows, size_t columns, size_t stride, const float *weights, float *out) {
-  for (size_t c = 0; c < columns; c++) out[c] = 0;
+VTOK_CLONES void vtok_exact_more_votes(const float *a, size_t rows, size_t columns, size_t stride, const float *weights, float *out) {
   size_t r = 0;
   for (; r + 8 <= rows; r += 8) {
     const float *x = a + r * stride, *w = weights + r;
@@ -113,6 +112,11 @@ VTOK_CLONES void vtok_exact_votes(const float *a, size_t rows, size_t columns, s
       float p = weights[r] * a[r * stride + c];
       out[c] = out[c] + p;
     }
+}
+
+void vtok_exact_votes(const float *a, size_t rows, size_t columns, size_t stride, const float *weights, float *out) {
+  for (size_t c = 0; c < columns; c++) out[c] = 0;
+  vtok_exact_more_votes(a, rows, columns, stride, weights, out);
 }
 
 VTOK_CLONES void vtok_gather(const float *x, const int32_t *columns, size_t n, float *out) {

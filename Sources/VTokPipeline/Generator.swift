@@ -214,6 +214,9 @@ public struct Generator: MethodRunner {
     public let outcome: BudgetOutcome
     /// From the prepared prompt to the first token, and from there to the last.
     public let firstSeconds: Double, restSeconds: Double
+    /// Rows that entered the language model, and the time that it needed for all of them.
+    public let promptRows: Int
+    public let promptSeconds: Double
 
     /// After the first; nil for an answer of one token.
     public var tokensPerSecond: Double? { ids.count > 1 ? Double(ids.count - 1) / restSeconds : nil }
@@ -245,7 +248,10 @@ public struct Generator: MethodRunner {
     let start = clock.now
     let seen = try look(
       at: prompt.images, question: prompt.question, seed: seed, keepingNotes: keepingNotes, threads: threads)
+    let looked = clock.now
     var (run, decoding) = try read(prompt, seen: seen, threads: threads)
+    let promptSeconds = looked.duration(to: clock.now) / .seconds(1)
+    let promptRows = decoding.received.first ?? 0
     var stream = TokenStream(tokenizer)
     var text = ""
     var first: ContinuousClock.Instant?
@@ -272,6 +278,7 @@ public struct Generator: MethodRunner {
     return Answer(
       text: text, ids: ids, isComplete: ids.last.map(model.stops.contains) ?? false,
       table: CostTable(run.trace, dense: dense, shape: model.shape), outcome: try outcome(of: prompt.images, run.trace),
-      firstSeconds: start.duration(to: first!) / .seconds(1), restSeconds: first!.duration(to: last) / .seconds(1))
+      firstSeconds: start.duration(to: first!) / .seconds(1), restSeconds: first!.duration(to: last) / .seconds(1),
+      promptRows: promptRows, promptSeconds: promptSeconds)
   }
 }

@@ -25,6 +25,14 @@ final class BlockPanels: WeightPanels {
     for row in 0..<n { vtok_accumulate(out + row * ldo + wanted, sums.pointer + row * part.rows, part.rows, 1) }
   }
 
+  func multiply(_ x: ProductInput, into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int) {
+    guard x.count > 0 else { return }
+    guard isRounded else {
+      return multiplyExactly(x.rows, x.count, x.width, from: 0, accumulate: false, into: out, ldo, threads: threads)
+    }
+    blocks.multiply(x.rounded(for: blocks.type), into: out, ldo, threads: threads)
+  }
+
   /// Widens a few panels of rows at a time.
   private func multiplyExactly(
     _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, from wanted: Int, accumulate: Bool,

@@ -18,6 +18,7 @@ extension BlockWeight {
         weight.widen(rows: part, into: wide.pointer)
         vtok_gguf_round_q4_0(wide.pointer, part.count * columns, memory.pointer + row * rowBytes)
       }
+      weight.forget(rows: first..<first + count)
     }
     self.init(rows: rows, columns: columns, type: type, base: UnsafeRawPointer(memory.pointer), owner: memory)
   }

@@ -37,6 +37,8 @@ public enum BlockType: String, Sendable, CaseIterable {
   public var elements: Int { vtok_gguf_elements(number) }
   /// Bytes of one block.
   public var bytes: Int { vtok_gguf_bytes(number) }
+  /// GGUF's number of the type that rows of x are rounded to.
+  var activation: UInt32 { vtok_gguf_activation(number) }
 
   /// The exact values of `count` elements, a multiple of `elements`, from any address.
   package func dequantise(_ blocks: UnsafeRawPointer, _ count: Int, into out: UnsafeMutablePointer<Float>) {
@@ -114,7 +116,7 @@ public struct BlockWeight: @unchecked Sendable {
   package func multiply(
     _ x: BlockRows, into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int = 1, level: Int = bestLevel
   ) {
-    precondition(x.columns == columns && x.activation == vtok_gguf_activation(type.number))
+    precondition(x.columns == columns && x.activation == type.activation)
     let out = Shared(out)
     parallel(0..<rows, unit: Self.unit, threads: threads) { first, count in
       var rounded = x.rows
@@ -141,7 +143,7 @@ package final class BlockRows: @unchecked Sendable {
   package init(
     for type: BlockType, _ x: UnsafePointer<Float>, _ n: Int, _ columns: Int, _ ldx: Int, threads: Int = 1
   ) {
-    let activation = vtok_gguf_activation(type.number)
+    let activation = type.activation
     let elements = type.elements
     count = n
     self.columns = columns

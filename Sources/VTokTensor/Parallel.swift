@@ -31,6 +31,9 @@ package final class Scratch {
   deinit { UnsafeMutableRawPointer(pointer).deallocate() }
 }
 
+/// Processors that this process may use, for work that no caller gives a number of threads: rounding weights when a model loads.
+package let processors = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+
 /// Seconds this thread has run on a processor.
 package func threadSeconds() -> Double {
   var time = timespec()

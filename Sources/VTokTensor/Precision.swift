@@ -10,7 +10,7 @@ public enum Precision: String, Sendable, CaseIterable {
   /// number of threads.
   case int8
   /// For language models: weights in 4 bits, every 32 of a row with a scale of their own, rows in 8 bits, groups added in float32
-  /// (ggml's Q4_0 and Q8_0).
+  /// in one order (ggml's Q4_0 and Q8_0): the same bits on every processor too.
   case int4
   /// As the file holds them; the default of GGUF files. Of their language models, products with matrices in blocks (Q4_0, Q4_K
   /// and the like), the head too, round rows to 8 bits and multiply whole numbers as llama.cpp does; products with F32, F16 and

@@ -134,6 +134,14 @@ public struct Weight: Sendable {
     }
   }
 
+  /// Rows that were read once and will not be for long may leave memory, where they lie in a mapped file.
+  func forget(rows range: Range<Int>) {
+    guard case .stored(let stored) = form, let memory = stored.owner as? any MappedMemory else { return }
+    let rowBytes = columns * stored.type.size
+    memory.forget(
+      UnsafeRawBufferPointer(start: stored.base + range.lowerBound * rowBytes, count: range.count * rowBytes))
+  }
+
   /// `out = x W^T`, or `out += x W^T`, for x `[n, columns]`, out `[n, rows]` with row strides `ldx`, `ldo`. Threads split the
   /// rows of W.
   /// - Parameter wanted: the first row of W that is wanted; up to a panel of rows before it may come with it.
@@ -165,6 +173,13 @@ public struct Weight: Sendable {
           x.pointer, n, ldx, matrix, first, count, accumulate ? 1 : 0, out.pointer + first, ldo, scratch.pointer)
       }
     }
+  }
+
+  /// `out = x W^T` for rows that other weights multiply too.
+  package func multiply(_ x: ProductInput, into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int = 1) {
+    precondition(x.width == columns, "a product of width \(columns) got rows of \(x.width)")
+    if case .panels(let panels) = form { return panels.multiply(x, into: out, ldo, threads: threads) }
+    multiply(x.rows, x.count, x.width, into: out, ldo, threads: threads)
   }
 
   /// `out = y W` for y `[n, rows]`, out `[n, columns]` with row strides `ldy`, `ldo`: what a gradient after the product is
@@ -209,8 +224,21 @@ package protocol WeightPanels: AnyObject, Sendable {
   func multiply(
     _ x: UnsafePointer<Float>, _ n: Int, _ ldx: Int, from wanted: Int, accumulate: Bool,
     into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int)
+  /// The same for rows that other weights multiply too.
+  func multiply(_ x: ProductInput, into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int)
   /// Rows as float32.
   func widen(rows: Range<Int>, into out: UnsafeMutablePointer<Float>)
+}
+
+extension WeightPanels {
+  package func multiply(_ x: ProductInput, into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int) {
+    multiply(x.rows, x.count, x.width, from: 0, accumulate: false, into: out, ldo, threads: threads)
+  }
+}
+
+/// Bytes of a file in memory: what is forgotten comes back when it is read again.
+package protocol MappedMemory: AnyObject {
+  func forget(_ part: UnsafeRawBufferPointer)
 }
 
 /// Elements as they lie in a file or an array, row by row.

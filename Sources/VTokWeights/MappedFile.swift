@@ -1,17 +1,19 @@
 import VTokFiles
 import VTokLibC
+import VTokTensor
 
 /// Read-only bytes that stay where they are: a mapped file, or memory that lives as long as the process.
 ///
 /// Opening reads nothing; pages come in when they are touched. A file must not be shortened while it is mapped: the
 /// system ends a process that touches a page behind the end.
-public final class MappedFile: @unchecked Sendable {
+public final class MappedFile: MappedMemory, @unchecked Sendable {
   /// Path of the file, or the name given to the memory.
   public let path: String
   /// Valid only while this object lives, which Swift may end after its last use: prefer `withBytes`.
   package let bytes: UnsafeRawBufferPointer
   /// Number of bytes.
   public var count: Int { bytes.count }
+  private let isMapped: Bool
   private let release: (UnsafeRawBufferPointer) -> Void
 
   /// Maps a regular file; links are followed. Never blocks on a pipe or a device.
@@ -36,6 +38,7 @@ public final class MappedFile: @unchecked Sendable {
     }
     self.path = path
     bytes = UnsafeRawBufferPointer(start: base, count: size)
+    isMapped = true
     release = { munmap(UnsafeMutableRawPointer(mutating: $0.baseAddress!), $0.count) }
   }
 
@@ -43,6 +46,7 @@ public final class MappedFile: @unchecked Sendable {
   public init(memory: UnsafeRawBufferPointer, name: String) {
     path = name
     bytes = memory
+    isMapped = false
     release = { _ in }
   }
 
@@ -52,10 +56,21 @@ public final class MappedFile: @unchecked Sendable {
     memory.copyMemory(from: copy)
     path = name
     bytes = UnsafeRawBufferPointer(rebasing: memory[..<copy.count])
+    isMapped = false
     release = { _ in memory.deallocate() }
   }
 
   deinit { release(bytes) }
+
+  /// Pages that end in `part` leave the memory of this process; the system keeps them as long as it likes.
+  package func forget(_ part: UnsafeRawBufferPointer) {
+    guard isMapped, let start = part.baseAddress, !part.isEmpty else { return }
+    let page = sysconf(Int32(_SC_PAGESIZE))
+    let first = (start - bytes.baseAddress!) / page * page
+    let end = (start + part.count - bytes.baseAddress!) / page * page
+    guard end > first else { return }
+    madvise(UnsafeMutableRawPointer(mutating: bytes.baseAddress! + first), end - first, MADV_DONTNEED)
+  }
 
   /// Calls `body` with all bytes; the pointer must not leave it.
   public func withBytes<Result, Failure: Error>(

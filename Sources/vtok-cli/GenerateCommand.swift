@@ -231,7 +231,8 @@ struct AnswerRow {
       + "at 16 bit; held as 32 bit\n"
     let speed = answer.tokensPerSecond.map { ", then \(fixed($0, 2)) tokens/s" } ?? ""
     text +=
-      "first token after \(fixed(answer.firstSeconds, 3)) s\(speed) · \(answer.ids.count) new tokens "
+      "first token after \(fixed(answer.firstSeconds, 3)) s\(speed) · \(answer.promptRows) rows through the language model "
+      + "in \(fixed(answer.promptSeconds, 3)) s · \(answer.ids.count) new tokens "
       + "(\(answer.isComplete ? "ended by the model" : "cut at --max-tokens or by the user")) · peak memory "
       + "\(fixed(peakMemory, 0)) MB\n"
     if generator.composition.keepsPositions {
@@ -290,6 +291,9 @@ struct AnswerRow {
         ]
       ),
       ("ttft_ms", JSON(answer.firstSeconds * 1e3)),
+      // The language model alone, over the rows that entered it.
+      ("prompt_rows", JSON(answer.promptRows)), ("prompt_ms", JSON(answer.promptSeconds * 1e3)),
+      ("prompt_tokens_per_s", JSON(Double(answer.promptRows) / answer.promptSeconds)),
       ("decode_tokens_per_s", answer.tokensPerSecond.map { JSON($0) } ?? .null), ("peak_memory_mb", JSON(peakMemory)),
     ]
     let about = Provenance(

@@ -59,6 +59,8 @@ void vtok_exact_squares(const float *a, size_t m, size_t n, float *out);
 size_t vtok_exact_normalise(const float *x, size_t rows, size_t columns, float *out);
 // out[c] = sum over r of weights[r] * a[r][c], rows in ascending order; a [rows, columns].
 void vtok_exact_votes(const float *a, size_t rows, size_t columns, size_t stride, const float *weights, float *out);
+// The same added to what is there: rows in two calls give the bits that they give in one.
+void vtok_exact_more_votes(const float *a, size_t rows, size_t columns, size_t stride, const float *weights, float *out);
 // out[i][j] = sum over c of |a[i][c] - b[j][c]|^power, the largest difference for power 0; a [m, n], b [k, n], out [m, k].
 void vtok_exact_distances(const float *a, size_t m, const float *b, size_t k, size_t n, int power, float *out);
 

@@ -44,9 +44,9 @@ struct Attention {
     let keys: Int, threads: Int
     let scores: Scratch, panels: Scratch
 
-    init(rows: Int, keys: Int, threads: Int) {
+    init(rows: Int, keys: Int, heads: Int, threads: Int) {
       (self.keys, self.threads) = (keys, threads)
-      scores = Scratch(threads * min(rows, Attention.blockRows) * keys)
+      scores = Scratch(max(threads * min(rows, Attention.blockRows), heads) * keys)
       panels = Scratch(threads * vtok_matrix.panels)
     }
   }
@@ -67,7 +67,10 @@ struct Attention {
     let slots = threadCount(rows.count, keys, memory.threads, threads)
     let (scratch, length) = (Shared(memory.scores.pointer), min(rows.count, Self.blockRows) * memory.keys)
     let panels = Shared(memory.panels.pointer)
-    let isStep = rows.count == 1
+    if rows.count == 1 {
+      step(q, keys, mixing: mixing, recorder, scratch, memory.keys, slots)
+      return recorder.tensors
+    }
     parallel(slots, threads: slots) { slot in
       let scores = scratch.pointer + slot * length
       let panel = panels.pointer + slot * vtok_matrix.panels
@@ -80,12 +83,8 @@ struct Attention {
           let seen = past + rows[first + count - 1] + 1 - start
           let queries = q.pointer + first * width + head * headDim
           let visible = source.pointer.pointer + start * source.stride
-          if isStep {
-            vtok_exact_products(queries, 1, width, visible, seen, source.stride, headDim, scores)
-          } else {
-            let keys = vtok_matrix(rows: visible, depth: headDim, stride: source.stride)
-            vtok_product(queries, count, width, keys, 0, seen, 0, scores, seen, panel)
-          }
+          let keys = vtok_matrix(rows: visible, depth: headDim, stride: source.stride)
+          vtok_product(queries, count, width, keys, 0, seen, 0, scores, seen, panel)
           for row in 0..<count {
             let line = scores + row * seen
             let end = past + rows[first + row] + 1 - start
@@ -97,17 +96,59 @@ struct Attention {
             recorder.take(probabilities: line, at: place)
           }
           guard mixing else { continue }
-          if isStep {
-            vtok_exact_votes(visible + headDim, seen, headDim, source.stride, scores, queries)
-          } else {
-            let values = vtok_matrix(columns: visible + headDim, depth: seen, stride: source.stride)
-            vtok_product(scores, count, seen, values, 0, headDim, 0, queries, width, panel)
-          }
+          let values = vtok_matrix(columns: visible + headDim, depth: seen, stride: source.stride)
+          vtok_product(scores, count, seen, values, 0, headDim, 0, queries, width, panel)
         }
       }
     }
     return recorder.tensors
   }
+
+  /// The last row alone, as in decoding, which waits for memory: a thread takes neighbouring heads, whose keys and values lie side by
+  /// side, and goes through the cache a few entries at a time, in the order in which they lie.
+  private func step(
+    _ q: Shared<Float>, _ keys: [Keys], mixing: Bool, _ recorder: Recorder, _ scores: Shared<Float>, _ length: Int,
+    _ slots: Int
+  ) {
+    parallel(slots, threads: slots) { slot in
+      let own = slot * heads / slots..<(slot + 1) * heads / slots
+      func blocks(_ body: (_ head: Int, _ source: Keys, _ from: Int, _ count: Int) -> Void) {
+        let most = keys.reduce(0) { max($0, $1.count) }
+        for from in stride(from: 0, to: most, by: Self.blockKeys) {
+          for head in own {
+            let source = keys[head * kvHeads / heads]
+            let first = max(from, source.count - (window ?? source.count))
+            let count = min(from + Self.blockKeys, source.count) - first
+            if count > 0 { body(head, source, first, count) }
+          }
+        }
+      }
+      blocks { head, source, from, count in
+        vtok_exact_products(
+          q.pointer + head * headDim, 1, headDim, source.pointer.pointer + from * source.stride, count, source.stride,
+          headDim, scores.pointer + head * length + from)
+      }
+      for head in own {
+        let source = keys[head * kvHeads / heads]
+        let start = max(0, source.count - (window ?? source.count))
+        let line = scores.pointer + head * length + start
+        let place = Recorder.Place(row: 0, head: head, keys: start..<source.count)
+        recorder.take(logits: line, at: place, of: source, query: source.count - 1)
+        vtok_softmax_rows(line, 1, source.count - start, source.count - start, nil)
+        recorder.take(probabilities: line, at: place)
+        if mixing { (q.pointer + head * headDim).update(repeating: 0, count: headDim) }
+      }
+      guard mixing else { return }
+      blocks { head, source, from, count in
+        vtok_exact_more_votes(
+          source.pointer.pointer + from * source.stride + headDim, count, headDim, source.stride,
+          scores.pointer + head * length + from, q.pointer + head * headDim)
+      }
+    }
+  }
+
+  /// Entries of a cache that heads pass together in a step.
+  private static let blockKeys = 16
 
   /// Below about a quarter of a million multiply-adds a thread costs more than it brings.
   private func threadCount(_ rows: Int, _ keys: [Keys], _ slots: Int, _ threads: Int) -> Int {

@@ -19,7 +19,9 @@ package struct DecoderLayer: Sendable {
     func linear(_ name: String, _ rows: Int, _ columns: Int, _ hasBias: Bool) throws -> Linear {
       let stored = try view.weight("\(name).weight", [rows, columns])
       return Linear(
-        weight: [.f32, .file].contains(view.precision) && config.isSmall ? stored.packed : stored.at(view.precision),
+        weight: [.f32, .file].contains(view.precision) && config.isSmall
+          ? stored.packed
+          : stored.at(view.precision, threads: processors),
         bias: hasBias ? try view.vector("\(name).bias", [rows]) : nil)
     }
     func norm(_ name: String) throws -> RMSNorm {
@@ -50,7 +52,8 @@ package struct DecoderLayer: Sendable {
       branch = Scratch(rows * shape.width)
       // First q, k, v, then gate and up.
       inner = Scratch(rows * max((shape.heads + 2 * shape.kvHeads) * shape.headDim, 2 * shape.ffn))
-      attention = Attention.Memory(rows: rows, keys: keys, threads: min(threads, shape.heads))
+      attention = Attention.Memory(
+        rows: rows, keys: keys, heads: shape.heads, threads: min(threads, shape.heads))
       rotary = Rotary([], of: shape)
     }
 
@@ -81,10 +84,11 @@ package struct DecoderLayer: Sendable {
     let inner = shape.heads * shape.headDim
     let q = memory.inner.pointer
     normalise(norm1, tokens.x, into: normed, threads)
-    query.apply(normed, count, into: q, threads)
+    let input = ProductInput(normed, count: count, width: shape.width, threads: threads)
+    query.apply(input, count, into: q, threads)
     let rotary = memory.rotary(tokens.position, shape)
     rotate(q, count, rotary, heads: shape.heads, shape, scale: 1 / Float(shape.headDim).squareRoot(), threads)
-    store(tokens, normed, q + count * inner, rotary, shape, &cache, threads)
+    store(tokens, input, q + count * inner, rotary, shape, &cache, threads)
     withKeys(of: cache, shape) { keys in
       recorded.attention = attention(
         Shared(q), rows: Array(0..<count), of: count, over: keys, groups: cache.count, taps: taps, memory.attention,
@@ -96,8 +100,9 @@ package struct DecoderLayer: Sendable {
 
     let (a, b) = (memory.inner.pointer, memory.inner.pointer + count * shape.ffn)
     normalise(norm2, tokens.x, into: normed, threads)
-    gate.apply(normed, count, into: a, threads)
-    up.apply(normed, count, into: b, threads)
+    let narrow = ProductInput(normed, count: count, width: shape.width, threads: threads)
+    gate.apply(narrow, count, into: a, threads)
+    up.apply(narrow, count, into: b, threads)
     let (wide, ffn) = ((Shared(a), Shared(b)), shape.ffn)
     forRows(count, threads) { rows in
       let start = rows.lowerBound * ffn
@@ -142,7 +147,7 @@ package struct DecoderLayer: Sendable {
 
   /// Projects keys and values of `tokens` and adds them to the cache: per KV head key, then value.
   private func store(
-    _ tokens: TokenSequence, _ normed: UnsafePointer<Float>, _ scratch: UnsafeMutablePointer<Float>, _ rotary: Rotary,
+    _ tokens: TokenSequence, _ normed: ProductInput, _ scratch: UnsafeMutablePointer<Float>, _ rotary: Rotary,
     _ shape: Shape.Decoder, _ cache: inout [TokenSequence], _ threads: Int
   ) {
     let (count, headDim, kvInner) = (tokens.count, shape.headDim, shape.kvHeads * shape.headDim)
@@ -152,10 +157,13 @@ package struct DecoderLayer: Sendable {
     rotate(k, count, rotary, heads: shape.kvHeads, shape, threads)
     var entries = tokens
     entries.x = Tensor(shape: [count, 2 * kvInner]) { out in
-      for head in 0..<count * shape.kvHeads {
-        let pair = out + 2 * head * headDim
-        pair.update(from: k + head * headDim, count: headDim)
-        (pair + headDim).update(from: v + head * headDim, count: headDim)
+      let (out, k, v, heads) = (Shared(out), Shared(k), Shared(v), shape.kvHeads)
+      forRows(count, threads) { rows in
+        for head in rows.lowerBound * heads..<rows.upperBound * heads {
+          let pair = out.pointer + 2 * head * headDim
+          pair.update(from: k.pointer + head * headDim, count: headDim)
+          (pair + headDim).update(from: v.pointer + head * headDim, count: headDim)
+        }
       }
     }
     if cache.isEmpty {
@@ -202,6 +210,12 @@ extension Linear {
     _ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>, _ threads: Int
   ) {
     weight.multiply(x, rows, weight.columns, into: out, weight.rows, threads: threads)
+    if let bias { vtok_add_bias(out, rows, weight.rows, bias) }
+  }
+
+  /// The same for rows that other layers take too.
+  fileprivate func apply(_ x: ProductInput, _ rows: Int, into out: UnsafeMutablePointer<Float>, _ threads: Int) {
+    weight.multiply(x, into: out, weight.rows, threads: threads)
     if let bias { vtok_add_bias(out, rows, weight.rows, bias) }
   }
 }
