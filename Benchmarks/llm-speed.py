@@ -142,6 +142,9 @@ def measure(runs, folder, size, kind, rounds, is_long):
     if not os.path.exists(small):
         ggufs.projector(small, size, "small")
     gigabytes = os.path.getsize(model) * 1e-9
+    layers, width = ggufs.SHAPES[size][:2]
+    _, elements, block, _ = ggufs.TYPES[kind]
+    table = ggufs.VOCABULARY * width // elements * block  # of embeddings: one row of it is looked up
     each = []
     runs.generate(model, small, 1, 2)  # the file comes into memory
     for _ in range(rounds):
@@ -150,7 +153,9 @@ def measure(runs, folder, size, kind, rounds, is_long):
         other, writes = runs.llama(model, rows), runs.llama(model, 0, NEW, rows)
         each.append({
             "rows": rows, "vtok_prompt": own["prompt_tokens_per_s"], "llama_prompt": other, "vtok_decode": own["decode_tokens_per_s"],
-            "llama_decode": writes, "peak_memory_mb": own["peak_memory_mb"], "read_gb_s": bandwidth(folder, runs.threads)})
+            "llama_decode": writes, "peak_memory_mb": own["peak_memory_mb"], "read_gb_s": bandwidth(folder, runs.threads),
+            # What a new token reads once: the weights, and keys and values in float32.
+            "gb_per_token": gigabytes - table * 1e-9 + (rows + NEW / 2) * layers * 2 * width * 4e-9})
         print(kind, json.dumps(each[-1]), file=sys.stderr)
     result = {"type": kind, "file_gb": gigabytes, "rounds": each}
     if is_long:
@@ -179,7 +184,7 @@ def reading(result):
     for row in result["types"]:
         each = row["rounds"]
         middle = lambda f: statistics.median(f(r) for r in each)
-        share = middle(lambda r: r["vtok_decode"] * row["file_gb"] / r["read_gb_s"])
+        share = middle(lambda r: r["vtok_decode"] * r["gb_per_token"] / r["read_gb_s"])
         lines.append(
             f"| {row['type']}, {row['file_gb']:.2f} GB | {middle(lambda r: r['vtok_prompt']):.1f} | {middle(lambda r: r['llama_prompt']):.1f} | "
             f"{middle(lambda r: r['vtok_prompt'] / r['llama_prompt']):.2f} | {middle(lambda r: r['vtok_decode']):.2f} | "

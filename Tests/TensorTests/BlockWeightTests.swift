@@ -160,3 +160,33 @@ import VTokTensor
     }
   }
 }
+
+extension BlockWeightTests {
+  /// Rows that several weights share give what each gives alone: of one type, of types that round alike or not, in another order, in
+  /// float32.
+  @Test func sharedRows() {
+    let (n, columns, rows) = (9, 512, 48)
+    let x = Self.noise(n, columns, seed: 31)
+    let order = (0..<rows).map { ($0 * 7 + 3) % rows }
+    let blocks = { (type: BlockType, seed: UInt64) in
+      Weight(Self.blocks(type, rows: rows, columns: columns, seed: seed), rounding: true)
+    }
+    let weights = [
+      blocks(.q40, 1), blocks(.q80, 2), blocks(.q4K, 3).reordered(order), blocks(.q6K, 4), blocks(.q41, 5),
+      Weight(Self.blocks(.q40, rows: rows, columns: columns, seed: 6), rounding: false).reordered(order),
+      Weight(Self.noise(rows, columns, seed: 7)),
+    ]
+    for threads in [1, 3] {
+      x.values.withUnsafeBufferPointer { values in
+        let input = ProductInput(values.baseAddress!, count: n, width: columns, threads: threads)
+        for (index, weight) in weights.enumerated() {
+          var shared = [Float](repeating: -7, count: n * rows)
+          var alone = [Float](repeating: -7, count: n * rows)
+          weight.multiply(input, into: &shared, rows, threads: threads)
+          weight.multiply(x.values, n, columns, into: &alone, rows)
+          #expect(shared == alone, "weight \(index), \(threads) threads")
+        }
+      }
+    }
+  }
+}

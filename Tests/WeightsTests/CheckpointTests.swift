@@ -198,6 +198,22 @@ import VTokWeights
     }
   }
 
+  /// Parts of a mapped file that were forgotten are read again; memory that is no file keeps what it has.
+  @Test func forgottenPagesComeBack() throws {
+    let bytes = (0..<50_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+    try withFolder { folder in
+      try write(bytes, folder + "/file")
+      let mapped = try MappedFile(path: folder + "/file")
+      let copy = bytes.withUnsafeBytes { MappedFile(copying: $0, name: "copy") }
+      for file in [mapped, copy] {
+        for range in [0..<50_000, 5_000..<30_000, 4_096..<8_192, 49_000..<50_000, 100..<200, 7..<7] {
+          file.withBytes { file.forget(UnsafeRawBufferPointer(rebasing: $0[range])) }
+          #expect(file.withBytes { Array($0) } == bytes)
+        }
+      }
+    }
+  }
+
   @Test func refusesWhatIsNoFile() throws {
     try withFolder { folder in
       func kind(_ name: String) -> WeightError.Kind? {
