@@ -55,20 +55,29 @@ VTOK_INLINE void whole_scales(uint32_t type, const uint8_t *w, size_t c, vtok_gg
   }
 }
 
+// Halves at `at` in blocks of `bytes`, a row of W a column.
+VTOK_INLINE void halves(const uint8_t *w, size_t stride, size_t count, size_t blocks, size_t bytes, size_t at, float out[][VTOK_PANEL]) {
+  uint16_t h[VTOK_PANEL_BLOCKS][VTOK_PANEL];
+  for (size_t c = 0; c < VTOK_PANEL; c++) {
+    const uint8_t *half = w + (c < count ? c : count - 1) * stride + at;
+    for (size_t b = 0; b < blocks; b++) h[b][c] = vtok_u16(half + b * bytes);
+  }
+  vtok_widen_f16(h[0], blocks * VTOK_PANEL, out[0]);
+}
+
+// The most common numbers of blocks as constants.
+static void all_halves(const uint8_t *w, size_t stride, size_t count, size_t blocks, size_t bytes, size_t at, float out[][VTOK_PANEL]) {
+  if (blocks == VTOK_PANEL_BLOCKS) halves(w, stride, count, VTOK_PANEL_BLOCKS, bytes, at, out);
+  else if (blocks == 1) halves(w, stride, count, 1, bytes, at, out);
+  else halves(w, stride, count, blocks, bytes, at, out);
+}
+
 void vtok_gguf_pack_scales(uint32_t type, const uint8_t *w, size_t stride, size_t count, size_t blocks, vtok_gguf_panel *panel) {
   vtok_gguf_form form = forms[type];
   size_t bytes = vtok_gguf_bytes(type), at = scale_at(type);
-  uint16_t d[VTOK_PANEL_BLOCKS][VTOK_PANEL], m[VTOK_PANEL_BLOCKS][VTOK_PANEL];
-  for (size_t c = 0; c < VTOK_PANEL; c++) {
-    const uint8_t *block = w + (c < count ? c : count - 1) * stride;
-    for (size_t b = 0; b < blocks; b++, block += bytes) {
-      d[b][c] = vtok_u16(block + at);
-      if (form.minimum) m[b][c] = vtok_u16(block + at + 2);
-      if (form.elements == 256) whole_scales(type, block, c, panel);
-    }
-  }
-  vtok_widen_f16(d[0], blocks * VTOK_PANEL, panel->d[0]);
-  if (form.minimum) vtok_widen_f16(m[0], blocks * VTOK_PANEL, panel->m[0]);
+  all_halves(w, stride, count, blocks, bytes, at, panel->d);
+  if (form.minimum) all_halves(w, stride, count, blocks, bytes, at + 2, panel->m);
+  for (size_t c = 0; c < VTOK_PANEL && form.elements == 256; c++) whole_scales(type, w + (c < count ? c : count - 1) * stride, c, panel);
 }
 
 // MARK: The plain path
