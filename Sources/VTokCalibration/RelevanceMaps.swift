@@ -32,12 +32,16 @@ public struct RelevanceMaps: Sendable {
   private let model: LanguageModel
   private var shape: Shape.Decoder { model.shape }
 
-  /// - Throws: `CalibrationError` for a model whose layers tokens pass by.
+  /// - Throws: `CalibrationError` for a model whose layers tokens pass by, or whose layers are not Llama's.
   public init(_ model: LanguageModel) throws(CalibrationError) {
     guard model.shape.shares.allSatisfy({ $0 == nil }) else {
       throw .unsupported(
         found: "layers that tokens pass by (mixture of depths)", expected: "layers that compute all tokens",
         fix: "Use the model without routers.")
+    }
+    if let part = model.beyondLlama {
+      throw .unsupported(
+        found: part, expected: "a language model of Llama's layers, whose way back is known", fix: "Use another model.")
     }
     self.model = model
   }

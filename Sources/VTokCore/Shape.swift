@@ -105,13 +105,15 @@ public struct Shape: Sendable, Equatable {
     public let layers: Int, width: Int, heads: Int, kvHeads: Int, headDim: Int, ffn: Int, vocabulary: Int
     /// Rotary frequencies `[headDim / 2]`, and how M-RoPE deals them to its three axes (empty without it).
     public let frequencies: [Float], sections: [Int]
+    /// Whether M-RoPE deals them to t, h, w in turn (Qwen3-VL), not in runs (Qwen2-VL).
+    public let isInterleaved: Bool
     /// Share of the visual tokens that every layer computes while the others pass it by (mixture of depths), nil: all.
     /// Empty where no layer has a router.
     public let shares: [Double?]
 
     public init(
       layers: Int, width: Int, heads: Int, kvHeads: Int, headDim: Int, ffn: Int, vocabulary: Int, frequencies: [Float],
-      sections: [Int] = [], shares: [Double?] = []
+      sections: [Int] = [], isInterleaved: Bool = false, shares: [Double?] = []
     ) {
       self.layers = layers
       self.width = width
@@ -122,8 +124,12 @@ public struct Shape: Sendable, Equatable {
       self.vocabulary = vocabulary
       self.frequencies = frequencies
       self.sections = sections
+      self.isInterleaved = isInterleaved
       self.shares = shares
     }
+
+    /// What queries are multiplied by before their products with keys.
+    package var queryScale: Float { 1 / Float(headDim).squareRoot() }
 
     /// How many of so many visual tokens a layer computes, in float32 as official code counts; nil: all, without a router.
     public func computed(of visual: Int, in layer: Int) -> Int? {

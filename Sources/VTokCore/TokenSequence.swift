@@ -28,6 +28,9 @@ public struct TokenSequence: Sendable {
   public private(set) var kind: [TokenKind]
   public private(set) var position: [Position]
   public private(set) var origin: Origin
+  /// Rows that are still to be added to `x`, in this order: what the tower of Qwen3-VL gives to the first layers of its
+  /// language model. One row per token, zeros for text; empty in most models. `[count, width]` each
+  public private(set) var pending: [Tensor] = []
 
   public var count: Int { id.count }
 
@@ -50,7 +53,8 @@ public struct TokenSequence: Sendable {
     precondition(reduction.inputCount == count, "a reduction of \(reduction.inputCount) rows got \(count)")
     let shares = memberShares(reduction)
     let anchors = (0..<reduction.count).map { Int(reduction.members[Int(reduction.offsets[$0])]) }
-    let rows = features ?? blended(reduction, anchors)
+    let masses = mass
+    let rows = features ?? blended(x, reduction, anchors, masses)
     precondition(rows.rows == reduction.count, "\(rows.rows) rows of features for \(reduction.count) tokens")
     let newMass =
       reduction.mass
@@ -60,7 +64,29 @@ public struct TokenSequence: Sendable {
     kind = anchors.map { kind[$0] }
     position = anchors.map { position[$0] }
     mass = newMass
+    // Addition is linear: what would be added to the members is blended as they are.
+    pending = pending.map { blended($0, reduction, anchors, masses) }
     x = rows
+  }
+
+  /// Puts rows behind those that are still to be added to `x`. `[count, width]`
+  public mutating func postpone(_ rows: Tensor) {
+    precondition(rows.shape == x.shape, "\(rows.shape) to be added to \(x.shape)")
+    pending.append(rows)
+  }
+
+  /// Adds the next of the pending rows to `x`, if there are any.
+  public mutating func settle() {
+    guard !pending.isEmpty else { return }
+    x.add(pending.removeFirst())
+  }
+
+  /// The same rows with other values, to which nothing is pending: entries of a cache. `[count, any width]`
+  public func carrying(_ x: Tensor) -> TokenSequence {
+    var copy = self
+    copy.pending = []
+    copy.x = x
+    return copy
   }
 
   /// A copy with `reduction` applied.
@@ -77,6 +103,12 @@ public struct TokenSequence: Sendable {
     kind += entries.kind
     position += entries.position
     mass += entries.mass
+    let stages = max(pending.count, entries.pending.count)
+    for stage in 0..<stages {
+      if stage == pending.count { pending.append(Tensor(zeros: [x.rows, x.width])) }
+      pending[stage].append(
+        rows: stage < entries.pending.count ? entries.pending[stage] : Tensor(zeros: [entries.count, x.width]))
+    }
     x.append(rows: entries.x)
   }
 
@@ -90,6 +122,17 @@ public struct TokenSequence: Sendable {
       && x.values.prefix(rows * x.width).elementsEqual(other.x.values)
       && mass.prefix(rows).elementsEqual(other.mass) && kind.prefix(rows).elementsEqual(other.kind)
       && position.prefix(rows).elementsEqual(other.position) && origin.begins(with: other.origin)
+      && pendsLike(other)
+  }
+
+  /// Whether what is pending to the first rows is what is pending to those of `other`.
+  private func pendsLike(_ other: TokenSequence) -> Bool {
+    (0..<max(pending.count, other.pending.count)).allSatisfy { stage in
+      let own = stage < pending.count ? pending[stage].values.prefix(other.x.values.count) : []
+      let others = stage < other.pending.count ? other.pending[stage].values : []
+      if own.isEmpty || others.isEmpty { return (own.isEmpty ? others[...] : own).allSatisfy { $0 == 0 } }
+      return own.elementsEqual(others)
+    }
   }
 
   /// The columns in `parts` equal shares, one sequence each: a cache, by KV head.
@@ -166,7 +209,7 @@ public struct TokenSequence: Sendable {
 
   /// The new rows, each summed in member order with every operation rounded (the order official code uses when the
   /// destination comes first and its sources follow as matched).
-  private func blended(_ reduction: Reduction, _ anchors: [Int]) -> Tensor {
+  private func blended(_ x: Tensor, _ reduction: Reduction, _ anchors: [Int], _ mass: [Float]) -> Tensor {
     if reduction.blend == .copy { return x.gathered(anchors) }
     if case .entries(let keys, let values) = reduction.blend {
       // Of keys and values by themselves.

@@ -33,7 +33,13 @@ package struct Config {
     ),
     (1...1 << 24, ["vocab_size"]),
     (0...1 << 20, ["num_labels", "num_classes", "num_features"]),
-    (0...1024, ["reg_tokens", "num_register_tokens", "mm_vision_token_compression_states", "fullatt_block_indexes"]),
+    (
+      0...1024,
+      [
+        "reg_tokens", "num_register_tokens", "mm_vision_token_compression_states", "fullatt_block_indexes",
+        "deepstack_visual_indexes",
+      ]
+    ),
     (-1024...1024, ["vision_feature_layer", "mm_vision_select_layer"]),
     (0...65536, ["mrope_section"]),
     (-1...Int(Int32.max), ["eos_token_id", "image_token_id", "image_token_index"]),

@@ -19,6 +19,9 @@ public struct PrunedImage: Sendable {
   public let origin: Origin
   /// Where the visual spans of a vision-language model begin among the tokens, and the last one ends; nil for a tower.
   public var spans: [Int]?
+  /// Rows that the language model adds to the tokens behind its first layers, one tensor a layer (DeepStack of Qwen3-VL).
+  /// `[kept, width]` each
+  public var pending: [Tensor] = []
   /// Tokens of the dense model.
   public let tokensIn: Int
   /// Tiles of the tower, and the patch grid of the dense model on each.

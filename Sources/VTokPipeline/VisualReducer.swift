@@ -56,7 +56,8 @@ public struct VisualReducer: ImageReducer {
       keep: (0..<tokens.count).map { row in
         let range = origin.range(row)
         return range.isEmpty ? -1 : Int(origin.patches[range.lowerBound])
-      }, origin: origin, spans: starts, tokensIn: visual, tiles: prepared.tiles.count, rows: grid.rows,
+      }, origin: origin, spans: starts, pending: tokens.pending, tokensIn: visual, tiles: prepared.tiles.count,
+      rows: grid.rows,
       columns: grid.columns, region: region(of: image), trace: trace, cost: Cost(of: trace, shape: model.shape),
       dense: Cost(of: denseTrace, shape: model.shape),
       outcome: generator.methods.accounting.outcome(of: [Double(visual)], reached: Double(tokens.count)))

@@ -52,6 +52,16 @@ public struct Tensor: Sendable, Equatable {
     values += other.values
   }
 
+  /// Adds another tensor of the same shape.
+  public mutating func add(_ other: Tensor) {
+    precondition(other.shape == shape, "a tensor of \(other.shape) added to one of \(shape)")
+    values.withUnsafeMutableBufferPointer { out in
+      other.values.withUnsafeBufferPointer {
+        if $0.count > 0 { vtok_accumulate(out.baseAddress!, $0.baseAddress!, $0.count, 1) }
+      }
+    }
+  }
+
   /// The `[rows, width]` matrix with rows and columns exchanged.
   package var transposed: Tensor {
     let (rows, width) = (rows, width)

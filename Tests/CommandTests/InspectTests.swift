@@ -63,7 +63,10 @@ import VTok
   }
 
   @Test(arguments: [
-    (#"{"model_type": "qwen3_vl", "architectures": ["Qwen3VLForConditionalGeneration"]}"#, "qwen3_vl", "qwen2_vl"),
+    (
+      #"{"model_type": "qwen3_vl_moe", "architectures": ["Qwen3VLMoeForConditionalGeneration"]}"#, "qwen3_vl_moe",
+      "qwen3_vl"
+    ),
     (#"{"architecture": "eva02_base_patch14_448"}"#, "eva02_base_patch14_448", "patch14"),
     (#"{"model_type": "siglip2_vision_model"}"#, "siglip2_vision_model", "siglip_vision_model"),
   ]) func somethingUnknownIsNamedWithItsNearest(config: String, found: String, near: String) throws {

@@ -33,8 +33,8 @@ let ggufFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] 
     guard golden.model.placeholder == (try inputs.config.int("image_token_id")) else {
       throw GoldenError("the placeholder has the id \(golden.model.placeholder)")
     }
-    let result = try golden.run()
-    let generated = try golden.generated(result, count: inputs.config.int("max_new_tokens"))
+    var result = try golden.run()
+    let generated = try golden.generated(&result, count: inputs.config.int("max_new_tokens"))
     return [
       "image_features": GoldenValue(result.visual), "hidden_states.last": GoldenValue(result.hidden.last!),
       "logits": result.logits, "generated_ids": GoldenValue(generated.ids, [generated.ids.count]),

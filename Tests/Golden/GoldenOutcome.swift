@@ -7,8 +7,7 @@ private let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: Gold
   [
     imageFunctions, visionFunctions, methodFunctions, fusionFunctions, reductionFunctions, calibrationFunctions,
     compressorFunctions,
-    multimodalFunctions, textFunctions, processorFunctions, tilingFunctions, languageFunctions, stageFunctions,
-    cacheFunctions,
+    multimodalFunctions, keptFunctions, textFunctions, processorFunctions, languageFunctions, stageFunctions, cacheFunctions,
     promptCacheFunctions,
     flexTokFunctions, tokenizerFunctions, trainedFunctions, templateFunctions, ggufFunctions,
   ]

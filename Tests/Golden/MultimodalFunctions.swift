@@ -5,11 +5,11 @@ import VTok
 let multimodalFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
   "lvlm.forward": { inputs in
     let golden = try MultimodalCase(inputs)
-    let result = try golden.run()
+    var result = try golden.run()
     var outputs = try golden.visualOutputs(result)
     for (index, states) in result.hidden.enumerated() { outputs["hidden_states.\(index)"] = GoldenValue(states) }
     outputs["logits"] = result.logits
-    let generated = try golden.generated(result, count: inputs.config["max_new_tokens"]!.int!)
+    let generated = try golden.generated(&result, count: inputs.config["max_new_tokens"]!.int!)
     outputs["generated_ids"] = GoldenValue(generated.ids, [generated.ids.count])
     outputs["generated_step_logits"] = generated.logits
     return outputs
@@ -131,6 +131,13 @@ struct MultimodalCase {
     images = try preparedImages(inputs, model, self.checkpoint.config)
   }
 
+  init(_ checkpoint: Checkpoint, _ model: MultimodalModel, _ ids: [Int], _ images: [PreparedImage]) {
+    self.checkpoint = checkpoint
+    self.model = model
+    self.ids = ids
+    self.images = images
+  }
+
   /// The prefill under `methods`.
   func run(_ methods: [any Compressor] = [], question: Tensor? = nil) throws -> MultimodalResult {
     var run = Run(try Composition(methods, for: model.shape), keepingNotes: true)
@@ -146,14 +153,13 @@ struct MultimodalCase {
 
 extension MultimodalCase {
   /// The most likely tokens after a prefill, and the logits that they were chosen by.
-  func generated(_ result: MultimodalResult, count: Int) throws -> (ids: [Int], logits: GoldenValue) {
-    var (run, decoding) = (result.run, result.decoding)
+  func generated(_ result: inout MultimodalResult, count: Int) throws -> (ids: [Int], logits: GoldenValue) {
     var ids: [Int] = []
     var logits: [Tensor] = []
     repeat {
-      if let last = ids.last { try model.language.step(last, &decoding, run: &run) }
-      logits.append(row(decoding.logits))
-      ids.append(argmax(decoding.logits)!)
+      if let last = ids.last { try model.language.step(last, &result.decoding, run: &result.run) }
+      logits.append(row(result.decoding.logits))
+      ids.append(argmax(result.decoding.logits)!)
     } while ids.count < count && !model.stops.contains(ids.last!)
     return (ids, GoldenValue(stacking: logits))
   }
@@ -163,7 +169,7 @@ extension MultimodalCase {
 struct MultimodalResult {
   /// Entering the language model.
   let prompt: TokenSequence
-  let run: Run, decoding: Decoding
+  var run: Run, decoding: Decoding
   /// Entering every layer, then after the final norm.
   let hidden: [Tensor]
   /// Of every row that left the last layer.
@@ -198,22 +204,11 @@ extension MultimodalCase {
       // An image of one tile is a grid of one.
       "grid_hw": GoldenValue(images.flatMap { [max($0.rows, 1), max($0.columns, 1)] }, [images.count, 2]),
     ]
-    if let limit = checkpoint.config["vision_aspect_ratio"]?.string?.split(separator: "_").last.flatMap({ Int($0) }) {
-      let packed = images.map { image -> (rows: Int, columns: Int) in
-        if image.tiles.count == 1 { return (0, 0) }
-        return AnyresGrid(
-          rows: image.rows, columns: image.columns, side: model.shape.tower!.rows, width: image.original.width,
-          height: image.original.height
-        ).packed(limit: limit)
-      }
-      outputs["packed_hw"] = GoldenValue(packed.flatMap { [$0.rows, $0.columns] }, [images.count, 2])
+    for (index, rows) in result.prompt.pending.enumerated() {
+      outputs["deepstack_features.\(index)"] = GoldenValue(
+        rows.gathered(layouts.flatMap(\.spans).flatMap { $0.map(Int.init) }))
     }
-    if model.shape.layout?.tiling == .native {
-      var run = Run(.dense(model.shape))
-      let leaving = try images.flatMap { try model.tower($0, run: &run).leaving }
-      outputs["vision_last_hidden_state"] = GoldenValue(
-        Tensor(leaving.flatMap(\.values), shape: [leaving.reduce(0) { $0 + $1.rows }, leaving[0].width]))
-    } else {  // tiles of one size
+    if model.shape.layout?.tiling != .native {  // tiles of one size
       var run = Run(.dense(model.shape))
       let tower = try images.map { try model.tower($0, run: &run) }
       let leaving = GoldenValue(stacking: tower.flatMap(\.leaving))

@@ -1,6 +1,6 @@
 import VTok
 
-/// `lvlm.preprocess.*`, `lvlm.size-arithmetic`
+/// `lvlm.preprocess.*`, `lvlm.size-arithmetic*`
 let processorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
   "lvlm.preprocess.clip": { ["pixel_values_pil": GoldenValue(try tiles($0, "CLIP").tiles[0])] },
   "lvlm.preprocess.llava_pad": { ["pixel_values_pil": GoldenValue(try tiles($0, "Llava").tiles[0])] },
@@ -95,6 +95,43 @@ let processorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVal
       "pixel_values_pil": GoldenValue(prepared.tiles[0]),
       "image_grid_thw": GoldenValue([1, prepared.rows, prepared.columns], [1, 3]),
     ]
+  },
+
+  "lvlm.preprocess.qwen3vl": { inputs in
+    let folder = try inputs.file(inputs.config.string("processor_dir"))
+    let processor = try ProcessorConfig.read(
+      ProcessorFile(directory: folder), config: JSON(contentsOf: folder + "/config.json"))
+    let prepared = try inputs.config["images"]!.strings!.map {
+      try processor.tiles(of: Image.decode(contentsOf: inputs.file($0)).image)
+    }
+    let rows = prepared.map(\.tiles[0])
+    return [
+      "pixel_values_pil": GoldenValue(
+        Tensor(rows.flatMap(\.values), shape: [rows.reduce(0) { $0 + $1.rows }, rows[0].width])),
+      "image_grid_thw": GoldenValue(prepared.flatMap { [1, $0.rows, $0.columns] }, [prepared.count, 3]),
+    ]
+  },
+
+  "lvlm.size-arithmetic.qwen3vl": { inputs in
+    let config = inputs.config
+    let processor = MergedPatchProcessor(
+      pixels: ImageProcessor(resize: .none, filter: .bicubic), patch: config["patch"]!.int!,
+      merge: config["merge"]!.int!, frames: 2, area: config["min_pixels"]!.int!...config["max_pixels"]!.int!)
+    let (patch, cell) = (processor.patch, processor.merge * processor.merge)
+    let rows = try inputs.rows.map { row -> JSON in
+      let size = Size(width: row["width"]!.int!, height: row["height"]!.int!)
+      let found: JSON
+      do {
+        let resized = try processor.resized(size)
+        let grid = [resized.height / patch, resized.width / patch]
+        found = [
+          "resized": JSON([resized.height, resized.width]), "grid": JSON(grid),
+          "image_tokens": JSON(grid[0] * grid[1] / cell),
+        ]
+      } catch { found = ["error": "refused"] }
+      return ["height": JSON(size.height), "width": JSON(size.width), "qwen3vl": found]
+    }
+    return ["rows": GoldenValue(rows: rows)]
   },
 ]
 

@@ -46,6 +46,7 @@ import VTok
     (#"{"model_type": "idefics3"}"#, ["<|begin_of_text|>"], "idefics3"),
     (#"{"model_type": "idefics3"}"#, ["<|im_start|>"], "smolvlm"),
     (#"{"model_type": "smolvlm"}"#, ["<|im_start|>"], "smolvlm"), (#"{"model_type": "qwen2_5_vl"}"#, [], "qwen2-vl"),
+    (#"{"model_type": "qwen3_vl"}"#, [], "qwen3-vl"),
   ]) func knowsTheModel(config: String, tokens: [String], name: String) throws {
     let known = try Self.template(config, tokens: tokens)
     #expect(known.name == name && known.origin == .model && known.title.contains("no template"))
@@ -216,6 +217,11 @@ import VTok
     ),
     (
       "qwen2-vl", .qwen,
+      "<|im_start|>system\nS.<|im_end|>\n<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Q?<|im_end|>\n"
+        + "<|im_start|>assistant\nA.<|im_end|>\n<|im_start|>user\nR?<|im_end|>\n<|im_start|>assistant\n"
+    ),
+    (
+      "qwen3-vl", .qwen,
       "<|im_start|>system\nS.<|im_end|>\n<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Q?<|im_end|>\n"
         + "<|im_start|>assistant\nA.<|im_end|>\n<|im_start|>user\nR?<|im_end|>\n<|im_start|>assistant\n"
     ),

@@ -11,8 +11,8 @@ struct DecoderConfig {
   let window: Int?
   /// Whether q, k and v have biases, whether the output projection has one, whether the MLP has them.
   let biases: (projections: Bool, output: Bool, mlp: Bool)
-  /// Tokens that rotary positions are right for; nil: any number.
-  let longest: Int?
+  /// Whether the heads of q and k are normed before they are rotated.
+  let normsHeads: Bool
   /// How layers choose the visual tokens that they compute; nil in most models.
   let depths: MixtureOfDepths?
 
@@ -49,9 +49,10 @@ struct DecoderConfig {
     guard ["default", "mrope", "linear", "dynamic"].contains(kind) else {
       throw rope.unfit("rope_type", "default, mrope, linear or dynamic", found: "'\(kind)'")
     }
-    // Frequencies that depend on the length change nothing up to the length of training.
-    longest = kind == "dynamic" ? try config.intIfPresent("max_position_embeddings") : nil
-    guard try !rope.bool("mrope_interleaved", false) else { throw rope.unfit("mrope_interleaved", "false") }
+    // The class of Qwen3-VL interleaves whatever the key says.
+    guard try family.interleaved != nil || !rope.bool("mrope_interleaved", false) else {
+      throw rope.unfit("mrope_interleaved", "false")
+    }
     guard try rope.double("partial_rotary_factor", config.double("partial_rotary_factor", 1)) == 1 else {
       throw config.unfit("partial_rotary_factor", "1")
     }
@@ -62,10 +63,12 @@ struct DecoderConfig {
     guard kinds.isSubset(of: ["full_attention"]) || kinds == ["sliding_attention"] && family.window != nil else {
       throw config.unfit("layer_types", "full_attention in every layer", found: kinds.sorted().joined(separator: ", "))
     }
-    let sections = try rope.ints("mrope_section") ?? family.sections
-    guard sections.isEmpty || (sections.count == 3 && sections.reduce(0, +) == headDim / 2) else {
+    let given = try rope.ints("mrope_section")
+    guard given?.isEmpty ?? true || (given!.count == 3 && given!.reduce(0, +) == headDim / 2) else {
       throw rope.unfit("mrope_section", "three numbers with the sum \(headDim / 2)")
     }
+    let sections = given ?? family.interleaved ?? []
+    normsHeads = family.normsHeads
     let divisors = try rope.floats("frequency_divisors", count: headDim / 2)  // of GGUF files alone
     let layers = try config.int("num_hidden_layers", family.layers)
     depths = try MixtureOfDepths(config, layers: layers)
@@ -75,7 +78,7 @@ struct DecoderConfig {
       vocabulary: try config.int("vocab_size", family.vocabulary),
       frequencies: (0..<headDim / 2).map { pair in  // in float32, as transformers computes them
         1 / powf(theta, Float(2 * pair) / Float(headDim)) / factor / (divisors?[pair] ?? 1)
-      }, sections: sections, shares: depths?.shares ?? [])
+      }, sections: sections, isInterleaved: family.interleaved != nil, shares: depths?.shares ?? [])
     epsilon = try config.float("rms_norm_eps", family.epsilon)
     guard try !config.bool("use_sliding_window", false) else { throw config.unfit("use_sliding_window", "false") }
     switch config.json["sliding_window"] {

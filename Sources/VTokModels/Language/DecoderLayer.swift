@@ -4,11 +4,13 @@ import VTokTensor
 import VTokWeights
 
 /// A pre-norm decoder layer of the Llama family: `x += Attention(RMS1(x))`, `x += down(silu(gate(h)) * up(h))` with
-/// h = RMS2(x). Matrices stay mapped as stored, but for those of small models
+/// h = RMS2(x); Qwen3 norms the heads of q and k before it rotates them. Matrices stay mapped as stored, but for those of small models
 /// and of lower precision.
 package struct DecoderLayer: Sendable {
   package let norm1: RMSNorm
   package let query: Linear, key: Linear, value: Linear, output: Linear
+  /// Of every head of q and of k; nil: they are not normed. `[headDim]`
+  package let queryNorm: RMSNorm?, keyNorm: RMSNorm?
   package let norm2: RMSNorm
   package let gate: Linear, up: Linear, down: Linear
 
@@ -24,15 +26,17 @@ package struct DecoderLayer: Sendable {
           : stored.at(view.precision, threads: processors),
         bias: hasBias ? try view.vector("\(name).bias", [rows]) : nil)
     }
-    func norm(_ name: String) throws -> RMSNorm {
+    func norm(_ name: String, _ width: Int) throws -> RMSNorm {
       RMSNorm(weight: try view.vector("\(name).weight", [width]), epsilon: config.epsilon)
     }
-    norm1 = try norm("input_layernorm")
+    norm1 = try norm("input_layernorm", width)
+    queryNorm = config.normsHeads ? try norm("self_attn.q_norm", shape.headDim) : nil
+    keyNorm = config.normsHeads ? try norm("self_attn.k_norm", shape.headDim) : nil
     query = try linear("self_attn.q_proj", inner, width, config.biases.projections)
     key = try linear("self_attn.k_proj", kvInner, width, config.biases.projections)
     value = try linear("self_attn.v_proj", kvInner, width, config.biases.projections)
     output = try linear("self_attn.o_proj", width, inner, config.biases.output)
-    norm2 = try norm("post_attention_layernorm")
+    norm2 = try norm("post_attention_layernorm", width)
     gate = try linear("mlp.gate_proj", shape.ffn, width, config.biases.mlp)
     up = try linear("mlp.up_proj", shape.ffn, width, config.biases.mlp)
     down = try linear("mlp.down_proj", width, shape.ffn, config.biases.mlp)
@@ -87,7 +91,7 @@ package struct DecoderLayer: Sendable {
     let input = ProductInput(normed, count: count, width: shape.width, threads: threads)
     query.apply(input, count, into: q, threads)
     let rotary = memory.rotary(tokens.position, shape)
-    rotate(q, count, rotary, heads: shape.heads, shape, scale: 1 / Float(shape.headDim).squareRoot(), threads)
+    rotate(q, count, queryNorm, rotary, heads: shape.heads, shape, scale: shape.queryScale, threads)
     store(tokens, input, q + count * inner, rotary, shape, &cache, threads)
     withKeys(of: cache, shape) { keys in
       recorded.attention = attention(
@@ -126,14 +130,14 @@ package struct DecoderLayer: Sendable {
     normalise(norm1, tokens.x, into: normed, threads)
     let k = memory.inner.pointer
     key.apply(normed, count, into: k, threads)
-    rotate(k, count, rotary, heads: shape.kvHeads, shape, threads)
+    rotate(k, count, keyNorm, rotary, heads: shape.kvHeads, shape, threads)
     let q = k + count * shape.kvHeads * shape.headDim
     for (index, row) in rows.enumerated() {
       (normed + index * width).update(from: normed + row * width, count: width)  // ascending: nothing is overtaken
     }
     query.apply(normed, rows.count, into: q, threads)
     let asked = Rotary(rows.map { tokens.position[$0] }, of: shape)
-    rotate(q, rows.count, asked, heads: shape.heads, shape, scale: 1 / Float(shape.headDim).squareRoot(), threads)
+    rotate(q, rows.count, queryNorm, asked, heads: shape.heads, shape, scale: shape.queryScale, threads)
     let keys = (0..<shape.kvHeads).map { head in
       Attention.Keys(
         pointer: Shared(k + head * shape.headDim), stride: shape.kvHeads * shape.headDim, count: count, ids: tokens.id)
@@ -154,18 +158,18 @@ package struct DecoderLayer: Sendable {
     let (k, v) = (scratch, scratch + count * kvInner)
     key.apply(normed, count, into: k, threads)
     value.apply(normed, count, into: v, threads)
-    rotate(k, count, rotary, heads: shape.kvHeads, shape, threads)
-    var entries = tokens
-    entries.x = Tensor(shape: [count, 2 * kvInner]) { out in
-      let (out, k, v, heads) = (Shared(out), Shared(k), Shared(v), shape.kvHeads)
-      forRows(count, threads) { rows in
-        for head in rows.lowerBound * heads..<rows.upperBound * heads {
-          let pair = out.pointer + 2 * head * headDim
-          pair.update(from: k.pointer + head * headDim, count: headDim)
-          (pair + headDim).update(from: v.pointer + head * headDim, count: headDim)
+    rotate(k, count, keyNorm, rotary, heads: shape.kvHeads, shape, threads)
+    let entries = tokens.carrying(
+      Tensor(shape: [count, 2 * kvInner]) { out in
+        let (out, k, v, heads) = (Shared(out), Shared(k), Shared(v), shape.kvHeads)
+        forRows(count, threads) { rows in
+          for head in rows.lowerBound * heads..<rows.upperBound * heads {
+            let pair = out.pointer + 2 * head * headDim
+            pair.update(from: k.pointer + head * headDim, count: headDim)
+            (pair + headDim).update(from: v.pointer + head * headDim, count: headDim)
+          }
         }
-      }
-    }
+      })
     if cache.isEmpty {
       cache = [entries]
     } else {
@@ -174,15 +178,17 @@ package struct DecoderLayer: Sendable {
     }
   }
 
+  /// Norms, rotates and scales every head of q or k `[count, heads * headDim]`.
   private func rotate(
-    _ x: UnsafeMutablePointer<Float>, _ count: Int, _ rotary: Rotary, heads: Int, _ shape: Shape.Decoder,
-    scale: Float = 1, _ threads: Int
+    _ x: UnsafeMutablePointer<Float>, _ count: Int, _ norm: RMSNorm?, _ rotary: Rotary, heads: Int,
+    _ shape: Shape.Decoder, scale: Float = 1, _ threads: Int
   ) {
     let (x, headDim) = (Shared(x), shape.headDim)
     forRows(count, threads) { rows in
       let first = rows.lowerBound
-      rotary.rotate(
-        x.pointer + first * heads * headDim, rows.count, from: first, heads: heads, headDim: headDim, scale: scale)
+      let own = x.pointer + first * heads * headDim
+      if let norm { vtok_rms_norm(own, rows.count * heads, headDim, norm.weight, norm.epsilon, own) }
+      rotary.rotate(own, rows.count, from: first, heads: heads, headDim: headDim, scale: scale)
     }
   }
 }

@@ -11,8 +11,10 @@ struct LanguageFamily: Sendable {
   var hasProjectionBiases = false
   /// Channels of a head, which then need not be a share of the width; nil: `width / heads`.
   var headDim: Int?
-  /// How rotary positions of three axes share the frequencies, where a file does not say it; empty: one axis.
-  var sections: [Int] = []
+  /// Whether the heads of q and k are normed, each by itself, before they are rotated.
+  var normsHeads = false
+  /// Sections of rotary positions of three axes that are dealt in turn; nil: in runs, where a file gives sections.
+  var interleaved: [Int]?
   /// nil: GGUF files have it under the name of another family, or it is not built.
   var gguf: GGUFLanguage?
 
@@ -39,9 +41,10 @@ extension Families {
       types: ["qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"], width: 8192, ffn: 29568, layers: 80,
       heads: 64, kvHeads: 8, vocabulary: 152064, epsilon: 1e-5, theta: 1e6, hasProjectionBiases: true,
       gguf: GGUFLanguage(architecture: "qwen2vl", type: "qwen2_vl_text", hasSections: true)),
-    // ERNIE 4.5 in PaddleOCR-VL.
     LanguageFamily(
-      types: ["paddleocr_vl_text"], width: 1024, ffn: 3072, layers: 18, heads: 16, kvHeads: 2, vocabulary: 103424,
-      epsilon: 1e-5, theta: 5e5, headDim: 128, sections: [16, 24, 24]),
+      types: ["qwen3"], ffn: 22016, kvHeads: 32, vocabulary: 151936, headDim: 128, normsHeads: true),
+    LanguageFamily(
+      types: ["qwen3_vl_text"], ffn: 22016, kvHeads: 32, vocabulary: 151936, theta: 5e5, headDim: 128,
+      normsHeads: true, interleaved: [24, 20, 20]),
   ]
 }

@@ -55,6 +55,9 @@ public struct LanguageModel: Sendable {
   /// A row attends to so many, its own included; nil: to all before it.
   package var window: Int? { attention.window }
 
+  /// What its layers do that Llama's do not, for what runs their parts itself; nil: nothing.
+  package var beyondLlama: String? { layers.contains { $0.queryNorm != nil } ? "norms of the heads of q and k" : nil }
+
   /// Rows of the embedding table. `[n, width]`
   public func embeddings(of ids: [Int]) throws(ModelError) -> Tensor {
     if let id = ids.first(where: { !(0..<tokens.rows).contains($0) }) {

@@ -6,23 +6,29 @@ import VTokTensor
 /// Cosines and sines of the rotary embedding (RoFormer, arXiv 2104.09864) for a list of positions.
 ///
 /// The halves of a head are rotated against each other, as Hugging Face orders the weights. With M-RoPE (Qwen2-VL, arXiv
-/// 2409.12191) the frequencies are dealt to the axes t, h, w in runs of `sections`.
+/// 2409.12191) the frequencies are dealt to the axes t, h, w: in runs of `sections`, or in turn (Qwen3-VL), where `sections`
+/// says how many h and w get at most and t has the rest.
 package struct Rotary {
   let positions: [Position]
   /// `[positions, headDim / 2]`
   private let cosine: [Float], sine: [Float]
 
   package init(_ positions: [Position], of shape: Shape.Decoder) {
-    self.init(positions, frequencies: shape.frequencies, sections: shape.sections)
+    self.init(
+      positions, frequencies: shape.frequencies, sections: shape.sections, isInterleaved: shape.isInterleaved)
   }
 
   /// - Parameters:
   ///   - frequencies: `[headDim / 2]`
   ///   - sections: how many of them go to each of t, h, w; empty: all to t.
-  init(_ positions: [Position], frequencies: [Float], sections: [Int]) {
+  ///   - isInterleaved: whether they are dealt in turn.
+  init(_ positions: [Position], frequencies: [Float], sections: [Int], isInterleaved: Bool = false) {
     self.positions = positions
-    let axes = sections.isEmpty ? [frequencies.count] : sections
-    let axis = axes.enumerated().flatMap { [Int](repeating: $0, count: $1) }
+    let runs = sections.isEmpty ? [frequencies.count] : sections
+    let axis =
+      isInterleaved
+      ? frequencies.indices.map { $0 % 3 != 0 && $0 < 3 * sections[$0 % 3] ? $0 % 3 : 0 }
+      : runs.enumerated().flatMap { [Int](repeating: $0, count: $1) }
     var angles: [Float] = []
     angles.reserveCapacity(positions.count * axis.count)
     for position in positions {

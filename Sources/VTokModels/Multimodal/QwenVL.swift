@@ -5,12 +5,15 @@ import VTokTensor
 import VTokWeights
 
 /// Qwen2-VL and Qwen2.5-VL: a tower with rotary positions for pictures of any size, cells of four patches merged into one
-/// token, Qwen2 with rotary positions of three axes. The newer tower attends inside windows in most of its blocks.
+/// token, Qwen2 with rotary positions of three axes. The newer tower attends inside windows in most of its blocks. The third
+/// generation is in `QwenVL+DeepStack.swift`.
 /// (transformers: `models/qwen2_vl`, `models/qwen2_5_vl`; Wang et al. 2024, arXiv 2409.12191; Bai et al. 2025,
 /// arXiv 2502.13923.)
 struct QwenVL: VisualEncoder {
   let tower: VisionTower
   let connector: Connector
+  /// Of earlier states of the tower, whose rows are added behind the first layers of the language model (DeepStack).
+  let deepStack: [Connector]
   private let grid: QwenVLGeometry
   /// Of the tower's rotary positions, a quarter of a head each for rows and columns. `[headDim / 4]`
   let frequencies: [Float]
@@ -54,6 +57,15 @@ struct QwenVL: VisualEncoder {
     return PublishedModel(name, .object(config), processor: ["min_pixels": 3136, "max_pixels": 12_845_056])
   }
 
+  /// - Parameter config: of the tower.
+  init(_ tower: VisionTower, _ connector: Connector, deepStack: [Connector], config: Config) throws {
+    self.tower = tower
+    self.connector = connector
+    self.deepStack = deepStack
+    grid = QwenVLGeometry(tower: tower.shape)
+    frequencies = try Self.frequencies(config, headDim: tower.shape.headDim)
+  }
+
   /// - Parameter checkpoint: with names as `NamePrefixes` gives them.
   init(_ checkpoint: Checkpoint, shape: Shape) throws {
     let (tower, view) = (shape.tower!, checkpoint["vision"])
@@ -88,24 +100,31 @@ struct QwenVL: VisualEncoder {
     let embedding = VisionTower.Embedding(
       patch: tower.patch, projection: Linear(weight: kernel.packed, bias: nil), prefix: [], positions: nil,
       norm: nil)
-    self.tower = VisionTower(embedding: embedding, blocks: blocks, finalNorm: nil, shape: tower)
-    grid = QwenVLGeometry(tower: tower)
     let (joined, merger) = (tower.fuse * width, view["merger"])
-    connector = Connector(
-      norm: try norm("ln_q", in: merger), first: try merger.linear("mlp.0", [joined, joined]),
-      second: try merger.linear("mlp.2", [shape.decoder!.width, joined]))
-    let quarter = tower.headDim / 4
+    try self.init(
+      VisionTower(embedding: embedding, blocks: blocks, finalNorm: nil, shape: tower),
+      Connector(
+        norm: try norm("ln_q", in: merger), first: try merger.linear("mlp.0", [joined, joined]),
+        second: try merger.linear("mlp.2", [shape.decoder!.width, joined])), deepStack: [], config: config)
+  }
+
+  /// Of rotary positions, from the section on the tower.
+  private static func frequencies(_ config: Config, headDim: Int) throws -> [Float] {
+    let quarter = headDim / 4
     let rope = try config.section("rope_parameters")
     guard try ["axial", "default", nil].contains(rope.string("rope_type")) else {
       throw rope.unfit("rope_type", "axial")
     }
     let theta = try rope.float("rope_theta", 10000)
-    frequencies = (0..<quarter).map { powf(theta, -Float(2 * $0) / Float(2 * quarter)) }
+    return (0..<quarter).map { powf(theta, -Float(2 * $0) / Float(2 * quarter)) }
   }
 
   func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: WeightBlocks.Surroundings)] {
-    let x = tower.embedding.projection(image.tiles[0])
+    var x = tower.embedding.projection(image.tiles[0])
     let places = (0..<x.rows).map { grid.place(ofRow: $0, in: image) }
+    if let table = tower.embedding.positions?.table(rows: image.rows, columns: image.columns) {
+      x.add(table.gathered(places.map { $0.row * image.columns + $0.column }))
+    }
     var tokens = TokenSequence(
       x: x, kind: places.map { _ in .patch }, origin: Origin(places.map { first + $0.row * image.columns + $0.column }))
     let order = grid.rows(of: image)
@@ -119,6 +138,20 @@ struct QwenVL: VisualEncoder {
       order.map { Position(t: 0, h: Int32(places[$0].row), w: Int32(places[$0].column)) },
       frequencies: frequencies + frequencies, sections: [0, frequencies.count, frequencies.count])
     return [(tokens, WeightBlocks.Surroundings(rotation: rotation, windows: ranges))]
+  }
+
+  func connect(_ tile: TokenSequence, joining groups: [[Int32]]?, question: Tensor?, threads: Int) -> TokenSequence {
+    guard !deepStack.isEmpty else { return connector(tile, joining: groups, threads: threads) }
+    // All states beside each other, the last one behind the others.
+    let width = tower.shape.width
+    func state(_ index: Int) -> Tensor { tile.x.columns(index * width..<(index + 1) * width) }
+    var last = tile
+    last.x = state(deepStack.count)
+    var tokens = connector(last, joining: groups, threads: threads)
+    for (index, merger) in deepStack.enumerated() {
+      tokens.postpone(merger.rows(of: state(index), joining: groups, threads: threads))
+    }
+    return tokens
   }
 }
 

@@ -21,9 +21,8 @@ package struct NoiseLayers: LayerSource {
   package mutating func pass(
     _ layer: Int, _ cache: inout [TokenSequence], for requests: [Request], _ run: Run
   ) -> LayerPassage {
-    var entries = entering(layer, run)
-    let width = 2 * shape.kvHeads
-    entries.x = Tensor([Float](repeating: 0, count: entries.count * width), shape: [entries.count, width])
+    let rows = entering(layer, run)
+    let entries = rows.carrying(Tensor(zeros: [rows.count, 2 * shape.kvHeads]))
     if cache.isEmpty {
       cache = [entries]
     } else {

@@ -143,7 +143,11 @@ struct WeightBlocks: BlockSource {
     }
   }
 
-  func joint(_ tokens: TokenSequence) -> Tensor? { jointSpace?(tokens.x) }
+  /// Where several states are the features, the last one counts.
+  func joint(_ tokens: TokenSequence) -> Tensor? {
+    let (x, width) = (tokens.x, tower.shape.width)
+    return jointSpace?(tower.joinsStates ? x.columns(x.width - width..<x.width) : x)
+  }
 
   private mutating func keepState(_ index: Int, _ tiles: [TokenSequence]) {
     if tower.joinsStates, tower.featureStates!.contains(index) { states[index] = tiles.map(\.x) }

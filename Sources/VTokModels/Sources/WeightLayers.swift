@@ -115,13 +115,15 @@ extension Request {
 }
 
 extension LanguageModel {
-  /// Rows through one layer.
+  /// Rows through one layer, and what is pending to them added.
   /// - Parameter weights: of the MLP branch of every row; nil: all 1.
   func pass(
     _ layer: Int, _ rows: inout TokenSequence, _ cache: inout [TokenSequence], weights: [Float]? = nil,
     _ taps: Attention.Taps, branches: Bool, _ memory: DecoderLayer.Memory
   ) -> DecoderLayer.Recorded {
-    layers[layer](
+    let recorded = layers[layer](
       &rows, &cache, weights: weights, shape: shape, attention: attention, taps: taps, branches: branches, memory)
+    rows.settle()
+    return recorded
   }
 }

@@ -1,15 +1,15 @@
 import Synchronization
 import VTokTensor
 
-/// Learned positions of a patch grid, and the two ways in use of taking them to another size (`vit-runtime`, section 4).
+/// Learned positions of a patch grid, and the ways in use of taking them to another size (`vit-runtime`, section 4).
 public final class PositionGrid: Sendable {
   public enum Kernel: Sendable {
     /// Bicubic with a = -0.5 and a support that grows when shrinking: timm, and Hugging Face DINOv2 with registers.
     case antialiased
     /// Bicubic with a = -0.75, four taps, edges repeated: Hugging Face CLIP, SigLIP, DINOv2.
     case plain
-    /// Bilinear, two taps, corners not aligned: PaddleOCR-VL.
-    case bilinear
+    /// Bilinear between corners that stay where they are: Qwen3-VL.
+    case aligned
   }
 
   public let rows: Int, columns: Int
@@ -88,6 +88,10 @@ public final class PositionGrid: Sendable {
         let t = center - Double(base)
         let weights = [cubic(1 + t, a: -0.75), cubic(t, a: -0.75), cubic(1 - t, a: -0.75), cubic(2 - t, a: -0.75)]
         return weights.enumerated().map { (min(max(base - 1 + $0, 0), input - 1), Float($1)) }
+      case .aligned:
+        let place = Double(index * (input - 1)) / Double(max(output - 1, 1))
+        let base = Int(place)
+        return [(base, Float(1 - (place - Double(base)))), (min(base + 1, input - 1), Float(place - Double(base)))]
       }
     }
   }
