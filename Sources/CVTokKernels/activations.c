@@ -38,6 +38,14 @@ VTOK_CLONES void vtok_silu_product(float *a, const float *b, size_t count) {
   for (size_t i = 0; i < count; i++) a[i] = silu(a[i]) * b[i];
 }
 
+VTOK_CLONES void vtok_gelu_tanh_product(float *a, const float *b, size_t count) {
+  for (size_t i = 0; i < count; i++) a[i] = gelu_tanh(a[i]) * b[i];
+}
+
+VTOK_CLONES void vtok_sigmoid_product(float *a, const float *b, size_t count) {
+  for (size_t i = 0; i < count; i++) a[i] *= sigmoid(b[i]);
+}
+
 VTOK_CLONES void vtok_swiglu(const float *h, size_t rows, size_t width, const float *bias, float *out) {
   for (size_t r = 0; r < rows; r++) {
     const float *a = h + r * 2 * width, *b = a + width;

@@ -102,7 +102,7 @@ public struct RelevanceMaps: Sendable {
     threads: Int
   ) {
     let attention = Attended(layer, of: model, entering: x, at: positions, threads: threads)
-    var middle = layer.output(attention.mixed, threads: threads)
+    var middle = layer.attention!.output(attention.mixed, threads: threads)
     for index in middle.values.indices { middle.values[index] += x.values[index] }
 
     // z = down(silu(gate(u)) * up(u)), u the normed middle
@@ -117,9 +117,10 @@ public struct RelevanceMaps: Sendable {
     }
     addNormGradient(of: middle, sum([back(layer.gate, a), back(layer.up, b)]), layer.norm2, to: &gradient)
 
-    let (q, k, v) = attention.passBack(back(layer.output, gradient), &row)
+    let (q, k, v) = attention.passBack(back(layer.attention!.output, gradient), &row)
     addNormGradient(
-      of: x, sum([back(layer.query, q), back(layer.key, k), back(layer.value, v)]), layer.norm1, to: &gradient)
+      of: x, sum([back(layer.attention!.query, q), back(layer.attention!.key, k), back(layer.attention!.value, v)]),
+      layer.norm1, to: &gradient)
   }
 
   /// dL/dx of `y = x Wᵀ`.
@@ -172,12 +173,12 @@ private struct Attended {
     _ layer: DecoderLayer, of model: LanguageModel, entering x: Tensor, at positions: [Position], threads: Int
   ) {
     shape = model.shape
-    window = model.window
+    window = if case .window(let count) = model.shape.mixer(of: 0) { count } else { nil }
     self.positions = positions
     let u = layer.norm1(x)
-    q = layer.query(u, threads: threads)
-    k = layer.key(u, threads: threads)
-    v = layer.value(u, threads: threads)
+    q = layer.attention!.query(u, threads: threads)
+    k = layer.attention!.key(u, threads: threads)
+    v = layer.attention!.value(u, threads: threads)
     mixed = q
     let rotary = Rotary(positions, of: shape)
     rotary.rotate(&q.values, n, heads: shape.heads, headDim: shape.headDim, scale: scale)

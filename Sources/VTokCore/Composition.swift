@@ -147,6 +147,7 @@ public struct Composition: Sendable {
         missing =
           shape.decoder.map { $0.layers }.map { index < $0 ? nil : "cache \(index) of \($0)" } ?? "no language model"
       }
+      if case .cache(let index) = site, missing == nil { try checkCache(index, of: name, for: shape) }
       if let missing {
         throw .unsupported(
           method: name, found: missing, expected: "a model with the site \(site)",
@@ -178,6 +179,12 @@ public struct Composition: Sendable {
       }
     }
     if let tower = shape.tower { try checkDepth(plan, of: name, for: tower) }
+  }
+
+  /// Layers whose caches no method may cut, where one cuts those of others; results must say so.
+  public var wholeCaches: Int {
+    guard managesCache, let decoder = shape.decoder else { return 0 }
+    return decoder.layers - decoder.cutCaches.count
   }
 
   /// Whether a method manages the KV cache, which it may do later than in the prefill.

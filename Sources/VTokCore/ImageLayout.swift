@@ -46,6 +46,25 @@ extension [ImageLayout] {
   /// Whether the row with this id lies in a visual span.
   package func contains(id: Int32) -> Bool { contains { $0.spans.contains { $0.contains(id) } } }
 
+  /// How many rows, counted from the first, each of those with these ids sees where the rows of an image see all of it: an
+  /// image is a run of visual rows without text between; other rows see those up to themselves.
+  package func reach(of ids: [Int32]) -> [Int] {
+    let spans = flatMap(\.spans).filter { !$0.isEmpty }.sorted { $0.lowerBound < $1.lowerBound }
+    let runs = spans.reduce(into: [Range<Int32>]()) { runs, span in
+      if let last = runs.last, last.upperBound == span.lowerBound {
+        runs[runs.count - 1] = last.lowerBound..<span.upperBound
+      } else {
+        runs.append(span)
+      }
+    }
+    let own = ids.map { id in runs.firstIndex { $0.contains(id) } }
+    var reach = ids.indices.map { $0 + 1 }
+    for row in ids.indices.dropLast().reversed() where own[row] != nil && own[row] == own[row + 1] {
+      reach[row] = reach[row + 1]
+    }
+    return reach
+  }
+
   /// Which rows of a sequence with these ids lie in visual spans.
   package func visualRows(of ids: [Int32]) -> [Int] { ids.indices.filter { contains(id: ids[$0]) } }
 }

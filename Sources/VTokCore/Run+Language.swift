@@ -43,7 +43,38 @@ extension Composition {
   }
 }
 
+extension Composition {
+  /// A cache that methods may cut, see `Shape.Decoder.cutCaches`.
+  static func checkCache(_ index: Int, of name: String, for shape: Shape) throws(CompressionError) {
+    guard case .window(let count)? = shape.decoder?.mixer(of: index) else { return }
+    throw .unsupported(
+      method: name, found: "the cache of layer \(index), which sees the last \(count) rows and lets others go by age",
+      expected: "caches of layers that attend to all rows", fix: CompressionError.anotherMethod)
+  }
+}
+
 extension Run {
+  /// Refuses attention rows that see nothing of pictures, because these lie before the window of the layer: what would be
+  /// ranked by them are ties.
+  /// - Parameters:
+  ///   - layer: the one that the rows are of.
+  ///   - rows: asked for, in a sequence of `ids`.
+  package func checkWindow(
+    _ rows: [Int], in layer: Int, of ids: [Int32], for method: Int, at site: Site
+  ) throws(CompressionError) {
+    guard case .window(let count)? = composition.shape.decoder?.mixer(of: layer), let last = rows.last,
+      let first = ids.firstIndex(where: { images.contains(id: $0) }), last - first >= count
+    else { return }
+    let full = composition.shape.decoder!.cutCaches
+    let layers = full.prefix(8).map { "\($0 + 1)" }.joined(separator: ", ")
+    throw .unsupported(
+      method: composition.name(method),
+      found:
+        "attention rows of layer \(layer), which sees \(count) rows, for pictures that begin \(last - first) before them "
+        + "(\(site))",
+      expected: "a layer that sees them", fix: "Cut behind one that attends to all rows: entering layer \(layers).")
+  }
+
   /// The first text row that no row after `reduction` stands for: text may leave caches, never the sequence.
   func lostText(_ reduction: Reduction, of tokens: TokenSequence) -> Int32? {
     let kept = Set(reduction.offsets.dropLast().map { tokens.id[Int(reduction.members[Int($0)])] })

@@ -107,6 +107,16 @@ public struct Shape: Sendable, Equatable {
     public let frequencies: [Float], sections: [Int]
     /// Whether M-RoPE deals them to t, h, w in turn (Qwen3-VL), not in runs (Qwen2-VL).
     public let isInterleaved: Bool
+    /// Frequencies of layers with a window, where they are others; else empty.
+    public package(set) var windowFrequencies: [Float] = []
+    /// What queries are multiplied by before their products with keys.
+    public package(set) var queryScale: Float
+    /// What mixes the rows of every layer; empty: all of them attend to all rows before.
+    public package(set) var mixers: [Mixer] = []
+    /// Whether every head of q has a gate for what the head gives (Qwen3.5).
+    public package(set) var gatesAttention = false
+    /// Whether the rows of an image see all of it, whichever comes first (Gemma 3).
+    public package(set) var seesWholeImages = false
     /// Share of the visual tokens that every layer computes while the others pass it by (mixture of depths), nil: all.
     /// Empty where no layer has a router.
     public let shares: [Double?]
@@ -126,10 +136,27 @@ public struct Shape: Sendable, Equatable {
       self.sections = sections
       self.isInterleaved = isInterleaved
       self.shares = shares
+      queryScale = 1 / Float(headDim).squareRoot()
     }
 
-    /// What queries are multiplied by before their products with keys.
-    package var queryScale: Float { 1 / Float(headDim).squareRoot() }
+    /// What mixes the rows of a layer.
+    public enum Mixer: Sendable, Equatable {
+      /// Attention to all rows before.
+      case full
+      /// Attention to so many rows, its own included.
+      case window(Int)
+    }
+
+    public func mixer(of layer: Int) -> Mixer { mixers.isEmpty ? .full : mixers[layer] }
+
+    /// Layers whose caches methods may cut: those that attend to all rows before. Where a window slides, entries leave by age,
+    /// and cutting one lets the window reach further back than it was trained for.
+    public var cutCaches: [Int] { (0..<layers).filter { mixer(of: $0) == .full } }
+
+    package func frequencies(of mixer: Mixer) -> [Float] {
+      if case .window = mixer, !windowFrequencies.isEmpty { return windowFrequencies }
+      return frequencies
+    }
 
     /// How many of so many visual tokens a layer computes, in float32 as official code counts; nil: all, without a router.
     public func computed(of visual: Int, in layer: Int) -> Int? {

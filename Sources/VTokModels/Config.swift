@@ -32,6 +32,8 @@ package struct Config {
       ["image_size", "img_size", "shortest_edge", "longest_edge", "height", "width", "crop_size", "size", "input_size"]
     ),
     (1...1 << 24, ["vocab_size"]),
+    (1...1024, ["sliding_window_pattern", "_sliding_window_pattern"]),
+    (1...1 << 30, ["sliding_window"]),
     (0...1 << 20, ["num_labels", "num_classes", "num_features"]),
     (
       0...1024,
@@ -97,7 +99,8 @@ package struct Config {
   // MARK: Other numbers
 
   private static let realRanges: [String: ClosedRange<Double>] = [
-    "layer_norm_eps": 0...1, "rms_norm_eps": 0...1, "rope_theta": 1e-3...1e10, "factor": 1e-6...1e6,
+    "layer_norm_eps": 0...1, "rms_norm_eps": 0...1, "rope_theta": 1e-3...1e10, "rope_local_base_freq": 1e-3...1e10,
+    "query_pre_attn_scalar": 1e-3...1e6, "factor": 1e-6...1e6,
     "mlp_ratio": 1e-3...64, "partial_rotary_factor": 1e-3...1, "init_values": -1e6...1e6, "mod_router_factor": 0...1,
     "crop_pct": 0.05...4, "rescale_factor": 1e-9...1e9,
     "mean": -1e6...1e6, "image_mean": -1e6...1e6, "std": 1e-6...1e6, "image_std": 1e-6...1e6,

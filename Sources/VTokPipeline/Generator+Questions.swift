@@ -74,9 +74,10 @@ extension Generator {
       return methods.accounting.outcome(of: visual, reached: Double(table.tokensOut))
     case .entries:
       let text = layers[0].rows.reduce(0, +) - layers[0].visual
-      let held = layers.reduce(0) { $0 + $1.cached }
+      let caches = outline.shape.decoder!.cutCaches
+      let held = caches.reduce(0) { $0 + layers[layers.startIndex + $1].cached }
       return methods.accounting.outcome(
-        of: [visual.reduce(Double(text), +)], reached: Double(held) / Double(layers.count))
+        of: [visual.reduce(Double(text), +)], reached: Double(held) / Double(caches.count))
     }
   }
 }

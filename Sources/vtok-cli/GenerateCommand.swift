@@ -235,6 +235,11 @@ struct AnswerRow {
       + "in \(fixed(answer.promptSeconds, 3)) s · \(answer.ids.count) new tokens "
       + "(\(answer.isComplete ? "ended by the model" : "cut at --max-tokens or by the user")) · peak memory "
       + "\(fixed(peakMemory, 0)) MB\n"
+    if generator.composition.wholeCaches > 0 {
+      text +=
+        "What \(generator.composition.wholeCaches) of \(generator.model.language.shape.layers) layers keep stays whole: windows "
+        + "that slide, and states.\n"
+    }
     if generator.composition.keepsPositions {
       text += "Positions stay as they were: how to number three axes anew is defined nowhere.\n"
     }

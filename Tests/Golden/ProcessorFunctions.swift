@@ -97,6 +97,32 @@ let processorFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVal
     ]
   },
 
+  "lvlm.preprocess.gemma3": { inputs in
+    let prepared = try tiles(inputs, "Gemma3")
+    return [
+      "pixel_values_pil": GoldenValue(stacking: prepared.tiles),
+      "num_crops": GoldenValue([prepared.tiles.count - 1], [1]),
+    ]
+  },
+
+  "lvlm.pan-and-scan": { inputs in
+    let tokens = try inputs.config.int("tokens_per_image")
+    let rows = try inputs.rows.map { row -> JSON in
+      let size = Size(width: row["width"]!.int!, height: row["height"]!.int!)
+      let processor = PanAndScanProcessor(
+        pixels: ImageProcessor(resize: .none, filter: .bilinear),
+        crops: .init(
+          edge: row["min_crop_size"]!.int!, most: row["max_num_crops"]!.int!, ratio: row["min_ratio"]!.double!))
+      let boxes = processor.boxes(of: size).map { JSON([$0.top, $0.left, $0.size.height, $0.size.width]) }
+      var made = row.object!
+      made["num_crops"] = JSON(boxes.count)
+      made["boxes_top_left_height_width"] = .array(boxes)
+      made["image_tokens"] = JSON(tokens * (1 + boxes.count))
+      return .object(made)
+    }
+    return ["rows": GoldenValue(rows: rows)]
+  },
+
   "lvlm.preprocess.qwen3vl": { inputs in
     let folder = try inputs.file(inputs.config.string("processor_dir"))
     let processor = try ProcessorConfig.read(

@@ -247,7 +247,7 @@ import VTok
 
   @Test(arguments: [
     ("siglip2_vision_model", "siglip"), ("dinov3_vit", "dinov2"), ("beit", "deit"), ("vit_mae", "vit"),
-    ("clip_text_model", "clip"), ("qwen3_vl", "qwen2_vl"), ("llava_onevision", "llava"), ("gemma3", ""),
+    ("clip_text_model", "clip"), ("qwen3_vl_moe", "qwen3_vl"), ("llava_onevision", "llava"), ("gemma4", "gemma3"),
   ]) func anotherType(type: String, near: String) throws {
     try withCopy(
       of: Self.towers + "hf_vit_cls", config: { $0["model_type"] = JSON(type) },

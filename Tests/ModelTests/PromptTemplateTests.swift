@@ -46,7 +46,7 @@ import VTok
     (#"{"model_type": "idefics3"}"#, ["<|begin_of_text|>"], "idefics3"),
     (#"{"model_type": "idefics3"}"#, ["<|im_start|>"], "smolvlm"),
     (#"{"model_type": "smolvlm"}"#, ["<|im_start|>"], "smolvlm"), (#"{"model_type": "qwen2_5_vl"}"#, [], "qwen2-vl"),
-    (#"{"model_type": "qwen3_vl"}"#, [], "qwen3-vl"),
+    (#"{"model_type": "qwen3_vl"}"#, [], "qwen3-vl"), (#"{"model_type": "gemma3"}"#, [], "gemma3"),
   ]) func knowsTheModel(config: String, tokens: [String], name: String) throws {
     let known = try Self.template(config, tokens: tokens)
     #expect(known.name == name && known.origin == .model && known.title.contains("no template"))
@@ -57,7 +57,7 @@ import VTok
 
   @Test(arguments: [
     (#"{"model_type": "llava_next"}"#, ["<|im_start|>"]),
-    (#"{"model_type": "llava", "text_config": {"model_type": "mistral"}}"#, []), (#"{"model_type": "gemma3"}"#, []),
+    (#"{"model_type": "llava", "text_config": {"model_type": "mistral"}}"#, []), (#"{"model_type": "moondream"}"#, []),
     (#"{"model_type": "smolvlm"}"#, []),
   ]) func asksForATemplate(config: String, tokens: [String]) {
     #expect { try Self.template(config, tokens: tokens) } throws: { isTemplateError($0) }
@@ -224,6 +224,11 @@ import VTok
       "qwen3-vl", .qwen,
       "<|im_start|>system\nS.<|im_end|>\n<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Q?<|im_end|>\n"
         + "<|im_start|>assistant\nA.<|im_end|>\n<|im_start|>user\nR?<|im_end|>\n<|im_start|>assistant\n"
+    ),
+    (
+      "gemma3", .gemma3,
+      "<bos><start_of_turn>user\nS.\n\n<start_of_image>Q?<end_of_turn>\n<start_of_turn>model\nA.<end_of_turn>\n"
+        + "<start_of_turn>user\nR?<end_of_turn>\n<start_of_turn>model\n"
     ),
   ]) func writesSeveralTurns(name: String, family: VisualText, text: String) throws {
     let messages = [

@@ -18,6 +18,9 @@ void vtok_bias_activation(float *x, size_t rows, size_t columns, const float *bi
 void vtok_swiglu(const float *h, size_t rows, size_t width, const float *bias, float *out);
 // a[i] = silu(a[i]) * b[i]
 void vtok_silu_product(float *a, const float *b, size_t count);
+// a[i] = gelu_tanh(a[i]) * b[i]; a[i] *= sigmoid(b[i])
+void vtok_gelu_tanh_product(float *a, const float *b, size_t count);
+void vtok_sigmoid_product(float *a, const float *b, size_t count);
 
 // --- rows.c: softmax, norms, residuals ---
 // In place over each row; `key_bias` (length columns) may be NULL and is added first. The row maximum is subtracted.

@@ -163,11 +163,11 @@ public struct ElasticCache: Compressor {
   private mutating func h2o(_ view: borrowing View, _ layer: Int, _ excess: Int, notes: inout Notes)
     throws(CompressionError) -> [Int]?
   {
-    if layer > 0 { return decision }
+    let layers = try view.shape.decoder(for: Self.name).cutCaches
+    if layer > layers[0] { return decision }
     let count = view.sequences[0].count
-    let layers = try view.shape.decoder(for: Self.name).layers
     var mean = [Float](repeating: 0, count: count)
-    for index in 0..<layers {
+    for index in layers {
       let attention = view.recording(.cache(index)).attention!
       guard attention.width == count else {
         throw .unsupported(
@@ -178,7 +178,7 @@ public struct ElasticCache: Compressor {
       for slot in 0..<count { mean[slot] += sum[slot] / Float(attention.rows) }
     }
     if scores.count < count { scores += [Float](repeating: 0, count: count - scores.count) }
-    for slot in 0..<count { scores[slot] += mean[slot] / Float(layers) }
+    for slot in 0..<count { scores[slot] += mean[slot] / Float(layers.count) }
     if view.step == 0 { notes.keep("score", Array(scores[..<count])) }
     decision = nil
     if excess > 1 {

@@ -98,7 +98,8 @@ public struct MustDrop: Compressor {
       plan.record[site] = Request(attention: .text)
       plan.act.insert(site)
     }
-    for layer in layers[0] - 1...layers.last! - 1 { plan.act.insert(.cache(layer)) }
+    let caches = try model.decoder(for: Self.name).cutCaches
+    for layer in layers[0] - 1...layers.last! - 1 where caches.contains(layer) { plan.act.insert(.cache(layer)) }
     if let vision {
       let feature = try model.probedBlock(for: Self.name)
       try model.packs(for: Self.name)

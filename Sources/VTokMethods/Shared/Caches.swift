@@ -4,13 +4,13 @@ import VTokTensor
 // What methods on the cache share.
 
 extension Shape {
-  /// Looks and acts at the cache of every layer; heads may come to differ.
+  /// Looks and acts at every cache that can be cut; heads may come to differ.
   /// - Parameter request: what to record at each of them.
   func caches(
     for method: String, _ request: Request? = nil,
     positions: PositionRule = PositionRule(cut: .original, decode: .next)
   ) throws(CompressionError) -> Plan {
-    let sites = (0..<(try decoder(for: method).layers)).map { Site.cache($0) }
+    let sites = try cacheSites(for: method)
     let record = request.map { request in Dictionary(uniqueKeysWithValues: sites.map { ($0, request) }) }
     return Plan(record: record ?? [:], act: Set(sites), positions: positions)
   }

@@ -13,6 +13,17 @@ extension Shape {
     return decoder
   }
 
+  /// The sites of all caches that can be cut.
+  func cacheSites(for method: String) throws(CompressionError) -> [Site] {
+    let layers = try decoder(for: method).cutCaches
+    guard !layers.isEmpty else {
+      throw .unsupported(
+        method: method, found: "no layer that attends to all rows", expected: "some, whose caches can be cut",
+        fix: CompressionError.anotherMethod)
+    }
+    return layers.map { .cache($0) }
+  }
+
   /// The site of a cut on entering a layer that is neither the first (nothing has run) nor behind the last.
   func innerLayer(_ layer: Int, for method: String) throws(CompressionError) -> Site {
     let layers = try decoder(for: method).layers

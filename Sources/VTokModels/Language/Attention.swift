@@ -2,17 +2,26 @@ import CVTokKernels
 import VTokCore
 import VTokTensor
 
-/// Causal attention of some rows over the keys and values of every KV head.
+/// Attention of some rows over the keys and values of every KV head.
 ///
-/// Order in the sequence decides what a row sees, never its position: after a cut positions may have gaps or start anew.
+/// A row sees those before it, and in some models the other rows of its image. Order in the sequence decides, never the
+/// position: after a cut positions may have gaps or start anew.
 /// Rows go in blocks, and a block forms the products with those keys alone that its rows can see, so no n x n matrix is
 /// held. Query heads share the key heads that there are evenly, in order. Products are chains over the depth in order: a row
 /// comes out the same to the bit whether its prompt goes in one pass or in two. A single row, as in decoding, is summed in
 /// another order.
 struct Attention {
   let heads: Int, kvHeads: Int, headDim: Int
-  /// A row sees so many keys, its own included; nil: all before it.
-  let window: Int?
+
+  /// What the rows of a layer see.
+  struct Sight {
+    /// So many keys up to its own; nil: all.
+    var window: Int?
+    /// Of the rows that pass together: how many of them each sees, counted from the first; nil: those up to itself.
+    var reach: [Int]?
+
+    func end(_ row: Int) -> Int { reach?[row] ?? row + 1 }
+  }
 
   static let blockRows = 128
 
@@ -60,7 +69,7 @@ struct Attention {
   /// - Returns: for every tap one tensor per group of heads with equal keys: `[heads, rows, keys]`, or `[heads, keys]`.
   func callAsFunction(
     _ q: Shared<Float>, rows: [Int], of total: Int, over keys: [Keys], groups: Int = 1, mixing: Bool = true,
-    taps: Taps = Taps(), _ memory: Memory, threads: Int
+    sight: Sight = Sight(), taps: Taps = Taps(), _ memory: Memory, threads: Int
   ) -> [Tap: [Tensor]] {
     let recorder = Recorder(taps, heads: heads, keys: keys, groups: groups)
     let width = heads * headDim
@@ -79,16 +88,17 @@ struct Attention {
         let past = source.count - total
         for first in stride(from: 0, to: rows.count, by: Self.blockRows) {
           let count = min(Self.blockRows, rows.count - first)
-          let start = window.map { max(0, past + rows[first] + 1 - $0) } ?? 0
-          let seen = past + rows[first + count - 1] + 1 - start
+          let start = sight.window.map { max(0, past + rows[first] + 1 - $0) } ?? 0
+          let seen = past + sight.end(rows[first + count - 1]) - start
           let queries = q.pointer + first * width + head * headDim
           let visible = source.pointer.pointer + start * source.stride
           let keys = vtok_matrix(rows: visible, depth: headDim, stride: source.stride)
           vtok_product(queries, count, width, keys, 0, seen, 0, scores, seen, panel)
           for row in 0..<count {
             let line = scores + row * seen
-            let end = past + rows[first + row] + 1 - start
-            if let window, end > window { line.update(repeating: -.infinity, count: end - window) }
+            let own = past + rows[first + row] + 1 - start
+            let end = past + sight.end(rows[first + row]) - start
+            if let window = sight.window, own > window { line.update(repeating: -.infinity, count: own - window) }
             let place = Recorder.Place(row: first + row, head: head, keys: start..<start + end)
             recorder.take(logits: line, at: place, of: source, query: past + rows[first + row])
             vtok_softmax_rows(line, 1, end, end, nil)

@@ -3,43 +3,45 @@ import VTokCore
 import VTokTensor
 import VTokWeights
 
-/// A pre-norm decoder layer of the Llama family: `x += Attention(RMS1(x))`, `x += down(silu(gate(h)) * up(h))` with
-/// h = RMS2(x); Qwen3 norms the heads of q and k before it rotates them. Matrices stay mapped as stored, but for those of small models
-/// and of lower precision.
+/// A pre-norm decoder layer of the Llama family: `x += Mix(RMS1(x))`, `x += down(silu(gate(h)) * up(h))` with h = RMS2(x).
+/// What mixes the rows is attention, or a gated delta net (Qwen3.5); Gemma 3 norms both branches before they are added.
+/// Matrices stay mapped as stored, but for those of small models and of lower precision.
 package struct DecoderLayer: Sendable {
+  package enum Mixer: Sendable {
+    case attention(SelfAttention)
+  }
+
   package let norm1: RMSNorm
-  package let query: Linear, key: Linear, value: Linear, output: Linear
-  /// Of every head of q and of k; nil: they are not normed. `[headDim]`
-  package let queryNorm: RMSNorm?, keyNorm: RMSNorm?
+  package let mixer: Mixer
+  /// Of what comes from the mixer and from the MLP; nil: it is added as it is.
+  let mixedNorm: RMSNorm?, outputNorm: RMSNorm?
   package let norm2: RMSNorm
   package let gate: Linear, up: Linear, down: Linear
+  /// Of the gate.
+  let activation: Activation
 
   /// A view `layers.i`.
-  init(_ view: Checkpoint, _ config: DecoderConfig) throws {
-    let shape = config.shape
-    let (width, inner, kvInner) = (shape.width, shape.heads * shape.headDim, shape.kvHeads * shape.headDim)
-    func linear(_ name: String, _ rows: Int, _ columns: Int, _ hasBias: Bool) throws -> Linear {
-      let stored = try view.weight("\(name).weight", [rows, columns])
-      return Linear(
-        weight: [.f32, .file].contains(view.precision) && config.isSmall
-          ? stored.packed
-          : stored.at(view.precision, threads: processors),
-        bias: hasBias ? try view.vector("\(name).bias", [rows]) : nil)
+  init(_ view: Checkpoint, _ config: DecoderConfig, index: Int) throws {
+    let (width, ffn) = (config.shape.width, config.shape.ffn)
+    let mixer = config.shape.mixer(of: index)
+    self.mixer = .attention(try SelfAttention(view["self_attn"], config, mixer))
+    norm1 = try config.norm(view, "input_layernorm", width)
+    // Gemma 3 gives the old name to the norm of a branch.
+    let normsBranches = config.normsBranches
+    norm2 = try config.norm(view, normsBranches ? "pre_feedforward_layernorm" : "post_attention_layernorm", width)
+    mixedNorm = normsBranches ? try config.norm(view, "post_attention_layernorm", width) : nil
+    outputNorm = normsBranches ? try config.norm(view, "post_feedforward_layernorm", width) : nil
+    gate = try config.linear(view, "mlp.gate_proj", [ffn, width], bias: config.biases.mlp)
+    up = try config.linear(view, "mlp.up_proj", [ffn, width], bias: config.biases.mlp)
+    down = try config.linear(view, "mlp.down_proj", [width, ffn], bias: config.biases.mlp)
+    activation = config.activation
+  }
+
+  /// Its attention; nil: something else mixes the rows.
+  package var attention: SelfAttention? {
+    switch mixer {
+    case .attention(let attention): attention
     }
-    func norm(_ name: String, _ width: Int) throws -> RMSNorm {
-      RMSNorm(weight: try view.vector("\(name).weight", [width]), epsilon: config.epsilon)
-    }
-    norm1 = try norm("input_layernorm", width)
-    queryNorm = config.normsHeads ? try norm("self_attn.q_norm", shape.headDim) : nil
-    keyNorm = config.normsHeads ? try norm("self_attn.k_norm", shape.headDim) : nil
-    query = try linear("self_attn.q_proj", inner, width, config.biases.projections)
-    key = try linear("self_attn.k_proj", kvInner, width, config.biases.projections)
-    value = try linear("self_attn.v_proj", kvInner, width, config.biases.projections)
-    output = try linear("self_attn.o_proj", width, inner, config.biases.output)
-    norm2 = try norm("post_attention_layernorm", width)
-    gate = try linear("mlp.gate_proj", shape.ffn, width, config.biases.mlp)
-    up = try linear("mlp.up_proj", shape.ffn, width, config.biases.mlp)
-    down = try linear("mlp.down_proj", width, shape.ffn, config.biases.mlp)
   }
 
   /// Memory of a forward pass over up to `rows` rows and `keys` keys.
@@ -47,30 +49,33 @@ package struct DecoderLayer: Sendable {
     let normed: Scratch, branch: Scratch, inner: Scratch
     let attention: Attention.Memory
     let threads: Int
-    /// Shared by layers that see the same positions.
-    private var rotary: Rotary
+    /// Shared by layers that see the same positions and turn alike.
+    private var rotary: [Rotary] = []
 
     init(rows: Int, keys: Int, shape: Shape.Decoder, threads: Int) {
       self.threads = threads
       normed = Scratch(rows * shape.width)
       branch = Scratch(rows * shape.width)
-      // First q, k, v, then gate and up.
-      inner = Scratch(rows * max((shape.heads + 2 * shape.kvHeads) * shape.headDim, 2 * shape.ffn))
-      attention = Attention.Memory(
-        rows: rows, keys: keys, heads: shape.heads, threads: min(threads, shape.heads))
-      rotary = Rotary([], of: shape)
+      // First what mixes the rows, then gate and up.
+      inner = Scratch(rows * max(SelfAttention.scratch(shape), 2 * shape.ffn))
+      attention = Attention.Memory(rows: rows, keys: keys, threads: min(threads, shape.heads))
     }
 
-    func rotary(_ positions: [Position], _ shape: Shape.Decoder) -> Rotary {
-      if rotary.positions != positions { rotary = Rotary(positions, of: shape) }
-      return rotary
+    func rotary(_ positions: [Position], _ frequencies: [Float], _ shape: Shape.Decoder) -> Rotary {
+      if let known = rotary.first(where: { $0.frequencies == frequencies && $0.positions == positions }) {
+        return known
+      }
+      let made = Rotary(positions, frequencies: frequencies, of: shape)
+      rotary.removeAll { $0.frequencies == frequencies || $0.positions != positions }
+      rotary.append(made)
+      return made
     }
   }
 
   /// What a layer leaves behind beside its output.
   struct Recorded {
     var attention: [Attention.Tap: [Tensor]] = [:]
-    /// Attention, MLP.
+    /// Attention, MLP: as they are added to the rows.
     var branches: [Branch] = []
   }
 
@@ -80,148 +85,55 @@ package struct DecoderLayer: Sendable {
   ///   - weights: of the MLP branch of every row; nil: all 1.
   func callAsFunction(
     _ tokens: inout TokenSequence, _ cache: inout [TokenSequence], weights: [Float]? = nil, shape: Shape.Decoder,
-    attention: Attention, taps: Attention.Taps, branches: Bool, _ memory: Memory
+    attention: Attention, sight: Attention.Sight, taps: Attention.Taps, branches: Bool, _ memory: Memory
   ) -> Recorded {
     var recorded = Recorded()
     let (count, threads) = (tokens.count, memory.threads)
     let (normed, branch) = (memory.normed.pointer, memory.branch.pointer)
-    let inner = shape.heads * shape.headDim
-    let q = memory.inner.pointer
     normalise(norm1, tokens.x, into: normed, threads)
-    let input = ProductInput(normed, count: count, width: shape.width, threads: threads)
-    query.apply(input, count, into: q, threads)
-    let rotary = memory.rotary(tokens.position, shape)
-    rotate(q, count, queryNorm, rotary, heads: shape.heads, shape, scale: shape.queryScale, threads)
-    store(tokens, input, q + count * inner, rotary, shape, &cache, threads)
-    withKeys(of: cache, shape) { keys in
-      recorded.attention = attention(
-        Shared(q), rows: Array(0..<count), of: count, over: keys, groups: cache.count, taps: taps, memory.attention,
-        threads: threads)
+    switch mixer {
+    case .attention(let own):
+      recorded.attention = own(
+        tokens, normed, into: branch, &cache, shape: shape, attention: attention, sight: sight, taps: taps, memory)
     }
-    output.apply(q, count, into: branch, threads)
+    if let mixedNorm { normalise(mixedNorm, branch, count, into: branch, threads) }
     if branches { recorded.branches.append(compare(normed, branch, count, shape.width)) }
     add(branch, to: &tokens.x, threads)
 
-    let (a, b) = (memory.inner.pointer, memory.inner.pointer + count * shape.ffn)
     normalise(norm2, tokens.x, into: normed, threads)
-    let narrow = ProductInput(normed, count: count, width: shape.width, threads: threads)
-    gate.apply(narrow, count, into: a, threads)
-    up.apply(narrow, count, into: b, threads)
-    let (wide, ffn) = ((Shared(a), Shared(b)), shape.ffn)
-    forRows(count, threads) { rows in
-      let start = rows.lowerBound * ffn
-      vtok_silu_product(wide.0.pointer + start, wide.1.pointer + start, rows.count * ffn)
-    }
-    down.apply(a, count, into: branch, threads)
+    feedForward(normed, count, into: branch, memory)
+    if let outputNorm { normalise(outputNorm, branch, count, into: branch, threads) }
     if branches { recorded.branches.append(compare(normed, branch, count, shape.width)) }
     for (row, weight) in (weights ?? []).enumerated() { scale(branch + row * shape.width, shape.width, weight) }
     add(branch, to: &tokens.x, threads)
     return recorded
   }
 
-  /// Attention rows that this layer would form on `tokens`, without running it. `[heads, rows, n]`, or `[heads, n]`.
-  func probe(
-    _ tokens: TokenSequence, rows: [Int], tap: Attention.Tap, shape: Shape.Decoder, attention: Attention,
-    taps: Attention.Taps, _ memory: Memory
-  ) -> Tensor {
-    let (count, width, threads) = (tokens.count, shape.width, memory.threads)
-    let normed = memory.normed.pointer
-    let rotary = memory.rotary(tokens.position, shape)
-    normalise(norm1, tokens.x, into: normed, threads)
-    let k = memory.inner.pointer
-    key.apply(normed, count, into: k, threads)
-    rotate(k, count, keyNorm, rotary, heads: shape.kvHeads, shape, threads)
-    let q = k + count * shape.kvHeads * shape.headDim
-    for (index, row) in rows.enumerated() {
-      (normed + index * width).update(from: normed + row * width, count: width)  // ascending: nothing is overtaken
-    }
-    query.apply(normed, rows.count, into: q, threads)
-    let asked = Rotary(rows.map { tokens.position[$0] }, of: shape)
-    rotate(q, rows.count, queryNorm, asked, heads: shape.heads, shape, scale: shape.queryScale, threads)
-    let keys = (0..<shape.kvHeads).map { head in
-      Attention.Keys(
-        pointer: Shared(k + head * shape.headDim), stride: shape.kvHeads * shape.headDim, count: count, ids: tokens.id)
-    }
-    var taps = taps
-    taps.wanted = [(tap, Array(rows.indices))]
-    return attention(
-      Shared(q), rows: rows, of: count, over: keys, mixing: false, taps: taps, memory.attention, threads: threads)[
-        tap]![0]
-  }
-
-  /// Projects keys and values of `tokens` and adds them to the cache: per KV head key, then value.
-  private func store(
-    _ tokens: TokenSequence, _ normed: ProductInput, _ scratch: UnsafeMutablePointer<Float>, _ rotary: Rotary,
-    _ shape: Shape.Decoder, _ cache: inout [TokenSequence], _ threads: Int
+  /// The MLP of normed rows `[count, width]`.
+  private func feedForward(
+    _ normed: UnsafePointer<Float>, _ count: Int, into branch: UnsafeMutablePointer<Float>, _ memory: Memory
   ) {
-    let (count, headDim, kvInner) = (tokens.count, shape.headDim, shape.kvHeads * shape.headDim)
-    let (k, v) = (scratch, scratch + count * kvInner)
-    key.apply(normed, count, into: k, threads)
-    value.apply(normed, count, into: v, threads)
-    rotate(k, count, keyNorm, rotary, heads: shape.kvHeads, shape, threads)
-    let entries = tokens.carrying(
-      Tensor(shape: [count, 2 * kvInner]) { out in
-        let (out, k, v, heads) = (Shared(out), Shared(k), Shared(v), shape.kvHeads)
-        forRows(count, threads) { rows in
-          for head in rows.lowerBound * heads..<rows.upperBound * heads {
-            let pair = out.pointer + 2 * head * headDim
-            pair.update(from: k.pointer + head * headDim, count: headDim)
-            (pair + headDim).update(from: v.pointer + head * headDim, count: headDim)
-          }
-        }
-      })
-    if cache.isEmpty {
-      cache = [entries]
-    } else {
-      let parts = entries.split(into: cache.count, kvHeads: shape.kvHeads)
-      for (head, part) in parts.enumerated() { cache[head].append(part) }
-    }
-  }
-
-  /// Norms, rotates and scales every head of q or k `[count, heads * headDim]`.
-  private func rotate(
-    _ x: UnsafeMutablePointer<Float>, _ count: Int, _ norm: RMSNorm?, _ rotary: Rotary, heads: Int,
-    _ shape: Shape.Decoder, scale: Float = 1, _ threads: Int
-  ) {
-    let (x, headDim) = (Shared(x), shape.headDim)
-    forRows(count, threads) { rows in
-      let first = rows.lowerBound
-      let own = x.pointer + first * heads * headDim
-      if let norm { vtok_rms_norm(own, rows.count * heads, headDim, norm.weight, norm.epsilon, own) }
-      rotary.rotate(own, rows.count, from: first, heads: heads, headDim: headDim, scale: scale)
-    }
-  }
-}
-
-/// The keys of every KV head of a cache, while `body` runs.
-func withKeys(of cache: [TokenSequence], _ shape: Shape.Decoder, _ body: ([Attention.Keys]) -> Void) {
-  func collect(_ rest: ArraySlice<TokenSequence>, _ keys: [Attention.Keys]) {
-    guard let sequence = rest.first else { return body(keys) }
-    sequence.x.values.withUnsafeBufferPointer { values in
-      let heads = sequence.x.width / (2 * shape.headDim)
-      let own = (0..<heads).map { head in
-        Attention.Keys(
-          pointer: Shared(UnsafeMutablePointer(mutating: values.baseAddress! + 2 * head * shape.headDim)),
-          stride: sequence.x.width, count: sequence.count, ids: sequence.id)
+    let (ffn, threads) = (gate.weight.rows, memory.threads)
+    let (a, b) = (memory.inner.pointer, memory.inner.pointer + count * ffn)
+    gate.apply(normed, count, into: a, threads)
+    up.apply(normed, count, into: b, threads)
+    let wide = (Shared(a), Shared(b))
+    forRows(count, threads) { [activation] rows in
+      let (a, b) = (wide.0.pointer + rows.lowerBound * ffn, wide.1.pointer + rows.lowerBound * ffn)
+      if activation == .silu {
+        vtok_silu_product(a, b, rows.count * ffn)
+      } else {
+        vtok_gelu_tanh_product(a, b, rows.count * ffn)
       }
-      collect(rest.dropFirst(), keys + own)
     }
+    down.apply(a, count, into: branch, threads)
   }
-  collect(cache[...], [])
 }
 
 extension Linear {
   /// x `[rows, in]`, out `[rows, out]`.
-  fileprivate func apply(
-    _ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>, _ threads: Int
-  ) {
+  func apply(_ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>, _ threads: Int) {
     weight.multiply(x, rows, weight.columns, into: out, weight.rows, threads: threads)
-    if let bias { vtok_add_bias(out, rows, weight.rows, bias) }
-  }
-
-  /// The same for rows that other layers take too.
-  fileprivate func apply(_ x: ProductInput, _ rows: Int, into out: UnsafeMutablePointer<Float>, _ threads: Int) {
-    weight.multiply(x, into: out, weight.rows, threads: threads)
     if let bias { vtok_add_bias(out, rows, weight.rows, bias) }
   }
 }
@@ -231,13 +143,18 @@ func scale(_ row: UnsafeMutablePointer<Float>, _ width: Int, _ weight: Float) {
   for column in 0..<width { row[column] *= weight }
 }
 
-private func normalise(_ norm: RMSNorm, _ x: Tensor, into out: UnsafeMutablePointer<Float>, _ threads: Int) {
-  let (out, width) = (Shared(out), x.width)
-  forRows(x.rows, threads) { rows in
+func normalise(_ norm: RMSNorm, _ x: Tensor, into out: UnsafeMutablePointer<Float>, _ threads: Int) {
+  x.values.withUnsafeBufferPointer { normalise(norm, $0.baseAddress!, x.rows, into: out, threads) }
+}
+
+/// x `[rows, width]`, which `out` may be too.
+private func normalise(
+  _ norm: RMSNorm, _ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>, _ threads: Int
+) {
+  let (x, out, width) = (Shared(UnsafeMutablePointer(mutating: x)), Shared(out), norm.weight.count)
+  forRows(rows, threads) { rows in
     let start = rows.lowerBound * width
-    x.values.withUnsafeBufferPointer { x in
-      vtok_rms_norm(x.baseAddress! + start, rows.count, width, norm.weight, norm.epsilon, out.pointer + start)
-    }
+    vtok_rms_norm(x.pointer + start, rows.count, width, norm.weight, norm.epsilon, out.pointer + start)
   }
 }
 

@@ -15,8 +15,32 @@ struct LanguageFamily: Sendable {
   var normsHeads = false
   /// Sections of rotary positions of three axes that are dealt in turn; nil: in runs, where a file gives sections.
   var interleaved: [Int]?
+  /// Theta of layers with a window, where it is another.
+  var windowTheta: Float?
+  /// The number over whose root products with keys are divided; nil: channels of a head.
+  var queryScalar: Double?
+  /// Which layers attend to all rows, where not all do; nil: all do, or as `window` says.
+  var pattern: Pattern?
+  /// Whether the rows of an image see all of it.
+  var seesWholeImages = false
+  /// Of the MLP's gate, and the key that names it.
+  var activation = Activation.silu, activationKey = "hidden_act"
+  /// Whether what attention and MLP give is normed before it is added.
+  var normsBranches = false
+  /// Whether files have the weights of norms less 1.
+  var centresNorms = false
+  /// Whether embeddings are multiplied by the root of the width.
+  var scalesEmbeddings = false
   /// nil: GGUF files have it under the name of another family, or it is not built.
   var gguf: GGUFLanguage?
+
+  /// Every so many layers one attends to all rows; `layer_types` of a file goes before.
+  struct Pattern: Sendable {
+    /// Keys that may say how many.
+    let keys: [String], every: Int
+    /// What `layer_types` calls the other layers.
+    let others: String
+  }
 
   /// The family of a type.
   /// - Throws: `ModelError.unknownFamily`.
@@ -46,5 +70,12 @@ extension Families {
     LanguageFamily(
       types: ["qwen3_vl_text"], ffn: 22016, kvHeads: 32, vocabulary: 151936, theta: 5e5, headDim: 128,
       normsHeads: true, interleaved: [24, 20, 20]),
+    LanguageFamily(
+      types: ["gemma3_text"], width: 2304, ffn: 9216, layers: 26, heads: 8, kvHeads: 4, vocabulary: 262_208, theta: 1e6,
+      window: 4096, headDim: 256, normsHeads: true, windowTheta: 1e4, queryScalar: 256,
+      pattern: Pattern(
+        keys: ["sliding_window_pattern", "_sliding_window_pattern"], every: 6, others: "sliding_attention"),
+      seesWholeImages: true, activation: .geluTanh, activationKey: "hidden_activation", normsBranches: true,
+      centresNorms: true, scalesEmbeddings: true),
   ]
 }

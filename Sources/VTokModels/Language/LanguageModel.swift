@@ -3,8 +3,8 @@ import VTokCore
 import VTokTensor
 import VTokWeights
 
-/// A decoder of the Llama family: Llama, Vicuna, Mistral, SmolLM, and Qwen2 with its biases and rotary positions of three
-/// axes.
+/// A decoder of the Llama family: Llama, Vicuna, Mistral, SmolLM; Qwen2 with its biases and rotary positions of three axes,
+/// Qwen3 with norms of its heads; Gemma 3 with layers that see a window, norms of branches and images that see themselves.
 public struct LanguageModel: Sendable {
   public let shape: Shape.Decoder
   package let layers: [DecoderLayer]
@@ -16,6 +16,8 @@ public struct LanguageModel: Sendable {
   public let longest: Int?
   /// `[vocabulary, width]`
   private let tokens: Weight, head: Weight
+  /// Of rows of `tokens` on their way into the first layer; nil: 1.
+  private let embeddingScale: Float?
 
   /// - Parameters:
   ///   - text: the view of `embed_tokens`, `layers` and `norm`.
@@ -42,21 +44,25 @@ public struct LanguageModel: Sendable {
     routers = try config.depths?.routers(text["layers"], width: shape.width) ?? [:]
     layers = try (0..<shape.layers).map { [routers] index in
       let layer = text["layers"][index]
-      return try DecoderLayer(routers[index] == nil ? layer : layer["decoder_layer"], config)
+      return try DecoderLayer(routers[index] == nil ? layer : layer["decoder_layer"], config, index: index)
     }
-    norm = RMSNorm(weight: try text.vector("norm.weight", [shape.width]), epsilon: config.epsilon)
-    attention = Attention(
-      heads: shape.heads, kvHeads: shape.kvHeads, headDim: shape.headDim, window: config.window)
+    norm = try config.norm(text, "norm", shape.width)
+    embeddingScale = config.embeddingScale
+    attention = Attention(heads: shape.heads, kvHeads: shape.kvHeads, headDim: shape.headDim)
   }
 
   /// The head's row of a token: its logit is the product with a normed row. `[width]`
   package func headRow(_ token: Int) -> [Float] { head.row(token) }
 
-  /// A row attends to so many, its own included; nil: to all before it.
-  package var window: Int? { attention.window }
-
   /// What its layers do that Llama's do not, for what runs their parts itself; nil: nothing.
-  package var beyondLlama: String? { layers.contains { $0.queryNorm != nil } ? "norms of the heads of q and k" : nil }
+  package var beyondLlama: String? {
+    for layer in layers {
+      guard let attention = layer.attention else { return "layers without attention" }
+      if attention.queryNorm != nil { return "norms of the heads of q and k" }
+      if layer.mixedNorm != nil || layer.activation != .silu { return "norms of branches, or another activation" }
+    }
+    return shape.mixers.allSatisfy { $0 == shape.mixer(of: 0) } ? nil : "layers of several kinds"
+  }
 
   /// Rows of the embedding table. `[n, width]`
   public func embeddings(of ids: [Int]) throws(ModelError) -> Tensor {
@@ -66,7 +72,10 @@ public struct LanguageModel: Sendable {
         fix: "The tokenizer is not the one of this model: use the files of one revision.")
     }
     return Tensor(shape: [ids.count, shape.width]) { out in
-      for (row, id) in ids.enumerated() { tokens.widen(rows: id..<id + 1, into: out + row * shape.width) }
+      for (row, id) in ids.enumerated() {
+        tokens.widen(rows: id..<id + 1, into: out + row * shape.width)
+        if let embeddingScale { scale(out + row * shape.width, shape.width, embeddingScale) }
+      }
     }
   }
 

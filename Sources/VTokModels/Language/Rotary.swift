@@ -9,13 +9,18 @@ import VTokTensor
 /// 2409.12191) the frequencies are dealt to the axes t, h, w: in runs of `sections`, or in turn (Qwen3-VL), where `sections`
 /// says how many h and w get at most and t has the rest.
 package struct Rotary {
-  let positions: [Position]
+  let positions: [Position], frequencies: [Float]
   /// `[positions, headDim / 2]`
   private let cosine: [Float], sine: [Float]
 
   package init(_ positions: [Position], of shape: Shape.Decoder) {
+    self.init(positions, frequencies: shape.frequencies, of: shape)
+  }
+
+  /// Of a layer that turns by frequencies of its own.
+  init(_ positions: [Position], frequencies: [Float], of shape: Shape.Decoder) {
     self.init(
-      positions, frequencies: shape.frequencies, sections: shape.sections, isInterleaved: shape.isInterleaved)
+      positions, frequencies: frequencies, sections: shape.sections, isInterleaved: shape.isInterleaved)
   }
 
   /// - Parameters:
@@ -24,6 +29,7 @@ package struct Rotary {
   ///   - isInterleaved: whether they are dealt in turn.
   init(_ positions: [Position], frequencies: [Float], sections: [Int], isInterleaved: Bool = false) {
     self.positions = positions
+    self.frequencies = frequencies
     let runs = sections.isEmpty ? [frequencies.count] : sections
     let axis =
       isInterleaved

@@ -38,6 +38,8 @@ struct MultimodalFamily: Family {
   /// Token that ends a turn of its template, and so an answer, whatever other files say; nil: they say it.
   var turnEnd: String?
   let published: [PublishedModel]
+  /// Whether the head is the table of embeddings where `config.json` says nothing.
+  var tiesHead = false
   /// Names of the tensors: what they begin with in files, and here.
   var names: @Sendable (Config) -> NamePrefixes = { _ in .common }
   /// Tensors that it does not read, beside those that no family does.

@@ -156,8 +156,9 @@ public struct MultimodalModel: Sendable {
     let shape = outline.shape
     let named = checkpoint.renamed(family.names(file))
     let text = try family.language(file)
-    let tied = "tie_word_embeddings"
-    let isTied = try file.bool(tied, family.isTiedByDefault && !text.has(tied)) || text.bool(tied, false)
+    let key = "tie_word_embeddings"
+    let ties = family.tiesHead && !file.has(key) && !text.has(key)
+    let (outer, inner) = (try file.bool(key, ties), try text.bool(key, ties))
     let visual = try family.load(named.at(named.precision.ofTower), shape)
     let language = try LanguageModel(named, text: text, isTied: isTied)
     try checkpoint.refuseUnknown(MultimodalFamily.needless + family.needless)

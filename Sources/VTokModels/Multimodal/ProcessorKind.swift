@@ -81,7 +81,7 @@ struct ProcessorValues {
   }
 
   /// As transformers 5.23 with Pillow 13, which the goldens of these models were made with.
-  private func read(_ settings: Config, fallback: ImageProcessor) throws -> ImageProcessor {
+  func read(_ settings: Config, fallback: ImageProcessor) throws -> ImageProcessor {
     var processor = try ImageProcessor.huggingFace(settings, fallback: fallback, bareSizeIsSquare: false)
     processor.passes = .cheaperFirst
     return processor

@@ -61,6 +61,16 @@ extension VisualGeometry {
 
   package func visiblePatches(of image: PreparedImage) -> Int { patches(of: image) }
 
+  /// Every tile a span of its own.
+  func perTile(_ tiles: [TokenSequence]) -> [Reduction] {
+    let count = tiles.reduce(0) { $0 + $1.count }
+    var start = 0
+    return tiles.map { tile in
+      defer { start += tile.count }
+      return .keep(Array(start..<start + tile.count), of: count)
+    }
+  }
+
   /// How the image lies in tiles, with what the dense model reads of it.
   func laidOut(_ image: PreparedImage) -> ImageLayout {
     layout(image).with(tokens: spans(of: image).reduce(0, +), patches: visiblePatches(of: image))

@@ -47,11 +47,11 @@ struct MemoisedLayers: LayerSource {
     let start = clock.now
     let before = prefix.layer(layer, taps.wanted.map(\.tap), branches: branches) {
       [model = base.model, memory = base.memory] rows, cache, taps in
-      model.pass(layer, &rows, &cache, taps, branches: branches, memory)
+      model.pass(layer, &rows, &cache, run.images, taps, branches: branches, memory)
     }
     cache = [before.cache]
     taps.before = before.sums
-    base.recorded = base.model.pass(layer, &base.tokens, &cache, taps, branches: branches, base.memory)
+    base.recorded = base.model.pass(layer, &base.tokens, &cache, run.images, taps, branches: branches, base.memory)
     if branches {
       base.recorded.branches = zip(before.branches, base.recorded.branches).map { $0.followed(by: $1) }
     }

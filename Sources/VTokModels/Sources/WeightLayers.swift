@@ -39,7 +39,8 @@ struct WeightLayers: LayerSource {
     let clock = ContinuousClock()
     let start = clock.now
     recorded = model.pass(
-      layer, &tokens, &cache, weights: routing?.weights, taps, branches: requests.contains { $0.branches }, memory)
+      layer, &tokens, &cache, weights: routing?.weights, run.images, taps, branches: requests.contains { $0.branches },
+      memory)
     let seconds = start.duration(to: clock.now) / .seconds(1)
     let ids = tokens.id
     routing?.leave(&tokens)
@@ -65,8 +66,10 @@ struct WeightLayers: LayerSource {
   }
 
   func probe(_ layer: Int, _ request: Request, of tokens: TokenSequence, rows: [Int], _ run: Run) -> Tensor {
-    model.layers[layer].probe(
-      tokens, rows: rows, tap: request.probeTap, shape: shape, attention: model.attention,
+    let own = model.layers[layer]
+    return own.attention!.probe(  // a plan that asks it of another layer is refused
+      tokens, own.norm1, rows: rows, tap: request.probeTap, shape: shape, attention: model.attention,
+      sight: model.sight(in: layer, of: tokens.id, run.images),
       taps: Attention.Taps(seed: run.seed, step: run.step, layer: layer), memory)
   }
 
@@ -116,14 +119,23 @@ extension Request {
 
 extension LanguageModel {
   /// Rows through one layer, and what is pending to them added.
-  /// - Parameter weights: of the MLP branch of every row; nil: all 1.
+  /// - Parameters:
+  ///   - weights: of the MLP branch of every row; nil: all 1.
+  ///   - images: of the prompt; all rows of one pass together.
   func pass(
     _ layer: Int, _ rows: inout TokenSequence, _ cache: inout [TokenSequence], weights: [Float]? = nil,
-    _ taps: Attention.Taps, branches: Bool, _ memory: DecoderLayer.Memory
+    _ images: [ImageLayout], _ taps: Attention.Taps, branches: Bool, _ memory: DecoderLayer.Memory
   ) -> DecoderLayer.Recorded {
     let recorded = layers[layer](
-      &rows, &cache, weights: weights, shape: shape, attention: attention, taps: taps, branches: branches, memory)
+      &rows, &cache, weights: weights, shape: shape, attention: attention,
+      sight: sight(in: layer, of: rows.id, images), taps: taps, branches: branches, memory)
     rows.settle()
     return recorded
+  }
+
+  /// What rows with these ids see in a layer.
+  func sight(in layer: Int, of ids: [Int32], _ images: [ImageLayout]) -> Attention.Sight {
+    let window: Int? = if case .window(let count) = shape.mixer(of: layer) { count } else { nil }
+    return Attention.Sight(window: window, reach: shape.seesWholeImages ? images.reach(of: ids) : nil)
   }
 }

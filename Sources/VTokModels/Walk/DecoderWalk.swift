@@ -121,6 +121,10 @@ package struct DecoderWalk<Source: LayerSource> {
       // A probe sees what is about to enter, which may be more than took part in the layer before.
       let looksBack = request.attention != .none || request.keys || request.branches
       let ids = looksBack ? cache?.id ?? tokens.id : tokens.id
+      if !request.summed, asked != .none {
+        let layer = request.attention == .none ? index : index - 1
+        try run.checkWindow(rows, in: layer, of: ids, for: method, at: site)
+      }
       let attention =
         request.attention == .none
         ? nil : source.attention(request, part: (0, 1), rows: rows.count, keys: ids.count)

@@ -162,12 +162,7 @@ struct Idefics3Geometry: VisualGeometry {
   package func groups(of image: PreparedImage) -> [[Int32]]? { tower.squares(rows: tower.rows, columns: tower.columns) }
 
   package func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
-    let count = tiles.reduce(0) { $0 + $1.count }
-    var start = 0
-    return tiles.map { tile in
-      defer { start += tile.count }
-      return .keep(Array(start..<start + tile.count), of: count)
-    }
+    perTile(tiles)
   }
 }
 
