@@ -112,8 +112,8 @@ VTOK_CLONES void vtok_add_residual(float *x, const float *y, size_t rows, size_t
   }
 }
 
-VTOK_CLONES void vtok_rotate_halves(float *x, size_t rows, size_t heads, size_t head_dim, const float *cosine, const float *sine, float scale) {
-  size_t half = head_dim / 2;
+VTOK_CLONES void vtok_rotate_halves(float *x, size_t rows, size_t heads, size_t head_dim, size_t rotated, const float *cosine, const float *sine, float scale) {
+  size_t half = rotated / 2;
   for (size_t r = 0; r < rows; r++)
     for (size_t h = 0; h < heads; h++) {
       float *a = x + (r * heads + h) * head_dim, *b = a + half;
@@ -123,5 +123,6 @@ VTOK_CLONES void vtok_rotate_halves(float *x, size_t rows, size_t heads, size_t 
         a[i] = (p * c[i] - q * s[i]) * scale;
         b[i] = (q * c[i] + p * s[i]) * scale;
       }
+      for (size_t i = rotated; i < head_dim; i++) a[i] *= scale;
     }
 }

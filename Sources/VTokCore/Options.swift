@@ -85,6 +85,18 @@ public struct Options: Sendable {
     try whole(key, value, in: range, role, about) ?? value
   }
 
+  /// A whole number, or a word for one that the method finds itself: nil.
+  public mutating func take(
+    _ key: String, default value: Int, in range: ClosedRange<Int>, or word: String, _ about: String
+  ) throws(OptionError) -> Int? {
+    let expected = "a whole number in \(range.lowerBound)...\(range.upperBound), or \(word)"
+    note(key, String(value), expected, about, .setting)
+    guard let text = given.removeValue(forKey: key) else { return value }
+    if text == word { return nil }
+    guard let number = Int(text), range.contains(number) else { throw invalid(key, text, expected) }
+    return number
+  }
+
   private mutating func whole(_ key: String, _ value: Int?, in range: ClosedRange<Int>, _ role: Role, _ about: String)
     throws(OptionError) -> Int?
   {

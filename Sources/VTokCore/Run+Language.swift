@@ -14,6 +14,7 @@ extension Composition {
         found = "attention of two kinds of rows outside a cache"
         break
       }
+      try checkStates(request, entering: index, of: name, for: shape)
       let ranNothing = index == 0 && (request.attention != .none || request.keys || request.branches)
       let hasNoNext = request.probe != .none && index == shape.decoder?.layers
       let isPassedBy =
@@ -46,10 +47,36 @@ extension Composition {
 extension Composition {
   /// A cache that methods may cut, see `Shape.Decoder.cutCaches`.
   static func checkCache(_ index: Int, of name: String, for shape: Shape) throws(CompressionError) {
-    guard case .window(let count)? = shape.decoder?.mixer(of: index) else { return }
+    let found: String
+    switch shape.decoder?.mixer(of: index) {
+    case nil, .full: return
+    case .window(let count): found = "which sees the last \(count) rows and lets others go by age"
+    case .deltaNet: found = "a gated delta net: what its state has seen stays seen"
+    }
     throw .unsupported(
-      method: name, found: "the cache of layer \(index), which sees the last \(count) rows and lets others go by age",
-      expected: "caches of layers that attend to all rows", fix: CompressionError.anotherMethod)
+      method: name, found: "the cache of layer \(index), \(found)",
+      expected: "caches of layers that attend to all rows",
+      fix: CompressionError.anotherMethod)
+  }
+
+  /// Refuses what only attention can tell of layers that are gated delta nets, and names the nearest place where it can.
+  private static func checkStates(
+    _ request: Request, entering index: Int, of name: String, for shape: Shape
+  ) throws(CompressionError) {
+    guard let decoder = shape.decoder else { return }
+    let looksBack = request.attention != .none || request.keys
+    let asked = [looksBack ? index - 1 : -1, request.probe == .none ? -1 : index]
+    guard let net = asked.first(where: { (0..<decoder.layers).contains($0) && decoder.mixer(of: $0) == .deltaNet })
+    else { return }
+    let nearest = decoder.nearestCut(to: index, for: request)
+    throw .unsupported(
+      method: name,
+      found: "attention or keys of layer \(net), a gated delta net, which has none (\(Site.layer(index)))",
+      expected: "a cut beside a layer that attends to all rows",
+      fix: nearest.map {
+        "Cut on entering layer \($0), the nearest; the option layer takes auto too where it is one number."
+      }
+        ?? CompressionError.anotherMethod)
   }
 }
 
@@ -65,8 +92,9 @@ extension Run {
     guard case .window(let count)? = composition.shape.decoder?.mixer(of: layer), let last = rows.last,
       let first = ids.firstIndex(where: { images.contains(id: $0) }), last - first >= count
     else { return }
-    let full = composition.shape.decoder!.cutCaches
-    let layers = full.prefix(8).map { "\($0 + 1)" }.joined(separator: ", ")
+    let decoder = composition.shape.decoder!
+    let full = decoder.cutCaches.map { $0 + 1 }.filter { $0 < decoder.layers }
+    let layers = full.prefix(8).map(String.init).joined(separator: ", ")
     throw .unsupported(
       method: composition.name(method),
       found:

@@ -103,7 +103,7 @@ public struct Shape: Sendable, Equatable {
   /// A language model.
   public struct Decoder: Sendable, Equatable {
     public let layers: Int, width: Int, heads: Int, kvHeads: Int, headDim: Int, ffn: Int, vocabulary: Int
-    /// Rotary frequencies `[headDim / 2]`, and how M-RoPE deals them to its three axes (empty without it).
+    /// Rotary frequencies `[headDim / 2]` (fewer where the last channels of a head do not turn), and how M-RoPE deals them to its three axes (empty without it).
     public let frequencies: [Float], sections: [Int]
     /// Whether M-RoPE deals them to t, h, w in turn (Qwen3-VL), not in runs (Qwen2-VL).
     public let isInterleaved: Bool
@@ -113,6 +113,8 @@ public struct Shape: Sendable, Equatable {
     public package(set) var queryScale: Float
     /// What mixes the rows of every layer; empty: all of them attend to all rows before.
     public package(set) var mixers: [Mixer] = []
+    /// Of the layers that are gated delta nets; nil: none is.
+    public package(set) var deltaNet: DeltaNet?
     /// Whether every head of q has a gate for what the head gives (Qwen3.5).
     public package(set) var gatesAttention = false
     /// Whether the rows of an image see all of it, whichever comes first (Gemma 3).
@@ -145,6 +147,27 @@ public struct Shape: Sendable, Equatable {
       case full
       /// Attention to so many rows, its own included.
       case window(Int)
+      /// A gated delta net, whose state takes the place of a cache.
+      case deltaNet
+    }
+
+    /// The size of gated delta nets: heads of q and k, heads of v, and rows that the short convolution sees.
+    public struct DeltaNet: Sendable, Equatable {
+      public let keyHeads: Int, keyDim: Int, valueHeads: Int, valueDim: Int, taps: Int
+
+      public init(keyHeads: Int, keyDim: Int, valueHeads: Int, valueDim: Int, taps: Int) {
+        self.keyHeads = keyHeads
+        self.keyDim = keyDim
+        self.valueHeads = valueHeads
+        self.valueDim = valueDim
+        self.taps = taps
+      }
+
+      public var valueWidth: Int { valueHeads * valueDim }
+      /// Of q, k and v together.
+      public var channels: Int { 2 * keyHeads * keyDim + valueWidth }
+      /// Numbers that a layer keeps: the state, and the rows before the next one.
+      public var stateSize: Int { valueHeads * keyDim * valueDim + (taps - 1) * channels }
     }
 
     public func mixer(of layer: Int) -> Mixer { mixers.isEmpty ? .full : mixers[layer] }
@@ -152,6 +175,18 @@ public struct Shape: Sendable, Equatable {
     /// Layers whose caches methods may cut: those that attend to all rows before. Where a window slides, entries leave by age,
     /// and cutting one lets the window reach further back than it was trained for.
     public var cutCaches: [Int] { (0..<layers).filter { mixer(of: $0) == .full } }
+
+    /// Whether attention to all rows answers a request on entering a layer, and not a window or nothing.
+    public func forms(_ request: Request, entering layer: Int) -> Bool {
+      let looksBack = request.attention != .none || request.keys
+      return (!looksBack || layer > 0 && mixer(of: layer - 1) == .full)
+        && (request.probe == .none || layer < layers && mixer(of: layer) == .full)
+    }
+
+    /// The layer nearest to `layer` on entering which that is so, the smaller one on a tie; nil: there is none.
+    public func nearestCut(to layer: Int, for request: Request) -> Int? {
+      (1..<layers).filter { forms(request, entering: $0) }.min { (abs($0 - layer), $0) < (abs($1 - layer), $1) }
+    }
 
     package func frequencies(of mixer: Mixer) -> [Float] {
       if case .window = mixer, !windowFrequencies.isEmpty { return windowFrequencies }

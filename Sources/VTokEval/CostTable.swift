@@ -210,6 +210,12 @@ public struct CostTable: Sendable {
       memory("kv-prefill", "after the prefill") { $0.prefillEntries.reduce(0, +) },
       memory("kv-peak", "at most") { $0.peakEntries },
     ]
+    if language.stateBytes > 0 {
+      figures.append(
+        Figure(
+          name: "state", label: "states of gated delta nets MB (32 bit), whatever the prompt",
+          value: Double(language.stateBytes) * 1e-6, dense: Double(full.stateBytes) * 1e-6))
+    }
     if let last = language.decode.last, let fullLast = full.decode.last {
       figures.append(memory("kv-end", "after \(language.decode.count + 1) new tokens") { $0.finalEntries.reduce(0, +) })
       figures.append(

@@ -14,6 +14,11 @@ public struct LanguageCost: Sendable, Equatable {
   /// Key and value numbers of one entry, all KV heads.
   public let entryWidth: Int
 
+  /// Numbers that layers keep whatever the prompt: the states of gated delta nets.
+  public let stateNumbers: Int
+  /// Bytes of them, which are float32.
+  public var stateBytes: Int { 4 * stateNumbers }
+
   /// Prefill and head of the last position: the work before the first new token.
   public var first: Int { prefill.reduce(0) { $0 + $1.macs } + head }
 
@@ -26,7 +31,7 @@ public struct LanguageCost: Sendable, Equatable {
     let costs = steps.map { step in
       step.enumerated().map { index, layer in
         let isRouted = decoder.computed(of: layer.visual + layer.bypassing, in: index) != nil
-        return Cost.Layer(layer, of: decoder, routed: isRouted ? layer.visual + layer.bypassing : 0)
+        return Cost.Layer(layer, of: decoder, at: index, routed: isRouted ? layer.visual + layer.bypassing : 0)
       }
     }
     let head = decoder.width * decoder.vocabulary
@@ -36,6 +41,8 @@ public struct LanguageCost: Sendable, Equatable {
     prefillEntries = steps[0].map(\.cached)
     finalEntries = steps.last!.map(\.cached)
     peakEntries = steps.map { $0.reduce(0) { $0 + ($1.cached == 0 ? 0 : max($1.cached, $1.keys.reduce(0, +))) } }.max()!
+    let nets = (0..<decoder.layers).count { decoder.mixer(of: $0) == .deltaNet }
+    stateNumbers = nets * (decoder.deltaNet?.stateSize ?? 0)
     entryWidth = 2 * decoder.kvHeads * decoder.headDim
   }
 }

@@ -48,7 +48,7 @@ public struct Cost: Sendable, Equatable {
     connector = shape.connectorMACs * trace.connected
     question =
       shape.decoder.map { decoder in
-        trace.question.reduce(0) { $0 + Layer($1, of: decoder).macs }
+        trace.question.enumerated().reduce(0) { $0 + Layer($1.element, of: decoder, at: $1.offset).macs }
       } ?? 0
     language = trace.language.isEmpty ? nil : shape.decoder.map { LanguageCost(of: trace, decoder: $0) }
     selection = trace.selectionMACs
@@ -68,24 +68,40 @@ public struct Cost: Sendable, Equatable {
 
 extension Cost.Layer {
   /// Of a language model.
-  init(_ layer: Trace.Layer, of decoder: Shape.Decoder, routed: Int = 0) {
+  /// - Parameter index: which layer of the model it is.
+  init(_ layer: Trace.Layer, of decoder: Shape.Decoder, at index: Int, routed: Int = 0) {
+    let inner = decoder.heads * decoder.headDim
+    if decoder.mixer(of: index) == .deltaNet, let net = decoder.deltaNet {
+      let (rows, wide) = (layer.rows.reduce(0, +), net.valueWidth)
+      let projections = decoder.width * (net.channels + 2 * wide + 2 * net.valueHeads)
+      let state = net.channels * net.taps + 3 * wide * net.keyDim
+      self.init(
+        tokens: rows, mlpTokens: layer.mlpRows.reduce(0, +), attention: rows * (projections + state),
+        mlp: layer.mlpRows.reduce(0, +) * decoder.width * 3 * decoder.ffn, probes: 0)
+      return
+    }
+    var seen = layer
+    if case .window(let count) = decoder.mixer(of: index) { seen.keys = layer.keys.map { min($0, count) } }
     self.init(
-      layer, width: decoder.width, inner: decoder.heads * decoder.headDim, kvInner: decoder.kvHeads * decoder.headDim,
-      ffn: 3 * decoder.ffn, routed: routed)
+      seen, width: decoder.width, inner: inner, kvInner: decoder.kvHeads * decoder.headDim, ffn: 3 * decoder.ffn,
+      gates: decoder.gatesAttention ? inner : 0, routed: routed)
   }
 
   /// - Parameters:
   ///   - inner, kvInner: width of all query heads, and of all key heads.
   ///   - ffn: hidden width of the MLP times its matrices.
+  ///   - gates: width of the gates of all query heads.
   ///   - routed: rows for which a router has formed its weight.
-  init(_ layer: Trace.Layer, width: Int, inner: Int, kvInner: Int, ffn: Int, routed: Int = 0) {
+  init(
+    _ layer: Trace.Layer, width: Int, inner: Int, kvInner: Int, ffn: Int, gates: Int = 0, routed: Int = 0
+  ) {
     tokens = layer.rows.reduce(0, +)
     mlpTokens = layer.mlpRows.reduce(0, +)
     let products = zip(layer.rows, layer.keys).reduce(0) { $0 + 2 * $1.0 * $1.1 * inner }
     // Attention that was found before needs no queries and keys: their products are among the probes of the block before.
     attention =
       layer.isCarried
-      ? tokens * width * (inner + kvInner) + products / 2 : 2 * tokens * width * (inner + kvInner) + products
+      ? tokens * width * (inner + kvInner) + products / 2 : tokens * width * (2 * (inner + kvInner) + gates) + products
     mlp = mlpTokens * width * ffn
     probes = layer.probes.reduce(routed * width) { sum, probe in
       sum + (probe.rows * inner + probe.keys * kvInner) * width + probe.rows * probe.keys * inner

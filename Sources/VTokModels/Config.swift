@@ -34,6 +34,9 @@ package struct Config {
     (1...1 << 24, ["vocab_size"]),
     (1...1024, ["sliding_window_pattern", "_sliding_window_pattern"]),
     (1...1 << 30, ["sliding_window"]),
+    (1...1024, ["linear_num_key_heads", "linear_num_value_heads", "full_attention_interval"]),
+    (1...4096, ["linear_key_head_dim", "linear_value_head_dim"]),
+    (1...64, ["linear_conv_kernel_dim"]),
     (0...1 << 20, ["num_labels", "num_classes", "num_features"]),
     (
       0...1024,

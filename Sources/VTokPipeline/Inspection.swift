@@ -120,6 +120,13 @@ public struct Inspection {
       "language",
       "\(decoder.layers) layers, width \(decoder.width), \(decoder.heads) heads (\(decoder.kvHeads) of keys) of "
         + "\(decoder.headDim), MLP \(decoder.ffn), vocabulary \(decoder.vocabulary)")
+    if decoder.cutCaches.count < decoder.layers {
+      let nets = decoder.mixers.count { $0 == .deltaNet }
+      let windows = decoder.layers - nets - decoder.cutCaches.count
+      add(
+        "layers",
+        "\(decoder.cutCaches.count) attend to all rows, \(windows) to a window, \(nets) are gated delta nets")
+    }
     if let length = try MultimodalModel.contextLength(checkpoint.config) { add("context", "\(length) tokens") }
     let file = try checkpoint.processorFile
     let processor = try ProcessorConfig.load(checkpoint)

@@ -40,6 +40,24 @@ let keptFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] 
     return outputs
   },
 
+  "lvlm.gated_delta_net": { inputs in
+    let model = try MultimodalModel.load(inputs.checkpoint()).language
+    let x = try inputs.tensor("x")
+    guard case .deltaNet(let net) = model.layers[try inputs.config.int("layer")].mixer else {
+      throw GoldenError("the layer is no gated delta net")
+    }
+    var past = LayerPast()
+    var (first, output): (Int, [Float]) = (0, [])
+    for count in inputs.config["splits"]?.ints ?? [x.rows] {
+      output += net(x.gathered(Array(first..<first + count)), &past).values
+      first += count
+    }
+    return [
+      "output": GoldenValue(Tensor(output, shape: x.shape)), "recurrent_state": GoldenValue(past.state!.memory),
+      "conv_state": GoldenValue(past.state!.rows.transposed),
+    ]
+  },
+
   "lvlm.from_files": { inputs in
     let checkpoint = try inputs.checkpoint()
     let model = try MultimodalModel.load(checkpoint)

@@ -40,7 +40,7 @@ import VTok
     guard let composition = try? Composition(methods, for: model.shape) else { return }
     if composition.joint != nil { model.joint = Self.joint(model) }
     let dense = try run([], model)
-    let result = try run(methods, model)
+    guard let result = try Self.unlessBeyondWindows(model, { try run(methods, model) }) else { return }
     // Text is as it was, rows are known by one id each, and nothing became infinite.
     let tokens = result.tokens
     #expect(tokens.rows(.text).map { tokens.id[$0] }.suffix(result.entering.count) == result.entering[...])
@@ -84,7 +84,9 @@ import VTok
       var alone = Run(composition, seed: 3)
       alone.question = asked
       let tokens = try model.prompt(ids, [image], run: &alone)
-      var plain = try model.language.prefill(tokens, run: &alone)
+      guard var plain = try Self.unlessBeyondWindows(model, { try model.language.prefill(tokens, run: &alone) }) else {
+        return
+      }
       var fork = seen
       let forked = try model.prompt(ids, [image], spans: spans, run: &fork)
       let isForked = forked.x == tokens.x && forked.id == tokens.id
@@ -94,7 +96,8 @@ import VTok
         let isSame = (
           logits: quick.logits == plain.logits, rows: quick.tokens.id == plain.tokens.id,
           values: quick.tokens.x == plain.tokens.x,
-          caches: quick.caches.map { $0.map(\.x) } == plain.caches.map { $0.map(\.x) },
+          caches: quick.caches.map { $0.map(\.x) } == plain.caches.map { $0.map(\.x) }
+            && quick.pasts.map(\.state) == plain.pasts.map(\.state),
           origins: quick.caches.map { $0.map(\.origin) } == plain.caches.map { $0.map(\.origin) }
         )
         #expect(isSame == (true, true, true, true, true))
@@ -105,6 +108,15 @@ import VTok
       #expect(fork.trace.language.map(\.visual) == alone.trace.language.map(\.visual))
       #expect(fork.trace.margin == alone.trace.margin)
     }
+  }
+
+  /// nil where rows are asked for that see nothing of a picture: of windows that slide, the prompt alone can tell.
+  private static func unlessBeyondWindows<Result>(_ model: MultimodalModel, _ run: () throws -> Result) throws
+    -> Result?
+  {
+    do { return try run() } catch CompressionError.unsupported(_, let found, _, _)
+      where model.language.shape.cutCaches.count < model.language.shape.layers && found.contains("which sees")
+    { return nil }
   }
 
   private static func joint(_ model: MultimodalModel) -> JointSpace {

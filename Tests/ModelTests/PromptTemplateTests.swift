@@ -47,6 +47,7 @@ import VTok
     (#"{"model_type": "idefics3"}"#, ["<|im_start|>"], "smolvlm"),
     (#"{"model_type": "smolvlm"}"#, ["<|im_start|>"], "smolvlm"), (#"{"model_type": "qwen2_5_vl"}"#, [], "qwen2-vl"),
     (#"{"model_type": "qwen3_vl"}"#, [], "qwen3-vl"), (#"{"model_type": "gemma3"}"#, [], "gemma3"),
+    (#"{"model_type": "qwen3_5"}"#, [], "qwen3.5"),
   ]) func knowsTheModel(config: String, tokens: [String], name: String) throws {
     let known = try Self.template(config, tokens: tokens)
     #expect(known.name == name && known.origin == .model && known.title.contains("no template"))

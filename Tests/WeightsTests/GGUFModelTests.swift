@@ -160,9 +160,9 @@ import VTokWeights
     Fault(testDescription: "NVFP4") { $0.add("blk.0.attn_q.scale", Tensor(zeros: [1])) },
     Fault(testDescription: "rope_freqs.weight") { $0.add("rope_freqs.weight", Tensor(zeros: [4])) },
     Fault(testDescription: "rope_freqs.weight") { $0.add("rope_freqs.weight", Tensor([1, 1], shape: [2])) },
-    Fault(testDescription: "'gemma3'") {
+    Fault(testDescription: "'gemma3n'") {
       $0.remove("general.architecture")
-      $0.add("general.architecture", "gemma3")
+      $0.add("general.architecture", "gemma3n")
     },
     Fault(testDescription: "general.architecture") { $0.remove("general.architecture") },
   ]

@@ -36,14 +36,33 @@ void vtok_scale_rows(float *x, size_t rows, size_t columns, size_t stride, float
 void vtok_add_bias(float *x, size_t rows, size_t columns, const float *bias);
 // x[r][c] += gamma[c] * (y[r][c] + bias[c]); gamma and bias may be NULL.
 void vtok_add_residual(float *x, const float *y, size_t rows, size_t columns, const float *bias, const float *gamma);
-// Rotary embedding of every head of x [rows, heads * head_dim] in place, halves rotated against each other: (a, b) becomes
-// scale * (a cos - b sin, b cos + a sin); cosine and sine are [rows, head_dim / 2].
-void vtok_rotate_halves(float *x, size_t rows, size_t heads, size_t head_dim, const float *cosine, const float *sine, float scale);
+// Rotary embedding of the first `rotated` channels of every head of x [rows, heads * head_dim] in place, halves rotated against
+// each other: (a, b) becomes scale * (a cos - b sin, b cos + a sin); cosine and sine are [rows, rotated / 2]. The other channels
+// are scaled.
+void vtok_rotate_halves(float *x, size_t rows, size_t heads, size_t head_dim, size_t rotated, const float *cosine, const float *sine, float scale);
 // out[c] += weight * x[c]; out[c] /= divisor. Both round every operation, no fused multiply-add.
 void vtok_accumulate(float *out, const float *x, size_t columns, float weight);
 void vtok_divide(float *x, size_t columns, float divisor);
 // out[c] = x[columns[c]] for c in 0 ..< n
 void vtok_gather(const float *x, const int32_t *columns, size_t n, float *out);
+
+// --- delta.c: gated delta nets ---
+// out[r][c] = sum over j < taps of kernel[j][c] * row r - (taps - 1) + j of x [rows, channels], behind the taps - 1 rows of
+// `before`.
+void vtok_short_convolution(const float *x, const float *before, const float *kernel, size_t rows, size_t channels, size_t taps, float *out);
+// Every head of x, rows at a distance of `stride`, over the root of its sum of squares and eps, times scale.
+void vtok_unit_heads(float *x, size_t rows, size_t stride, size_t heads, size_t dim, float eps, float scale);
+// One head: rows of q and k [key_dim] and of v [value_dim] at a distance of `stride`; decay and rate of a row lie `heads` apart.
+typedef struct {
+  const float *query, *key, *value;
+  size_t stride;
+  const float *decay, *rate;
+  size_t heads;
+  float *out;
+  size_t out_stride;
+} vtok_delta_head;
+// Row by row: S = decay S; S += k (rate (v - S' k))'; out = S' q, with S [key_dim, value_dim]; scratch holds value_dim numbers.
+void vtok_delta_rule(vtok_delta_head head, size_t rows, size_t key_dim, size_t value_dim, float *state, float *scratch);
 
 // --- maps.c: feature maps [rows, columns], a row a pixel, a column a channel ---
 // Adds the sums over rows of x[r][c] - centre[c] and of its square to sum[c] and square[c].

@@ -33,7 +33,7 @@ public struct DART: Compressor {
   }
 
   let amount: Amount
-  let layer: Int
+  let layer: CutLayer
   let visualPivots: Int, textPivots: Int
   let stage: Stage, order: Order
 
@@ -43,7 +43,7 @@ public struct DART: Compressor {
     order: Order = .official
   ) {
     self.amount = amount
-    self.layer = layer
+    self.layer = CutLayer(layer)
     self.stage = stage
     self.order = order
     self.visualPivots = visualPivots
@@ -55,7 +55,7 @@ public struct DART: Compressor {
       "tokens", default: nil, in: 0...1_000_000, as: .amount,
       "visual tokens picked around pivots (official: max_num_trunction)")
     let reduction = try options.amount("reduction", in: 0...1, "share of visual tokens that goes (official)")
-    layer = try options.take("layer", default: 2, in: 1...1000, "the first layer that runs on fewer tokens")
+    layer = try CutLayer(&options, default: 2, "the first layer that runs on fewer tokens; auto: one that has keys")
     visualPivots = try options.take("visual-pivots", default: 4, in: 1...1000, "pivots among the visual tokens")
     textPivots = try options.take("text-pivots", default: 4, in: 0...1000, "pivots in the text after the image")
     order = try options.take("order", default: Order.official, "order in which pivots pick")
@@ -72,8 +72,9 @@ public struct DART: Compressor {
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     let positions = PositionRule(cut: .original, decode: .next)
     if stage == .embeddings { return Plan(act: [.layer(0)], positions: positions, readsQuestion: textPivots > 0) }
-    let site = try model.innerLayer(layer, for: Self.name)
-    return Plan(record: [site: Request(keys: true, finalNorm: true)], act: [site], positions: positions)
+    let request = Request(keys: true, finalNorm: true)
+    let site = try layer.site(in: model, for: request, of: Self.name)
+    return Plan(record: [site: request], act: [site], positions: positions)
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)

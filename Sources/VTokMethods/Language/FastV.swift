@@ -22,7 +22,7 @@ public struct FastV: Compressor {
     case inPlace = "in-place"
   }
 
-  let layer: Int
+  let layer: CutLayer
   let budget: Budget
   let mode: Mode
 
@@ -30,21 +30,23 @@ public struct FastV: Compressor {
   ///   - layer: the first one to run on fewer tokens, counted from 0 (K of the paper).
   ///   - keep: visual tokens kept (1 - R of the paper).
   public init(layer: Int = 2, keep: Budget, mode: Mode = .cache) {
-    self.layer = layer
+    self.layer = CutLayer(layer)
     budget = keep
     self.mode = mode
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    layer = try options.take("layer", default: 2, in: 1...1000, "first layer on fewer tokens, counted from 0 (K)")
+    layer = try CutLayer(
+      &options, default: 2, "first layer on fewer tokens, counted from 0 (K); auto: one that can tell")
     mode = try options.take("mode", default: Mode.cache, "cut once and keep a cache, or rank anew for every token")
     budget = try options.budget("visual tokens kept") ?? .ratio(0.5)
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    let site = try model.innerLayer(layer, for: Self.name)
+    let request = Request(attention: .last)
+    let site = try layer.site(in: model, for: request, of: Self.name)
     return Plan(
-      record: [site: Request(attention: .last)], act: [site],
+      record: [site: request], act: [site],
       positions: PositionRule(cut: .original, decode: mode == .cache ? .next : .afresh))
   }
 

@@ -40,10 +40,11 @@ extension Checkpoint {
         fix: "Give both files of one model.")
     }
     let shape = tower.model.entry(family.gguf!.last)?.shape ?? []
-    guard shape.first == text.width else {
+    let width = family.gguf!.isTurned ? shape.last : shape.first
+    guard width == text.width else {
       throw ModelError.input(
         what: "\(mmproj.path) beside \(path)",
-        found: shape.isEmpty ? "no `\(family.gguf!.last)`" : "a projector to \(shape[0]) channels",
+        found: shape.isEmpty ? "no `\(family.gguf!.last)`" : "a projector to \(width!) channels",
         expected: "one to the \(text.width) of the text model's embeddings", fix: "Give both files of one model.")
     }
     try self.init(path, [model, mmproj], text, (family, family.gguf!.read(tower)), vocabulary, family.text)

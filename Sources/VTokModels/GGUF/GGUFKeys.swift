@@ -55,6 +55,18 @@ struct GGUFKeys {
     return numbers
   }
 
+  /// A short list of yes and no; nil where the key is absent.
+  func bools(_ key: String, count: Int) throws -> [Bool]? {
+    guard let value = values[prefix + key] else { return nil }
+    guard let flags = try value.array?.values(first: count + 1), flags.count == count else {
+      throw unfit(key, "a list of \(count) times true or false")
+    }
+    return try flags.map { flag in
+      guard let flag = flag.bool else { throw unfit(key, "a list of \(count) times true or false") }
+      return flag
+    }
+  }
+
   /// Three numbers, one a colour; nil where the key is absent.
   func colours(_ key: String, in range: ClosedRange<Float>) throws -> [Float]? {
     guard let value = values[prefix + key] else { return nil }

@@ -27,7 +27,8 @@ struct GGUFText {
   /// - Throws: `ModelError` for an architecture that is not built, and keys that make no sense; `WeightError`.
   init(_ model: GGUF, vocabulary: GGUFVocabulary?) throws {
     let path = model.path
-    language = try Self.language(model, path)
+    let family = try Self.family(model, path)
+    language = family.gguf!
     let keys = GGUFKeys(values: model.values, file: path, prefix: language.architecture + ".")
     width = try keys.int("embedding_length")
     let layers = try keys.int("block_count", in: 1...1024)
@@ -51,25 +52,48 @@ struct GGUFText {
       ("max_position_embeddings", JSON(try keys.int("context_length", in: 1...1 << 30))),
       ("rms_norm_eps", JSON(try keys.double("attention.layer_norm_rms_epsilon", in: 0...1))),
       ("rope_parameters", .object(JSONObject(try Self.rope(model, keys, head, language)))),
-      ("tie_word_embeddings", JSON(model.entry("output.weight") == nil)), ("sliding_window", .null),
+      ("tie_word_embeddings", JSON(model.entry("output.weight") == nil)),
+      // Converters add the 1 that other files leave out.
+      ("centred_norms", false),
     ]
+    config += try Self.windows(keys, family, layers: layers, width: width, heads: heads, head: head)
+    if keys.has(Self.stacked) { config.append((Self.stacked, JSON(try keys.int(Self.stacked, in: 0...1024)))) }
     let rows = model.entry("token_embd.weight")?.shape.first ?? 1
     config.append(("vocab_size", JSON(try keys.int("vocab_size", rows, in: 1...1 << 24))))
     if let vocabulary { config.append(("eos_token_id", JSON(vocabulary.stops))) }
     self.config = .object(JSONObject(config))
     (names, made) = Self.names(
-      model, layers, head: head, rows: (heads * head, kvHeads * head), permuted: language.rotatesNeighbours)
+      model, layers, head: head, rows: (heads * head, kvHeads * head), family)
   }
 
-  private static func language(_ model: GGUF, _ path: String) throws -> GGUFLanguage {
+  /// How many layers add rows of DeepStack: also the key of a configuration made from a file.
+  static let stacked = "n_deepstack_layers"
+
+  /// What layers with a window see, and by what queries are scaled, of families that have such layers.
+  private static func windows(
+    _ keys: GGUFKeys, _ family: LanguageFamily, layers: Int, width: Int, heads: Int, head: Int
+  ) throws -> [(String, JSON)] {
+    guard family.pattern != nil else { return [("sliding_window", .null)] }
+    let pattern = "attention.sliding_window_pattern"
+    var config: [(String, JSON)] = [
+      ("sliding_window", JSON(try keys.int("attention.sliding_window", in: 1...1 << 30))),
+      ("rope_local_base_freq", JSON(try keys.double("rope.freq_base_swa", 10000, in: 1e-3...1e10))),
+      // Not in the file: the largest model alone divides by something else than channels of a head.
+      ("query_pre_attn_scalar", JSON(layers == 62 ? width / heads : head)),
+    ]
+    if keys.has(pattern) { config.append(("sliding_window_pattern", JSON(try keys.int(pattern, in: 1...1024)))) }
+    return config
+  }
+
+  private static func family(_ model: GGUF, _ path: String) throws -> LanguageFamily {
     let keys = GGUFKeys(values: model.values, file: path, prefix: "general.")
     guard let name = try keys.text("architecture") else { throw keys.unfit("architecture", "the name of a model") }
-    let all = Families.language.compactMap(\.gguf)
-    guard let language = all.first(where: { $0.architecture == name }) else {
+    guard let family = Families.language.first(where: { $0.gguf?.architecture == name }) else {
       throw ModelError.unknownFamily(
-        found: "architecture '\(shortened(name))' in \(path)", known: all.map(\.architecture))
+        found: "architecture '\(shortened(name))' in \(path)", known: Families.language.compactMap(\.gguf?.architecture)
+      )
     }
-    return language
+    return family
   }
 
   /// Rotary positions.
@@ -111,18 +135,26 @@ struct GGUFText {
 
   /// Names of everything that a model of this family may have.
   private static func names(
-    _ model: GGUF, _ layers: Int, head: Int, rows: (q: Int, kv: Int), permuted: Bool
+    _ model: GGUF, _ layers: Int, head: Int, rows: (q: Int, kv: Int), _ family: LanguageFamily
   ) -> (names: [String: String], made: [String: MadeTensor]) {
     var names = [
       "token_embd.weight": "text.embed_tokens.weight", "output_norm.weight": "text.norm.weight",
       "output.weight": "lm_head.weight", frequencies: frequencies,
     ]
     var made: [String: MadeTensor] = [:]
-    let parts = [
-      ("attn_norm", "input_layernorm"), ("ffn_norm", "post_attention_layernorm"), ("attn_q", "self_attn.q_proj"),
+    let permuted = family.gguf!.rotatesNeighbours
+    var parts = [
+      ("attn_norm", "input_layernorm"), ("attn_q", "self_attn.q_proj"),
       ("attn_k", "self_attn.k_proj"), ("attn_v", "self_attn.v_proj"), ("attn_output", "self_attn.o_proj"),
       ("ffn_gate", "mlp.gate_proj"), ("ffn_up", "mlp.up_proj"), ("ffn_down", "mlp.down_proj"),
     ]
+    if family.normsHeads { parts += [("attn_q_norm", "self_attn.q_norm"), ("attn_k_norm", "self_attn.k_norm")] }
+    parts +=
+      family.normsBranches
+      ? [
+        ("ffn_norm", "pre_feedforward_layernorm"), ("post_attention_norm", "post_attention_layernorm"),
+        ("post_ffw_norm", "post_feedforward_layernorm"),
+      ] : [("ffn_norm", "post_attention_layernorm")]
     let fused = [
       ("q", 0..<rows.q), ("k", rows.q..<rows.q + rows.kv), ("v", rows.q + rows.kv..<rows.q + 2 * rows.kv),
     ]

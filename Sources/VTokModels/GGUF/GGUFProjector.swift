@@ -9,6 +9,8 @@ struct GGUFProjector: Sendable {
   let architectures: [String]
   /// The last matrix before the language model, whose rows are as wide as its embeddings.
   let last: String
+  /// Whether that matrix stands left of the rows, which are then as long as the embeddings are wide.
+  var isTurned = false
   /// Of families whose files have one name: whether a file is this one's.
   var fits: @Sendable (GGUFTower) -> Bool = { _ in true }
   let read: @Sendable (GGUFTower) throws -> GGUFVision

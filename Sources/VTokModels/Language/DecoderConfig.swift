@@ -61,6 +61,8 @@ struct DecoderConfig {
     shape.mixers = try config.mixers(family, layers: layers)
     shape.windowFrequencies = rotation.windowFrequencies
     shape.seesWholeImages = family.seesWholeImages
+    shape.gatesAttention = family.gatesAttention
+    shape.deltaNet = try family.deltaNet.map { try config.deltaNet($0) }
     if let scalar = family.queryScalar {
       shape.queryScale = 1 / Float(try config.double("query_pre_attn_scalar", scalar)).squareRoot()
     }
@@ -91,7 +93,7 @@ struct DecoderConfig {
 
 /// Rotary positions by the text part of a `config.json`.
 private struct DecoderRotation {
-  /// `[headDim / 2]`; of layers with a window empty where they turn as the others do.
+  /// `[rotated channels / 2]`; of layers with a window empty where they turn as the others do.
   let frequencies: [Float], windowFrequencies: [Float]
   let sections: [Int]
 
@@ -105,27 +107,30 @@ private struct DecoderRotation {
     guard try family.interleaved != nil || !rope.bool("mrope_interleaved", false) else {
       throw rope.unfit("mrope_interleaved", "false")
     }
-    guard try rope.double("partial_rotary_factor", config.double("partial_rotary_factor", 1)) == 1 else {
-      throw config.unfit("partial_rotary_factor", "1")
+    let key = "partial_rotary_factor"
+    let share = try rope.double(key, config.double(key, family.rotaryShare))
+    let rotated = Int(Double(headDim) * share)
+    guard family.rotaryShare < 1 ? rotated > 0 && rotated % 2 == 0 : share == 1 else {
+      throw config.unfit(key, family.rotaryShare < 1 ? "an even number of the \(headDim) channels of a head" : "1")
     }
     let given = try rope.ints("mrope_section")
-    guard given?.isEmpty ?? true || (given!.count == 3 && given!.reduce(0, +) == headDim / 2) else {
-      throw rope.unfit("mrope_section", "three numbers with the sum \(headDim / 2)")
+    guard given?.isEmpty ?? true || (given!.count == 3 && given!.reduce(0, +) == rotated / 2) else {
+      throw rope.unfit("mrope_section", "three numbers with the sum \(rotated / 2)")
     }
     sections = given ?? family.interleaved ?? []
-    let divisors = try rope.floats("frequency_divisors", count: headDim / 2)  // of GGUF files alone
+    let divisors = try rope.floats("frequency_divisors", count: rotated / 2)  // of GGUF files alone
     frequencies = try Self.frequencies(
-      rope, theta: config.float("rope_theta", family.theta), headDim: headDim, divisors)
+      rope, theta: config.float("rope_theta", family.theta), channels: rotated, divisors)
     windowFrequencies =
       try family.windowTheta.map { theta in
         try Self.frequencies(
           whole?.section("sliding_attention") ?? config.without(["rope_theta"]),
-          theta: config.float("rope_local_base_freq", theta), headDim: headDim, nil)
+          theta: config.float("rope_local_base_freq", theta), channels: rotated, nil)
       } ?? []
   }
 
   private static func frequencies(
-    _ rope: Config, theta: Float, headDim: Int, _ divisors: [Float]?
+    _ rope: Config, theta: Float, channels: Int, _ divisors: [Float]?
   ) throws -> [Float] {
     let theta = try rope.float("rope_theta", theta)
     let kind = try rope.string("rope_type") ?? rope.string("type") ?? "default"
@@ -133,13 +138,30 @@ private struct DecoderRotation {
       throw rope.unfit("rope_type", "default, mrope or linear", found: "'\(kind)'")
     }
     let factor = kind == "linear" ? try rope.float("factor", 1) : 1
-    return (0..<headDim / 2).map { pair in  // in float32, as transformers computes them
-      1 / powf(theta, Float(2 * pair) / Float(headDim)) / factor / (divisors?[pair] ?? 1)
+    return (0..<channels / 2).map { pair in  // in float32, as transformers computes them
+      1 / powf(theta, Float(2 * pair) / Float(channels)) / factor / (divisors?[pair] ?? 1)
     }
   }
 }
 
 extension Config {
+  /// The size of gated delta nets.
+  fileprivate func deltaNet(_ fallback: Shape.Decoder.DeltaNet) throws -> Shape.Decoder.DeltaNet {
+    let size = Shape.Decoder.DeltaNet(
+      keyHeads: try int("linear_num_key_heads", fallback.keyHeads),
+      keyDim: try int("linear_key_head_dim", fallback.keyDim),
+      valueHeads: try int("linear_num_value_heads", fallback.valueHeads),
+      valueDim: try int("linear_value_head_dim", fallback.valueDim),
+      taps: try int("linear_conv_kernel_dim", fallback.taps))
+    guard size.valueHeads % size.keyHeads == 0 else {
+      throw unfit("linear_num_value_heads", "a multiple of the \(size.keyHeads) key heads")
+    }
+    guard size.channels <= 1 << 20 else {
+      throw unfit("linear_value_head_dim", "at most \(1 << 20) channels of q, k and v", found: "\(size.channels)")
+    }
+    return size
+  }
+
   /// What mixes the rows of every layer; empty where all attend to all rows before them.
   fileprivate func mixers(_ family: LanguageFamily, layers: Int) throws -> [Shape.Decoder.Mixer] {
     let window: Int? =
@@ -164,6 +186,7 @@ extension Config {
     return try kinds.map { kind in
       switch kind {
       case "full_attention": return .full
+      case pattern.others where kind == "linear_attention": return .deltaNet
       case pattern.others where kind == "sliding_attention": return window.map { .window($0) } ?? .full
       default: throw unfit("layer_types", "full_attention or \(pattern.others)", found: "'\(shortened(kind))'")
       }

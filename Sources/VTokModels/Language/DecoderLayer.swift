@@ -9,6 +9,7 @@ import VTokWeights
 package struct DecoderLayer: Sendable {
   package enum Mixer: Sendable {
     case attention(SelfAttention)
+    case deltaNet(GatedDeltaNet)
   }
 
   package let norm1: RMSNorm
@@ -24,7 +25,12 @@ package struct DecoderLayer: Sendable {
   init(_ view: Checkpoint, _ config: DecoderConfig, index: Int) throws {
     let (width, ffn) = (config.shape.width, config.shape.ffn)
     let mixer = config.shape.mixer(of: index)
-    self.mixer = .attention(try SelfAttention(view["self_attn"], config, mixer))
+    self.mixer =
+      if mixer == .deltaNet, let size = config.shape.deltaNet {
+        .deltaNet(try GatedDeltaNet(view["linear_attn"], config, size))
+      } else {
+        .attention(try SelfAttention(view["self_attn"], config, mixer))
+      }
     norm1 = try config.norm(view, "input_layernorm", width)
     // Gemma 3 gives the old name to the norm of a branch.
     let normsBranches = config.normsBranches
@@ -41,6 +47,7 @@ package struct DecoderLayer: Sendable {
   package var attention: SelfAttention? {
     switch mixer {
     case .attention(let attention): attention
+    case .deltaNet: nil
     }
   }
 
@@ -57,7 +64,10 @@ package struct DecoderLayer: Sendable {
       normed = Scratch(rows * shape.width)
       branch = Scratch(rows * shape.width)
       // First what mixes the rows, then gate and up.
-      inner = Scratch(rows * max(SelfAttention.scratch(shape), 2 * shape.ffn))
+      inner = Scratch(
+        rows
+          * max(
+            SelfAttention.scratch(shape), shape.deltaNet.map { GatedDeltaNet.scratch($0) } ?? 0, 2 * shape.ffn))
       attention = Attention.Memory(rows: rows, keys: keys, threads: min(threads, shape.heads))
     }
 
@@ -79,12 +89,12 @@ package struct DecoderLayer: Sendable {
     var branches: [Branch] = []
   }
 
-  /// Runs the layer on rows that come after those in `cache`, and adds their keys and values to it.
+  /// Runs the layer on rows that come after those in `past`, and adds what it keeps of them to it.
   /// - Parameters:
-  ///   - cache: empty, one sequence for all KV heads, or one per head.
+  ///   - past: its cache is empty, one sequence for all KV heads, or one per head.
   ///   - weights: of the MLP branch of every row; nil: all 1.
   func callAsFunction(
-    _ tokens: inout TokenSequence, _ cache: inout [TokenSequence], weights: [Float]? = nil, shape: Shape.Decoder,
+    _ tokens: inout TokenSequence, _ past: inout LayerPast, weights: [Float]? = nil, shape: Shape.Decoder,
     attention: Attention, sight: Attention.Sight, taps: Attention.Taps, branches: Bool, _ memory: Memory
   ) -> Recorded {
     var recorded = Recorded()
@@ -94,7 +104,9 @@ package struct DecoderLayer: Sendable {
     switch mixer {
     case .attention(let own):
       recorded.attention = own(
-        tokens, normed, into: branch, &cache, shape: shape, attention: attention, sight: sight, taps: taps, memory)
+        tokens, normed, into: branch, &past.cache, shape: shape, attention: attention, sight: sight, taps: taps, memory)
+    case .deltaNet(let net):
+      net(normed, count, into: branch, &past.state, scratch: memory.inner.pointer, threads: threads)
     }
     if let mixedNorm { normalise(mixedNorm, branch, count, into: branch, threads) }
     if branches { recorded.branches.append(compare(normed, branch, count, shape.width)) }

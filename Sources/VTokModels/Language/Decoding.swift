@@ -7,8 +7,11 @@ public struct Decoding: Sendable {
   public internal(set) var logits: [Float]
   /// The tokens that left the last layer, before the final norm.
   public internal(set) var tokens: TokenSequence
-  /// The cache of every layer: one sequence, or one per KV head. Per head key, then value. Empty without caches.
-  public internal(set) var caches: [[TokenSequence]]
+  /// What every layer keeps; empty where nothing is kept.
+  public internal(set) var pasts: [LayerPast]
+  /// The cache of every layer: one sequence, or one per KV head; none where a layer keeps a state. Per head key, then value.
+  /// Empty without caches.
+  public var caches: [[TokenSequence]] { pasts.map(\.cache) }
   /// Entries that the cache of every layer was ever given.
   public internal(set) var received: [Int]
   /// Position of the next token, where a layer's own length does not say otherwise.

@@ -1,3 +1,5 @@
+import VTokCore
+
 /// A family of language models: the defaults of its configuration class, which published files leave out.
 struct LanguageFamily: Sendable {
   /// `model_type` of the text part of a `config.json`.
@@ -31,6 +33,12 @@ struct LanguageFamily: Sendable {
   var centresNorms = false
   /// Whether embeddings are multiplied by the root of the width.
   var scalesEmbeddings = false
+  /// Share of the channels of a head that turn.
+  var rotaryShare = 1.0
+  /// Whether every head of q has a gate for what the head gives.
+  var gatesAttention = false
+  /// Of the layers that are gated delta nets.
+  var deltaNet: Shape.Decoder.DeltaNet?
   /// nil: GGUF files have it under the name of another family, or it is not built.
   var gguf: GGUFLanguage?
 
@@ -66,16 +74,25 @@ extension Families {
       heads: 64, kvHeads: 8, vocabulary: 152064, epsilon: 1e-5, theta: 1e6, hasProjectionBiases: true,
       gguf: GGUFLanguage(architecture: "qwen2vl", type: "qwen2_vl_text", hasSections: true)),
     LanguageFamily(
-      types: ["qwen3"], ffn: 22016, kvHeads: 32, vocabulary: 151936, headDim: 128, normsHeads: true),
+      types: ["qwen3"], ffn: 22016, kvHeads: 32, vocabulary: 151936, headDim: 128, normsHeads: true,
+      gguf: GGUFLanguage(architecture: "qwen3", type: "qwen3")),
     LanguageFamily(
       types: ["qwen3_vl_text"], ffn: 22016, kvHeads: 32, vocabulary: 151936, theta: 5e5, headDim: 128,
-      normsHeads: true, interleaved: [24, 20, 20]),
+      normsHeads: true, interleaved: [24, 20, 20],
+      gguf: GGUFLanguage(architecture: "qwen3vl", type: "qwen3_vl_text", hasSections: true)),
     LanguageFamily(
       types: ["gemma3_text"], width: 2304, ffn: 9216, layers: 26, heads: 8, kvHeads: 4, vocabulary: 262_208, theta: 1e6,
       window: 4096, headDim: 256, normsHeads: true, windowTheta: 1e4, queryScalar: 256,
-      pattern: Pattern(
+      pattern: LanguageFamily.Pattern(
         keys: ["sliding_window_pattern", "_sliding_window_pattern"], every: 6, others: "sliding_attention"),
       seesWholeImages: true, activation: .geluTanh, activationKey: "hidden_activation", normsBranches: true,
-      centresNorms: true, scalesEmbeddings: true),
+      centresNorms: true, scalesEmbeddings: true, gguf: GGUFLanguage(architecture: "gemma3", type: "gemma3_text")),
+    LanguageFamily(
+      types: ["qwen3_5_text"], ffn: 12288, heads: 16, kvHeads: 4, vocabulary: 248_320, theta: 1e7, headDim: 256,
+      normsHeads: true, interleaved: [11, 11, 10],
+      pattern: LanguageFamily.Pattern(keys: ["full_attention_interval"], every: 4, others: "linear_attention"),
+      centresNorms: true,
+      rotaryShare: 0.25, gatesAttention: true,
+      deltaNet: Shape.Decoder.DeltaNet(keyHeads: 16, keyDim: 128, valueHeads: 32, valueDim: 128, taps: 4)),
   ]
 }

@@ -10,7 +10,7 @@ import VTokTensor
 /// says how many h and w get at most and t has the rest.
 package struct Rotary {
   let positions: [Position], frequencies: [Float]
-  /// `[positions, headDim / 2]`
+  /// `[positions, frequencies]`
   private let cosine: [Float], sine: [Float]
 
   package init(_ positions: [Position], of shape: Shape.Decoder) {
@@ -24,7 +24,7 @@ package struct Rotary {
   }
 
   /// - Parameters:
-  ///   - frequencies: `[headDim / 2]`
+  ///   - frequencies: `[headDim / 2]`; where there are fewer, the last channels of a head stay as they are.
   ///   - sections: how many of them go to each of t, h, w; empty: all to t.
   ///   - isInterleaved: whether they are dealt in turn.
   init(_ positions: [Position], frequencies: [Float], sections: [Int], isInterleaved: Bool = false) {
@@ -49,11 +49,12 @@ package struct Rotary {
   package func rotate(
     _ x: UnsafeMutablePointer<Float>, _ count: Int, from first: Int = 0, heads: Int, headDim: Int, scale: Float = 1
   ) {
-    let half = headDim / 2
+    let half = frequencies.count
     cosine.withUnsafeBufferPointer { cosine in
       sine.withUnsafeBufferPointer { sine in
         vtok_rotate_halves(
-          x, count, heads, headDim, cosine.baseAddress! + first * half, sine.baseAddress! + first * half, scale)
+          x, count, heads, headDim, 2 * half, cosine.baseAddress! + first * half, sine.baseAddress! + first * half,
+          scale)
       }
     }
   }

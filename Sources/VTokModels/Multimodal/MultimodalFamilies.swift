@@ -2,6 +2,6 @@ extension Families {
   /// Every family of vision-language models.
   static let multimodal: [MultimodalFamily] = [
     .llava15, .llavaNeXT, .pMoD, .idefics3, .smolVLM, .qwen2VL, .qwen25VL,
-    .qwen3VL, .gemma3,
+    .qwen3VL, .qwen35, .gemma3,
   ]
 }

@@ -33,25 +33,24 @@ struct MemoisedLayers: LayerSource {
     (prefix, next) = (nil, 0)
   }
 
-  mutating func pass(_ layer: Int, _ cache: inout [TokenSequence], for requests: [Request], _ run: Run) -> LayerPassage
-  {
+  mutating func pass(_ layer: Int, _ past: inout LayerPast, for requests: [Request], _ run: Run) -> LayerPassage {
     defer { next = layer + 1 }
     // Routers see all rows of a layer at once.
     if layer == 0, base.model.routers.isEmpty, let found = shared.prefix(of: base.tokens, run) {
       (prefix, base.tokens) = found
     }
-    guard let prefix else { return base.pass(layer, &cache, for: requests, run) }
+    guard let prefix else { return base.pass(layer, &past, for: requests, run) }
     var taps = base.taps(at: layer, for: requests, run)
     let branches = requests.contains { $0.branches }
     let clock = ContinuousClock()
     let start = clock.now
     let before = prefix.layer(layer, taps.wanted.map(\.tap), branches: branches) {
-      [model = base.model, memory = base.memory] rows, cache, taps in
-      model.pass(layer, &rows, &cache, run.images, taps, branches: branches, memory)
+      [model = base.model, memory = base.memory] rows, past, taps in
+      model.pass(layer, &rows, &past, run.images, taps, branches: branches, memory)
     }
-    cache = [before.cache]
+    past = before.past
     taps.before = before.sums
-    base.recorded = base.model.pass(layer, &base.tokens, &cache, run.images, taps, branches: branches, base.memory)
+    base.recorded = base.model.pass(layer, &base.tokens, &past, run.images, taps, branches: branches, base.memory)
     if branches {
       base.recorded.branches = zip(before.branches, base.recorded.branches).map { $0.followed(by: $1) }
     }

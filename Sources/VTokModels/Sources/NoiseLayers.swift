@@ -19,15 +19,17 @@ package struct NoiseLayers: LayerSource {
 
   /// Cache entries are as narrow as their heads allow: methods that act on caches go by recordings and ids.
   package mutating func pass(
-    _ layer: Int, _ cache: inout [TokenSequence], for requests: [Request], _ run: Run
+    _ layer: Int, _ past: inout LayerPast, for requests: [Request], _ run: Run
   ) -> LayerPassage {
     let rows = entering(layer, run)
     let entries = rows.carrying(Tensor(zeros: [rows.count, 2 * shape.kvHeads]))
-    if cache.isEmpty {
-      cache = [entries]
+    if shape.mixer(of: layer) == .deltaNet {
+      // Its state says nothing to anybody.
+    } else if past.cache.isEmpty {
+      past.cache = [entries]
     } else {
-      let parts = entries.split(into: cache.count, kvHeads: shape.kvHeads)
-      for (head, part) in parts.enumerated() { cache[head].append(part) }
+      let parts = entries.split(into: past.cache.count, kvHeads: shape.kvHeads)
+      for (head, part) in parts.enumerated() { past.cache[head].append(part) }
     }
     return LayerPassage(ids: entries.id, bypassing: tokens.count - entries.count)
   }

@@ -4,7 +4,7 @@ import VTokTensor
 /// What the rows before a question leave behind in a language model, so that many questions about one picture are read
 /// without reading the picture again.
 ///
-/// Attention is causal: keys, values and hidden states of those rows do not depend on what follows. They are found again
+/// Nothing looks ahead beyond a picture: keys, values, states and hidden states of those rows do not depend on what follows. They are found again
 /// by their contents, so whatever a method made of the picture, prompts that begin alike share. From the layer on where a
 /// method changes the rows with regard to the question nothing is shared. Numbers are the same to the bit.
 public final class SharedPrefixes {
@@ -59,7 +59,7 @@ final class SharedPrefix {
   struct Layer {
     /// Leaving the layer.
     let rows: TokenSequence
-    let cache: TokenSequence
+    let past: LayerPast
     /// Attention rows added up, `[heads, keys]`, in the forms asked for so far.
     var sums: [Attention.Tap: Tensor] = [:]
     var branches: [Branch] = []
@@ -72,7 +72,7 @@ final class SharedPrefix {
 
   var count: Int { first.count }
   var ids: [Int32] { first.id }
-  var bytes: Int { layers.reduce(0) { $0 + 4 * ($1.rows.x.values.count + $1.cache.x.values.count) } }
+  var bytes: Int { layers.reduce(0) { $0 + 4 * $1.rows.x.values.count + $1.past.bytes } }
 
   private func rows(entering layer: Int) -> TokenSequence { layer == 0 ? first : layers[layer - 1].rows }
 
@@ -94,10 +94,10 @@ final class SharedPrefix {
   /// These rows through a layer, once.
   /// - Parameters:
   ///   - taps: forms of attention that the run wants; of those over all rows the sums are kept.
-  ///   - run: runs the layer on the rows entering it and an empty cache.
+  ///   - run: runs the layer on the rows entering it and no past.
   func layer(
     _ index: Int, _ taps: [Attention.Tap], branches: Bool,
-    _ run: (inout TokenSequence, inout [TokenSequence], Attention.Taps) -> DecoderLayer.Recorded
+    _ run: (inout TokenSequence, inout LayerPast, Attention.Taps) -> DecoderLayer.Recorded
   ) -> Layer {
     let sums = taps.filter { $0.rows == .all }
     if index < layers.count, sums.allSatisfy({ layers[index].sums[$0] != nil }),
@@ -106,11 +106,11 @@ final class SharedPrefix {
       return layers[index]
     }
     var rows = rows(entering: index)
-    var cache: [TokenSequence] = []
+    var past = LayerPast()
     var wanted = Attention.Taps()
     wanted.wanted = sums.map { ($0, Array(0..<count)) }
-    let recorded = run(&rows, &cache, wanted)
-    if index == layers.count { layers.append(Layer(rows: rows, cache: cache[0])) }
+    let recorded = run(&rows, &past, wanted)
+    if index == layers.count { layers.append(Layer(rows: rows, past: past)) }
     layers[index].sums.merge(recorded.attention.mapValues { $0[0] }) { $1 }
     if branches { layers[index].branches = recorded.branches }
     return layers[index]

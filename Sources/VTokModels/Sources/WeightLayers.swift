@@ -32,14 +32,13 @@ struct WeightLayers: LayerSource {
     memory = DecoderLayer.Memory(rows: tokens.count, keys: keys, shape: shape, threads: threads)
   }
 
-  mutating func pass(_ layer: Int, _ cache: inout [TokenSequence], for requests: [Request], _ run: Run) -> LayerPassage
-  {
+  mutating func pass(_ layer: Int, _ past: inout LayerPast, for requests: [Request], _ run: Run) -> LayerPassage {
     let routing = model.routers[layer]?.enter(&tokens, run.images) { [shape] in shape.computed(of: $0, in: layer) }
     let taps = taps(at: layer, for: requests, run)
     let clock = ContinuousClock()
     let start = clock.now
     recorded = model.pass(
-      layer, &tokens, &cache, weights: routing?.weights, run.images, taps, branches: requests.contains { $0.branches },
+      layer, &tokens, &past, weights: routing?.weights, run.images, taps, branches: requests.contains { $0.branches },
       memory)
     let seconds = start.duration(to: clock.now) / .seconds(1)
     let ids = tokens.id
@@ -123,11 +122,11 @@ extension LanguageModel {
   ///   - weights: of the MLP branch of every row; nil: all 1.
   ///   - images: of the prompt; all rows of one pass together.
   func pass(
-    _ layer: Int, _ rows: inout TokenSequence, _ cache: inout [TokenSequence], weights: [Float]? = nil,
+    _ layer: Int, _ rows: inout TokenSequence, _ past: inout LayerPast, weights: [Float]? = nil,
     _ images: [ImageLayout], _ taps: Attention.Taps, branches: Bool, _ memory: DecoderLayer.Memory
   ) -> DecoderLayer.Recorded {
     let recorded = layers[layer](
-      &rows, &cache, weights: weights, shape: shape, attention: attention,
+      &rows, &past, weights: weights, shape: shape, attention: attention,
       sight: sight(in: layer, of: rows.id, images), taps: taps, branches: branches, memory)
     rows.settle()
     return recorded

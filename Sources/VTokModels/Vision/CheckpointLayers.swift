@@ -27,7 +27,7 @@ package func requireEqual(_ blocks: [TransformerBlock]) throws {
 }
 
 extension Weight {
-  fileprivate func ready(forTower precision: Precision) -> Weight {
+  func ready(forTower precision: Precision) -> Weight {
     precision.ofTower == .f32 ? packed : at(precision.ofTower)
   }
 }

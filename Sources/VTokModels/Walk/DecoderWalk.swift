@@ -31,11 +31,11 @@ package struct DecoderWalk<Source: LayerSource> {
       return
     }
     let ownLength = run.composition.positions?.decode == .cacheLength
-    source.begin(entry(x, at: decoding.position), keys: decoding.caches.reduce(0) { max($0, longest($1)) } + 1)
+    source.begin(entry(x, at: decoding.position), keys: decoding.pasts.reduce(0) { max($0, longest($1.cache)) } + 1)
     var layers: [Layer] = []
-    for index in decoding.caches.indices {
-      if ownLength { source.tokens = entry(source.tokens.x, at: longest(decoding.caches[index])) }
-      layers.append(pass(index, &decoding.caches[index], &run))
+    for index in decoding.pasts.indices {
+      if ownLength { source.tokens = entry(source.tokens.x, at: longest(decoding.pasts[index].cache)) }
+      layers.append(pass(index, &decoding.pasts[index], &run))
       decoding.received[index] += 1
     }
     try finish(layers, &decoding, &run)
@@ -52,23 +52,23 @@ package struct DecoderWalk<Source: LayerSource> {
     let count = source.shape.layers
     let isAfresh = run.composition.positions?.decode == .afresh
     var decoding = Decoding(
-      logits: [], tokens: prompt, caches: [], received: [Int](repeating: 0, count: count), position: 0,
+      logits: [], tokens: prompt, pasts: [], received: [Int](repeating: 0, count: count), position: 0,
       nextID: prompt.id.max()! + 1, whole: isAfresh ? prompt : nil)
     source.begin(prompt, keys: prompt.count)
     var layers: [Layer] = []
-    var cache: [TokenSequence] = []  // of the layer that has just run
+    var past = LayerPast()  // of the layer that has just run
     for index in 0...count {
-      let probes = try visit(index, after: cache.first, &run)
+      let probes = try visit(index, after: past.cache.first, &run)
       // A probe belongs to the layer it follows; before the first layer to that one.
       if index > 0 { layers[index - 1].trace.probes += probes }
       if index == 0 { decoding.position = source.tokens.nextPosition }
       guard index < count else { break }
       observe?(index, source.tokens.x)
-      cache = []
-      layers.append(pass(index, &cache, also: run.requests(.layer(index + 1)).map(\.request), &run))
+      past = LayerPast()
+      layers.append(pass(index, &past, also: run.requests(.layer(index + 1)).map(\.request), &run))
       if index == 0 { layers[0].trace.probes = probes }
-      decoding.received[index] = cache[0].count
-      if !isAfresh { decoding.caches.append(cache) }
+      decoding.received[index] = longest(past.cache)
+      if !isAfresh { decoding.pasts.append(past) }
     }
     try finish(layers, &decoding, &run)
     observe?(count, source.normed())
@@ -78,20 +78,20 @@ package struct DecoderWalk<Source: LayerSource> {
   /// Passes one layer and hands out what was asked for at its cache.
   /// - Parameter requests: what is asked for at the entrance of the next layer.
   private mutating func pass(
-    _ index: Int, _ cache: inout [TokenSequence], also requests: [Request] = [], _ run: inout Run
+    _ index: Int, _ past: inout LayerPast, also requests: [Request] = [], _ run: inout Run
   ) -> Layer {
     let atCache = run.requests(.cache(index))
-    let passage = source.pass(index, &cache, for: requests + atCache.map(\.request), run)
-    var layer = Trace.Layer(rows: [passage.ids.count], keys: [longest(cache)])
+    let passage = source.pass(index, &past, for: requests + atCache.map(\.request), run)
+    var layer = Trace.Layer(rows: [passage.ids.count], keys: [longest(past.cache)])
     layer.bypassing = passage.bypassing
     layer.seconds = passage.seconds
     for (method, request) in atCache {
       let rows = request.attention.indices(of: passage.ids, textStart: run.images.textStart)
-      for (part, entries) in cache.enumerated() {
+      for (part, entries) in past.cache.enumerated() {
         func attention(_ request: Request?) -> Tensor? {
           guard let request, request.attention != .none else { return nil }
           let rows = request.attention.indices(of: passage.ids, textStart: run.images.textStart).count
-          return source.attention(request, part: (part, cache.count), rows: rows, keys: entries.count)
+          return source.attention(request, part: (part, past.cache.count), rows: rows, keys: entries.count)
         }
         run.record(
           Recording(
@@ -154,17 +154,17 @@ package struct DecoderWalk<Source: LayerSource> {
   private mutating func finish(
     _ layers: [Layer], _ decoding: inout Decoding, _ run: inout Run
   ) throws(CompressionError) {
-    for index in decoding.caches.indices where run.acts(at: .cache(index)) {
-      try run.act(at: .cache(index), on: &decoding.caches[index], received: decoding.received[index])
+    for index in decoding.pasts.indices where run.acts(at: .cache(index)) {
+      try run.act(at: .cache(index), on: &decoding.pasts[index].cache, received: decoding.received[index])
       guard run.composition.positions?.cut == .slots else { continue }
-      for part in decoding.caches[index].indices { moveToSlots(&decoding.caches[index][part]) }
+      for part in decoding.pasts[index].cache.indices { moveToSlots(&decoding.pasts[index].cache[part]) }
     }
     for (index, layer) in layers.enumerated() {
       var trace = layer.trace
-      if !decoding.caches.isEmpty {
+      if !decoding.pasts.isEmpty {
         // A cache of query heads holds an entry of a KV head several times.
-        let copies = max(1, decoding.caches[index].count / source.shape.kvHeads)
-        trace.cached = longest(decoding.caches[index]) * copies
+        let copies = max(1, decoding.pasts[index].cache.count / source.shape.kvHeads)
+        trace.cached = longest(decoding.pasts[index].cache) * copies
       }
       run.passLayer(trace, ids: layer.ids)
     }

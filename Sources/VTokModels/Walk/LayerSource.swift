@@ -16,9 +16,10 @@ package protocol LayerSource {
   /// - Parameter keys: most entries that a cache will have.
   mutating func begin(_ tokens: TokenSequence, keys: Int)
 
-  /// Lets the rows through a layer, so that what `requests` ask for can be had until the next one. Their keys and values are
-  /// added to the cache: one sequence, or one per KV head, as it was; one, where it was empty.
-  mutating func pass(_ layer: Int, _ cache: inout [TokenSequence], for requests: [Request], _ run: Run) -> LayerPassage
+  /// Lets the rows through a layer, so that what `requests` ask for can be had until the next one. What the layer keeps of
+  /// them is added to its past: keys and values to the cache, one sequence, or one per KV head, as it was; one, where it was
+  /// empty.
+  mutating func pass(_ layer: Int, _ past: inout LayerPast, for requests: [Request], _ run: Run) -> LayerPassage
 
   /// Attention of the layer that has just run, as a request wants it, of the heads that read one sequence of its cache:
   /// `[heads, rows, keys]`, or `[heads, keys]`; nil before the first layer.

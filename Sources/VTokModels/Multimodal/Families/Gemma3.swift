@@ -21,10 +21,31 @@ extension MultimodalFamily {
         DecoderSize(
           width: 5376, layers: 62, heads: 32, kvHeads: 16, ffn: 21504, vocabulary: 262_208, theta: 1e6, headDim: 128),
         queryScalar: 168),
-    ], tiesHead: true, load: { try Gemma3($0, shape: $1) })
+    ], tiesHead: true,
+    gguf: GGUFProjector(
+      name: "gemma3", architectures: ["gemma3"], last: "mm.input_projection.weight", isTurned: true, read: Gemma3.read),
+    load: { try Gemma3($0, shape: $1) })
 }
 
 extension Gemma3 {
+  fileprivate static func read(_ tower: GGUFTower) throws -> GGUFVision {
+    let (side, patch) = (try tower.side, try tower.patch)
+    let across = side / patch / (try tower.keys.int("projector.scale_factor", 4, in: 1...64))
+    guard across > 0 else { throw tower.keys.unfit("projector.scale_factor", "at most \(side / patch)") }
+    let names = try tower.names("vision.encoder.layers.", GGUFTower.encoder).with(
+      layers: [("v.patch_embd", "vision.embeddings.patch_embedding"), ("v.post_ln", "vision.post_layernorm")],
+      [
+        "mm.input_projection.weight": "projector.mm_input_projection_weight",
+        "mm.soft_emb_norm.weight": "projector.mm_soft_emb_norm.weight",
+        "v.position_embd.weight": "vision.embeddings.position_embedding.weight",
+      ])
+    return GGUFVision(
+      config: [
+        ("vision_config", try tower.config([("image_size", JSON(side))])), ("centred_norms", false),
+        ("mm_tokens_per_image", JSON(across * across)),
+      ], processor: try tower.processor([("size", ["height": JSON(side), "width": JSON(side)])]), names: names)
+  }
+
   fileprivate static func published(_ name: String, _ text: DecoderSize, queryScalar: Int = 256) -> PublishedModel {
     var language = text.config.object!
     language["model_type"] = "gemma3_text"

@@ -5,7 +5,8 @@ extension MultimodalFamily {
   static let qwen3VL = MultimodalFamily(
     name: "qwen3-vl", types: ["qwen3_vl"], summary: "Qwen3-VL, dense",
     text: .qwen, placeholder: 151_655, languageType: { _ in "qwen3_vl_text" },
-    outline: QwenVL.stackedOutline, processor: { _ in .qwen2VL }, templates: [.qwen3VL], template: { _, _ in .qwen3VL },
+    outline: { try QwenVL.stackedOutline($0, $1) }, processor: { _ in .qwen2VL }, templates: [.qwen3VL],
+    template: { _, _ in .qwen3VL },
     published: [
       QwenVL.publishedStacked(
         "qwen3-vl-2b", type: "qwen3_vl",
@@ -22,18 +23,21 @@ extension MultimodalFamily {
         DecoderSize(
           width: 4096, layers: 36, heads: 32, kvHeads: 8, ffn: 12288, vocabulary: 151936, theta: 5e6, headDim: 128),
         .so400m, stacked: [8, 16, 24]),
-    ], load: { try QwenVL(stacked: $0, shape: $1) })
+    ], gguf: QwenVL.stackedGGUF, load: { try QwenVL(stacked: $0, shape: $1) })
 }
 
 extension QwenVL {
   /// Tower and processor as published since Qwen3-VL.
   static func publishedStacked(
-    _ name: String, type: String, _ text: DecoderSize, _ tower: TransformerSize, stacked: [Int]
+    _ name: String, type: String, _ text: DecoderSize, _ tower: TransformerSize, stacked: [Int],
+    more: [(String, JSON)] = []
   ) -> PublishedModel {
-    PublishedModel(
+    var language = text.config.object!
+    for (key, value) in more { language[key] = value }
+    return PublishedModel(
       name,
       [
-        "model_type": JSON(type), "text_config": text.config,
+        "model_type": JSON(type), "text_config": .object(language),
         "vision_config": [
           "hidden_size": JSON(tower.width), "depth": JSON(tower.layers), "num_heads": JSON(tower.heads),
           "intermediate_size": JSON(tower.ffn), "deepstack_visual_indexes": JSON(stacked),
