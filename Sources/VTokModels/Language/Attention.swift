@@ -77,7 +77,7 @@ struct Attention {
     let (scratch, length) = (Shared(memory.scores.pointer), min(rows.count, Self.blockRows) * memory.keys)
     let panels = Shared(memory.panels.pointer)
     if rows.count == 1 {
-      step(q, keys, mixing: mixing, recorder, scratch, memory.keys, slots)
+      step(q, rows[0], of: total, over: keys, mixing: mixing, sight, recorder, scratch, memory.keys, slots)
       return recorder.tensors
     }
     parallel(slots, threads: slots) { slot in
@@ -114,45 +114,50 @@ struct Attention {
     return recorder.tensors
   }
 
-  /// The last row alone, as in decoding, which waits for memory: a thread takes neighbouring heads, whose keys and values lie side by
+  /// One row alone, as in decoding, which waits for memory: a thread takes neighbouring heads, whose keys and values lie side by
   /// side, and goes through the cache a few entries at a time, in the order in which they lie.
   private func step(
-    _ q: Shared<Float>, _ keys: [Keys], mixing: Bool, _ recorder: Recorder, _ scores: Shared<Float>, _ length: Int,
-    _ slots: Int
+    _ q: Shared<Float>, _ row: Int, of total: Int, over keys: [Keys], mixing: Bool, _ sight: Sight,
+    _ recorder: Recorder,
+    _ scores: Shared<Float>, _ length: Int, _ slots: Int
   ) {
+    func visible(_ source: Keys) -> Range<Int> {
+      let past = source.count - total
+      return (sight.window.map { max(0, past + row + 1 - $0) } ?? 0)..<past + sight.end(row)
+    }
+    let end = keys.reduce(0) { max($0, visible($1).upperBound) }
     parallel(slots, threads: slots) { slot in
       let own = slot * heads / slots..<(slot + 1) * heads / slots
-      func blocks(_ body: (_ head: Int, _ source: Keys, _ from: Int, _ count: Int) -> Void) {
-        let most = keys.reduce(0) { max($0, $1.count) }
-        for from in stride(from: 0, to: most, by: Self.blockKeys) {
+      func blocks(_ body: (_ head: Int, _ source: Keys, _ entries: Range<Int>) -> Void) {
+        for from in stride(from: 0, to: end, by: Self.blockKeys) {
           for head in own {
-            let source = keys[head * kvHeads / heads]
-            let first = max(from, source.count - (window ?? source.count))
-            let count = min(from + Self.blockKeys, source.count) - first
-            if count > 0 { body(head, source, first, count) }
+            let source = keys[head * keys.count / heads]
+            let entries = visible(source).clamped(to: from..<from + Self.blockKeys)
+            if !entries.isEmpty { body(head, source, entries) }
           }
         }
       }
-      blocks { head, source, from, count in
+      blocks { head, source, entries in
         vtok_exact_products(
-          q.pointer + head * headDim, 1, headDim, source.pointer.pointer + from * source.stride, count, source.stride,
-          headDim, scores.pointer + head * length + from)
+          q.pointer + head * headDim, 1, headDim, source.pointer.pointer + entries.lowerBound * source.stride,
+          entries.count,
+          source.stride, headDim, scores.pointer + head * length + entries.lowerBound)
       }
       for head in own {
-        let source = keys[head * kvHeads / heads]
-        let start = max(0, source.count - (window ?? source.count))
-        let line = scores.pointer + head * length + start
-        let place = Recorder.Place(row: 0, head: head, keys: start..<source.count)
-        recorder.take(logits: line, at: place, of: source, query: source.count - 1)
-        vtok_softmax_rows(line, 1, source.count - start, source.count - start, nil)
+        let source = keys[head * keys.count / heads]
+        let entries = visible(source)
+        let line = scores.pointer + head * length + entries.lowerBound
+        let place = Recorder.Place(row: 0, head: head, keys: entries)
+        recorder.take(logits: line, at: place, of: source, query: source.count - total + row)
+        vtok_softmax_rows(line, 1, entries.count, entries.count, nil)
         recorder.take(probabilities: line, at: place)
         if mixing { (q.pointer + head * headDim).update(repeating: 0, count: headDim) }
       }
       guard mixing else { return }
-      blocks { head, source, from, count in
+      blocks { head, source, entries in
         vtok_exact_more_votes(
-          source.pointer.pointer + from * source.stride + headDim, count, headDim, source.stride,
-          scores.pointer + head * length + from, q.pointer + head * headDim)
+          source.pointer.pointer + entries.lowerBound * source.stride + headDim, entries.count, headDim, source.stride,
+          scores.pointer + head * length + entries.lowerBound, q.pointer + head * headDim)
       }
     }
   }

@@ -81,7 +81,8 @@ struct DecoderConfig {
   func linear(_ view: Checkpoint, _ name: String, _ shape: [Int?], bias: Bool = false) throws -> Linear {
     let stored = try view.weight("\(name).weight", shape)
     return Linear(
-      weight: [.f32, .file].contains(view.precision) && isSmall ? stored.packed : stored.at(view.precision),
+      weight: [.f32, .file].contains(view.precision) && isSmall
+        ? stored.packed : stored.at(view.precision, threads: processors),
       bias: bias ? try view.vector("\(name).bias", [shape[0]]) : nil)
   }
 

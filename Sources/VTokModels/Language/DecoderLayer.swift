@@ -68,7 +68,7 @@ package struct DecoderLayer: Sendable {
         rows
           * max(
             SelfAttention.scratch(shape), shape.deltaNet.map { GatedDeltaNet.scratch($0) } ?? 0, 2 * shape.ffn))
-      attention = Attention.Memory(rows: rows, keys: keys, threads: min(threads, shape.heads))
+      attention = Attention.Memory(rows: rows, keys: keys, heads: shape.heads, threads: min(threads, shape.heads))
     }
 
     func rotary(_ positions: [Position], _ frequencies: [Float], _ shape: Shape.Decoder) -> Rotary {
@@ -127,8 +127,9 @@ package struct DecoderLayer: Sendable {
   ) {
     let (ffn, threads) = (gate.weight.rows, memory.threads)
     let (a, b) = (memory.inner.pointer, memory.inner.pointer + count * ffn)
-    gate.apply(normed, count, into: a, threads)
-    up.apply(normed, count, into: b, threads)
+    let shared = ProductInput(normed, count: count, width: gate.weight.columns, threads: threads)
+    gate.apply(shared, count, into: a, threads)
+    up.apply(shared, count, into: b, threads)
     let wide = (Shared(a), Shared(b))
     forRows(count, threads) { [activation] rows in
       let (a, b) = (wide.0.pointer + rows.lowerBound * ffn, wide.1.pointer + rows.lowerBound * ffn)
@@ -146,6 +147,12 @@ extension Linear {
   /// x `[rows, in]`, out `[rows, out]`.
   func apply(_ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>, _ threads: Int) {
     weight.multiply(x, rows, weight.columns, into: out, weight.rows, threads: threads)
+    if let bias { vtok_add_bias(out, rows, weight.rows, bias) }
+  }
+
+  /// The same for rows that other layers take too.
+  func apply(_ x: ProductInput, _ rows: Int, into out: UnsafeMutablePointer<Float>, _ threads: Int) {
+    weight.multiply(x, into: out, weight.rows, threads: threads)
     if let bias { vtok_add_bias(out, rows, weight.rows, bias) }
   }
 }

@@ -47,9 +47,10 @@ package struct SelfAttention: Sendable {
     let gates = q + count * inner
     let rest = isGated ? gates + count * inner : gates
     let rotary = memory.rotary(tokens.position, frequencies, shape)
-    project(normed, count, into: q, gates, rest, shape, threads)
+    let input = ProductInput(normed, count: count, width: shape.width, threads: threads)
+    project(input, count, into: q, gates, rest, shape, threads)
     rotate(q, count, queryNorm, rotary, heads: shape.heads, shape, scale: shape.queryScale, threads)
-    store(tokens, normed, rest, rotary, shape, &cache, threads)
+    store(tokens, input, rest, rotary, shape, &cache, threads)
     var recorded: [Attention.Tap: [Tensor]] = [:]
     withKeys(of: cache, shape) { keys in
       recorded = attention(
@@ -69,7 +70,7 @@ package struct SelfAttention: Sendable {
 
   /// Queries, and where there are any their gates.
   private func project(
-    _ normed: UnsafePointer<Float>, _ count: Int, into q: UnsafeMutablePointer<Float>,
+    _ normed: ProductInput, _ count: Int, into q: UnsafeMutablePointer<Float>,
     _ gates: UnsafeMutablePointer<Float>, _ rest: UnsafeMutablePointer<Float>, _ shape: Shape.Decoder, _ threads: Int
   ) {
     guard isGated else { return query.apply(normed, count, into: q, threads) }
@@ -101,7 +102,8 @@ package struct SelfAttention: Sendable {
     }
     let inner = rows.count * shape.heads * shape.headDim
     let gates = isGated ? Scratch(3 * inner) : nil
-    project(normed, rows.count, into: q, gates?.pointer ?? q, gates.map { $0.pointer + inner } ?? q, shape, threads)
+    let asking = ProductInput(normed, count: rows.count, width: width, threads: threads)
+    project(asking, rows.count, into: q, gates?.pointer ?? q, gates.map { $0.pointer + inner } ?? q, shape, threads)
     let asked = Rotary(rows.map { tokens.position[$0] }, frequencies: frequencies, of: shape)
     rotate(q, rows.count, queryNorm, asked, heads: shape.heads, shape, scale: shape.queryScale, threads)
     let keys = (0..<shape.kvHeads).map { head in
@@ -117,7 +119,7 @@ package struct SelfAttention: Sendable {
 
   /// Projects keys and values of `tokens` and adds them to the cache: per KV head key, then value.
   private func store(
-    _ tokens: TokenSequence, _ normed: UnsafePointer<Float>, _ scratch: UnsafeMutablePointer<Float>, _ rotary: Rotary,
+    _ tokens: TokenSequence, _ normed: ProductInput, _ scratch: UnsafeMutablePointer<Float>, _ rotary: Rotary,
     _ shape: Shape.Decoder, _ cache: inout [TokenSequence], _ threads: Int
   ) {
     let (count, headDim, kvInner) = (tokens.count, shape.headDim, shape.kvHeads * shape.headDim)
@@ -127,16 +129,20 @@ package struct SelfAttention: Sendable {
     rotate(k, count, keyNorm, rotary, heads: shape.kvHeads, shape, threads)
     let entries = tokens.carrying(
       Tensor(shape: [count, 2 * kvInner]) { out in
-        for head in 0..<count * shape.kvHeads {
-          let pair = out + 2 * head * headDim
-          pair.update(from: k + head * headDim, count: headDim)
-          (pair + headDim).update(from: v + head * headDim, count: headDim)
+        let (out, k, v, heads) = (Shared(out), Shared(k), Shared(v), shape.kvHeads)
+        forRows(count, threads) { rows in
+          for head in rows.lowerBound * heads..<rows.upperBound * heads {
+            let pair = out.pointer + 2 * head * headDim
+            pair.update(from: k.pointer + head * headDim, count: headDim)
+            (pair + headDim).update(from: v.pointer + head * headDim, count: headDim)
+          }
         }
       })
     if cache.isEmpty {
       cache = [entries]
     } else {
-      for (head, part) in entries.split(into: cache.count).enumerated() { cache[head].append(part) }
+      let parts = entries.split(into: cache.count, kvHeads: shape.kvHeads)
+      for (head, part) in parts.enumerated() { cache[head].append(part) }
     }
   }
 
