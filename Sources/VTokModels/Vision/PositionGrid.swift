@@ -10,6 +10,8 @@ public final class PositionGrid: Sendable {
     case plain
     /// Bilinear between corners that stay where they are: Qwen3-VL.
     case aligned
+    /// Bilinear, two taps, corners not aligned: PaddleOCR-VL.
+    case bilinear
   }
 
   public let rows: Int, columns: Int
