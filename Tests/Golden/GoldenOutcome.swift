@@ -7,7 +7,8 @@ private let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: Gold
   [
     imageFunctions, visionFunctions, methodFunctions, fusionFunctions, reductionFunctions, calibrationFunctions,
     compressorFunctions,
-    multimodalFunctions, keptFunctions, textFunctions, processorFunctions, languageFunctions, stageFunctions, cacheFunctions,
+    multimodalFunctions, keptFunctions, textFunctions, processorFunctions, tilingFunctions, languageFunctions,
+    stageFunctions, cacheFunctions,
     promptCacheFunctions,
     flexTokFunctions, tokenizerFunctions, trainedFunctions, templateFunctions, ggufFunctions,
   ]

@@ -208,7 +208,22 @@ extension MultimodalCase {
       outputs["deepstack_features.\(index)"] = GoldenValue(
         rows.gathered(layouts.flatMap(\.spans).flatMap { $0.map(Int.init) }))
     }
-    if model.shape.layout?.tiling != .native {  // tiles of one size
+    if let limit = checkpoint.config["vision_aspect_ratio"]?.string?.split(separator: "_").last.flatMap({ Int($0) }) {
+      let packed = images.map { image -> (rows: Int, columns: Int) in
+        if image.tiles.count == 1 { return (0, 0) }
+        return AnyresGrid(
+          rows: image.rows, columns: image.columns, side: model.shape.tower!.rows, width: image.original.width,
+          height: image.original.height
+        ).packed(limit: limit)
+      }
+      outputs["packed_hw"] = GoldenValue(packed.flatMap { [$0.rows, $0.columns] }, [images.count, 2])
+    }
+    if model.shape.layout?.tiling == .native {
+      var run = Run(.dense(model.shape))
+      let leaving = try images.flatMap { try model.tower($0, run: &run).leaving }
+      outputs["vision_last_hidden_state"] = GoldenValue(
+        Tensor(leaving.flatMap(\.values), shape: [leaving.reduce(0) { $0 + $1.rows }, leaving[0].width]))
+    } else {  // tiles of one size
       var run = Run(.dense(model.shape))
       let tower = try images.map { try model.tower($0, run: &run) }
       let leaving = GoldenValue(stacking: tower.flatMap(\.leaving))

@@ -18,6 +18,8 @@ struct DecoderConfig {
   let activation: Activation
   /// Rows of the embedding table are multiplied by it where they enter the first layer.
   let embeddingScale: Float?
+  /// Tokens that rotary positions are right for; nil: any number.
+  let longest: Int?
   /// How layers choose the visual tokens that they compute; nil in most models.
   let depths: MixtureOfDepths?
 
@@ -52,12 +54,13 @@ struct DecoderConfig {
     }
     let layers = try config.int("num_hidden_layers", family.layers)
     let rotation = try DecoderRotation(config, family, headDim: headDim)
+    longest = rotation.isDynamic ? try config.intIfPresent("max_position_embeddings") : nil
     depths = try MixtureOfDepths(config, layers: layers)
     var shape = Shape.Decoder(
       layers: layers, width: width, heads: heads, kvHeads: kvHeads,
       headDim: headDim, ffn: try config.int("intermediate_size", family.ffn),
       vocabulary: try config.int("vocab_size", family.vocabulary), frequencies: rotation.frequencies,
-      sections: rotation.sections, isInterleaved: family.interleaved != nil, shares: depths?.shares ?? [])
+      sections: rotation.sections, isInterleaved: family.interleaves, shares: depths?.shares ?? [])
     shape.mixers = try config.mixers(family, layers: layers)
     shape.windowFrequencies = rotation.windowFrequencies
     shape.seesWholeImages = family.seesWholeImages
@@ -69,8 +72,9 @@ struct DecoderConfig {
     self.shape = shape
     epsilon = try config.float("rms_norm_eps", family.epsilon)
     guard try !config.bool("use_sliding_window", false) else { throw config.unfit("use_sliding_window", "false") }
-    let attention = try config.bool("attention_bias", false)
-    biases = (family.hasProjectionBiases || attention, attention, try config.bool("mlp_bias", false))
+    let all = try config.bool("use_bias", false)
+    let attention = try config.bool("attention_bias", false) || all
+    biases = (family.hasProjectionBiases || attention, attention, try config.bool("mlp_bias", false) || all)
     (normsHeads, normsBranches) = (family.normsHeads, family.normsBranches)
     centresNorms = try family.centresNorms && config.bool("centred_norms", true)  // not in GGUF files
     embeddingScale = family.scalesEmbeddings ? Float(width).squareRoot() : nil
@@ -97,6 +101,8 @@ private struct DecoderRotation {
   /// `[rotated channels / 2]`; of layers with a window empty where they turn as the others do.
   let frequencies: [Float], windowFrequencies: [Float]
   let sections: [Int]
+  /// Whether frequencies depend on the length, which changes nothing up to the length of training.
+  let isDynamic: Bool
 
   init(_ config: Config, _ family: LanguageFamily, headDim: Int) throws {
     // New files keep all of it in one section, or in one for every kind of layer; old ones have theta at the top and
@@ -105,9 +111,10 @@ private struct DecoderRotation {
     let rope =
       try whole?.sectionIfPresent("full_attention") ?? whole ?? config.section("rope_scaling")
     // The class of Qwen3-VL interleaves whatever the key says.
-    guard try family.interleaved != nil || !rope.bool("mrope_interleaved", false) else {
+    guard try family.interleaves || !rope.bool("mrope_interleaved", false) else {
       throw rope.unfit("mrope_interleaved", "false")
     }
+    isDynamic = try rope.string("rope_type") ?? rope.string("type") == "dynamic"
     let key = "partial_rotary_factor"
     let share = try rope.double(key, config.double(key, family.rotaryShare))
     let rotated = Int(Double(headDim) * share)
@@ -118,7 +125,7 @@ private struct DecoderRotation {
     guard given?.isEmpty ?? true || (given!.count == 3 && given!.reduce(0, +) == rotated / 2) else {
       throw rope.unfit("mrope_section", "three numbers with the sum \(rotated / 2)")
     }
-    sections = given ?? family.interleaved ?? []
+    sections = given ?? family.sections
     let divisors = try rope.floats("frequency_divisors", count: rotated / 2)  // of GGUF files alone
     frequencies = try Self.frequencies(
       rope, theta: config.float("rope_theta", family.theta), channels: rotated, divisors)
@@ -135,8 +142,8 @@ private struct DecoderRotation {
   ) throws -> [Float] {
     let theta = try rope.float("rope_theta", theta)
     let kind = try rope.string("rope_type") ?? rope.string("type") ?? "default"
-    guard ["default", "mrope", "linear"].contains(kind) else {
-      throw rope.unfit("rope_type", "default, mrope or linear", found: "'\(kind)'")
+    guard ["default", "mrope", "linear", "dynamic"].contains(kind) else {
+      throw rope.unfit("rope_type", "default, mrope, linear or dynamic", found: "'\(kind)'")
     }
     let factor = kind == "linear" ? try rope.float("factor", 1) : 1
     return (0..<channels / 2).map { pair in  // in float32, as transformers computes them

@@ -15,8 +15,10 @@ struct LanguageFamily: Sendable {
   var headDim: Int?
   /// Whether the heads of q and k are normed, each by itself, before they are rotated.
   var normsHeads = false
-  /// Sections of rotary positions of three axes that are dealt in turn; nil: in runs, where a file gives sections.
-  var interleaved: [Int]?
+  /// How rotary positions of three axes share the frequencies, where a file does not say it; empty: one axis.
+  var sections: [Int] = []
+  /// Whether sections are dealt in turn, not in runs.
+  var interleaves = false
   /// Theta of layers with a window, where it is another.
   var windowTheta: Float?
   /// The number over whose root products with keys are divided; nil: channels of a head.
@@ -78,7 +80,7 @@ extension Families {
       gguf: GGUFLanguage(architecture: "qwen3", type: "qwen3")),
     LanguageFamily(
       types: ["qwen3_vl_text"], ffn: 22016, kvHeads: 32, vocabulary: 151936, theta: 5e5, headDim: 128,
-      normsHeads: true, interleaved: [24, 20, 20],
+      normsHeads: true, sections: [24, 20, 20], interleaves: true,
       gguf: GGUFLanguage(architecture: "qwen3vl", type: "qwen3_vl_text", hasSections: true)),
     LanguageFamily(
       types: ["gemma3_text"], width: 2304, ffn: 9216, layers: 26, heads: 8, kvHeads: 4, vocabulary: 262_208, theta: 1e6,
@@ -89,10 +91,14 @@ extension Families {
       centresNorms: true, scalesEmbeddings: true, gguf: GGUFLanguage(architecture: "gemma3", type: "gemma3_text")),
     LanguageFamily(
       types: ["qwen3_5_text"], ffn: 12288, heads: 16, kvHeads: 4, vocabulary: 248_320, theta: 1e7, headDim: 256,
-      normsHeads: true, interleaved: [11, 11, 10],
+      normsHeads: true, sections: [11, 11, 10], interleaves: true,
       pattern: LanguageFamily.Pattern(keys: ["full_attention_interval"], every: 4, others: "linear_attention"),
       centresNorms: true,
       rotaryShare: 0.25, gatesAttention: true,
       deltaNet: Shape.Decoder.DeltaNet(keyHeads: 16, keyDim: 128, valueHeads: 32, valueDim: 128, taps: 4)),
+    // ERNIE 4.5 in PaddleOCR-VL.
+    LanguageFamily(
+      types: ["paddleocr_vl_text"], width: 1024, ffn: 3072, layers: 18, heads: 16, kvHeads: 2, vocabulary: 103424,
+      epsilon: 1e-5, theta: 5e5, headDim: 128, sections: [16, 24, 24]),
   ]
 }

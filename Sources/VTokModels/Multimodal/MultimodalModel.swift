@@ -159,6 +159,7 @@ public struct MultimodalModel: Sendable {
     let key = "tie_word_embeddings"
     let ties = family.tiesHead && !file.has(key) && !text.has(key)
     let (outer, inner) = (try file.bool(key, ties), try text.bool(key, ties))
+    let isTied = outer || inner
     let visual = try family.load(named.at(named.precision.ofTower), shape)
     let language = try LanguageModel(named, text: text, isTied: isTied)
     try checkpoint.refuseUnknown(MultimodalFamily.needless + family.needless)
