@@ -169,7 +169,6 @@ package struct TransformerBlock: Sendable {
           qkv.weight.multiply(normed.pointer + start * width, rows.count, width, from: width, into: out, 3 * width)
         }
         if let bias = qkv.bias { vtok_add_bias(out, rows.count, 3 * width, bias) }
-        normWide(out, rows.count)
         if carried != nil { return }
         normWide(out, rows.count)
         if let rotation {

@@ -6,7 +6,7 @@ extension MultimodalFamily {
     name: "llava", types: ["llava", "llava_llama", "llava_mistral"],
     summary: "LLaVA-1.5, as llava-hf and the research code publish it",
     text: .llava, placeholder: 32000, languageType: { $0 == "llava_mistral" ? "mistral" : "llama" },
-    outline: { try LLaVA.outline($0, $1, .plain) }, processors: [.clip, .llava],
+    outline: { try LLaVA.outline($0, $1, .plain) }, processors: [.clip, .siglip, .llava],
     processor: { LLaVA.Variant.plain.isTiled($0) ? .llavaNeXT : .llava }, templates: [.llava], template: LLaVA.template,
     published: [
       PublishedModel("llava-1.5-7b", ["model_type": "llava", "text_config": LLaVA.vicuna7B]),
