@@ -91,7 +91,7 @@ extension DiffRateCalibration {
       do {
         let image = try examples.image(chosen[place])
         var generator = SeededGenerator(seed: mixedSeed(settings.seed, "picture \(step) \(place)"))
-        let pixels = settings.augmentation(image, to: size, processor: model.processor, &generator)
+        let pixels = settings.augmentation(image, to: size, processor: processor, &generator)
         slots.withLock { $0.prepared[place] = Prepared(pixels: pixels, label: examples.label(chosen[place])) }
       } catch let error as ImageError where !error.kind.isOfMachine {
         return

@@ -63,14 +63,19 @@ public struct DiffRateCalibration: Sendable {
   public let settings: Settings
   public let denseGMACs: Double
   let model: VisionModel
+  let processor: ImageProcessor
   let network: FrozenNetwork
   let examples: Examples
   let price: CostTerm
 
   /// - Throws: `CalibrationError` for a model, a target or data that cannot serve.
-  public init(_ model: VisionModel, _ examples: Examples, _ settings: Settings) throws(CalibrationError) {
+  /// - Parameter processor: how pictures are prepared for the model.
+  public init(
+    _ model: VisionModel, _ processor: ImageProcessor, _ examples: Examples, _ settings: Settings
+  ) throws(CalibrationError) {
     network = try FrozenNetwork(model)
     self.model = model
+    self.processor = processor
     self.examples = examples
     self.settings = settings
     guard examples.count > 0 else {

@@ -34,7 +34,7 @@ public struct CalibrationJob: Sendable {
     dataSHA256 = data.sha256()
     let examples = DiffRateCalibration.Examples(
       count: data.count, label: { data.items[$0].label }, image: { try data.image($0, options: decode) })
-    calibration = try DiffRateCalibration(model.vision, examples, settings)
+    calibration = try DiffRateCalibration(model.vision, model.processor, examples, settings)
   }
 
   /// Holds the output for this process.

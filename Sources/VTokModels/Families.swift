@@ -25,7 +25,7 @@ public enum FamilyKind: String, Sendable, CaseIterable {
 public struct PublishedModel: Sendable {
   public let name: String
   public let config: JSON
-  /// `preprocessor_config.json`; nil: the family's own processor.
+  /// `preprocessor_config.json`; nil: that of the family's published models.
   public let processor: ProcessorFile?
 
   init(_ name: String, _ config: JSON, processor: JSON? = nil) {

@@ -3,7 +3,12 @@ import VTokWeights
 /// The values of an image processor as a folder keeps them, and where in the folder they stand. The only reader of
 /// processor files: which of several counts is decided here.
 public struct ProcessorFile: Sendable {
+  /// Names of the files that may hold one, the one that counts first.
+  package static let names = ["processor_config.json", "preprocessor_config.json"]
+
   let values: Config
+  /// Whether a user named the file: it then counts before anything that the model's own files say.
+  var isNamed = false
   /// An object.
   public var json: JSON { values.json }
   /// The file that the values stand in.
@@ -19,22 +24,27 @@ public struct ProcessorFile: Sendable {
   /// - Returns: nil where the folder has neither.
   /// - Throws: `ModelError` for values that are no object, and what `read` throws.
   public init?(read: (String) throws -> JSON?) throws {
-    let (new, old) = ("processor_config.json", "preprocessor_config.json")
-    if let nested = try Self.whole(new, read)?.sectionIfPresent("image_processor") {
-      values = nested
-    } else if let whole = try Self.whole(old, read) {
-      values = whole
-    } else {
-      return nil
-    }
+    guard let found = try Self.values(read, title: { $0 }) else { return nil }
+    values = found
   }
 
-  private static func whole(_ file: String, _ read: (String) throws -> JSON?) throws -> Config? {
-    guard let json = try read(file) else { return nil }
-    guard json.object != nil else {
-      throw ModelError.configuration(file: file, key: "the whole file", found: json.brief, expected: "an object")
+  /// One file that a user names, in the form of either.
+  package init(named path: String) throws {
+    values = try Self.values({ _ in try JSON(contentsOf: path) }, title: { _ in path })!  // the second holds anything
+    isNamed = true
+  }
+
+  /// - Parameter title: what messages call a file.
+  private static func values(_ read: (String) throws -> JSON?, title: (String) -> String) throws -> Config? {
+    func whole(_ file: String) throws -> Config? {
+      guard let json = try read(file) else { return nil }
+      guard json.object != nil else {
+        throw ModelError.configuration(
+          file: title(file), key: "the whole file", found: json.brief, expected: "an object")
+      }
+      return Config(json: json, file: title(file))
     }
-    return Config(json: json, file: file)
+    return try whole(names[0])?.sectionIfPresent("image_processor") ?? whole(names[1])
   }
 
   /// Name of the official processor; nil where the file gives none. The name of its backend is left out: it changes nothing
@@ -51,6 +61,21 @@ public struct ProcessorFile: Sendable {
 }
 
 extension Checkpoint {
-  /// The image processor of the folder, nil where it has none.
-  public var processorFile: ProcessorFile? { get throws { try ProcessorFile { try json($0) } } }
+  /// The image processor of the folder, or the one that a user named; nil where there is none.
+  public var processorFile: ProcessorFile? {
+    get throws {
+      if let path = named(for: ProcessorFile.names[0]) {
+        for name in ProcessorFile.names { _ = try json(name) }  // it counts among the settings
+        return try ProcessorFile(named: path)
+      }
+      return try ProcessorFile { try json($0) }
+    }
+  }
+
+  /// The same checkpoint with another file that says how images are prepared: a `processor_config.json`, a
+  /// `preprocessor_config.json`, or a timm `config.json` with its `pretrained_cfg`.
+  /// - Throws: `WeightError` for one that cannot be read.
+  public func preparing(by path: String) throws(WeightError) -> Checkpoint {
+    try replacing(ProcessorFile.names, by: path)
+  }
 }

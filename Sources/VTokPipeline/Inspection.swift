@@ -14,9 +14,11 @@ public struct Inspection {
 
   /// Reads headers and configurations of any family, and loads the model to see whether it runs. Reads all weights once
   /// for their checksum; of one GGUF file alone none.
-  /// - Parameter mmproj: beside a GGUF file with a text model: the one with its tower and projector.
+  /// - Parameters:
+  ///   - mmproj: beside a GGUF file with a text model: the one with its tower and projector.
+  ///   - processor: a file that says how images are prepared, in place of what the model's own files say.
   /// - Throws: `WeightError` for files that are not those of a model; what is wrong with a model is its `problem`.
-  public init(_ nameOrDirectory: String, mmproj: String? = nil) throws {
+  public init(_ nameOrDirectory: String, mmproj: String? = nil, processor: String? = nil) throws {
     if LoadedTokenizer.exists(nameOrDirectory) {
       let loaded = try LoadedTokenizer.load(nameOrDirectory)
       tensors = loaded.tensors
@@ -33,7 +35,7 @@ public struct Inspection {
       }
       return
     }
-    let checkpoint = try LoadedModel.checkpoint(nameOrDirectory, mmproj: mmproj)
+    let checkpoint = try LoadedModel.checkpoint(nameOrDirectory, mmproj: mmproj, processor: processor)
     tensors = checkpoint.tensors
     do {
       if MultimodalModel.matches(checkpoint.config) {
@@ -85,7 +87,8 @@ public struct Inspection {
     addTower(tower)
     add("tokens", "\(tower.patches) of an image")
     add("dense", "\(fixed(Cost(denseWith: tower.patches, shape: vision.shape).gmacs, 3)) GMACs an image")
-    add("image", text(vision.processor))
+    guard let processor = vision.processor else { throw ModelError.noProcessor(model: checkpoint.name) }
+    add("image", text(processor))
     add("labels", vision.labels.map { "\($0.count): \(listed($0))" } ?? "none")
     addUnused(checkpoint)
   }

@@ -1,4 +1,5 @@
 import CVTokTiny
+import VTokImage
 import VTokModels
 import VTokTensor
 import VTokWeights
@@ -8,6 +9,8 @@ public struct LoadedModel: Sendable {
   /// The embedded name, or the last part of the directory's path.
   public let name: String
   public let vision: VisionModel
+  /// How its images are prepared.
+  public let processor: ImageProcessor
   /// SHA-256 of the weight files' bytes, in order of their names.
   public let sha256: String
   /// SHA-256 of its configuration and of the files that say how images are prepared.
@@ -20,30 +23,37 @@ public struct LoadedModel: Sendable {
 
   /// A directory as downloaded from the Hub, a weight file that is named after its architecture, or the name of an
   /// embedded model.
-  /// - Parameter precision: of the products in the tower.
-  /// - Throws: `ModelError`, `WeightError` or `JSONError`.
-  public static func load(_ nameOrDirectory: String, precision: Precision = .f32) throws -> LoadedModel {
+  /// - Parameters:
+  ///   - precision: of the products in the tower.
+  ///   - processor: a file that says how images are prepared, in place of what the model's own files say.
+  /// - Throws: `ModelError`, of a model whose files say nothing about images too; `WeightError` or `JSONError`.
+  public static func load(
+    _ nameOrDirectory: String, precision: Precision = .f32, processor: String? = nil
+  ) throws -> LoadedModel {
     guard precision != .int4 else {
       throw ModelError.input(
         what: "precision", found: "int4 for a vision tower", expected: "f32, bf16 or int8",
         fix: "4 bits are for the language model of a vision-language model; use int8.")
     }
-    let checkpoint = try checkpoint(nameOrDirectory).at(precision)
+    let checkpoint = try checkpoint(nameOrDirectory, processor: processor, precision: precision)
     let vision = try VisionModel.load(checkpoint)
+    guard let prepares = vision.processor else { throw ModelError.noProcessor(model: nameOrDirectory) }
     let path = nameOrDirectory.split(separator: "/")
     return LoadedModel(
-      name: path.last.map(String.init) ?? nameOrDirectory, vision: vision, sha256: checksum(checkpoint.files),
+      name: path.last.map(String.init) ?? nameOrDirectory, vision: vision, processor: prepares, sha256: checksum(checkpoint.files),
       settingsSHA256: try checkpoint.settingsSHA256(), unusedTensors: checkpoint.unusedNames())
   }
 
   /// The files behind a name, a directory or a GGUF file, not yet a model.
   /// - Parameters:
   ///   - mmproj: beside a GGUF file with a text model: the one with its tower and projector.
+  ///   - processor: a file that says how images are prepared, in place of what the model's own files say.
   ///   - precision: nil: `.file` for GGUF, else `.f32`.
   public static func checkpoint(
-    _ nameOrPath: String, mmproj: String? = nil, precision: Precision? = nil
+    _ nameOrPath: String, mmproj: String? = nil, processor: String? = nil, precision: Precision? = nil
   ) throws -> Checkpoint {
-    let checkpoint = try files(nameOrPath, mmproj)
+    var checkpoint = try files(nameOrPath, mmproj)
+    if let processor { checkpoint = try checkpoint.preparing(by: processor) }
     return precision.map { checkpoint.at($0) } ?? checkpoint
   }
 

@@ -54,7 +54,7 @@ public struct Pipeline: MethodRunner {
   private init(_ model: LoadedModel, _ methods: ComposedMethods) throws(CompressionError) {
     self.model = model
     self.methods = methods
-    let (processor, patch) = (model.vision.processor, model.vision.tower.shape.patch)
+    let (processor, patch) = (model.processor, model.vision.tower.shape.patch)
     if processor.hasOneSize {
       let size = processor.preparedSize(width: 100, height: 100)
       try methods.check(of: (size.height / patch) * (size.width / patch))
@@ -84,7 +84,7 @@ public struct Pipeline: MethodRunner {
 
   /// Resizes, crops and normalises as the model's own processor does; smaller where a method asks for fewer patches.
   public func prepare(_ image: Image) -> Prepared {
-    let processor = model.vision.processor
+    let processor = model.processor
     let patch = model.vision.tower.shape.patch
     let size = processor.preparedSize(width: image.width, height: image.height)
     let (rows, columns) = (max(1, size.height / patch), max(1, size.width / patch))

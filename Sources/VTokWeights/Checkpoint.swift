@@ -93,9 +93,8 @@ public struct Checkpoint: Sendable {
     precondition(isPlainName(file), "\(file) is no file name")
     if file == "config.json" { return config }
     store.note(file)
-    if let document = store.documents[file] { return document }
-    guard let directory = store.directory else { return nil }
-    return try JSON.ifPresent(directory + "/" + file)
+    if store.named[file] == nil, let document = store.documents[file] { return document }
+    return try path(file).flatMap { path throws(WeightError) in try JSON.ifPresent(path) }
   }
 
   /// Another text file of the folder, nil if there is none.
@@ -128,7 +127,18 @@ public struct Checkpoint: Sendable {
   var placeholder: String? { store.placeholder }
 
   /// Path of a file of the folder, whether it is there or not; nil for an embedded model.
-  public func path(_ file: String) -> String? { store.directory.map { $0 + "/" + file } }
+  public func path(_ file: String) -> String? { store.named[file] ?? store.directory.map { $0 + "/" + file } }
+
+  /// The same checkpoint with a JSON file that a user names in place of some of the folder's.
+  /// - Throws: `WeightError` for one that cannot be read.
+  package func replacing(_ files: [String], by path: String) throws(WeightError) -> Checkpoint {
+    _ = try JSON(contentsOf: path)
+    let named = Dictionary(uniqueKeysWithValues: files.map { ($0, path) })
+    return Checkpoint(store.with(named), names, prefix: prefix, precision)
+  }
+
+  /// What a user named in place of a file of the folder.
+  package func named(for file: String) -> String? { store.named[file] }
 
   // MARK: Views
 
@@ -277,13 +287,15 @@ final class CheckpointStore: Sendable {
   /// The tokens that a GGUF file has with its weights.
   let vocabulary: GGUFVocabulary?
   let placeholder: String?
+  /// Paths of the files that a user named, by the names of those that they replace.
+  let named: [String: String]
   let asked = Mutex<Set<ExactString>>([])
   /// Names of the files beside the weights that were asked for.
   let settings = Mutex<Set<String>>([])
 
   init(
     name: String, directory: String?, config: JSON, files: CheckpointFiles, documents: [String: JSON] = [:],
-    vocabulary: GGUFVocabulary? = nil, placeholder: String? = nil
+    vocabulary: GGUFVocabulary? = nil, placeholder: String? = nil, named: [String: String] = [:]
   ) {
     self.name = name
     self.directory = directory
@@ -292,7 +304,14 @@ final class CheckpointStore: Sendable {
     self.documents = documents
     self.vocabulary = vocabulary
     self.placeholder = placeholder
+    self.named = named
     entries = files.shards.flatMap(\.entries)
+  }
+
+  func with(_ named: [String: String]) -> CheckpointStore {
+    CheckpointStore(
+      name: name, directory: directory, config: config, files: files, documents: documents, vocabulary: vocabulary,
+      placeholder: placeholder, named: named)
   }
 
   func note(_ file: String) { settings.withLock { _ = $0.insert(file) } }

@@ -87,7 +87,7 @@ extension BenchFlags {
         "--data '\(data)'", found: "no questions for a vision-language model", expected: "a question file (.jsonl)",
         fix: "See 'vtok bench questions --help' for its lines.")
     }
-    let model = try LoadedModel.load(reduction.model, precision: precisions[0] ?? .f32)
+    let model = try reduction.tower(precisions[0])
     wanted.methods.removeLast(wanted.methods.count - max(1, reduction.methods.count))
     wanted.methods += try methods.baselines(beside: wanted.methods, on: model.vision.shape)
     let combinations = try wanted.combinations(solves: shares != nil)

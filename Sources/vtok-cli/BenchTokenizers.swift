@@ -16,7 +16,11 @@ struct BenchTokenizers: ParsableCommand {
   @Option(help: ArgumentHelp("The model that judges reconstructions (default: vtok-tiny).", valueName: "DIR|NAME"))
   var model = ProcessInfo.processInfo.environment["VTOK_MODEL"] ?? "vtok-tiny"
 
-  func run() throws { try bench.run(tokenizers, judge: model) }
+  @OptionGroup var preparation: ProcessorFlag
+
+  func run() throws {
+    try bench.run(tokenizers, judge: LoadedModel.load(model, processor: preparation.processor))
+  }
 }
 
 /// Flags that only a bench of tokenizers has.
@@ -73,7 +77,7 @@ struct TokenizerBenchFlags: ParsableArguments {
 extension BenchFlags {
   /// Rate and distortion of image tokenizers.
   /// - Parameter judge: the model that looks at reconstructions.
-  func run(_ flags: TokenizerBenchFlags, judge: String) throws {
+  func run(_ flags: TokenizerBenchFlags, judge model: LoadedModel) throws {
     let threads = try running.threadCount()
     try checkOutputs()
     let side = flags.side ?? 256
@@ -83,7 +87,6 @@ extension BenchFlags {
     let counts = try flags.counts()
     let others = try flags.also.map { try OtherCoder.load($0) } ?? []
     let loaded = try (flags.names ?? ["klt"]).map { try LoadedTokenizer.load($0) }
-    let model = try LoadedModel.load(judge)
     let decode = try decoding.options()
     let task = try TokenizerTask(
       loaded, data: LabelledImages(data, classes: nil, outside: outputs), model: model, counts: counts, others: others,

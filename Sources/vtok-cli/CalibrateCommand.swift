@@ -22,6 +22,8 @@ struct CalibrateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Model directory as downloaded, or an embedded name.", valueName: "DIR|NAME"))
   var model = ProcessInfo.processInfo.environment["VTOK_MODEL"] ?? "vtok-tiny"
 
+  @OptionGroup var preparation: ProcessorFlag
+
   @Option(help: ArgumentHelp("Class folders, list file, CIFAR-10 .bin; any images with --distil.", valueName: "PATH"))
   var data: String
 
@@ -85,7 +87,7 @@ struct CalibrateCommand: ParsableCommand {
     }
     try OutputCheck.file(output, "--output")
     let threads = try running.threadCount()
-    let loaded = try LoadedModel.load(model)
+    let loaded = try LoadedModel.load(model, processor: preparation.processor)
     let pictures = try LabelledImages(data, classes: loaded.vision.labels, outside: [output])
     if !distil, !pictures.isLabelled {
       throw UsageError(

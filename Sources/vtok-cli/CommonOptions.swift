@@ -16,13 +16,20 @@ struct ReductionOptions: ParsableArguments {
       "Beside a --model that is a text model in GGUF: the file with its tower and projector.", valueName: "FILE.gguf"))
   var mmproj: String?
 
+  @OptionGroup var preparation: ProcessorFlag
+
   /// The model that was named, by flag or environment.
   var namedModel: String? { givenModel ?? ProcessInfo.processInfo.environment["VTOK_MODEL"] }
   var model: String { namedModel ?? "vtok-tiny" }
 
   /// Its files.
   func checkpoint(_ precision: Precision?) throws -> Checkpoint {
-    try LoadedModel.checkpoint(model, mmproj: mmproj, precision: precision)
+    try LoadedModel.checkpoint(model, mmproj: mmproj, processor: preparation.processor, precision: precision)
+  }
+
+  /// It as a tower.
+  func tower(_ precision: Precision?) throws -> LoadedModel {
+    try LoadedModel.load(model, precision: precision ?? .f32, processor: preparation.processor)
   }
 
   @Option(
@@ -187,6 +194,15 @@ struct ReductionOptions: ParsableArguments {
         solved: (target, solution.reached))
     }
   }
+}
+
+/// The file that says how images are prepared for a model.
+struct ProcessorFlag: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Says how images are prepared, in place of the model's own files: a preprocessor_config.json, a processor_config.json, "
+        + "or a timm config.json.", valueName: "FILE.json"))
+  var processor: String?
 }
 
 /// Flags of every command that computes.

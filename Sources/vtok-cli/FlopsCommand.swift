@@ -45,10 +45,8 @@ struct FlopsCommand: ParsableCommand {
     }
     let asked = reduction.isGiven ? try reduction.combinations() : []
     let size = try size()
-    var model = try ModelOutline.of(reduction.model, mmproj: reduction.mmproj)
-    if let size, model.shape.decoder == nil, let tower = model.shape.tower {
-      model = ModelOutline(tower: try tower.resized(height: size.height, width: size.width))
-    }
+    let model = try ModelOutline.of(
+      reduction.model, mmproj: reduction.mmproj, processor: reduction.preparation.processor, size: size)
     let picture = size ?? usual(model.shape)
     try check(model, picture)
     let prompt = Rehearsal.Prompt(picture: picture, text: textTokens, newTokens: newTokens)

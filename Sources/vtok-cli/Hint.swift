@@ -10,6 +10,7 @@ enum Hint {
     case OptionError.invalid(let method, _, _, _): "See 'vtok methods \(method)'."
     case CompressionError.lacks(_, .question): "Add --prompt TEXT."
     case CompressionError.lacks(_, .companion): "Add --companion DIR."
+    case ModelError.noProcessor: "The flag is --processor."
     case ModelError.template: "The flag is --template."
     case ModelError.unknownFamily: "See 'vtok models'."
     case CalibrationError.target: "The flags are --target-gflops and --target-ratio."

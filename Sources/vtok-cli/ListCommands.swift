@@ -125,6 +125,8 @@ struct InspectCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Beside a text model in GGUF: its tower and projector.", valueName: "FILE.gguf"))
   var mmproj: String?
 
+  @OptionGroup var preparation: ProcessorFlag
+
   @Flag(help: "List every tensor.")
   var tensors = false
 
@@ -146,7 +148,7 @@ struct InspectCommand: ParsableCommand {
       }
       return print(table.text(format), terminator: "")
     }
-    let inspection = try Inspection(model, mmproj: mmproj)
+    let inspection = try Inspection(model, mmproj: mmproj, processor: preparation.processor)
     for (name, text) in inspection.lines {
       print(name.padding(toLength: 11, withPad: " ", startingAt: 0), text)
     }

@@ -210,6 +210,7 @@ struct PruneCommand: ParsableCommand {
     var flags: [(String, JSON)] = [
       ("inputs", JSON(inputs)), ("files-from", filesFrom.map { JSON($0) } ?? .null), ("model", JSON(reduction.model)),
       ("mmproj", reduction.mmproj.map { JSON($0) } ?? .null),
+      ("processor", reduction.preparation.processor.map { JSON($0) } ?? .null),
       ("method", JSON(combination.spec.description)),
     ]
     if combination.ruled {

@@ -6,7 +6,6 @@ enum PruneModel {
   case visual(Generator, question: String?)
 
   init(_ command: PruneCommand) throws {
-    let name = command.reduction.model
     let checkpoint = try command.reduction.checkpoint(command.precision.value)
     let given = [("--prompt", command.prompt)] + command.language.given
     guard MultimodalModel.matches(checkpoint.config) else {
@@ -14,7 +13,7 @@ enum PruneModel {
         throw UsageError(
           flag, found: "a model without text", expected: "a vision-language model", fix: "Remove the flag.")
       }
-      self = .tower(try LoadedModel.load(name, precision: command.precision.value ?? .f32))
+      self = .tower(try command.reduction.tower(command.precision))
       return
     }
     if command.prompt?.allSatisfy(\.isWhitespace) == true {

@@ -47,7 +47,7 @@ struct ShowCommand: ParsableCommand {
     }
     let checkpoint = try reduction.checkpoint(precision.value)
     if MultimodalModel.matches(checkpoint.config) { return try show(checkpoint, combinations[0], file) }
-    let model = try LoadedModel.load(reduction.model, precision: precision.value ?? .f32)
+    let model = try reduction.tower(precision)
     let combination = try reduction.solved(combinations, quiet: running.quiet) { target, spec in
       try model.solve(target, spec)
     }[0]

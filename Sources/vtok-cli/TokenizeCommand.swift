@@ -47,6 +47,8 @@ struct TokenizeCommand: ParsableCommand {
     help: ArgumentHelp("The model that --feature-distance asks (default: vtok-tiny).", valueName: "DIR|NAME"))
   var model: String?
 
+  @OptionGroup var preparation: ProcessorFlag
+
   @Option(name: .shortAndLong, help: ArgumentHelp("The token file to write.", valueName: "FILE"))
   var output: String
 
@@ -94,7 +96,13 @@ struct TokenizeCommand: ParsableCommand {
       if psnr != nil {
         throw UsageError("--psnr and --feature-distance", found: "both", expected: "one of them", fix: "Remove one.")
       }
-      return .featureDistance(featureDistance, try Pipeline(model: model ?? "vtok-tiny"))
+      let judge = try LoadedModel.load(model ?? "vtok-tiny", processor: preparation.processor)
+      return .featureDistance(featureDistance, try Pipeline(judge, method: nil))
+    }
+    if let processor = preparation.processor {
+      throw UsageError(
+        "--processor", found: "'\(processor)'", expected: "--feature-distance beside it",
+        fix: "A tokenizer says itself how images are prepared.")
     }
     if let model {
       throw UsageError(

@@ -34,9 +34,8 @@ let imageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]]
     let type = inputs.config["image_processor_type"]?.string ?? ""
     let file = inputs.file(inputs.case.manifest["files"]!["preprocessor_config.json"]!.string!)
     let json = try JSON(parsing: [UInt8](FileManager.default.contents(atPath: file)!))
-    let fallback = ImageProcessor(resize: .none, filter: .bicubic, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5])
-    let processor = try ImageProcessor.huggingFace(
-      ProcessorFile(json), fallback: fallback, bareSizeIsSquare: !type.hasPrefix("CLIP"))
+    let standard = TowerProcessor.all.first { type.hasPrefix($0.name + "Image") }
+    let processor = try TowerProcessor.read(ProcessorFile(json), standard: standard)!
     return ["pixel_values": GoldenValue(processor(try inputs.image("rgb_u8")))]
   },
 

@@ -45,7 +45,7 @@ import VTok
 
   @Test(arguments: towerFolders) func towers(_ folder: String) throws {
     try fuzz(folder, unread: "text_config") { folder, config in
-      let shape = try Shape(config: config)
+      let shape = try Shape(config: config, processor: ProcessorFile(directory: folder))
       _ = Cost(denseWith: shape.tower!.patches, shape: shape)
       _ = try Pipeline(model: folder)(Self.photo)
     }

@@ -11,7 +11,7 @@ import VTok
   @Test(arguments: folders) func likeTheLoadedModel(_ folder: String) throws {
     let config = try JSON(parsing: [UInt8](FileManager.default.contents(atPath: folder + "/config.json")!))
     let loaded = try VisionModel.load(Checkpoint(directory: folder))
-    #expect(try Shape.Tower(config: config) == loaded.tower.shape)
+    #expect(try Shape.Tower(config: config, processor: ProcessorFile(directory: folder)) == loaded.tower.shape)
   }
 
   @Test func thereAreFolders() { #expect(Self.folders.count >= 15) }

@@ -72,10 +72,9 @@ import VTok
     (#"{"do_rescale": "no"}"#, "do_rescale"),
     (#"{"do_normalize": []}"#, "do_normalize"), (#"{"do_center_crop": "yes"}"#, "do_center_crop"),
   ]) func processors(_ text: String, _ key: String) throws {
-    let plain = ImageProcessor(resize: .shortestEdge(8), filter: .bicubic, crop: Size(8))
     let json = try JSON(parsing: text, dialect: .python)
     let error = #expect(throws: ModelError.self) {
-      try ImageProcessor.huggingFace(ProcessorFile(json), fallback: plain, bareSizeIsSquare: false)
+      try TowerProcessor.read(ProcessorFile(json), standard: .clip)
     }
     guard case .configuration(let file, let found, _, _) = error else { return }
     #expect(file == "preprocessor_config.json" && found == key)

@@ -56,7 +56,7 @@ import VTok
     }
     func mean(_ files: [String: String]) throws -> Float {
       try withCopy(of: goldenCases + "vit-runtime/" + folder, files: files) { path in
-        try VisionModel.load(Checkpoint(directory: path)).processor.mean[0]
+        try VisionModel.load(Checkpoint(directory: path)).processor!.mean[0]
       }
     }
     let nested = #"{"image_processor": \#(file("0.25"))}"#

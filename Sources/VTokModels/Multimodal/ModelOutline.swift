@@ -12,15 +12,16 @@ public struct ModelOutline: Sendable {
 
   /// - Parameters:
   ///   - config: `config.json` as published, of a vision tower or a vision-language model of any known family.
-  ///   - processor: nil: the family's own.
+  ///   - processor: nil: that of the family's published models.
+  ///   - size: of the images of a tower; nil: its own.
   /// - Throws: `ModelError`.
-  public init(config: JSON, processor file: ProcessorFile? = nil) throws {
+  public init(config: JSON, processor file: ProcessorFile? = nil, size: Size? = nil) throws {
     if let family = MultimodalFamily.of(config) {
       let outline = try family.read(Config(json: config))
       (shape, geometry) = (outline.shape, outline.geometry)
       processor = try ProcessorConfig.read(file, config: config)
     } else {
-      let tower = try Shape.Tower(config: config, processor: file)
+      let tower = try Shape.Tower(config: config, processor: file, size: size)
       (shape, geometry, processor) = (Shape(tower: tower), nil, nil)
     }
   }
@@ -28,7 +29,19 @@ public struct ModelOutline: Sendable {
   /// What the files of a checkpoint say.
   /// - Throws: `ModelError`, `WeightError`.
   public init(_ checkpoint: Checkpoint) throws {
-    try self.init(config: checkpoint.config, processor: checkpoint.processorFile)
+    try self.init(config: checkpoint.config, files: checkpoint.processorFile, of: checkpoint.name)
+  }
+
+  /// What the files of a folder say; where they say nothing about images, whose processor decides what they cost, that is
+  /// an error.
+  /// - Parameter size: of the images of a tower; nil: its own.
+  package init(config: JSON, files: ProcessorFile?, of name: String, size: Size? = nil) throws {
+    do {
+      try self.init(config: config, processor: files, size: size)
+    } catch ModelError.noProcessor {
+      throw ModelError.noProcessor(model: name)
+    }
+    if let layout = shape.layout, layout.tiling != .one { try ProcessorConfig.require(files, config: config, of: name) }
   }
 
   /// A tower alone.
@@ -36,8 +49,13 @@ public struct ModelOutline: Sendable {
 
   /// A published model by its name, without any file.
   public static func published(_ name: String) -> ModelOutline? {
-    Families.published.first { $0.name == name }.map {
-      try! ModelOutline(config: $0.config, processor: $0.processor)  // our own text, tested
+    try! published(name, processor: nil)  // our own text, tested
+  }
+
+  /// The same with a processor that a user named.
+  package static func published(_ name: String, processor: ProcessorFile?) throws -> ModelOutline? {
+    try Families.published.first { $0.name == name }.map {
+      try ModelOutline(config: $0.config, processor: processor ?? $0.processor)
     }
   }
 

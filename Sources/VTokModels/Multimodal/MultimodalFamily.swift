@@ -24,7 +24,7 @@ struct MultimodalFamily: Family {
   var processors: [ProcessorKind] = []
   /// Whether its processor is what the files of a folder describe; else all values stand in `config.json`.
   var readsProcessorFile = true
-  /// The processor where no file names one.
+  /// The processor where the file names none.
   let processor: @Sendable (Config) -> ProcessorKind
   /// Chat templates that came with it.
   var templates: [KnownTemplate] = []

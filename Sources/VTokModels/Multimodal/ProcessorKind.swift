@@ -17,7 +17,16 @@ struct ProcessorKind: Sendable {
 public enum ProcessorConfig {
   /// - Throws: `ModelError` for a value that makes no sense or a processor that is not built; `WeightError`.
   public static func load(_ checkpoint: Checkpoint) throws -> any TiledProcessor {
-    try read(checkpoint.processorFile, config: checkpoint.config)
+    let file = try checkpoint.processorFile
+    try require(file, config: checkpoint.config, of: checkpoint.name)
+    return try read(file, config: checkpoint.config)
+  }
+
+  /// Refuses a folder that says nothing about images. LLaVA's research code says it in `config.json`, by the name of a
+  /// published tower whose processor it takes.
+  static func require(_ file: ProcessorFile?, config: JSON, of name: String) throws(ModelError) {
+    let tower = try Config(json: config).string("mm_vision_tower")
+    if file == nil, tower?.hasPrefix("openai/clip-vit-") != true { throw .noProcessor(model: name) }
   }
 
   /// - Parameters:

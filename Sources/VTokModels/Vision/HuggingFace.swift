@@ -52,29 +52,10 @@ extension PositionGrid {
 }
 
 extension ImageProcessor {
-  /// Reads the processor of a folder.
+  /// What the values of a file change.
   /// - Parameters:
-  ///   - fallback: the family's published processor, for absent files and absent keys.
+  ///   - fallback: for absent keys.
   ///   - bareSizeIsSquare: old files give `size` as one number: an exact square for ViT, the shortest edge for CLIP.
-  static func huggingFace(_ checkpoint: Checkpoint, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws
-    -> ImageProcessor
-  {
-    try checkpoint.processorFile.map { try huggingFace($0, fallback: fallback, bareSizeIsSquare: bareSizeIsSquare) }
-      ?? fallback
-  }
-
-  package static func huggingFace(_ file: ProcessorFile, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws
-    -> ImageProcessor
-  {
-    let known = ["CLIP", "Siglip", "ViT", "DeiT", "Bit"]
-    let names = known.flatMap { ["\($0)ImageProcessor", "\($0)FeatureExtractor"] }
-    guard try file.type().map(names.contains) ?? true else {
-      throw file.values.unfit(
-        "image_processor_type", "one of \(known.joined(separator: ", ")) with 'ImageProcessor' behind it")
-    }
-    return try huggingFace(file.values, fallback: fallback, bareSizeIsSquare: bareSizeIsSquare)
-  }
-
   static func huggingFace(_ config: Config, fallback: ImageProcessor, bareSizeIsSquare: Bool) throws(ModelError)
     -> ImageProcessor
   {

@@ -8,10 +8,14 @@ extension Shape.Tower {
   /// Any family that can be loaded.
   /// - Parameters:
   ///   - config: `config.json` as published.
-  ///   - processor: DINOv2 takes its image size from there (224 without).
+  ///   - processor: some families take the size of their images from there.
+  ///   - size: of images, in place of what the two say.
   /// - Throws: `ModelError`.
-  public init(config: JSON, processor: ProcessorFile? = nil) throws {
-    self = try VisionFamily.of(config).shape(Config(json: config), processor)
+  public init(config: JSON, processor: ProcessorFile? = nil, size: Size? = nil) throws {
+    let family = try VisionFamily.of(config)
+    let own = try family.sizes.flatMap { try TowerProcessor.read(processor, standard: $0)?.usualSize }
+    self = try family.shape(Config(json: config), size ?? own)
+    if let size { self = try resized(height: size.height, width: size.width) }
   }
 
   /// The same tower on images of `height` x `width` pixels; edges that do not fill a patch are dropped.

@@ -1,4 +1,5 @@
 import VTokCore
+import VTokImage
 import VTokWeights
 
 /// A family of vision towers: all that depends on its name.
@@ -12,8 +13,10 @@ struct VisionFamily: Family {
   let marks: [String]
   let needless: [Needless]
   let published: [PublishedModel]
-  /// The numbers of a tower from `config.json`, and from the processor where that decides the size of images.
-  let shape: @Sendable (Config, ProcessorFile?) throws -> Shape.Tower
+  /// The processor that decides the size of images where `config.json` says nothing of it; nil: it does.
+  var sizes: TowerProcessor?
+  /// The numbers of a tower from `config.json`, and from the size of its images where the processor decides it.
+  let shape: @Sendable (Config, Size?) throws -> Shape.Tower
   let load: @Sendable (Checkpoint) throws -> VisionModel
 
   var kind: FamilyKind { .tower }

@@ -11,7 +11,8 @@ public struct VisionModel: Sendable {
   public let head: Head
   /// Names of the classes of the logits, if the checkpoint has a classifier.
   public let labels: [String]?
-  public let processor: ImageProcessor
+  /// nil: no file says how images are prepared.
+  public let processor: ImageProcessor?
 
   /// Of the products in the blocks of the tower.
   package(set) public var precision = Precision.f32
@@ -98,14 +99,7 @@ public struct VisionModel: Sendable {
 
   /// Refuses a processor whose pictures are smaller than a patch, or have more patches than any model was made for.
   func checkInput() throws(ModelError) {
-    let sides: Size
-    switch (processor.crop, processor.resize) {
-    case (let crop?, _): sides = crop
-    case (nil, .exact(let width, let height)): sides = Size(width: width, height: height)
-    case (nil, .covering(let width, let height)): sides = Size(width: width, height: height)
-    case (nil, .shortestEdge(let edge)): sides = Size(edge)
-    case (nil, .none): return  // as each picture is
-    }
+    guard let sides = processor?.usualSize else { return }  // as each picture is
     let patch = tower.shape.patch
     let (rows, columns) = (sides.height / patch, sides.width / patch)
     guard rows > 0, columns > 0, rows * columns <= 1 << 16 else {

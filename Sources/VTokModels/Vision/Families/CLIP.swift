@@ -52,14 +52,10 @@ public struct CLIP: Sendable {
     let grid = Int(Double(positions).squareRoot().rounded())
     let tower = try tower(view, config, shape: shape(config).on(rows: grid, columns: grid))
     let width = tower.shape.width
-    let side = grid * tower.shape.patch
-    let fallback = ImageProcessor(
-      resize: .shortestEdge(side), filter: .bicubic, crop: Size(side), cropRounding: .floor,
-      mean: ImageProcessor.clipMean, std: ImageProcessor.clipStd)
     let norm: LayerNorm = try view.norm("post_layernorm", width, epsilon: config.float("layer_norm_eps", 1e-5))
     return VisionModel(
       family: family.name, tower: tower, head: .normedToken(norm), labels: nil,
-      processor: try .huggingFace(checkpoint, fallback: fallback, bareSizeIsSquare: false))
+      processor: try TowerProcessor.read(checkpoint.processorFile, standard: .clip))
   }
 
   /// The tower below `view`, without the norm of its pooled token.

@@ -13,19 +13,22 @@ enum DINOv2 {
     published: [
       published("dinov2-s", .small), published("dinov2-b", .base), published("dinov2-l", .large),
       published("dinov2-s-518", .small, crop: 518),
-    ], shape: { try shape($0, $1) }, load: load)
+    ], sizes: .bit,
+    shape: { config, size in
+      guard let size else { throw ModelError.noProcessor(model: try config.string("model_type") ?? "dinov2") }
+      return try shape(config, size)
+    }, load: load)
 
   private static let withRegisters = "dinov2_with_registers"
 
-  private static func published(_ name: String, _ size: TransformerSize, crop: Int? = nil) -> PublishedModel {
-    PublishedModel(name, size.config(["model_type": "dinov2"]), processor: crop.map { ["crop_size": JSON($0)] })
+  private static func published(_ name: String, _ size: TransformerSize, crop: Int = 224) -> PublishedModel {
+    PublishedModel(name, size.config(["model_type": "dinov2"]), processor: ["crop_size": JSON(crop)])
   }
 
   /// The grid is that of the images which the processor makes, not of the (usually larger) ones that positions were trained
   /// on.
-  private static func shape(_ config: Config, _ file: ProcessorFile?) throws -> Shape.Tower {
+  private static func shape(_ config: Config, _ side: Size) throws -> Shape.Tower {
     let (width, patch) = (try config.int("hidden_size", 768), try config.int("patch_size", 14))
-    let side = try processor(file).crop ?? Size(224)
     guard side.width >= patch, side.height >= patch else {
       throw ModelError.configuration(
         file: "preprocessor_config.json", key: "crop_size", found: "\(side)",
@@ -38,15 +41,11 @@ enum DINOv2 {
       headMACs: (2 * width * config.classes(), 0))
   }
 
-  private static func processor(_ file: ProcessorFile?) throws -> ImageProcessor {
-    let published = ImageProcessor(
-      resize: .shortestEdge(256), filter: .bicubic, crop: Size(224), cropRounding: .floor,
-      mean: ImageProcessor.imagenetMean, std: ImageProcessor.imagenetStd)
-    var processor =
-      try file.map { try ImageProcessor.huggingFace($0, fallback: published, bareSizeIsSquare: false) } ?? published
+  private static func processor(_ file: ProcessorFile?) throws -> ImageProcessor? {
+    var processor = try TowerProcessor.read(file, standard: .bit)
     // DINOv2 was trained and evaluated with torchvision's centre crop. Hugging Face's processor starts one pixel earlier
     // where the margin is odd; stored reference logits follow the former.
-    processor.cropRounding = .halfEven
+    processor?.cropRounding = .halfEven
     return processor
   }
 
@@ -67,8 +66,9 @@ enum DINOv2 {
 
   private static func load(_ checkpoint: Checkpoint) throws -> VisionModel {
     let config = Config(json: checkpoint.config)
-    let file = try checkpoint.processorFile
-    var shape = try Self.shape(config, file)
+    let processor = try Self.processor(checkpoint.processorFile)
+    // Without a processor, or with one of no size, the grid is what positions were trained on.
+    var shape = try Self.shape(config, processor?.usualSize ?? Size(config.int("image_size", 224)))
     // A classifier puts the backbone under its own prefix.
     let found = ["dinov2", withRegisters].first { checkpoint.has("\($0).embeddings.cls_token") }
     let view = found.map { checkpoint[$0] } ?? checkpoint
@@ -85,7 +85,7 @@ enum DINOv2 {
       tower: VisionTower(
         embedding: embedding, blocks: blocks, finalNorm: try view.norm("layernorm", width, epsilon: epsilon),
         shape: shape), head: head, labels: try head.classes.flatMap { try config.labels($0) },
-      processor: try processor(file))
+      processor: processor)
   }
 
   private static func blocks(

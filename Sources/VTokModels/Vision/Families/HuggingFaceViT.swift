@@ -51,16 +51,13 @@ enum HuggingFaceViT {
     let head = try head(checkpoint, width: width)
     var shape = named.on(rows: grid.rows, columns: grid.columns)
     (shape.headMACs, shape.headMACsPerToken) = head.macs
-    let side = grid.rows * patch
-    let fallback = ImageProcessor(
-      resize: .exact(width: side, height: side), filter: .bilinear, crop: nil, cropRounding: .floor,
-      mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5])
+    let type = try config.string("model_type")
     return VisionModel(
-      family: try config.string("model_type") ?? family.name,
+      family: type ?? family.name,
       tower: VisionTower(
         embedding: embedding, blocks: blocks, finalNorm: try view.norm("layernorm", width, epsilon: epsilon),
         shape: shape), head: head, labels: try head.classes.flatMap { try config.labels($0) },
-      processor: try .huggingFace(checkpoint, fallback: fallback, bareSizeIsSquare: true))
+      processor: try TowerProcessor.read(checkpoint.processorFile, standard: type == distilled ? .deit : .vit))
   }
 
   private static func blocks(

@@ -55,13 +55,9 @@ public struct SigLIP: Sendable {
         view["head"], width: named.width, ffn: named.ffn, heads: named.heads,
         activation: try config.activation(.geluTanh), epsilon: try config.float("layer_norm_eps", 1e-6))
       : nil
-    let side = grid.rows * named.patch
-    let fallback = ImageProcessor(
-      resize: .exact(width: side, height: side), filter: .bicubic, crop: nil, cropRounding: .floor,
-      mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5])
     return VisionModel(
       family: family.name, tower: tower, head: pool.map { .attention($0) } ?? .mean(nil, nil),
-      labels: nil, processor: try .huggingFace(checkpoint, fallback: fallback, bareSizeIsSquare: true))
+      labels: nil, processor: try TowerProcessor.read(checkpoint.processorFile, standard: .siglip))
   }
 
   /// Both towers, for zero-shot classification. The text is always padded to the tower's full length.

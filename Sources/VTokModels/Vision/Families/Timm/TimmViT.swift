@@ -47,7 +47,8 @@ package enum TimmViT {
       arguments.pool = .avg  // a file without configuration: only a mean is normed behind the pool
     }
     try checkSizes(checkpoint, arguments)
-    let pretrained = try self.pretrained(config, checkpoint)
+    let file = try checkpoint.processorFile
+    let pretrained = try self.pretrained(config, file)
     let size = try pretrained.inputSize()
     let names = pretrained.has("label_names") ? pretrained : config  // an object of names with gaps is not read
     for section in [config, try config.section("model_args"), pretrained] {
@@ -55,7 +56,7 @@ package enum TimmViT {
     }
     let model = try load(
       checkpoint, arguments, imageSize: arguments.side.map { ($0, $0) } ?? size.map { ($0.height, $0.width) },
-      processor: processor(pretrained, size),
+      processor: processor(pretrained, file),
       labels: names.json["label_names"]?.object != nil ? nil : names.strings("label_names"))
     if let labels = model.labels, let classes = model.head.classes, labels.count != classes {
       throw names.unfit("label_names", "a name for each of the \(classes) classes", found: "\(labels.count) names")
@@ -64,10 +65,15 @@ package enum TimmViT {
   }
 
   /// What the weights were trained with: of `config.json`, or of the processor that transformers saves beside it.
-  private static func pretrained(_ config: Config, _ checkpoint: Checkpoint) throws -> Config {
+  private static func pretrained(_ config: Config, _ file: ProcessorFile?) throws -> Config {
     let key = "pretrained_cfg"
-    return try config.sectionIfPresent(key) ?? checkpoint.processorFile?.values.sectionIfPresent(key)
-      ?? config.section(key)
+    return try config.sectionIfPresent(key) ?? file?.values.sectionIfPresent(key) ?? config.section(key)
+  }
+
+  /// A file that a user named, else timm's own values, else a file that names an official processor.
+  private static func processor(_ pretrained: Config, _ file: ProcessorFile?) throws -> ImageProcessor? {
+    if let file, file.isNamed { return try TowerProcessor.read(file, standard: nil) }
+    return try .timm(pretrained) ?? (file?.type() == nil ? nil : TowerProcessor.read(file, standard: nil))
   }
 
   /// Refuses tensors of other sizes than the arguments make: a name that lies about its model lies about its heads too.
@@ -118,9 +124,7 @@ package enum TimmViT {
     let shape = try Self.shape(
       found, ffn: blocks[0].hidden, rows: rows, columns: columns, headMACs: output.macs)
     let tower = VisionTower(embedding: embedding, blocks: blocks, finalNorm: finalNorm, shape: shape)
-    let fallback = ImageProcessor.timm(inputSize: Size(width: columns * patch, height: rows * patch), cropPct: 0.875)
-    return VisionModel(
-      family: family.name, tower: tower, head: output, labels: labels, processor: processor ?? fallback)
+    return VisionModel(family: family.name, tower: tower, head: output, labels: labels, processor: processor)
   }
 
   private static func block(_ view: Checkpoint, _ width: Int, _ arguments: TimmArguments) throws -> TransformerBlock {
@@ -195,28 +199,5 @@ package enum TimmViT {
       blocks: arguments.depth, width: arguments.width, heads: arguments.heads, ffn: ffn,
       ffnMatrices: arguments.isGated ? 3 : 2, prefix: arguments.prefix, rows: rows, columns: columns,
       patch: arguments.patch, headMACs: headMACs)
-  }
-
-  /// timm's evaluation transform from `pretrained_cfg`; nil where it names no size.
-  private static func processor(_ config: Config, _ size: Size?) throws(ModelError) -> ImageProcessor? {
-    let (share, mode) = (
-      try config.double("crop_pct", 0.875), try config.choice("crop_mode", ImageProcessor.CropMode.self)
-    )
-    let filter = try config.choice("interpolation", Resample.self)
-    let (mean, std) = (try config.floats("mean", count: 3), try config.floats("std", count: 3))
-    return size.map {
-      .timm(
-        inputSize: $0, cropPct: share, cropMode: mode ?? .center, filter: filter ?? .bicubic,
-        mean: mean ?? ImageProcessor.imagenetMean, std: std ?? ImageProcessor.imagenetStd)
-    }
-  }
-}
-
-extension Config {
-  /// `input_size` of a timm model: `[3, height, width]`.
-  func inputSize() throws(ModelError) -> Size? {
-    guard let size = try ints("input_size", count: 3) else { return nil }
-    guard size[0] == 3 else { throw unfit("input_size", "[3, height, width]") }
-    return Size(width: size[2], height: size[1])
   }
 }
