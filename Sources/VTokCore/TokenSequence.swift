@@ -214,7 +214,7 @@ public struct TokenSequence: Sendable {
     if case .entries(let keys, let values) = reduction.blend {
       // Of keys and values by themselves.
       let parts = zip(split(into: 2), [keys, values]).map { part, weights in
-        part.blended(reduction.blended(.weighted(weights)), anchors)
+        part.blended(part.x, reduction.blended(.weighted(weights)), anchors, mass)
       }
       return Tensor(sideBySide: parts)
     }

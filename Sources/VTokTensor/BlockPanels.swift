@@ -27,7 +27,7 @@ final class BlockPanels: WeightPanels {
 
   func multiply(_ x: ProductInput, into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int) {
     guard x.count > 0 else { return }
-    guard isRounded else {
+    guard precision == .file else {
       return multiplyExactly(x.rows, x.count, x.width, from: 0, accumulate: false, into: out, ldo, threads: threads)
     }
     blocks.multiply(x.rounded(for: blocks.type), into: out, ldo, threads: threads)

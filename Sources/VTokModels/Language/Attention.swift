@@ -121,7 +121,7 @@ struct Attention {
     _ recorder: Recorder,
     _ scores: Shared<Float>, _ length: Int, _ slots: Int
   ) {
-    func visible(_ source: Keys) -> Range<Int> {
+    @Sendable func visible(_ source: Keys) -> Range<Int> {
       let past = source.count - total
       return (sight.window.map { max(0, past + row + 1 - $0) } ?? 0)..<past + sight.end(row)
     }
