@@ -6,7 +6,7 @@ extension BlockWeight {
 
   /// Weights rounded to 4 bits as ggml's Q4_0 is: every 32 along a row have one scale, 4.5 bits a weight. Reads a few rows at a
   /// time.
-  init(rounding weight: Weight, threads: Int = 1) {
+  package init(rounding weight: Weight, threads: Int = 1) {
     precondition(Self.fits(weight), "rows of \(weight.columns) are no whole blocks of 32")
     let (rows, columns, type) = (weight.rows, weight.columns, BlockType.q40)
     let rowBytes = columns / type.elements * type.bytes
