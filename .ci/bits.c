@@ -98,7 +98,7 @@ typedef struct {
 
 static void multiply_bytes(size_t level, void *context) {
   const bytes_of *b = context;
-  vtok_int8_product(level, b->p, b->n, b->depth, b->scales, b->sums, b->panels, b->columns, 0, COUNT, 0, out, COUNT);
+  vtok_int8_product(level, b->p, b->n, b->depth, b->scales, b->sums, b->panels, b->columns, NULL, 0, COUNT, 0, out, COUNT);
 }
 
 static int check_bytes(void) {

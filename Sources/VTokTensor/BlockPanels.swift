@@ -5,9 +5,10 @@ final class BlockPanels: WeightPanels {
   let precision: Precision
   private let blocks: BlockWeight
 
-  init(_ blocks: BlockWeight, isRounded: Bool) {
+  /// - Parameter precision: `.f32` for float32 products; the others round rows.
+  init(_ blocks: BlockWeight, precision: Precision) {
     self.blocks = blocks
-    precision = isRounded ? .file : .f32
+    self.precision = precision
   }
 
   func multiply(
@@ -15,7 +16,7 @@ final class BlockPanels: WeightPanels {
     into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int
   ) {
     guard n > 0, wanted < blocks.rows else { return }
-    guard precision == .file else {
+    guard precision != .f32 else {
       return multiplyExactly(x, n, ldx, from: wanted, accumulate: accumulate, into: out, ldo, threads: threads)
     }
     let part = blocks.from(row: wanted)
@@ -27,7 +28,7 @@ final class BlockPanels: WeightPanels {
 
   func multiply(_ x: ProductInput, into out: UnsafeMutablePointer<Float>, _ ldo: Int, threads: Int) {
     guard x.count > 0 else { return }
-    guard precision == .file else {
+    guard precision != .f32 else {
       return multiplyExactly(x.rows, x.count, x.width, from: 0, accumulate: false, into: out, ldo, threads: threads)
     }
     blocks.multiply(x.rounded(for: blocks.type), into: out, ldo, threads: threads)

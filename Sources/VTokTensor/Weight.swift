@@ -46,7 +46,7 @@ public struct Weight: Sendable {
   /// - Parameter rounding: whether products round the rows of x too and multiply whole numbers, as llama.cpp does; else they
   ///   are float32 products with the exact values of the weights, which are widened on the way.
   package init(_ blocks: BlockWeight, rounding: Bool) {
-    self.init(blocks.rows, blocks.columns, .panels(BlockPanels(blocks, isRounded: rounding)))
+    self.init(blocks.rows, blocks.columns, .panels(BlockPanels(blocks, precision: rounding ? .file : .f32)))
   }
 
   public init(_ tensor: Tensor) {
@@ -101,7 +101,8 @@ public struct Weight: Sendable {
     case .int4:
       // A width that is no whole number of groups: 8 bits are the next more exact.
       guard BlockWeight.fits(self) else { return at(.int8, threads: threads) }
-      return Weight(BlockWeight(rounding: self, threads: threads), rounding: true)
+      let blocks = BlockWeight(rounding: self, threads: threads)
+      return Weight(rows, columns, .panels(BlockPanels(blocks, precision: .int4)))
     }
   }
 
