@@ -56,8 +56,9 @@ extension View {
   public var whole: Int {
     let patches = sequences.reduce(0) { $0 + $1.rows(.patch).count }
     guard let layout = image.map({ images[$0] }), let tower = shape.tower else { return patches }
+    // Connectors that join patches admit no method before packing; grids may then differ from the tower's own (Qwen-VL).
+    guard tower.fuse == 1 else { return layout.tokens }
     let dense = sequences.count * tower.patches
-    // Layouts whose grid differs from the tower's own (Qwen-VL) admit no method before packing.
     return patches >= dense ? layout.tokens : (layout.tokens * patches + dense / 2) / dense
   }
 

@@ -57,6 +57,11 @@ public struct Composition: Sendable {
     plans.flatMap { plan in [Site.Half.middle, .end].compactMap { plan.record[.block(index, $0)] } }
   }
 
+  /// Attention of the language model adds log(mass) per key.
+  public var decoderMassBias: Bool { plans.contains(where: \.decoderMassBias) }
+  /// Whether a method asks for rows of the question's words.
+  public var readsWords: Bool { plans.contains(where: \.readsWords) }
+
   /// Whether a method looks or acts at a site.
   public func touches(_ site: Site) -> Bool { plans.contains { $0.act.contains(site) || $0.record[site] != nil } }
 
@@ -123,8 +128,7 @@ public struct Composition: Sendable {
       let rows: Set<Rows> = [.none, .classifier, .all]
       let plain = request.values == .probabilities || request.values == .logits
       guard rows.contains(request.attention), rows.contains(request.probe), request.besideAttention == .none, plain,
-        !request.branches, !request.joint,
-        !request.finalNorm
+        !request.branches, !request.joint, !request.finalNorm, !request.projections
       else {
         throw .unsupported(
           method: name, found: "a recording of text rows, branches or cache noise at \(site)",
@@ -154,7 +158,7 @@ public struct Composition: Sendable {
           fix: CompressionError.anotherMethod)
       }
       if let tower = shape.tower, tower.fuse > 1, site.isInBlocks,
-        plan.record[site].map({ $0.probe != .none }) == true
+        plan.record[site].map({ $0.probe != .none || $0.probeKeys }) == true
       {
         throw .unsupported(
           method: name, found: "a probe of a block with masked or rotary positions",

@@ -23,6 +23,9 @@ public protocol Compressor: Sendable {
   /// Sites, recordings and rules it needs. Refuses what it cannot serve, before weights load.
   func plan(for model: Shape) throws(CompressionError) -> Plan
 
+  /// Pieces of a question whose tokens it asks for with `words`, each cut into tokens by itself.
+  func words(of question: String, for model: Shape) -> [String]
+
   /// nil: everything stays as it is (or as `view.standard` says). Else one reduction per sequence; at `.pack` one per span;
   /// at `.cache` one per sequence or one per KV head. Indices are those of the view's sequences.
   mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
@@ -34,4 +37,5 @@ extension Compressor {
   public static var counted: Counted { .tokens }
   public static var rounding: String? { nil }
   public var isStochastic: Bool { false }
+  public func words(of question: String, for model: Shape) -> [String] { [question] }
 }

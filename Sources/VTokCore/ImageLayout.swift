@@ -7,6 +7,8 @@ public struct ImageLayout: Sendable, Equatable {
   public let thumbnail: Int?
   /// Size of the original image in pixels.
   public let width: Int, height: Int
+  /// Whether the picture was padded to a square before it became the only tile.
+  public let isSquared: Bool
   /// Its visual spans, as ranges of token ids.
   public let spans: [Range<Int32>]
   /// Visual tokens that the dense model reads of it, all spans together, and those of its patches that are among them:
@@ -17,8 +19,8 @@ public struct ImageLayout: Sendable, Equatable {
   ///   - tokens: nil: as many as the spans hold.
   ///   - patches: nil: all tokens.
   public init(
-    tileRows: Int, tileColumns: Int, side: Int, thumbnail: Int?, width: Int, height: Int, spans: [Range<Int32>],
-    tokens: Int? = nil, patches: Int? = nil
+    tileRows: Int, tileColumns: Int, side: Int, thumbnail: Int?, width: Int, height: Int,
+    isSquared: Bool = false, spans: [Range<Int32>], tokens: Int? = nil, patches: Int? = nil
   ) {
     self.tileRows = tileRows
     self.tileColumns = tileColumns
@@ -26,6 +28,7 @@ public struct ImageLayout: Sendable, Equatable {
     self.thumbnail = thumbnail
     self.width = width
     self.height = height
+    self.isSquared = isSquared
     self.spans = spans
     self.tokens = tokens ?? spans.reduce(0) { $0 + $1.count }
     self.patches = patches ?? self.tokens
@@ -35,7 +38,7 @@ public struct ImageLayout: Sendable, Equatable {
   package func with(spans: [Range<Int32>]? = nil, tokens: Int? = nil, patches: Int? = nil) -> ImageLayout {
     ImageLayout(
       tileRows: tileRows, tileColumns: tileColumns, side: side, thumbnail: thumbnail, width: width, height: height,
-      spans: spans ?? self.spans, tokens: tokens ?? self.tokens, patches: patches ?? self.patches)
+      isSquared: isSquared, spans: spans ?? self.spans, tokens: tokens ?? self.tokens, patches: patches ?? self.patches)
   }
 }
 

@@ -34,6 +34,13 @@ public struct Notes: Sendable {
     return Array(order.prefix(k))
   }
 
+  /// All indices, best first, where every place counts: the smallest gap between two neighbours is booked as margin.
+  public mutating func ranked(_ scores: [Float]) -> [Int] {
+    let order = topK(scores, scores.count)
+    for (above, below) in zip(order, order.dropFirst()) { margin = min(margin, scores[above] - scores[below]) }
+    return order
+  }
+
   /// Index of the largest value, first one on a tie; the distance to the second is booked as margin.
   public mutating func first(_ values: [Float]) -> Int {
     var best = 0

@@ -151,8 +151,15 @@ public struct Options: Sendable {
   public mutating func amount(_ key: String, in range: ClosedRange<Double>, _ about: String) throws(OptionError)
     -> Double?
   {
+    try number(key, in: range, as: .amount, about)
+  }
+
+  /// A number; nil when not given.
+  public mutating func number(
+    _ key: String, in range: ClosedRange<Double>, as role: Role = .setting, _ about: String
+  ) throws(OptionError) -> Double? {
     let expected = "a number in \(short(range.lowerBound))...\(short(range.upperBound))"
-    guard let text = text(key, expected, as: .amount, about) else { return nil }
+    guard let text = text(key, expected, as: role, about) else { return nil }
     guard let number = Double(text), range.contains(number) else { throw invalid(key, text, expected) }
     return number
   }

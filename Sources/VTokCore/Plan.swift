@@ -7,6 +7,8 @@ public struct Plan: Sendable {
   public var positions: PositionRule?
   /// Tower attention adds log(mass) per key: ToMe, DiffRate true, MustDrop false, pruners nil.
   public var massBias: Bool?
+  /// Attention of the language model adds log(mass) per key (PACT): the cache remembers what its entries stand for.
+  public var decoderMassBias: Bool
   /// Downsampling: the processor shrinks the image to at most so many patches.
   public var patches: Int?
   /// At `.pack` every tile must still have all its patches: no other method may thin the tower.
@@ -14,14 +16,18 @@ public struct Plan: Sendable {
   /// What it does before the first layer of a language model depends on the question.
   public var readsQuestion: Bool
 
+  /// Whether it asks for rows of the question's words.
+  public var readsWords: Bool { record.values.contains(where: \.words) }
+
   public init(
     record: [Site: Request] = [:], act: Set<Site> = [], positions: PositionRule? = nil, massBias: Bool? = nil,
-    patches: Int? = nil, completeTiles: Bool = false, readsQuestion: Bool = false
+    decoderMassBias: Bool = false, patches: Int? = nil, completeTiles: Bool = false, readsQuestion: Bool = false
   ) {
     self.record = record
     self.act = act
     self.positions = positions
     self.massBias = massBias
+    self.decoderMassBias = decoderMassBias
     self.patches = patches
     self.completeTiles = completeTiles
     self.readsQuestion = readsQuestion

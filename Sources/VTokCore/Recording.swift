@@ -10,6 +10,19 @@ public struct Branch: Sendable {
   }
 }
 
+/// What the next layer would form of all rows.
+public struct Projections: Sendable {
+  /// Before rotation, and not scaled. `[n, heads * headDim]`
+  public let queries: Tensor
+  /// Before and after rotation. `[n, kvHeads * headDim]`
+  public let keys: Tensor, rotatedKeys: Tensor
+  public init(queries: Tensor, keys: Tensor, rotatedKeys: Tensor) {
+    self.queries = queries
+    self.keys = keys
+    self.rotatedKeys = rotatedKeys
+  }
+}
+
 /// What was recorded at one site for one sequence, indexed by the sequence as it was then.
 public struct Recording: Sendable {
   /// Ids of the columns (keys), and of the rows the attention was asked for.
@@ -18,14 +31,20 @@ public struct Recording: Sendable {
   public let attention: Tensor?, besideAttention: Tensor?, probe: Tensor?
   /// `[kvHeads, n, headDim]`
   public let keys: Tensor?
+  /// Of the next block of a tower. `[heads, n, headDim]`
+  public let probeKeys: Tensor?
   /// `[n, width]`
   public let finalNorm: Tensor?, joint: Tensor?
   /// Attention, MLP.
   public let branches: [Branch]
+  public let projections: Projections?
+  /// The rows as they were.
+  public let tokens: TokenSequence?
 
   public init(
     ids: [Int32], rowIDs: [Int32] = [], attention: Tensor? = nil, besideAttention: Tensor? = nil,
-    probe: Tensor? = nil, keys: Tensor? = nil, finalNorm: Tensor? = nil, joint: Tensor? = nil, branches: [Branch] = []
+    probe: Tensor? = nil, keys: Tensor? = nil, probeKeys: Tensor? = nil, finalNorm: Tensor? = nil,
+    joint: Tensor? = nil, branches: [Branch] = [], projections: Projections? = nil, tokens: TokenSequence? = nil
   ) {
     self.ids = ids
     self.rowIDs = rowIDs
@@ -33,9 +52,12 @@ public struct Recording: Sendable {
     self.besideAttention = besideAttention
     self.probe = probe
     self.keys = keys
+    self.probeKeys = probeKeys
     self.finalNorm = finalNorm
     self.joint = joint
     self.branches = branches
+    self.projections = projections
+    self.tokens = tokens
   }
 
   /// Today's rows as columns of this recording, by id.

@@ -44,10 +44,18 @@ public struct Request: Sendable, Equatable {
   public var summed = false
   /// Keys `[kvHeads, n, headDim]` of the one that has just run, as attention used them (after RoPE).
   public var keys = false
+  /// In a tower: keys `[heads, n, headDim]` that the next block would form, from its own norm and weights.
+  public var probeKeys = false
   /// |in|, |out|, in·out of attention and MLP per token: six floats, not four tensors.
   public var branches = false
   /// The last norm applied to x, out of place. `[n, width]`
   public var finalNorm = false
+  /// Queries and keys that the next language layer would form of all rows, before and after rotation.
+  public var projections = false
+  /// `.pack`: the rows of the embedding table of the method's words of the question.
+  public var words = false
+  /// The rows themselves as they are there, with ids, kinds and origins: of tower and layers.
+  public var tokens = false
   /// `.features`: patches and question in one space (companion CLIP); refused when there is none.
   public var joint = false
   /// Only while the prompt is read: decoding then pays for no rows that nobody looks at.
@@ -55,10 +63,9 @@ public struct Request: Sendable, Equatable {
 
   public init(
     attention: Rows = .none, besideAttention: Rows = .none, probe: Rows = .none, carriesProbe: Bool = false,
-    values: Values = .probabilities,
-    summed: Bool = false,
-    keys: Bool = false, branches: Bool = false, finalNorm: Bool = false, joint: Bool = false,
-    inPrefill: Bool = false
+    values: Values = .probabilities, summed: Bool = false, keys: Bool = false, probeKeys: Bool = false,
+    branches: Bool = false, finalNorm: Bool = false, projections: Bool = false, words: Bool = false,
+    tokens: Bool = false, joint: Bool = false, inPrefill: Bool = false
   ) {
     self.attention = attention
     self.besideAttention = besideAttention
@@ -67,8 +74,12 @@ public struct Request: Sendable, Equatable {
     self.values = values
     self.summed = summed
     self.keys = keys
+    self.probeKeys = probeKeys
     self.branches = branches
     self.finalNorm = finalNorm
+    self.projections = projections
+    self.words = words
+    self.tokens = tokens
     self.joint = joint
     self.inPrefill = inPrefill
   }

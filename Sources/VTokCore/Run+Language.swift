@@ -16,7 +16,7 @@ extension Composition {
       }
       try checkStates(request, entering: index, of: name, for: shape)
       let ranNothing = index == 0 && (request.attention != .none || request.keys || request.branches)
-      let hasNoNext = request.probe != .none && index == shape.decoder?.layers
+      let hasNoNext = (request.probe != .none || request.projections) && index == shape.decoder?.layers
       let isPassedBy =
         index > 0 && (request.attention != .none || request.keys || request.branches)
         && shape.decoder?.computed(of: 1, in: index - 1) != nil
@@ -27,8 +27,9 @@ extension Composition {
           ? "a probe of a layer after the last"
           : isPassedBy ? "a layer that some visual tokens pass by (mixture of depths)" : nil
     case .cache:
-      let isLayers = request.probe != .none || request.branches || request.finalNorm
-      found = isLayers ? "a probe, branches or a norm at a cache" : nil
+      let isLayers =
+        request.probe != .none || request.branches || request.finalNorm || request.tokens || request.projections
+      found = isLayers ? "a probe, projections, branches, a norm or rows at a cache" : nil
     }
     let rows = [request.attention, request.besideAttention, request.probe]
     if let found {
@@ -36,9 +37,10 @@ extension Composition {
         method: name, found: "a recording of \(found) (\(site))", expected: "one of a layer that runs on all tokens",
         fix: "Choose another layer.")
     }
-    if rows.contains(.classifier) || request.joint || (rows.contains(.all) && !request.summed) {
+    if rows.contains(.classifier) || request.joint || request.probeKeys || (rows.contains(.all) && !request.summed) {
       throw .unsupported(
-        method: name, found: "a recording of class tokens, image features or whole attention matrices at \(site)",
+        method: name,
+        found: "a recording of class tokens, image features, a tower's keys or whole attention matrices at \(site)",
         expected: "the last rows, text rows, or a sum over all rows", fix: CompressionError.anotherMethod)
     }
   }
@@ -65,7 +67,7 @@ extension Composition {
   ) throws(CompressionError) {
     guard let decoder = shape.decoder else { return }
     let looksBack = request.attention != .none || request.keys
-    let asked = [looksBack ? index - 1 : -1, request.probe == .none ? -1 : index]
+    let asked = [looksBack ? index - 1 : -1, request.probe == .none && !request.projections ? -1 : index]
     guard let net = asked.first(where: { (0..<decoder.layers).contains($0) && decoder.mixer(of: $0) == .deltaNet })
     else { return }
     let nearest = decoder.nearestCut(to: index, for: request)

@@ -17,6 +17,8 @@ public struct Run: Sendable {
 
   private var methods: [any Compressor]
   private var recordings: [[Site: [Recording]]]
+  /// Of every method that asks for words of the question.
+  private var words: [Int: Tensor] = [:]
   private let keepsNotes: Bool, isRehearsal: Bool
   private var selectionBefore = 0.0  // seconds spent in methods when the tower was entered
 
@@ -31,6 +33,14 @@ public struct Run: Sendable {
   }
 
   public var massBias: Bool { composition.massBias }
+
+  /// Hands the question to methods that ask for rows of its words.
+  /// - Parameter embed: rows of the embedding table of the tokens of some words, each cut into tokens by itself.
+  public mutating func read(question: String, embed: (_ words: [String]) throws -> Tensor) rethrows {
+    for index in methods.indices where composition.plans[index].readsWords {
+      words[index] = try embed(methods[index].words(of: question, for: composition.shape))
+    }
+  }
 
   /// What the methods want recorded at `site`, with the method's index. Empty in a dense run.
   public func requests(_ site: Site) -> [(method: Int, request: Request)] {
@@ -120,8 +130,8 @@ public struct Run: Sendable {
     let start = clock.now
     let view = View(
       sequences: sequences, standard: standard, newline: newline, images: images, image: image,
-      shape: composition.shape, step: step, received: received, question: question, seed: seed,
-      recordings: recordings[index])
+      shape: composition.shape, step: step, received: received, question: question,
+      words: words[index], seed: seed, recordings: recordings[index])
     let reductions = try methods[index].reduce(view, at: site, notes: &notes)
     if let reductions {
       let splits = counts.count == 1 && parts.contains(reductions.count)

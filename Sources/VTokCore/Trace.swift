@@ -28,9 +28,12 @@ public struct Trace: Sendable {
   /// `rows` queries against `keys` keys, projected for the purpose.
   public struct Probe: Sendable, Equatable {
     public let rows: Int, keys: Int
-    public init(rows: Int, keys: Int) {
+    /// Whether the products of the two are formed too.
+    public let isMixed: Bool
+    public init(rows: Int, keys: Int, isMixed: Bool = true) {
       self.rows = rows
       self.keys = keys
+      self.isMixed = isMixed
     }
   }
 

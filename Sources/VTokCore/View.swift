@@ -18,6 +18,8 @@ public struct View: Sendable {
   public let received: Int
   /// `[segments, width]` with `joint`.
   public let question: Tensor?
+  /// `.pack`: rows of the embedding table of the method's words of the question, where it asked for them. `[m, width]`
+  public let words: Tensor?
   /// Seed of this image, independent of job order.
   public let seed: UInt64
 
@@ -30,8 +32,8 @@ public struct View: Sendable {
   ///   - recordings: what the method's plan asks for, by site, one for every sequence.
   public init(
     sequences: [TokenSequence], standard: [Reduction]? = nil, newline: Int32? = nil, images: [ImageLayout] = [],
-    image: Int? = nil, shape: Shape, step: Int = 0, received: Int = 0, question: Tensor? = nil, seed: UInt64 = 0,
-    recordings: [Site: [Recording]] = [:]
+    image: Int? = nil, shape: Shape, step: Int = 0, received: Int = 0, question: Tensor? = nil, words: Tensor? = nil,
+    seed: UInt64 = 0, recordings: [Site: [Recording]] = [:]
   ) {
     self.sequences = sequences
     self.standard = standard
@@ -42,6 +44,7 @@ public struct View: Sendable {
     self.step = step
     self.received = received
     self.question = question
+    self.words = words
     self.seed = seed
     self.recordings = recordings
   }

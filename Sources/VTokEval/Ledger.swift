@@ -104,7 +104,7 @@ extension Cost.Layer {
       ? tokens * width * (inner + kvInner) + products / 2 : tokens * width * (2 * (inner + kvInner) + gates) + products
     mlp = mlpTokens * width * ffn
     probes = layer.probes.reduce(routed * width) { sum, probe in
-      sum + (probe.rows * inner + probe.keys * kvInner) * width + probe.rows * probe.keys * inner
+      sum + (probe.rows * inner + probe.keys * kvInner) * width + (probe.isMixed ? probe.rows * probe.keys * inner : 0)
     }
   }
 }

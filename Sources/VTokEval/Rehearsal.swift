@@ -96,6 +96,7 @@ public enum Rehearsal {
     var run = Run(try Composition(methods, for: shape), seed: seed, rehearsing: true)
     var noise = Noise(seed: seed, isSharp: isSharp)
     if run.composition.joint != nil { run.question = noise.values([1, Noise.joint]) }
+    run.read(question: "") { _ in noise.values([8, decoder.width]) }
     if geometry.seesQuestion {
       run.passQuestion((0..<decoder.layers).map { _ in Trace.Layer(rows: [question]) })
     }

@@ -17,10 +17,13 @@ public struct PreparedImage: Sendable, Equatable {
   public let visible: [Size]?
   /// Whether the tiles are frames of a video, in their order.
   public let isVideo: Bool
+  /// Whether the picture was padded to a square, itself in the middle.
+  public let isSquared: Bool
 
   /// - Precondition: there is a tile, and `visible` has one size per tile.
   public init(
-    tiles: [Tensor], rows: Int = 0, columns: Int = 0, original: Size, visible: [Size]? = nil, isVideo: Bool = false
+    tiles: [Tensor], rows: Int = 0, columns: Int = 0, original: Size, visible: [Size]? = nil, isVideo: Bool = false,
+    isSquared: Bool = false
   ) {
     precondition(!tiles.isEmpty && (visible == nil || visible!.count == tiles.count))
     self.tiles = tiles
@@ -29,5 +32,6 @@ public struct PreparedImage: Sendable, Equatable {
     self.original = original
     self.visible = visible
     self.isVideo = isVideo
+    self.isSquared = isSquared
   }
 }

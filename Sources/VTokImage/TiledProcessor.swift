@@ -24,7 +24,7 @@ extension TiledProcessor {
 /// LLaVA-1.5: the picture is the only tile.
 extension ImageProcessor: TiledProcessor {
   public func tiles(of image: Image) -> PreparedImage {
-    PreparedImage(tiles: [self(image)], original: image.size)
+    PreparedImage(tiles: [self(image)], original: image.size, isSquared: padToSquare != nil)
   }
 
   public func region(of size: Size) -> Region { visibleRegion(width: size.width, height: size.height) }

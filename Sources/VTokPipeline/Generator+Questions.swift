@@ -25,7 +25,9 @@ extension Generator {
   }
 
   /// Whether what becomes of the pictures before the language model depends on the question.
-  package var looksAtQuestion: Bool { composition.joint != nil || model.seesQuestion }
+  package var looksAtQuestion: Bool {
+    composition.joint != nil || composition.readsWords || model.seesQuestion
+  }
 
   /// - Parameter question: for methods that compare pictures with it, and for connectors conditioned on it.
   package func look(
@@ -34,6 +36,9 @@ extension Generator {
   ) throws -> Seen {
     var run = Run(composition, seed: seed, keepingNotes: keepingNotes)
     run.question = companion?.embed(question)
+    try run.read(question: question) { words in
+      try model.language.embeddings(of: words.flatMap { tokenizer.encode($0, special: false) })
+    }
     let alone = model.seesQuestion ? tokenizer.encode(question.trimmingCharacters(in: .whitespacesAndNewlines)) : []
     if model.seesQuestion { try model.read(question: alone, run: &run, threads: threads) }
     let spans = try model.encode(images, run: &run, shared: shared, threads: threads)

@@ -223,7 +223,8 @@ struct Stage {
   let tiles: [TokenSequence]
   /// Rows of all tiles, then the newline: what a reduction at `.pack` counts.
   let sources: Tensor
-  private let newline: Bool, layout: ImageLayout, kind: Shape.Layout
+  let layout: ImageLayout
+  private let newline: Bool, kind: Shape.Layout
 
   /// Complete tiles `[n, width]`, without class token but numbered as if behind one.
   init(tiles: [Tensor], newline: Tensor? = nil, layout: ImageLayout, kind: Shape.Layout) {

@@ -11,6 +11,7 @@ private let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: Gold
     stageFunctions, cacheFunctions,
     promptCacheFunctions,
     flexTokFunctions, tokenizerFunctions, trainedFunctions, templateFunctions, ggufFunctions,
+    beforeLanguageFunctions, beforeLanguageRuns,
   ]
   .reduce(into: [:]) { $0.merge($1) { $1 } }
 

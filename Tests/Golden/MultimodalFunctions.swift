@@ -139,9 +139,11 @@ struct MultimodalCase {
   }
 
   /// The prefill under `methods`.
-  func run(_ methods: [any Compressor] = [], question: Tensor? = nil) throws -> MultimodalResult {
+  /// - Parameter words: ids of the tokens of the question's words.
+  func run(_ methods: [any Compressor] = [], question: Tensor? = nil, words: [Int] = []) throws -> MultimodalResult {
     var run = Run(try Composition(methods, for: model.shape), keepingNotes: true)
     run.question = question
+    try run.read(question: "") { _ in try model.language.embeddings(of: words) }
     let prompt = try model.prompt(ids, images, run: &run)
     var hidden: [Tensor] = []
     let decoding = try model.language.prefill(prompt, run: &run) { hidden.append($1) }

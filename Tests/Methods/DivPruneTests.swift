@@ -9,7 +9,7 @@ import VTok
   // MARK: Options
 
   @Test func options() throws {
-    try expectOptions(of: DivPrune.self, "order=sorted keep")
+    try expectOptions(of: DivPrune.self, "order=sorted parts=joint keep")
   }
 
   // MARK: What it keeps

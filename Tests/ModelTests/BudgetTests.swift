@@ -17,7 +17,7 @@ import VTok
   /// What methods need beside their names to fit models of four layers.
   static let options = [
     "transprune": "layers=1/2", "sparsevlm": "layers=1/2/3", "dart": "layer=1", "generic-explain": "weights=net",
-    "fastv": "layer=1", "pyramiddrop": "layers=1/2", "mustdrop": "layers=1/2,window=2",
+    "fastv": "layer=1", "pact": "layer=1", "pyramiddrop": "layers=1/2", "mustdrop": "layers=1/2,window=2",
     "v2drop": "layers=1/2", "priortr": "layers=1", "snapkv": "window=3", "pyramidkv": "window=3", "ems": "window=3",
   ]
   static let variants = ["globalcom2:mode=clean", "hired:mode=paper", "cdpruner:kernel=openvino", "random:at=features"]

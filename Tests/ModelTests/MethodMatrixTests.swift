@@ -19,6 +19,7 @@ import VTok
     }
     var run = Run(try Composition(methods, for: model.shape), seed: 3)
     run.question = run.composition.joint == nil ? nil : Tensor([1, -2, 0.5, 1], shape: [1, 4])
+    try run.read(question: "") { _ in try model.language.embeddings(of: [3, 5]) }
     let prompt = try model.prompt(try TinyModels.prompt(model, images), images, run: &run, threads: threads)
     var decoding = try model.language.prefill(prompt, run: &run, threads: threads)
     let tokens = decoding.tokens

@@ -147,7 +147,8 @@ import VTok
 
   @Test func whoDrawsLots() throws {
     let drawing = [
-      "random", "random:at=features", "deep-random", "keyformer", "token-corr:sample=seeded", "sparsevlm:noise=seeded",
+      "prunesid", "random", "random:at=features", "deep-random", "keyformer", "token-corr:sample=seeded",
+      "sparsevlm:noise=seeded",
     ]
     for text in Methods.names.filter({ $0 != "generic-explain" }) + drawing {
       let made = try MethodSpec(text).make(budget: .ratio(0.5))

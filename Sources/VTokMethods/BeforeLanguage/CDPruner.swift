@@ -91,9 +91,9 @@ public struct CDPruner: Compressor {
     let tiles = Tiles(view)
     let patches = view.sequences.map { $0.rows(.patch) }
     let order = tiles.order
-    let other = view.sequences[order[0]].count - patches[order[0]].count  // a class token that goes on
+    let carried = view.sequences[order[0]].count - patches[order[0]].count  // a class token that goes on
     if perTile == nil, view.wanted(budget) == view.whole { return nil }
-    let dealt = evenly(max(0, view.wanted(budget) - other), to: patches.count)
+    let dealt = evenly(max(0, view.wanted(budget) - carried), to: patches.count)
     let counts = patches.indices.map { perTile ?? min(dealt[$0], patches[$0].count) }
     var relevance: [[Float]] = []
     for (tile, tokens) in view.sequences.enumerated() {
@@ -116,19 +116,10 @@ public struct CDPruner: Compressor {
     notes.keep("relevance", tiles.order.flatMap { relevance[$0] })
     notes.keep("selected", tiles.order.flatMap { tile in chosen[tile].map { Float($0) } })
     let kept = chosen.indices.map { tile in chosen[tile].map { patches[tile][$0] } }
-    let first = tiles.thumbnail.map { tile in
-      let other = view.sequences[tile].id.indices.filter { !patches[tile].contains($0) }
-      return (other + kept[tile]).sorted().map { tiles.source(tile, $0) }
+    let other = tiles.thumbnail.map { tile in
+      view.sequences[tile].id.indices.filter { !patches[tile].contains($0) }.map { tiles.source(tile, $0) }
     }
-    let cells = tiles.tiles.enumerated().flatMap { place, tile in
-      kept[tile].map { row in
-        (
-          rank: tiles.grid!.rank(tile: place, cell: tiles.cell(row, of: view.sequences[tile])),
-          source: tiles.source(tile, row)
-        )
-      }
-    }
-    return [.keep((first ?? []) + cells.sorted { $0.rank < $1.rank }.map(\.source), of: tiles.count)]
+    return [.keep((other ?? []) + tiles.inOrder(kept, of: view), of: tiles.count)]
   }
 
   /// Mean cosine of every row of x `[n, width]` to the rows of `texts`. `[n]`

@@ -15,20 +15,33 @@ public struct DivPrune: Compressor {
     "A token is never chosen twice; the official code may repeat one when all the rest are duplicates.",
     "In a language model every image keeps its share, newline tokens are candidates, and positions are numbered anew.",
     "A row of zeros has cosine 0 to all others; the official code gives NaN.",
+    "parts=tiles selects in the first tile and in all others apart, and leaves newlines alone, as VLMUniPruneBench does "
+      + "where every tile is a span of its own (InternVL).",
   ]
+  public static let rounding: String? = "with parts=tiles newlines stay, and each part keeps whole tokens"
 
   public enum Order: String, Sendable, CaseIterable { case sorted, raw }
+  /// Among which tokens of an image it selects.
+  public enum Parts: String, Sendable, CaseIterable {
+    case joint
+    /// The first tile by itself, and all others together; each keeps its share.
+    case tiles
+  }
 
   let budget: Budget
   let order: Order
+  let parts: Parts
 
-  public init(keep: Budget, order: Order = .sorted) {
+  public init(keep: Budget, order: Order = .sorted, parts: Parts = .joint) {
     budget = keep
     self.order = order
+    self.parts = parts
   }
 
   public init(_ options: inout Options) throws(OptionError) {
     order = try options.take("order", default: Order.sorted, "sequence order as published, or the greedy order (raw)")
+    parts = try options.take(
+      "parts", default: Parts.joint, "all tokens of an image together, or its first tile and its others apart (tiles)")
     budget = try options.budget("visual tokens kept, of each image") ?? .ratio(0.5)
   }
 
@@ -42,20 +55,31 @@ public struct DivPrune: Compressor {
   {
     var reductions: [Reduction] = []
     for tokens in view.sequences {
-      let groups =
+      let patches = tokens.rows(.patch)
+      let groups: [(rows: [Int], keep: Int)] =
         site == .features
-        ? [tokens.rows(.patch)] : view.images.indices.map { view.visual(tokens, image: $0) }
-      let candidates = Set(groups.joined())
+        ? [(rows: patches, keep: budget.tokens(of: patches.count))]
+        : view.images.indices.flatMap { self.groups(of: tokens, image: $0, view) }
+      let candidates = Set(groups.flatMap(\.rows))
       var chosen: [Int] = []
-      for group in groups {
-        let keep = budget.tokens(of: group.count)
-        chosen += Self.select(tokens.x.gathered(group), keep: min(keep, group.count), notes: &notes).map { group[$0] }
+      for (rows, keep) in groups {
+        chosen += Self.select(tokens.x.gathered(rows), keep: min(keep, rows.count), notes: &notes).map { rows[$0] }
       }
       let rest = (0..<tokens.count).filter { !candidates.contains($0) }
       let kept = order == .sorted || site != .features ? (rest + chosen).sorted() : rest + chosen
       reductions.append(.keep(kept, of: tokens.count))
     }
     return reductions
+  }
+
+  /// Rows of an image that are compared with each other, and how many of them stay.
+  private func groups(of tokens: TokenSequence, image: Int, _ view: borrowing View) -> [(rows: [Int], keep: Int)] {
+    let all = view.visual(tokens, image: image)
+    guard parts == .tiles else { return [(all, budget.tokens(of: all.count))] }
+    let parts = view.parts(of: tokens, image: image)
+    guard case .tokens(let wanted) = budget else { return parts.map { ($0, max(1, budget.tokens(of: $0.count))) } }
+    let patches = parts.reduce(0) { $0 + $1.count }
+    return Array(zip(parts, shared(wanted - (all.count - patches), among: parts.map(\.count))))
   }
 
   /// Greedy max-min selection of `keep` rows of `features` `[n, width]`, in the order chosen. O(n² width + keep n).

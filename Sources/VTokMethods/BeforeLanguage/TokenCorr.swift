@@ -127,12 +127,4 @@ public struct TokenCorr: Compressor {
       repeats: repeats, redundant: redundant, density: density, local: local, global: global,
       kept: Set(local + global).sorted())
   }
-
-  /// Linear interpolation between the two nearest of `sorted`.
-  private static func quantile(_ sorted: [Float], _ share: Float) -> Float {
-    let place = share * Float(sorted.count - 1)
-    let low = Int(place)
-    let high = min(low + 1, sorted.count - 1)
-    return sorted[low] + (sorted[high] - sorted[low]) * (place - Float(low))
-  }
 }

@@ -114,20 +114,17 @@ public struct VisionZip: Compressor {
   private func pack(_ view: borrowing View) -> [Reduction] {
     let tiles = Tiles(view)
     let first = tiles.thumbnail.map { tile in view.sequences[tile].id.indices.map { tiles.source(tile, $0) } } ?? []
-    guard let grid = tiles.grid else { return [.keep(first, of: tiles.count)] }
-    var patches: [(rank: Int, source: Int)] = []
+    var patches = view.sequences.map { _ in [Int]() }
     var classes: [Int] = []
     var contextual: [Int] = []
-    for (place, tile) in tiles.tiles.enumerated() {
+    for tile in tiles.tiles {
       let tokens = view.sequences[tile]
       let dominant = dominant(of: tokens.count)
       classes.append(tiles.source(tile, 0))
-      patches += (1..<dominant).map { row in
-        (grid.rank(tile: place, cell: tiles.cell(row, of: tokens)), tiles.source(tile, row))
-      }
+      patches[tile] = Array(1..<dominant)
       contextual += (dominant..<tokens.count).map { tiles.source(tile, $0) }
     }
-    let sorted = patches.sorted { $0.rank < $1.rank }.map(\.source)
+    let sorted = tiles.raster(patches, of: view)
     return [.keep(first + sorted + classes + contextual, of: tiles.count)]
   }
 

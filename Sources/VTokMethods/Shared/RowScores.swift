@@ -44,3 +44,11 @@ extension Tensor {
     return total
   }
 }
+
+/// The value that a share of `sorted` lies below, interpolated between the two nearest.
+func quantile(_ sorted: [Float], _ share: Float) -> Float {
+  let place = share * Float(sorted.count - 1)
+  let low = Int(place)
+  let high = min(low + 1, sorted.count - 1)
+  return sorted[low] + (sorted[high] - sorted[low]) * (place - Float(low))
+}

@@ -35,4 +35,29 @@ struct Tiles: Sendable {
 
   /// Patch cell of a row, by its number at birth.
   func cell(_ row: Int, of tokens: TokenSequence) -> Int { Int(tokens.id[row]) - prefix }
+
+  /// Sources of rows of the grid's tiles in raster order of the whole grid.
+  /// - Parameters:
+  ///   - rows: of every sequence of the view.
+  ///   - cutsPadding: whether cells that show no part of the image are left out.
+  func raster(_ rows: [[Int]], of view: borrowing View, cutsPadding: Bool = false) -> [Int] {
+    guard let grid else { return [] }
+    let valid = cutsPadding ? grid.valid(width: width, height: height) : nil
+    var cells: [(rank: Int, source: Int)] = []
+    for (place, tile) in tiles.enumerated() {
+      for row in rows[tile] {
+        let cell = cell(row, of: view.sequences[tile])
+        let (line, column) = grid.place(tile: place, cell: cell)
+        if let valid, !valid.rows.contains(line) || !valid.columns.contains(column) { continue }
+        cells.append((grid.rank(tile: place, cell: cell), source(tile, row)))
+      }
+    }
+    return cells.sorted { $0.rank < $1.rank }.map(\.source)
+  }
+
+  /// Sources of the thumbnail's rows (or the only tile's) as they come, then of the grid's in raster order.
+  func inOrder(_ rows: [[Int]], of view: borrowing View, cutsPadding: Bool = false) -> [Int] {
+    (thumbnail.map { tile in rows[tile].map { source(tile, $0) } } ?? [])
+      + raster(rows, of: view, cutsPadding: cutsPadding)
+  }
 }

@@ -30,6 +30,8 @@ struct Attention {
     let pointer: Shared<Float>
     let stride: Int, count: Int
     let ids: [Int32]
+    /// Added to the logits of every key; nil: nothing. `[count]`
+    var bias: [Float]?
   }
 
   /// A form of attention rows that somebody asked for.
@@ -99,6 +101,7 @@ struct Attention {
             let own = past + rows[first + row] + 1 - start
             let end = past + sight.end(rows[first + row]) - start
             if let window = sight.window, own > window { line.update(repeating: -.infinity, count: own - window) }
+            source.bias?.withUnsafeBufferPointer { vtok_add_bias(line, 1, end, $0.baseAddress! + start) }
             let place = Recorder.Place(row: first + row, head: head, keys: start..<start + end)
             recorder.take(logits: line, at: place, of: source, query: past + rows[first + row])
             vtok_softmax_rows(line, 1, end, end, nil)
@@ -147,6 +150,9 @@ struct Attention {
         let source = keys[head * keys.count / heads]
         let entries = visible(source)
         let line = scores.pointer + head * length + entries.lowerBound
+        source.bias?.withUnsafeBufferPointer {
+          vtok_add_bias(line, 1, entries.count, $0.baseAddress! + entries.lowerBound)
+        }
         let place = Recorder.Place(row: 0, head: head, keys: entries)
         recorder.take(logits: line, at: place, of: source, query: source.count - total + row)
         vtok_softmax_rows(line, 1, entries.count, entries.count, nil)

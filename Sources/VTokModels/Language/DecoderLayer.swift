@@ -1,5 +1,6 @@
 import CVTokKernels
 import VTokCore
+import VTokLibC
 import VTokTensor
 import VTokWeights
 
@@ -95,7 +96,7 @@ package struct DecoderLayer: Sendable {
   ///   - weights: of the MLP branch of every row; nil: all 1.
   func callAsFunction(
     _ tokens: inout TokenSequence, _ past: inout LayerPast, weights: [Float]? = nil, shape: Shape.Decoder,
-    attention: Attention, sight: Attention.Sight, taps: Attention.Taps, branches: Bool, _ memory: Memory
+    attention: Attention, sight: Attention.Sight, taps: Attention.Taps, branches: Bool, massBias: Bool = false, _ memory: Memory
   ) -> Recorded {
     var recorded = Recorded()
     let (count, threads) = (tokens.count, memory.threads)
@@ -104,7 +105,8 @@ package struct DecoderLayer: Sendable {
     switch mixer {
     case .attention(let own):
       recorded.attention = own(
-        tokens, normed, into: branch, &past.cache, shape: shape, attention: attention, sight: sight, taps: taps, memory)
+        tokens, normed, into: branch, &past.cache, shape: shape, attention: attention, sight: sight, taps: taps,
+        massBias: massBias, memory)
     case .deltaNet(let net):
       net(normed, count, into: branch, &past.state, scratch: memory.inner.pointer, threads: threads)
     }

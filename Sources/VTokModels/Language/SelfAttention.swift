@@ -1,5 +1,6 @@
 import CVTokKernels
 import VTokCore
+import VTokLibC
 import VTokTensor
 import VTokWeights
 
@@ -40,7 +41,7 @@ package struct SelfAttention: Sendable {
   func callAsFunction(
     _ tokens: TokenSequence, _ normed: UnsafePointer<Float>, into branch: UnsafeMutablePointer<Float>,
     _ cache: inout [TokenSequence], shape: Shape.Decoder, attention: Attention, sight: Attention.Sight,
-    taps: Attention.Taps, _ memory: DecoderLayer.Memory
+    taps: Attention.Taps, massBias: Bool, _ memory: DecoderLayer.Memory
   ) -> [Attention.Tap: [Tensor]] {
     let (count, inner, threads) = (tokens.count, shape.heads * shape.headDim, memory.threads)
     let q = memory.inner.pointer
@@ -52,7 +53,7 @@ package struct SelfAttention: Sendable {
     rotate(q, count, queryNorm, rotary, heads: shape.heads, shape, scale: shape.queryScale, threads)
     store(tokens, input, rest, rotary, shape, &cache, threads)
     var recorded: [Attention.Tap: [Tensor]] = [:]
-    withKeys(of: cache, shape) { keys in
+    withKeys(of: cache, shape, massBias: massBias) { keys in
       recorded = attention(
         Shared(q), rows: Array(0..<count), of: count, over: keys, groups: cache.count, sight: sight, taps: taps,
         memory.attention, threads: threads)
@@ -87,7 +88,8 @@ package struct SelfAttention: Sendable {
   /// `[heads, n]`.
   func probe(
     _ tokens: TokenSequence, _ norm: RMSNorm, rows: [Int], tap: Attention.Tap, shape: Shape.Decoder,
-    attention: Attention, sight: Attention.Sight, taps: Attention.Taps, _ memory: DecoderLayer.Memory
+    attention: Attention, sight: Attention.Sight, taps: Attention.Taps, massBias: Bool,
+    _ memory: DecoderLayer.Memory
   ) -> Tensor {
     let (count, width, threads) = (tokens.count, shape.width, memory.threads)
     let normed = memory.normed.pointer
@@ -106,15 +108,30 @@ package struct SelfAttention: Sendable {
     project(asking, rows.count, into: q, gates?.pointer ?? q, gates.map { $0.pointer + inner } ?? q, shape, threads)
     let asked = Rotary(rows.map { tokens.position[$0] }, frequencies: frequencies, of: shape)
     rotate(q, rows.count, queryNorm, asked, heads: shape.heads, shape, scale: shape.queryScale, threads)
+    let bias = massBias ? tokens.logMass : nil
     let keys = (0..<shape.kvHeads).map { head in
       Attention.Keys(
-        pointer: Shared(k + head * shape.headDim), stride: shape.kvHeads * shape.headDim, count: count, ids: tokens.id)
+        pointer: Shared(k + head * shape.headDim), stride: shape.kvHeads * shape.headDim, count: count, ids: tokens.id,
+        bias: bias)
     }
     var taps = taps
     taps.wanted = [(tap, Array(rows.indices))]
     return attention(
       Shared(q), rows: rows, of: count, over: keys, mixing: false, sight: sight, taps: taps, memory.attention,
       threads: threads)[tap]![0]
+  }
+
+  /// Queries and keys that would be formed of `tokens`, which `norm` norms, without running the layer.
+  func projections(_ tokens: TokenSequence, _ norm: RMSNorm, shape: Shape.Decoder, threads: Int) -> Projections {
+    let count = tokens.count
+    let normed = norm(tokens.x)
+    let keys = key(normed, threads: threads)
+    var rotated = keys
+    let rotary = Rotary(tokens.position, frequencies: frequencies, of: shape)
+    rotated.values.withUnsafeMutableBufferPointer {
+      rotate($0.baseAddress!, count, keyNorm, rotary, heads: shape.kvHeads, shape, threads)
+    }
+    return Projections(queries: query(normed, threads: threads), keys: keys, rotatedKeys: rotated)
   }
 
   /// Projects keys and values of `tokens` and adds them to the cache: per KV head key, then value.
@@ -162,18 +179,27 @@ package struct SelfAttention: Sendable {
 }
 
 /// The keys of every KV head of a cache, while `body` runs.
-func withKeys(of cache: [TokenSequence], _ shape: Shape.Decoder, _ body: ([Attention.Keys]) -> Void) {
+/// - Parameter massBias: whether attention counts what an entry stands for.
+func withKeys(
+  of cache: [TokenSequence], _ shape: Shape.Decoder, massBias: Bool = false, _ body: ([Attention.Keys]) -> Void
+) {
   func collect(_ rest: ArraySlice<TokenSequence>, _ keys: [Attention.Keys]) {
     guard let sequence = rest.first else { return body(keys) }
     sequence.x.values.withUnsafeBufferPointer { values in
       let heads = sequence.x.width / (2 * shape.headDim)
+      let bias = massBias ? sequence.logMass : nil
       let own = (0..<heads).map { head in
         Attention.Keys(
           pointer: Shared(UnsafeMutablePointer(mutating: values.baseAddress! + 2 * head * shape.headDim)),
-          stride: sequence.x.width, count: sequence.count, ids: sequence.id)
+          stride: sequence.x.width, count: sequence.count, ids: sequence.id, bias: bias)
       }
       collect(rest.dropFirst(), keys + own)
     }
   }
   collect(cache[...], [])
+}
+
+extension TokenSequence {
+  /// What a row adds to attention for standing for several; nil: every row stands for itself.
+  fileprivate var logMass: [Float]? { mass.contains { $0 != 1 } ? mass.map(logf) : nil }
 }

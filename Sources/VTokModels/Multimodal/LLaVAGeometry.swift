@@ -64,7 +64,8 @@ struct LLaVAGeometry: VisualGeometry {
     }
     return ImageLayout(
       tileRows: isTiled ? image.rows : 1, tileColumns: isTiled ? image.columns : 1, side: tower.rows,
-      thumbnail: isTiled ? 0 : nil, width: image.original.width, height: image.original.height, spans: [])
+      thumbnail: isTiled ? 0 : nil, width: image.original.width, height: image.original.height,
+      isSquared: image.isSquared, spans: [])
   }
 
   package var seesQuestion: Bool { compressor != nil }

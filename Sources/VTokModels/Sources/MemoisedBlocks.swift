@@ -54,7 +54,7 @@ struct MemoisedBlocks: BlockSource {
     base.attention(request, tile: tile, rows: rows)
   }
   func keys(tile: Int) -> Tensor { base.keys(tile: tile) }
-  func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> Tensor {
+  func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> BlockProbe {
     base.probe(block, request, tokens, rows: rows)
   }
   func joint(_ tokens: TokenSequence) -> Tensor? { base.joint(tokens) }

@@ -66,6 +66,7 @@ struct MemoisedLayers: LayerSource {
     base.probe(layer, request, of: tokens, rows: rows, run)
   }
   func turn(_ cache: inout TokenSequence, to positions: [Position]) { base.turn(&cache, to: positions) }
+  func projections(_ layer: Int) -> Projections { base.projections(layer, of: tokens) }
   func keys(of cache: TokenSequence) -> Tensor { base.keys(of: cache) }
   func normed() -> Tensor { base.model.norm(tokens.x) }
   func branches() -> [Branch] { base.branches() }

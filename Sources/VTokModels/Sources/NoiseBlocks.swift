@@ -36,8 +36,11 @@ package struct NoiseBlocks: BlockSource {
 
   package func feedForward(_ block: Int, _ tiles: inout [TokenSequence], only: Int?) {}
 
-  package mutating func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> Tensor {
-    noise.attention(heads: tower.heads, rows: rows.count, keys: tokens.count, request)
+  package mutating func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> BlockProbe {
+    BlockProbe(
+      attention: rows.isEmpty
+        ? nil : noise.attention(heads: tower.heads, rows: rows.count, keys: tokens.count, request),
+      keys: request.probeKeys ? noise.values([tower.heads, tokens.count, tower.headDim]) : nil)
   }
 
   package func finish(_ tiles: inout [TokenSequence]) {}

@@ -54,6 +54,13 @@ package struct NoiseLayers: LayerSource {
 
   package func turn(_ cache: inout TokenSequence, to positions: [Position]) {}
 
+  package mutating func projections(_ layer: Int) -> Projections {
+    let (inner, kvInner) = (shape.heads * shape.headDim, shape.kvHeads * shape.headDim)
+    return Projections(
+      queries: noise.values([tokens.count, inner]), keys: noise.values([tokens.count, kvInner]),
+      rotatedKeys: noise.values([tokens.count, kvInner]))
+  }
+
   package mutating func keys(of cache: TokenSequence) -> Tensor {
     noise.values([cache.x.width / 2, cache.count, shape.headDim])
   }

@@ -22,7 +22,7 @@ public final class SharedPrefixes {
     let start = run.images.textStart
     let count = tokens.id.firstIndex { $0 >= start } ?? tokens.count
     guard count > 1, tokens.count - count > 1, tokens.id[count...].allSatisfy({ $0 >= start }), !hasOwnForm(run),
-      !looksBack(beyond: tokens.count - count, run)
+      !looksBack(beyond: tokens.count - count, run), !run.composition.decoderMassBias
     else { return nil }
     let rest = tokens.rows(count..<tokens.count)
     if let index = known.firstIndex(where: { $0.begins(tokens) }) {

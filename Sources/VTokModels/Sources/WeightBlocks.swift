@@ -127,9 +127,9 @@ struct WeightBlocks: BlockSource {
     }
   }
 
-  func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> Tensor {
+  func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> BlockProbe {
     tower.blocks[block].probe(
-      tokens.x, rows: rows, keyBias: massBias(of: tokens), logits: request.values == .logits)
+      tokens.x, rows: rows, keyBias: massBias(of: tokens), logits: request.values == .logits, keys: request.probeKeys)
   }
 
   mutating func finish(_ tiles: inout [TokenSequence]) {

@@ -39,7 +39,7 @@ struct WeightLayers: LayerSource {
     let start = clock.now
     recorded = model.pass(
       layer, &tokens, &past, weights: routing?.weights, run.images, taps, branches: requests.contains { $0.branches },
-      memory)
+      massBias: run.composition.decoderMassBias, memory)
     let seconds = start.duration(to: clock.now) / .seconds(1)
     let ids = tokens.id
     routing?.leave(&tokens)
@@ -69,7 +69,15 @@ struct WeightLayers: LayerSource {
     return own.attention!.probe(  // a plan that asks it of another layer is refused
       tokens, own.norm1, rows: rows, tap: request.probeTap, shape: shape, attention: model.attention,
       sight: model.sight(in: layer, of: tokens.id, run.images),
-      taps: Attention.Taps(seed: run.seed, step: run.step, layer: layer), memory)
+      taps: Attention.Taps(seed: run.seed, step: run.step, layer: layer), massBias: run.composition.decoderMassBias,
+      memory)
+  }
+
+  func projections(_ layer: Int) -> Projections { projections(layer, of: tokens) }
+
+  func projections(_ layer: Int, of tokens: TokenSequence) -> Projections {
+    let own = model.layers[layer]
+    return own.attention!.projections(tokens, own.norm1, shape: shape, threads: threads)  // as above
   }
 
   func turn(_ cache: inout TokenSequence, to positions: [Position]) {
@@ -123,11 +131,12 @@ extension LanguageModel {
   ///   - images: of the prompt; all rows of one pass together.
   func pass(
     _ layer: Int, _ rows: inout TokenSequence, _ past: inout LayerPast, weights: [Float]? = nil,
-    _ images: [ImageLayout], _ taps: Attention.Taps, branches: Bool, _ memory: DecoderLayer.Memory
+    _ images: [ImageLayout], _ taps: Attention.Taps, branches: Bool, massBias: Bool = false,
+    _ memory: DecoderLayer.Memory
   ) -> DecoderLayer.Recorded {
     let recorded = layers[layer](
       &rows, &past, weights: weights, shape: shape, attention: attention,
-      sight: sight(in: layer, of: rows.id, images), taps: taps, branches: branches, memory)
+      sight: sight(in: layer, of: rows.id, images), taps: taps, branches: branches, massBias: massBias, memory)
     rows.settle()
     return recorded
   }

@@ -223,14 +223,16 @@ package struct TransformerBlock: Sendable {
   /// A product of at most four rows with stored weights sums in another order: five have the bits of all.
   private static func atLeastFive(_ rows: Int, of count: Int) -> Int { min(count, max(rows, 5)) }
 
-  /// Attention rows that this block would form on `x`, without running it. `[heads, rows, n]`
+  /// Attention rows `[heads, rows, n]` that this block would form on `x`, and keys `[heads, n, headDim]`, without running it.
   /// - Parameter keyBias: added to every row of logits. `[n]`
-  func probe(_ x: Tensor, rows: [Int], keyBias: [Float]? = nil, logits: Bool) -> Tensor {
+  func probe(_ x: Tensor, rows: [Int], keyBias: [Float]? = nil, logits: Bool, keys wantsKeys: Bool) -> BlockProbe {
     let n = x.rows
     let (width, headDim) = (width, headDim)
     let h = norm1(x)
     var projected = qkv(h)
-    return Tensor(shape: [heads, rows.count, n]) { out in
+    let formed = wantsKeys ? projected.values.withUnsafeBufferPointer { keys(in: $0.baseAddress!, n) } : nil
+    guard !rows.isEmpty else { return BlockProbe(attention: nil, keys: formed) }
+    let attention = Tensor(shape: [heads, rows.count, n]) { out in
       projected.values.withUnsafeMutableBufferPointer { buffer in
         let p = buffer.baseAddress!
         normWide(p, n)
@@ -247,6 +249,7 @@ package struct TransformerBlock: Sendable {
         }
       }
     }
+    return BlockProbe(attention: attention, keys: formed)
   }
 
   /// Norms queries and keys among rows of queries, keys and values, where the block does that.
@@ -278,7 +281,7 @@ package struct TransformerBlock: Sendable {
   /// softmax(q kᵀ + bias) v of every head, queries scaled before, and what taps want of it.
   private func mix(_ memory: Memory, _ pattern: Pattern, _ taps: Taps, _ threads: Int) -> Tapped {
     var tapped = Tapped()
-    if taps.keys { tapped.keys = keys(memory, pattern.rows) }
+    if taps.keys { tapped.keys = keys(in: memory.projected.pointer, pattern.rows) }
     // Recorded rows go straight into their tensors.
     let size = [heads, taps.rows.count, pattern.rows]
     let count = size.reduce(1, *)
@@ -311,7 +314,7 @@ package struct TransformerBlock: Sendable {
       }
     }
     var tapped = Tapped()
-    if taps.keys { tapped.keys = keys(memory, n) }
+    if taps.keys { tapped.keys = keys(in: memory.projected.pointer, n) }
     let lines = (0..<heads).flatMap { head in taps.rows.map { head * n + $0 } }
     let rows = attention.reshaped([heads * n, n]).gathered(lines).reshaped([heads, taps.rows.count, n])
     if taps.probabilities { tapped.probabilities = rows }
@@ -320,12 +323,12 @@ package struct TransformerBlock: Sendable {
   }
 
   /// Keys among rows of queries, keys and values. `[heads, n, headDim]`
-  private func keys(_ memory: Memory, _ n: Int) -> Tensor {
+  private func keys(in projected: UnsafePointer<Float>, _ n: Int) -> Tensor {
     Tensor(shape: [heads, n, headDim]) { keys in
       for head in 0..<heads {
         for row in 0..<n {
           (keys + (head * n + row) * headDim).update(
-            from: memory.projected.pointer + row * 3 * width + width + head * headDim, count: headDim)
+            from: projected + row * 3 * width + width + head * headDim, count: headDim)
         }
       }
     }

@@ -26,12 +26,20 @@ package protocol BlockSource {
   /// Runs the second half of a block.
   mutating func feedForward(_ block: Int, _ tiles: inout [TokenSequence], only: Int?)
 
-  /// Attention rows that a block would form on tokens, without running it. `[heads, rows, n]`
-  mutating func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> Tensor
+  /// What a block would form on tokens, without running it.
+  mutating func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> BlockProbe
 
   /// Makes features of what has left the last block.
   mutating func finish(_ tiles: inout [TokenSequence])
 
   /// Features in the space that they share with the question, `[n, width]`; nil where there is none.
   mutating func joint(_ tokens: TokenSequence) -> Tensor?
+}
+
+/// What a block that need not run would form.
+package struct BlockProbe {
+  /// `[heads, rows, n]`; nil without rows.
+  var attention: Tensor?
+  /// `[heads, n, headDim]`; nil where nobody asked.
+  var keys: Tensor?
 }

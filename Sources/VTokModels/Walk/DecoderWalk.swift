@@ -134,12 +134,15 @@ package struct DecoderWalk<Source: LayerSource> {
         probed.append((form, source.probe(index, form, rows: rows, run)))
         probes.append(Trace.Probe(rows: rows.count, keys: tokens.count))
       }
+      if request.projections { probes.append(Trace.Probe(rows: tokens.count, keys: tokens.count, isMixed: false)) }
       run.record(
         Recording(
           ids: ids, rowIDs: rows.map { tokens.id[$0] }, attention: attention,
           probe: request.probe == .none ? nil : probed.first { $0.form == form }!.rows,
           keys: request.keys ? cache.map { source.keys(of: $0) } : nil,
-          finalNorm: request.finalNorm ? source.normed() : nil, branches: request.branches ? source.branches() : []),
+          finalNorm: request.finalNorm ? source.normed() : nil, branches: request.branches ? source.branches() : [],
+          projections: request.projections ? source.projections(index) : nil,
+          tokens: request.tokens ? tokens : nil),
         for: method, at: site, sequence: 0)
     }
     if run.acts(at: site) {

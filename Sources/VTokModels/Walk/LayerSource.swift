@@ -33,6 +33,9 @@ package protocol LayerSource {
   /// - Parameter positions: new ones, one per row; the cache's own are still the old ones.
   func turn(_ cache: inout TokenSequence, to positions: [Position])
 
+  /// Queries and keys that a layer would form of the rows on their way, without running it.
+  mutating func projections(_ layer: Int) -> Projections
+
   /// The keys in a cache. `[kvHeads, n, headDim]`
   mutating func keys(of cache: TokenSequence) -> Tensor
 

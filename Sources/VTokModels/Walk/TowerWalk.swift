@@ -36,10 +36,11 @@ package struct TowerWalk<Source: BlockSource> {
     }
     for block in 0..<source.depth { try pass(block, &tiles, block == 0 ? entrance.probes : [], &run) }
     source.finish(&tiles)
-    for (method, request) in run.requests(.features) where request.joint {
+    for (method, request) in run.requests(.features) {
       for (index, tokens) in tiles.enumerated() {
-        run.record(
-          Recording(ids: tokens.id, joint: source.joint(tokens)), for: method, at: .features, sequence: index)
+        let recording = Recording(
+          ids: tokens.id, joint: request.joint ? source.joint(tokens) : nil, tokens: request.tokens ? tokens : nil)
+        run.record(recording, for: method, at: .features, sequence: index)
       }
     }
     let kept = tiles.compactMap(standard)
@@ -111,14 +112,15 @@ package struct TowerWalk<Source: BlockSource> {
     let rows = request.attention.indices(of: attended.ids, kind: attended.kind)
     let attention = rows.isEmpty ? nil : source.attention(request, tile: tile, rows: rows)
     let probed = next == nil ? [] : request.probe.indices(of: tokens.id, kind: tokens.kind)
-    var probe: Tensor?
-    if let next, !probed.isEmpty {
+    var probe = BlockProbe()
+    if let next, !probed.isEmpty || request.probeKeys {
       probe = source.probe(next, request, tokens, rows: probed)
       layer.probes.append(Trace.Probe(rows: probed.count, keys: tokens.count))
     }
     return Recording(
-      ids: request.probe == .none ? attended.ids : tokens.id,
+      ids: request.probe == .none && !request.probeKeys ? attended.ids : tokens.id,
       rowIDs: rows.isEmpty ? probed.map { tokens.id[$0] } : rows.map { attended.ids[$0] },
-      attention: attention, probe: probe, keys: request.keys ? source.keys(tile: tile) : nil)
+      attention: attention, probe: probe.attention, keys: request.keys ? source.keys(tile: tile) : nil,
+      probeKeys: probe.keys, tokens: request.tokens ? tokens : nil)
   }
 }

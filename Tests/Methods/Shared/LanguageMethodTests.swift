@@ -16,6 +16,7 @@ import VTok
         "sparsevlm": "layers=2/4,counts=20/9", "generic-explain": "weights=net,keep=0.5",
         "keyformer": "keep=0.5,interval=2", "v2drop": "layers=2/4,ratios=0.5/0.4", "priortr": "layers=2/4,keep=9",
         "snapkv": "window=4,keep=0.5", "pyramidkv": "window=4,keep=0.5", "ems": "window=4,keep=0.5",
+        "pact": "layer=2,cutoff=0.7",
       ], where: \.staysInLanguageModel) + variants
   private static let variants = [
     "sparsevlm:layers=2/4,counts=20/9,version=2.0", "elastic-cache:policy=local,keep=0.5",

@@ -135,7 +135,11 @@ private struct LanguageNoise {
     return Recording(
       ids: tokens.id, rowIDs: rows.map { tokens.id[$0] }, attention: attention(rows.count, count),
       probe: attention(rows.count, count), keys: noise([kvHeads, count, 4], &generator, isConstant),
-      finalNorm: noise([count, 16], &generator, isConstant), branches: branches)
+      finalNorm: noise([count, 16], &generator, isConstant), branches: branches,
+      projections: Projections(
+        queries: noise([count, heads * 4], &generator, isConstant),
+        keys: noise([count, kvHeads * 4], &generator, isConstant),
+        rotatedKeys: noise([count, kvHeads * 4], &generator, isConstant)), tokens: tokens)
   }
 
   /// What a layer shows of its cache, or of the part of one head.

@@ -14,7 +14,11 @@ import VTok
         "hired": "keep=0.2,mode=paper", "globalcom2": "keep=0.25", "visionzip": "dominant=5,contextual=3",
         "token-corr": "similarity=0.3",
       ], standard: "keep=0.3", where: \.actsBeforePrompt)
-    + ["globalcom2:keep=0.25,mode=clean", "token-corr:similarity=0.3,sample=seeded"]
+    + [
+      "globalcom2:keep=0.25,mode=clean", "token-corr:similarity=0.3,sample=seeded",
+      "vispruner:version=fastervlm,keep=0.3",
+      "hiprune:total=40,alpha=0.3", "scope:combine=add,keep=0.4", "holov:crops=5,keep=0.6,overflow=drop",
+    ]
 
   /// Every method that cuts the prompt by what its tokens are.
   static let cutters =

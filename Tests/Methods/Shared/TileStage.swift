@@ -56,14 +56,15 @@ struct TileStage {
           ids: tile.id, rowIDs: [0], attention: noise([Self.heads, 1, tile.count], &generator, isConstant).magnitudes,
           probe: noise([Self.heads, 1, tile.count], &generator, isConstant),
           keys: noise([Self.heads, tile.count, 4], &generator, isConstant),
-          joint: request.joint ? noise([tile.count, 6], &generator, isConstant) : nil)
+          joint: request.joint ? noise([tile.count, 6], &generator, isConstant) : nil,
+          tokens: request.tokens ? tile : nil)
       }
     }
-    let question = noise([2, 6], &generator, isConstant)
+    let (question, words) = (noise([2, 6], &generator, isConstant), noise([3, Self.width], &generator, isConstant))
     func view(_ sequences: [TokenSequence], standard: [Reduction]?, newline: Int? = nil) -> View {
       View(
         sequences: sequences, standard: standard, newline: newline.map { Int32($0) }, images: [layout], image: 0,
-        shape: shape, question: question, seed: seed, recordings: recordings)
+        shape: shape, question: question, words: words, seed: seed, recordings: recordings)
     }
     var notes = Notes()
     var left = tiles
