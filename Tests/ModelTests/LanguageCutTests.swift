@@ -84,7 +84,7 @@ import VTok
     let n = Self.count
     let expected = reference(
       reference.whole(reference.prompt(n), [7, 1, 30]),
-      sees: { layer, head, row, key in layer != 2 || row < n || key >= n || kept[head].contains(key) })
+      sees: { layer, head, row, key in layer != 2 || row < n || key >= n || kept[head / 2].contains(key) })
     for step in 0...3 { #expect(near(logits[step], expected.logits[n - 1 + step])) }
     #expect(decoding.caches[2].map(\.count) == [7, 7, 6] && decoding.caches[0].count == 1)
     #expect(decoding.caches[2][1].id == [5, 6, 18, 19, 20, 21, 22])

@@ -119,10 +119,10 @@ package struct DoubleLlama {
 
   /// - Parameters:
   ///   - position: of a row in a layer.
-  ///   - sees: whether a row may attend to a key at or before it, in a layer and for a KV head.
+  ///   - sees: whether a row may attend to a key at or before it, in a layer and for a query head.
   package func callAsFunction(
     _ x: Tensor, position: (_ layer: Int, _ row: Int) -> Position = { Position($1) },
-    sees: (_ layer: Int, _ kvHead: Int, _ row: Int, _ key: Int) -> Bool = { _, _, _, _ in true }
+    sees: (_ layer: Int, _ head: Int, _ row: Int, _ key: Int) -> Bool = { _, _, _, _ in true }
   ) -> Pass {
     var pass = Pass()
     var x = (0..<x.rows).map { x.row($0).map(Double.init) }
@@ -181,7 +181,7 @@ package struct DoubleLlama {
         for row in 0..<n {
           let logits = (0..<n).map { key -> Double in
             let isNear = size.window.map { row - key < $0 } ?? true
-            guard key <= row, isNear, sees(layer, head / group, row, key) else { return -.infinity }
+            guard key <= row, isNear, sees(layer, head, row, key) else { return -.infinity }
             return dot(q[head][row], k[head / group][key]) / Double(headDim).squareRoot()
           }
           let top = logits.max()!
