@@ -124,6 +124,11 @@ public struct Composition: Sendable {
     let name = type(of: method).name
     for (site, request) in plan.record.sorted(by: { $0.key < $1.key }) {
       try checkLanguage(request, at: site, of: name, for: shape)
+      if request.pixels, site != .patches || shape.layout?.tiling != .native {
+        throw .unsupported(
+          method: name, found: "a recording of pixels at \(site)",
+          expected: "images on grids of their own, before the first block", fix: CompressionError.anotherMethod)
+      }
       guard site.isInBlocks else { continue }
       let rows: Set<Rows> = [.none, .classifier, .all]
       let plain = request.values == .probabilities || request.values == .logits

@@ -35,6 +35,8 @@ public struct Recording: Sendable {
   public let probeKeys: Tensor?
   /// `[n, width]`
   public let finalNorm: Tensor?, joint: Tensor?
+  /// `[n, 3 * patch * patch]`
+  public let pixels: Tensor?
   /// Attention, MLP.
   public let branches: [Branch]
   public let projections: Projections?
@@ -44,7 +46,8 @@ public struct Recording: Sendable {
   public init(
     ids: [Int32], rowIDs: [Int32] = [], attention: Tensor? = nil, besideAttention: Tensor? = nil,
     probe: Tensor? = nil, keys: Tensor? = nil, probeKeys: Tensor? = nil, finalNorm: Tensor? = nil,
-    joint: Tensor? = nil, branches: [Branch] = [], projections: Projections? = nil, tokens: TokenSequence? = nil
+    joint: Tensor? = nil, pixels: Tensor? = nil, branches: [Branch] = [], projections: Projections? = nil,
+    tokens: TokenSequence? = nil
   ) {
     self.ids = ids
     self.rowIDs = rowIDs
@@ -55,6 +58,7 @@ public struct Recording: Sendable {
     self.probeKeys = probeKeys
     self.finalNorm = finalNorm
     self.joint = joint
+    self.pixels = pixels
     self.branches = branches
     self.projections = projections
     self.tokens = tokens

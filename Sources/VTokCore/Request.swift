@@ -58,6 +58,8 @@ public struct Request: Sendable, Equatable {
   public var tokens = false
   /// `.features`: patches and question in one space (companion CLIP); refused when there is none.
   public var joint = false
+  /// `.patches`: the pixels of every row, one frame of them, in 0...1. `[n, 3 * patch * patch]`
+  public var pixels = false
   /// Only while the prompt is read: decoding then pays for no rows that nobody looks at.
   public var inPrefill = false
 
@@ -65,7 +67,7 @@ public struct Request: Sendable, Equatable {
     attention: Rows = .none, besideAttention: Rows = .none, probe: Rows = .none, carriesProbe: Bool = false,
     values: Values = .probabilities, summed: Bool = false, keys: Bool = false, probeKeys: Bool = false,
     branches: Bool = false, finalNorm: Bool = false, projections: Bool = false, words: Bool = false,
-    tokens: Bool = false, joint: Bool = false, inPrefill: Bool = false
+    tokens: Bool = false, joint: Bool = false, pixels: Bool = false, inPrefill: Bool = false
   ) {
     self.attention = attention
     self.besideAttention = besideAttention
@@ -81,6 +83,7 @@ public struct Request: Sendable, Equatable {
     self.words = words
     self.tokens = tokens
     self.joint = joint
+    self.pixels = pixels
     self.inPrefill = inPrefill
   }
 }

@@ -102,7 +102,8 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
         }
       }
     }
-    return PreparedImage(tiles: [patches], rows: rows, columns: columns, original: image.size)
+    return PreparedImage(
+      tiles: [patches], rows: rows, columns: columns, original: image.size, mean: pixels.mean, std: pixels.std)
   }
 
   /// Where a patch lies: row by row, or cell by cell and patch by patch inside a cell.

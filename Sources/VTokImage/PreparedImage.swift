@@ -19,11 +19,13 @@ public struct PreparedImage: Sendable, Equatable {
   public let isVideo: Bool
   /// Whether the picture was padded to a square, itself in the middle.
   public let isSquared: Bool
+  /// Of every channel: its pixels in 0...1 are `value * std + mean`.
+  public let mean: [Float], std: [Float]
 
   /// - Precondition: there is a tile, and `visible` has one size per tile.
   public init(
     tiles: [Tensor], rows: Int = 0, columns: Int = 0, original: Size, visible: [Size]? = nil, isVideo: Bool = false,
-    isSquared: Bool = false
+    isSquared: Bool = false, mean: [Float] = [0.5, 0.5, 0.5], std: [Float] = [0.5, 0.5, 0.5]
   ) {
     precondition(!tiles.isEmpty && (visible == nil || visible!.count == tiles.count))
     self.tiles = tiles
@@ -33,5 +35,26 @@ public struct PreparedImage: Sendable, Equatable {
     self.visible = visible
     self.isVideo = isVideo
     self.isSquared = isSquared
+    self.mean = mean
+    self.std = std
+  }
+}
+
+extension PreparedImage {
+  /// The pixels of every patch of a picture that is cut already, in 0...1, the first of `frames` equal frames.
+  /// `[patches, 3 * patch * patch]`
+  package func patchPixels(frames: Int) -> Tensor {
+    let patches = tiles[0]
+    let plane = patches.width / 3 / frames
+    return Tensor(shape: [patches.rows, 3 * plane]) { out in
+      for row in 0..<patches.rows {
+        for channel in 0..<3 {
+          let from = row * patches.width + channel * frames * plane
+          for index in 0..<plane {
+            out[(row * 3 + channel) * plane + index] = patches.values[from + index] * std[channel] + mean[channel]
+          }
+        }
+      }
+    }
   }
 }

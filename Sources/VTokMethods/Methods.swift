@@ -9,6 +9,7 @@ public enum Methods {
     DiffRate.self,
     PiToMe.self,
     MCTF.self,
+    PixelPrune.self,
     DivPrune.self,
     HiRED.self,
     GlobalCom2.self,

@@ -1,6 +1,6 @@
 import VTok
 
-/// `mctf.*`, `pitome.*`
+/// `mctf.*`, `pitome.*`, `pixelprune.select`
 let fusionFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
   "mctf.fuse": { inputs in
     let config = inputs.config
@@ -29,6 +29,22 @@ let fusionFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]
       early: method.plan(for: timm(inputs).shape).record.values.contains { $0.probe != .none })
   },
 
+  "pixelprune.select": { inputs in
+    let config = inputs.config
+    let picture = try inputs.image("rgb")
+    let (patch, merge) = (config["patch_size"]!.int!, config["spatial_merge_size"]!.int!)
+    let processor = MergedPatchProcessor(
+      pixels: ImageProcessor(resize: .exact(width: picture.width, height: picture.height), filter: .bicubic),
+      patch: patch, merge: merge, frames: 2, area: nil)
+    let image = try processor.tiles(of: picture)
+    let pixels = image.patchPixels(frames: 2)
+    let fuse = merge * merge
+    let kept = PixelPrune.select(
+      pixels.reshaped([pixels.rows / fuse, fuse * pixels.width]), columns: image.columns / merge, rule(config))
+    let patches = kept.flatMap { cell in (0..<fuse).map { cell * fuse + $0 } }
+    return ["kept_tokens": GoldenValue(kept, [kept.count]), "kept_patches": GoldenValue(patches, [patches.count])]
+  },
+
   "pitome.merge": { inputs in
     let config = inputs.config
     let prefix = config["class_token"]!.bool! ? 1 : 0
@@ -48,6 +64,16 @@ let fusionFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]
     try compressed(inputs, timm(inputs), [PiToMe(ratio: inputs.config["ratio"]!.double!)])
   },
 ]
+
+/// PixelPrune's options under the official names.
+func rule(_ config: JSON) -> PixelPrune.Rule {
+  var rule = PixelPrune.Rule()
+  rule.metric = PixelPrune.Metric(rawValue: config["metric"]!.string!)!
+  rule.scan = PixelPrune.Scan(rawValue: config["scan"]!.string!)!
+  rule.tau = Float(config["threshold"]!.double!)
+  rule.isAnchored = config["anchored"]!.bool!
+  return rule
+}
 
 private func criteria(_ config: JSON) -> MCTF.Criteria {
   var criteria = MCTF.Criteria()

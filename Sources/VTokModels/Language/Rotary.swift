@@ -9,9 +9,10 @@ import VTokTensor
 /// 2409.12191) the frequencies are dealt to the axes t, h, w: in runs of `sections`, or in turn (Qwen3-VL), where `sections`
 /// says how many h and w get at most and t has the rest.
 package struct Rotary {
-  let positions: [Position], frequencies: [Float]
+  private(set) var positions: [Position]
+  let frequencies: [Float]
   /// `[positions, frequencies]`
-  private let cosine: [Float], sine: [Float]
+  private var cosine: [Float], sine: [Float]
 
   package init(_ positions: [Position], of shape: Shape.Decoder) {
     self.init(positions, frequencies: shape.frequencies, of: shape)
@@ -43,6 +44,16 @@ package struct Rotary {
     }
     cosine = angles.map { cosf($0) }
     sine = angles.map { sinf($0) }
+  }
+
+  /// Of some of the positions.
+  func taking(_ rows: [Int]) -> Rotary {
+    let half = cosine.count / max(1, positions.count)
+    var some = self
+    some.positions = rows.map { positions[$0] }
+    some.cosine = rows.flatMap { cosine[$0 * half..<($0 + 1) * half] }
+    some.sine = rows.flatMap { sine[$0 * half..<($0 + 1) * half] }
+    return some
   }
 
   /// Rotates every head of x `[count, heads * headDim]`, row r by position `first + r`, and multiplies by `scale`.

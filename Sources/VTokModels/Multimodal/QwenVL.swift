@@ -137,7 +137,10 @@ struct QwenVL: VisualEncoder {
     let rotation = Rotary(
       order.map { Position(t: 0, h: Int32(places[$0].row), w: Int32(places[$0].column)) },
       frequencies: frequencies + frequencies, sections: [0, frequencies.count, frequencies.count])
-    return [(tokens, WeightBlocks.Surroundings(rotation: rotation, windows: ranges))]
+    let frames = tower.shape.frames
+    let around = WeightBlocks.Surroundings(
+      rotation: rotation, windows: ranges, pixels: { image.patchPixels(frames: frames) })
+    return [(tokens, around)]
   }
 
   func connect(_ tile: TokenSequence, joining groups: [[Int32]]?, question: Tensor?, threads: Int) -> TokenSequence {

@@ -22,12 +22,24 @@ extension VisualGeometry {
     for (index, image) in images.enumerated() {
       run.image = index
       let groups = groups(of: image)
-      let tiles = try tower(image, first, &run).map { connector($0, groups) }
+      let tiles = try tower(image, first, &run).map { tile in
+        connector(tile, groups.map { Self.left(of: $0, in: tile) })
+      }
       run.passConnector(rows: tiles.reduce(0) { $0 + $1.count })
       spans.append(try run.pack(tiles, newline: newline, standard: packing(tiles, of: image, first: first)))
       first += patches(of: image)
     }
     return spans
+  }
+
+  /// The groups that a tile still has, their rows as they are numbered now: whole ones may have left before the first block.
+  private static func left(of groups: [[Int32]], in tile: TokenSequence) -> [[Int32]] {
+    if groups.reduce(0, { $0 + $1.count }) == tile.count { return groups }
+    let row = Dictionary(zip(tile.id, tile.id.indices), uniquingKeysWith: { first, _ in first })
+    return groups.compactMap { group in
+      let rows = group.compactMap { row[$0].map { Int32($0) } }
+      return rows.count == group.count ? rows : nil
+    }
   }
 
   /// The prompt as it enters layer 0: text and spans with kinds, positions and origins; ids count its rows. Writes the

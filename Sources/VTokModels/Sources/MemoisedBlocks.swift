@@ -57,5 +57,7 @@ struct MemoisedBlocks: BlockSource {
   func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> BlockProbe {
     base.probe(block, request, tokens, rows: rows)
   }
+  func pixels(tile: Int) -> Tensor? { base.pixels(tile: tile) }
+  mutating func follow(_ reduction: Reduction, tile: Int) { base.follow(reduction, tile: tile) }
   func joint(_ tokens: TokenSequence) -> Tensor? { base.joint(tokens) }
 }

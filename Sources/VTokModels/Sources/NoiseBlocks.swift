@@ -43,6 +43,19 @@ package struct NoiseBlocks: BlockSource {
       keys: request.probeKeys ? noise.values([tower.heads, tokens.count, tower.headDim]) : nil)
   }
 
+  /// Plain cells, black or white by lot: how many repeat each other depends on the picture.
+  package mutating func pixels(tile: Int) -> Tensor? {
+    let (cells, width) = (tower.patches / tower.fuse, 3 * tower.patch * tower.patch)
+    let shades = noise.values([1, cells]).values.map { $0 > 0.5 ? Float(1) : 0 }
+    return Tensor(shape: [cells * tower.fuse, width]) { out in
+      for row in 0..<cells * tower.fuse {
+        (out + row * width).update(repeating: shades[row / tower.fuse], count: width)
+      }
+    }
+  }
+
+  package func follow(_ reduction: Reduction, tile: Int) {}
+
   package func finish(_ tiles: inout [TokenSequence]) {}
 
   package mutating func joint(_ tokens: TokenSequence) -> Tensor? { noise.values([tokens.count, Noise.joint]) }

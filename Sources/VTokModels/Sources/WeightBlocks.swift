@@ -18,6 +18,15 @@ struct WeightBlocks: BlockSource {
     var rotation: Rotary?
     /// Rows that attend to each other in blocks with windows; together all rows, in order.
     var windows: [Range<Int>] = []
+    /// Pixels of every row, in 0...1. `[n, 3 * patch * patch]`
+    var pixels: (@Sendable () -> Tensor)?
+
+    /// What is left of it for some of the rows, of a tile without windows.
+    func taking(_ rows: [Int]) -> Surroundings {
+      Surroundings(
+        keyBias: keyBias.map { bias in rows.map { bias[$0] } }, rotation: rotation?.taking(rows),
+        windows: windows.isEmpty ? [] : [0..<rows.count])
+    }
   }
 
   /// Attention of one tile in one block, as methods asked for it.
@@ -28,7 +37,7 @@ struct WeightBlocks: BlockSource {
 
   let tower: VisionTower
   /// Of every tile; empty where the tower needs none.
-  let surroundings: [Surroundings]
+  private(set) var surroundings: [Surroundings]
   /// Attention adds log(mass) per key.
   let massBias: Bool
   let jointSpace: JointSpace?
@@ -130,6 +139,14 @@ struct WeightBlocks: BlockSource {
   func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> BlockProbe {
     tower.blocks[block].probe(
       tokens.x, rows: rows, keyBias: massBias(of: tokens), logits: request.values == .logits, keys: request.probeKeys)
+  }
+
+  func pixels(tile: Int) -> Tensor? { surroundings.isEmpty ? nil : surroundings[tile].pixels?() }
+
+  mutating func follow(_ reduction: Reduction, tile: Int) {
+    guard !surroundings.isEmpty else { return }
+    surroundings[tile] = surroundings[tile].taking(
+      (0..<reduction.count).map { Int(reduction.row($0).first!) })
   }
 
   mutating func finish(_ tiles: inout [TokenSequence]) {

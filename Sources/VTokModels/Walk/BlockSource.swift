@@ -29,6 +29,12 @@ package protocol BlockSource {
   /// What a block would form on tokens, without running it.
   mutating func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> BlockProbe
 
+  /// Pixels of the rows entering block 0, in 0...1, `[n, 3 * patch * patch]`; nil where nobody has them.
+  mutating func pixels(tile: Int) -> Tensor?
+
+  /// Lets what belongs to the rows of a tile follow a method that changed them before block 0.
+  mutating func follow(_ reduction: Reduction, tile: Int)
+
   /// Makes features of what has left the last block.
   mutating func finish(_ tiles: inout [TokenSequence])
 

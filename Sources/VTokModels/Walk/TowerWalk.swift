@@ -95,6 +95,11 @@ package struct TowerWalk<Source: BlockSource> {
     }
     let before = tiles
     let made = try run.act(at: site, on: &tiles)
+    if site == .patches {
+      for (_, reductions) in made.sorted(by: { $0.key < $1.key }) {
+        for (tile, reduction) in reductions.enumerated() { source.follow(reduction, tile: tile) }
+      }
+    }
     guard let carrier, let reductions = made[carrier.method] else { return }
     if let other = made.keys.first(where: { $0 != carrier.method }) {
       throw .conflict(
@@ -121,6 +126,7 @@ package struct TowerWalk<Source: BlockSource> {
       ids: request.probe == .none && !request.probeKeys ? attended.ids : tokens.id,
       rowIDs: rows.isEmpty ? probed.map { tokens.id[$0] } : rows.map { attended.ids[$0] },
       attention: attention, probe: probe.attention, keys: request.keys ? source.keys(tile: tile) : nil,
-      probeKeys: probe.keys, tokens: request.tokens ? tokens : nil)
+      probeKeys: probe.keys, pixels: request.pixels ? source.pixels(tile: tile) : nil,
+      tokens: request.tokens ? tokens : nil)
   }
 }
