@@ -13,7 +13,7 @@ extension TinyModels {
     "pyramiddrop": "layers=1/2", "transprune": "layers=1/2",
     "mustdrop": "layers=1/2,window=2,similarity=0,global=0.04,individual=0.5", "sparsevlm": "layers=1/2,counts=9/5",
     "keyformer": "keep=0.5,interval=2", "generic-explain": "weights=net,keep=0.4",
-    "v2drop": "layers=1/2,ratios=0.5/0.5", "priortr": "layers=2,keep=0.5",
+    "pixelprune": "metric=mae,tau=1", "v2drop": "layers=1/2,ratios=0.5/0.5", "priortr": "layers=2,keep=0.5",
     "snapkv": "window=4,keep=0.5", "pyramidkv": "window=4,keep=0.5", "ems": "window=4,keep=0.5",
   ]
   private static let variants = [

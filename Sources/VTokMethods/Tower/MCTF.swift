@@ -92,6 +92,8 @@ public struct MCTF: Compressor {
     }
     if case .budget(let budget) = amount { _ = try even(model.perTile(budget), tower.patches, tower.depth) }
     var plan = Plan(massBias: proportional)
+    // Where all is kept, attention must not be formed twice.
+    if amount == .budget(.ratio(1)) { return plan }
     for block in places {
       let site = self.site(of: block)
       plan.record[site] =
