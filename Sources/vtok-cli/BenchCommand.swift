@@ -46,7 +46,7 @@ struct BenchAny: ParsableCommand {
           "--mmproj", found: "tokenizers, whose judge is a vision tower", expected: "a bench of methods",
           fix: "Remove the flag.")
       }
-      return try bench.run(tokenizers, judge: methods.reduction.tower(methods.precision))
+      return try bench.run(tokenizers, judge: methods.reduction.tower(nil))
     }
     try tokenizers.refuseAlone()
     guard QuestionFile.matches(bench.data) else {

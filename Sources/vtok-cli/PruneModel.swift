@@ -13,7 +13,7 @@ enum PruneModel {
         throw UsageError(
           flag, found: "a model without text", expected: "a vision-language model", fix: "Remove the flag.")
       }
-      self = .tower(try command.reduction.tower(command.precision))
+      self = .tower(try command.reduction.tower(command.precision.value))
       return
     }
     if command.prompt?.allSatisfy(\.isWhitespace) == true {

@@ -47,7 +47,7 @@ struct ShowCommand: ParsableCommand {
     }
     let checkpoint = try reduction.checkpoint(precision.value)
     if MultimodalModel.matches(checkpoint.config) { return try show(checkpoint, combinations[0], file) }
-    let model = try reduction.tower(precision)
+    let model = try reduction.tower(precision.value)
     let combination = try reduction.solved(combinations, quiet: running.quiet) { target, spec in
       try model.solve(target, spec)
     }[0]
