@@ -79,6 +79,11 @@ package struct FrozenNetwork: Sendable {
         found: "\(shape.prefix) tokens before the patches", expected: "the class token alone",
         fix: "Use the model without registers; DiffRate sorts tokens by the class token's attention.")
     }
+    guard model.tower.addsPositions else {
+      throw .unsupported(
+        found: "positions inside attention", expected: "learned ones, added to the first rows",
+        fix: "Use a model without rotary or relative positions; their backward pass is not built.")
+    }
     for block in model.tower.blocks {
       guard case .plain = block.mlp else {
         throw .unsupported(

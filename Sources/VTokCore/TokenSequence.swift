@@ -14,6 +14,12 @@ public struct Position: Sendable, Hashable {
   public init(_ index: Int) { self.init(t: Int32(index), h: Int32(index), w: Int32(index)) }
 }
 
+/// Where a row lies in a picture, in the unit of a tower's rotary positions.
+public struct Coordinate: Sendable, Hashable {
+  public var row: Float, column: Float
+  public init(row: Float, column: Float) { (self.row, self.column) = (row, column) }
+}
+
 /// The tokens in flight with all that must stay in step. `apply` is the only way to change their number. A layer's KV
 /// cache is one too: x = per KV head key, then value; one sequence for all heads, or one per head once they differ.
 public struct TokenSequence: Sendable {
@@ -31,11 +37,16 @@ public struct TokenSequence: Sendable {
   /// Rows that are still to be added to `x`, in this order: what the tower of Qwen3-VL gives to the first layers of its
   /// language model. One row per token, zeros for text; empty in most models. `[count, width]` each
   public private(set) var pending: [Tensor] = []
+  /// Of every row in a tower with rotary positions; empty elsewhere. A merged row lies at the mean of its members by mass.
+  public private(set) var coordinate: [Coordinate]
 
   public var count: Int { id.count }
 
   /// - Precondition: all arrays have one entry per row of `x`.
-  public init(x: Tensor, kind: [TokenKind], position: [Position]? = nil, origin: Origin, id: [Int32]? = nil) {
+  public init(
+    x: Tensor, kind: [TokenKind], position: [Position]? = nil, origin: Origin, id: [Int32]? = nil,
+    coordinate: [Coordinate] = []
+  ) {
     let count = x.rows
     self.x = x
     self.id = id ?? (0..<count).map(Int32.init)
@@ -43,6 +54,8 @@ public struct TokenSequence: Sendable {
     self.kind = kind
     self.position = position ?? (0..<count).map { Position($0) }
     self.origin = origin
+    self.coordinate = coordinate
+    precondition(coordinate.isEmpty || coordinate.count == count)
     precondition(self.id.count == count && kind.count == count && self.position.count == count)
     precondition(origin.offsets.count == count + 1)
   }
@@ -63,6 +76,7 @@ public struct TokenSequence: Sendable {
     id = anchors.map { id[$0] }
     kind = anchors.map { kind[$0] }
     position = anchors.map { position[$0] }
+    if !coordinate.isEmpty { coordinate = (0..<reduction.count).map { place(of: reduction.row($0)) } }
     mass = newMass
     // Addition is linear: what would be added to the members is blended as they are.
     pending = pending.map { blended($0, reduction, anchors, masses) }
@@ -109,6 +123,8 @@ public struct TokenSequence: Sendable {
       pending[stage].append(
         rows: stage < entries.pending.count ? entries.pending[stage] : Tensor(zeros: [entries.count, x.width]))
     }
+    // Rows of other tiles, or of no tile, lie in no common picture.
+    coordinate = []
     x.append(rows: entries.x)
   }
 
@@ -159,6 +175,7 @@ public struct TokenSequence: Sendable {
     precondition(position.count == count, "\(position.count) positions for \(count) tokens")
     id = (0..<count).map(Int32.init)
     self.position = position
+    coordinate = []
   }
 
   /// Positions 0..<count, as `PositionRule.Cut.renumbered` asks after a cut.
@@ -186,6 +203,18 @@ public struct TokenSequence: Sendable {
         }
       }
     }
+  }
+
+  /// The mean of the members' coordinates by mass; of one member its own, to the bit.
+  private func place(of members: ArraySlice<Int32>) -> Coordinate {
+    guard members.count > 1 else { return coordinate[Int(members.first!)] }
+    var (sum, total) = (Coordinate(row: 0, column: 0), Float(0))
+    for member in members.lazy.map(Int.init) {
+      sum.row += mass[member] * coordinate[member].row
+      sum.column += mass[member] * coordinate[member].column
+      total += mass[member]
+    }
+    return Coordinate(row: sum.row / total, column: sum.column / total)
   }
 
   /// Share of every member in its row: the coefficients of the linear map.

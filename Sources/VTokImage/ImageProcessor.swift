@@ -13,6 +13,9 @@ public struct ImageProcessor: Sendable, Equatable {
     /// The smallest size of the same aspect ratio that covers this one, sides rounded half to even
     /// (timm's `ResizeKeepRatio`, which it takes for inputs that are not square).
     case covering(width: Int, height: Int)
+    /// About the same aspect ratio, in whole patches of `side` pixels, as many of them as `most` allows; smaller pictures are
+    /// enlarged (NaFlex, SigLIP 2).
+    case patches(side: Int, most: Int)
   }
 
   /// Where the odd pixel of a centre crop goes.
@@ -53,6 +56,9 @@ public struct ImageProcessor: Sendable, Equatable {
   /// Size of the centre crop after the resize; `nil` for none. Black where the picture is smaller.
   public var crop: Size?
   public var cropRounding: CropRounding
+  /// Whether samples are whole numbers until they are rescaled, as Pillow has them; else they are rescaled first and resized
+  /// in float32 (DINOv3).
+  public var roundsSamples = true
   /// Factor from a sample 0...255 to what `mean` and `std` are about.
   public var rescale: Double
   /// Subtracted after rescaling, `[3]`.
@@ -109,7 +115,9 @@ public struct ImageProcessor: Sendable, Equatable {
 
 extension ImageProcessor {
   /// The model's input `[3, height, width]`.
-  public func callAsFunction(_ image: Image) -> Tensor { normalise(prepare(image)) }
+  public func callAsFunction(_ image: Image) -> Tensor {
+    roundsSamples ? normalise(prepare(image)) : resizedInFloat(image)
+  }
 
   /// Pad, resize and crop, all in bytes.
   public func prepare(_ image: Image) -> Image {
@@ -161,7 +169,7 @@ extension ImageProcessor {
   }
 
   /// Sizes along the way: `canvas` to `resized`, of which the rectangle of size `crop` at `(x, y)` is kept.
-  private func plan(_ size: Size) -> (canvas: Size, resized: Size, crop: Size, x: Int, y: Int) {
+  func plan(_ size: Size) -> (canvas: Size, resized: Size, crop: Size, x: Int, y: Int) {
     let canvas = padToSquare == nil ? size : Size(max(size.width, size.height))
     let resized = resizedSize(canvas)
     let crop = crop ?? resized
@@ -181,7 +189,22 @@ extension ImageProcessor {
       return Size(
         width: Int((Double(size.width) / ratio).rounded(.toNearestOrEven)),
         height: Int((Double(size.height) / ratio).rounded(.toNearestOrEven)))
+    case .patches(let side, let most): return Self.whole(size, patch: side, most: most)
     }
+  }
+
+  /// The size in whole patches whose factor is the largest that keeps to the limit, by bisection as transformers has it
+  /// (`get_image_size_for_max_num_patches`).
+  private static func whole(_ size: Size, patch: Int, most: Int) -> Size {
+    func side(_ length: Int, _ factor: Double) -> Int {
+      max(1, Int((Double(length) * factor / Double(patch)).rounded(.up)))
+    }
+    var (low, high) = (1e-6, 100.0)
+    while high - low >= 1e-5 {
+      let middle = (low + high) / 2
+      if side(size.height, middle) * side(size.width, middle) <= most { low = middle } else { high = middle }
+    }
+    return Size(width: side(size.width, low) * patch, height: side(size.height, low) * patch)
   }
 
   /// Where a centre crop starts. Negative where the picture is smaller: then it is the margin before it, which

@@ -114,6 +114,7 @@ public struct Generator: MethodRunner {
     self.companion = try companion.map { try Companion(Checkpoint(directory: $0), width: width) }
     var model = try MultimodalModel.load(checkpoint)
     model.joint = self.companion?.space
+    if model.stops.isEmpty { model.stops = try Self.ends(checkpoint, tokenizer) }
     self.model = model
     guard tokenizer.id(visual.placeholder) == model.placeholder else {
       throw ModelError.input(
@@ -122,6 +123,19 @@ public struct Generator: MethodRunner {
         expected: "the id \(model.placeholder) that config.json gives to images",
         fix: "Use tokenizer and configuration of one revision of the checkpoint.")
     }
+  }
+
+  /// What ends an answer where no file of the model says it: the tokenizer's own end. Without one answers would run on to
+  /// their limit.
+  private static func ends(_ checkpoint: Checkpoint, _ tokenizer: TextTokenizer) throws -> Set<Int> {
+    let token = try checkpoint.json("tokenizer_config.json")?.value(at: "eos_token")
+    guard let name = token?.string ?? token?.value(at: "content")?.string, let id = tokenizer.id(name) else {
+      throw ModelError.input(
+        what: "model '\(checkpoint.name)'", found: "nothing that says which token ends an answer",
+        expected: "eos_token_id in generation_config.json or config.json, or eos_token in tokenizer_config.json",
+        fix: "Copy generation_config.json of the checkpoint into the folder.")
+    }
+    return [id]
   }
 
   /// Whether `with` made one of the two of the other.

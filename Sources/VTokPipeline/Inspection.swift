@@ -234,6 +234,7 @@ public struct Inspection {
       case .shortestEdge(let edge): "short side \(edge)"
       case .exact(let width, let height): "\(width)x\(height)"
       case .covering(let width, let height): "covering \(width)x\(height)"
+      case .patches(let side, let most): "whole patches of \(side) px, at most \(most)"
       }
     return (processor.padToSquare == nil ? "" : "padded to a square, ") + "\(resize) (\(processor.filter.rawValue))"
       + (processor.crop.map { ", crop \($0)" } ?? "") + normalisation(processor)

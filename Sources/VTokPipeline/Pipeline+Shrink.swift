@@ -5,7 +5,8 @@ extension ImageProcessor {
   /// instead of `size`.
   func shrunk(from size: Size, to target: Size) -> ImageProcessor {
     var smaller = self
-    guard crop != nil, resize != ImageProcessor.Resize.none else {
+    if case .patches = resize { smaller.crop = nil }
+    guard smaller.crop != nil, resize != ImageProcessor.Resize.none else {
       smaller.resize = .exact(width: target.width, height: target.height)
       return smaller
     }
@@ -13,7 +14,7 @@ extension ImageProcessor {
     let factor = max(Double(target.width) / Double(size.width), Double(target.height) / Double(size.height))
     func scaled(_ side: Int) -> Int { Int((Double(side) * factor).rounded(.up)) }
     switch resize {
-    case .none: break
+    case .none, .patches: break
     case .shortestEdge(let edge): smaller.resize = .shortestEdge(scaled(edge))
     case .exact(let width, let height): smaller.resize = .exact(width: scaled(width), height: scaled(height))
     case .covering(let width, let height): smaller.resize = .covering(width: scaled(width), height: scaled(height))

@@ -67,8 +67,8 @@ import VTok
       #"{"model_type": "qwen3_vl_moe", "architectures": ["Qwen3VLMoeForConditionalGeneration"]}"#, "qwen3_vl_moe",
       "qwen3_vl"
     ),
-    (#"{"architecture": "eva02_base_patch14_448"}"#, "eva02_base_patch14_448", "patch14"),
-    (#"{"model_type": "siglip2_vision_model"}"#, "siglip2_vision_model", "siglip_vision_model"),
+    (#"{"architecture": "eva02_enormous_patch14_clip_224"}"#, "eva02_enormous_patch14_clip_224", "patch14"),
+    (#"{"model_type": "siglip3_vision_model"}"#, "siglip3_vision_model", "siglip"),
   ]) func somethingUnknownIsNamedWithItsNearest(config: String, found: String, near: String) throws {
     try inTemporaryFolder { folder in
       try FileManager.default.copyItem(

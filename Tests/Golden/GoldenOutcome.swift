@@ -5,7 +5,8 @@ import VTok
 /// Functions by the names the manifests use. A new golden family adds its table here.
 private let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] =
   [
-    imageFunctions, visionFunctions, methodFunctions, fusionFunctions, reductionFunctions, calibrationFunctions,
+    imageFunctions, visionFunctions, towerFunctions, methodFunctions, fusionFunctions, reductionFunctions,
+    calibrationFunctions,
     compressorFunctions,
     multimodalFunctions, keptFunctions, textFunctions, processorFunctions, tilingFunctions, languageFunctions,
     stageFunctions, cacheFunctions,

@@ -28,6 +28,12 @@ let visionFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]
       add("pooler_output", outputs.map { row($0.pooled) })
     }
   },
+  "vit.hf_dinov3.forward": { inputs in
+    try forward(inputs) { outputs, add in
+      add("last_hidden_state", outputs.map(\.tokens.x))
+      add("pooler_output", outputs.map { row($0.pooled) })
+    }
+  },
   "vit.hf_dinov2_cls.forward": { try forward($0) { outputs, add in add("logits", outputs.map { row($0.logits!) }) } },
   "vit.hf_vit.forward": { try forward($0) { outputs, add in add("logits", outputs.map { row($0.logits!) }) } },
   "vit.hf_deit.forward": { inputs in
@@ -61,14 +67,7 @@ let visionFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]
 
   "vit.hf_siglip.zero_shot": { inputs in
     let siglip = try SigLIP.load(inputs.checkpoint())
-    let texts = try idRows(inputs).map { siglip.embed($0) }
-    let images = try pixels(inputs).map { siglip.embed($0) }
-    let logits = images.map { siglip.logits(image: $0, texts: texts) }
-    return [
-      "text_embeds": GoldenValue(stacking: texts.map(row)), "image_embeds": GoldenValue(stacking: images.map(row)),
-      "logits_per_image": GoldenValue(stacking: logits.map(row)),
-      "probs": GoldenValue(stacking: logits.map { row($0.map { SigLIP.probability($0) }) }),
-    ]
+    return try zeroShot(siglip, inputs, images: pixels(inputs))
   },
 
   "vit.pos_embed_resample": { inputs in
@@ -102,6 +101,27 @@ private func idRows(_ inputs: Inputs) throws -> [[Int]] {
   return (0..<shape[0]).map { Array(ids[$0 * shape[1]..<($0 + 1) * shape[1]]) }
 }
 
+func zeroShot(_ siglip: SigLIP, _ inputs: Inputs, images: [Tensor]) throws -> [String: GoldenValue] {
+  let texts = try idRows(inputs).map { siglip.embed($0) }
+  let images = images.map { siglip.embed($0) }
+  let logits = images.map { siglip.logits(image: $0, texts: texts) }
+  return [
+    "text_embeds": GoldenValue(stacking: texts.map(row)), "image_embeds": GoldenValue(stacking: images.map(row)),
+    "logits_per_image": GoldenValue(stacking: logits.map(row)),
+    "probs": GoldenValue(stacking: logits.map { row($0.map { SigLIP.probability($0) }) }),
+  ]
+}
+
+/// Hidden states and attention of every block of a dense run, by their names in goldens.
+func probed(_ model: VisionModel, _ image: Tensor) throws -> (seen: [String: Tensor], output: VisionModel.Output) {
+  let probe = Probe()
+  var run = Run(try Composition([probe], for: model.shape))
+  let output = try model(image, run: &run)
+  var seen = probe.box.seen.withLock { $0 }
+  seen["hidden.0"] = model.tower.embed(image).x
+  return (seen, output)
+}
+
 /// Runs every image of the batch densely, with a probe at the end of every block.
 private func forward(
   _ inputs: Inputs, _ finish: ([VisionModel.Output], (String, [Tensor]) -> Void) -> Void
@@ -111,11 +131,9 @@ private func forward(
   var results: [VisionModel.Output] = []
   var seen: [[String: Tensor]] = []
   for image in try pixels(inputs) {
-    let probe = Probe()
-    var run = Run(try Composition([probe], for: model.shape))
-    results.append(try model(image, run: &run))
-    probe.box.seen.withLock { seen.append($0) }
-    seen[seen.count - 1]["hidden.0"] = model.tower.embed(image).x
+    let (states, output) = try probed(model, image)
+    results.append(output)
+    seen.append(states)
     if let layer = inputs.config["llava_feature_layer"]?.int {
       let hidden = seen.last!["hidden.\(model.tower.shape.blocks + 1 + layer)"]!
       seen[seen.count - 1]["llava_features"] = hidden.gathered(Array(1..<hidden.rows))

@@ -115,14 +115,14 @@ import VTok
 
   /// Models of timm that this tower is not, and what it said for the first three of them before: other tokens, no error.
   static let others = [
-    "eva02_base_patch14_448.mim_in22k_ft_in22k_in1k", "vit_base_patch16_rope_reg1_gap_256.sbb_in1k",
-    "vit_pe_core_base_patch16_224.fb", "eva02_tiny_patch14_224", "eva_giant_patch14_224",
+    "eva02_enormous_patch14_clip_224.laion2b", "vit_base_patch16_rope_reg1_gap_256.sbb_in1k",
+    "vit_pe_core_base_patch16_224.fb", "eva02_base_patch14", "eva_giant_patch14_224",
     "vit_betwixt_patch16_rope_reg4_gap_256", "vit_mediumd_patch16_rope_reg1_gap_256", "vit_small_patch16_rope_224",
     "vit_base_patch16_rope_mixed_ape_224", "vit_pe_lang_large_patch14_448", "vit_pe_spatial_base_patch16_512",
-    "vit_small_patch16_dinov3", "vit_small_plus_patch16_dinov3_qkvb", "beit_base_patch16_224",
-    "beitv2_base_patch16_224", "beit3_base_patch16_224", "cait_xxs24_224", "swin_tiny_patch4_window7_224",
+    "vit_small_patch16_lingbot", "vit_base_patch16_sapiens2", "beit3_base_patch16_224", "cait_xxs24_224",
+    "swin_tiny_patch4_window7_224",
     "xcit_nano_12_p16_224", "levit_128", "vitamin_small_224", "naflexvit_base_patch16_gap",
-    "vit_base_patch16_siglip_224", "vit_so400m_patch14_siglip_gap_224", "vit_base_patch16_gap_224",
+    "vit_base_patch16_siglip_225", "vit_base_patch16_gap_224",
     "vit_medium_patch16_gap_256", "vit_so150m_patch16_reg4_map_256", "vit_base_patch16_rpn_224",
     "vit_small_patch16_18x2_224", "vit_base_patch16_xp_224", "vit_pwee_patch16_reg1_gap_256",
     "vit_dwee_patch16_reg1_gap_256", "vit_intern300m_patch14_448", "aimv2_large_patch14_224", "samvit_base_patch16",
@@ -246,7 +246,7 @@ import VTok
   // MARK: Hugging Face
 
   @Test(arguments: [
-    ("siglip2_vision_model", "siglip"), ("dinov3_vit", "dinov2"), ("beit", "deit"), ("vit_mae", "vit"),
+    ("siglip3_vision_model", "siglip"), ("dinov3_convnext", "dinov3"), ("beit", "deit"), ("vit_mae", "vit"),
     ("clip_text_model", "clip"), ("qwen3_vl_moe", "qwen3_vl"), ("llava_onevision", "llava"), ("gemma4", "gemma3"),
   ]) func anotherType(type: String, near: String) throws {
     try withCopy(

@@ -67,7 +67,7 @@ import VTok
 
   /// A tower's pictures through a processor that does something else.
   @Test(arguments: [
-    "ConvNextImageProcessor", "DINOv3ViTImageProcessorFast", "BlipImageProcessor", "Siglip2ImageProcessor",
+    "ConvNextImageProcessor", "EfficientNetImageProcessorFast", "BlipImageProcessor", "Siglip2ImageProcessor",
   ])
   func aTowersUnknownProcessor(type: String) throws {
     let text = #"{"image_processor_type": "\#(type)"}"#

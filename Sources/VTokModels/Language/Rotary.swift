@@ -56,6 +56,14 @@ package struct Rotary {
     return some
   }
 
+  /// - Parameter angles: of every row. `[rows, headDim / 2]`
+  init(angles: [Float]) {
+    positions = []
+    frequencies = []
+    cosine = angles.map { cosf($0) }
+    sine = angles.map { sinf($0) }
+  }
+
   /// Rotates every head of x `[count, heads * headDim]`, row r by position `first + r`, and multiplies by `scale`.
   package func rotate(
     _ x: UnsafeMutablePointer<Float>, _ count: Int, from first: Int = 0, heads: Int, headDim: Int, scale: Float = 1

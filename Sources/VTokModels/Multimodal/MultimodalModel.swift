@@ -15,7 +15,7 @@ public struct MultimodalModel: Sendable {
   /// Id that stands for an image in a prompt. It need not be in the vocabulary.
   public let placeholder: Int
   /// Ids that end a generated text.
-  public let stops: Set<Int>
+  package(set) public var stops: Set<Int>
   /// The space in which features can be compared with a question, from the CLIP that the tower comes from; with it,
   /// `run.question` must be set.
   public var joint: JointSpace?
@@ -194,6 +194,6 @@ public struct MultimodalModel: Sendable {
     let sections = [generation, try config.section(family.languageSection), config]
     let found = try sections.map { try $0.intOrInts("eos_token_id") }
     let end = try family.turnEnd.flatMap { try checkpoint.id(ofAdded: $0) }
-    return Set((found.lazy.compactMap(\.self).first ?? []) + (end.map { [$0] } ?? []))
+    return Set((found.lazy.compactMap(\.self).first { !$0.isEmpty } ?? []) + (end.map { [$0] } ?? []))
   }
 }

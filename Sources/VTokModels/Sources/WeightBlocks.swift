@@ -10,7 +10,8 @@ import VTokTensor
 
 /// The blocks of a tower with their weights.
 struct WeightBlocks: BlockSource {
-  /// What attention of one tile needs beyond its rows. Methods do not thin towers that need any of it.
+  /// What attention of one tile needs beyond its rows and what travels with them. Methods do not thin towers that need any
+  /// of it.
   struct Surroundings: Sendable {
     /// Added to every row of logits, -infinity for padding. `[n]`
     var keyBias: [Float]?
@@ -45,6 +46,9 @@ struct WeightBlocks: BlockSource {
   /// Of the block that has just run, every tile.
   var tapped: [Tapped] = []
   private var memory: TransformerBlock.Memory?
+  /// Turns and pairs of the tiles as they were last, kept while no row leaves or moves.
+  private var turns: [Int: (of: [Coordinate], rotation: Rotary)] = [:]
+  private var pairs: [Int: (of: [Int32], entries: [Int32])] = [:]
   /// Hidden states that make the features together with others.
   private var states: [Int: [Tensor]] = [:]
 
@@ -77,8 +81,9 @@ struct WeightBlocks: BlockSource {
       let around = surroundings.isEmpty ? Surroundings() : surroundings[index]
       let bias = massBias(of: tiles[index]) ?? around.keyBias
       let taps = taps(for: requests, on: tiles[index])
+      let (rotation, pairs) = (around.rotation ?? rotation(of: tiles[index], index), pairs(of: tiles[index], index))
       let attention = tower.blocks[block].attend(
-        &tiles[index].x, memory, keyBias: bias, rotation: around.rotation,
+        &tiles[index].x, memory, keyBias: bias, pairs: pairs, rotation: rotation,
         windows: hasWindows(block) ? around.windows : [], taps: taps, only: only,
         carried: carried.isEmpty ? nil : carried[index], threads: threads)
       tapped.append(Tapped(rows: taps.rows, attention: attention))
@@ -88,6 +93,25 @@ struct WeightBlocks: BlockSource {
   /// log(mass) of every key; nil where all are 1, or attention does not mind them.
   private func massBias(of tokens: TokenSequence) -> [Float]? {
     massBias && tokens.mass.contains { $0 != 1 } ? tokens.mass.map(logf) : nil
+  }
+
+  /// Rotary positions of the rows as they are now; nil where the tower has none.
+  private mutating func rotation(of tokens: TokenSequence, _ tile: Int) -> Rotary? {
+    guard let rotary = tower.rotary else { return nil }
+    if let known = turns[tile], known.of == tokens.coordinate { return known.rotation }
+    let rotation = rotary(tokens)
+    turns[tile] = (tokens.coordinate, rotation)
+    return rotation
+  }
+
+  /// Entries of the relative bias for the rows as they are now; nil where the tower has none.
+  private mutating func pairs(of tokens: TokenSequence, _ tile: Int) -> [Int32]? {
+    guard tower.hasRelativeBias else { return nil }
+    if let known = pairs[tile], known.of == tokens.id { return known.entries }
+    let shape = tower.shape
+    let entries = RelativeBias.pairs(tokens, prefix: shape.prefix, rows: shape.rows, columns: shape.columns)
+    pairs[tile] = (tokens.id, entries)
+    return entries
   }
 
   /// What attention must keep, so that every request can be answered from one pass.
@@ -137,8 +161,13 @@ struct WeightBlocks: BlockSource {
   }
 
   func probe(_ block: Int, _ request: Request, _ tokens: TokenSequence, rows: [Int]) -> BlockProbe {
-    tower.blocks[block].probe(
-      tokens.x, rows: rows, keyBias: massBias(of: tokens), logits: request.values == .logits, keys: request.probeKeys)
+    let shape = tower.shape
+    let pairs =
+      tower.hasRelativeBias
+      ? RelativeBias.pairs(tokens, prefix: shape.prefix, rows: shape.rows, columns: shape.columns) : nil
+    return tower.blocks[block].probe(
+      tokens.x, rows: rows, keyBias: massBias(of: tokens), logits: request.values == .logits, keys: request.probeKeys,
+      pairs: pairs, rotation: tower.rotary?(tokens))
   }
 
   func pixels(tile: Int) -> Tensor? { surroundings.isEmpty ? nil : surroundings[tile].pixels?() }

@@ -29,6 +29,24 @@ public struct AttentionPool: Sendable {
     (self.heads, self.activation) = (heads, activation)
   }
 
+  /// As timm names it (`layers/attention_pool.py`, `AttentionPoolLatent`).
+  init(timm view: Checkpoint, width: Int, _ arguments: TimmArguments) throws {
+    let view = view.at(.f32)
+    let packed = try view.tensor("kv.weight", [2 * width, width])
+    let bias = try view.vector("kv.bias", [2 * width])
+    func part(_ rows: Range<Int>) -> Linear {
+      Linear(weight: Weight(packed.gathered(Array(rows))), bias: Array(bias[rows]))
+    }
+    let latent = try view.tensor("latent", [1, 1, width]).reshaped([1, width])
+    query = try view.linear("q", [width, width])(latent)
+    (key, value) = (part(0..<width), part(width..<2 * width))
+    output = try view.linear("proj", [width, width])
+    norm = try view.norm("norm", width, epsilon: arguments.epsilon)
+    up = try view.linear("mlp.fc1", [nil, width])
+    down = try view.linear("mlp.fc2", [width, up.weight.rows])
+    (heads, activation) = (arguments.heads, arguments.activation)
+  }
+
   var macs: (constant: Int, perToken: Int) { Self.macs(width: query.width, ffn: up.weight.rows) }
 
   /// Two projections of every token and its two products; two of the query and its MLP.

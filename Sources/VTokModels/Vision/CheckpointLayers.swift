@@ -49,6 +49,25 @@ extension Checkpoint {
       bias: bias ? parts.flatMap { $0.bias! } : nil)
   }
 
+  /// The same of layers each of which has a bias or none, as its file has it; none counts as zero.
+  func linear(stackingWhatIsThere names: [String], _ shape: [Int?]) throws -> Linear {
+    joined(try names.map { try at(.f32).linear($0, shape, bias: nil) })
+  }
+
+  /// Layers that are loaded already as one.
+  /// - Parameter order: of every row, where it is among them; nil: they stay.
+  func joined(_ parts: [Linear], order: [Int]? = nil) -> Linear {
+    var weight = Weight.stacked(parts.map(\.weight))
+    var bias =
+      parts.contains { $0.bias != nil }
+      ? parts.flatMap { $0.bias ?? [Float](repeating: 0, count: $0.weight.rows) } : nil
+    if let order {
+      weight = Weight(weight.tensor.gathered(order))
+      bias = bias.map { bias in order.map { bias[$0] } }
+    }
+    return Linear(weight: weight.ready(forTower: precision), bias: bias)
+  }
+
   /// The patch convolution as a matrix `[width, 3 * patch * patch]`.
   package func patchProjection(_ name: String, width: Int, patch: Int, bias: Bool = true) throws -> Linear {
     let kernel = try tensor("\(name).weight", [width, 3, patch, patch])

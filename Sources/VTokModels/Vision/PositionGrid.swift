@@ -10,6 +10,8 @@ public final class PositionGrid: Sendable {
     case plain
     /// Bilinear between corners that stay where they are: Qwen3-VL.
     case aligned
+    /// Bilinear, with a support that grows when shrinking: SigLIP 2 of any resolution.
+    case spread
     /// Bilinear, two taps, corners not aligned: PaddleOCR-VL.
     case bilinear
   }
@@ -84,6 +86,11 @@ public final class PositionGrid: Sendable {
         let base = Int(center.rounded(.down))
         let t = center - Double(base)
         return [(max(base, 0), Float(1 - t)), (min(base + 1, input - 1), Float(t))]
+      case .spread:
+        let center = step * (Double(index) + 0.5) - 0.5
+        let weights = (0..<input).map { max(0, 1 - abs(Double($0) - center) / max(step, 1)) }
+        let total = weights.reduce(0, +)
+        return weights.enumerated().filter { $1 > 0 }.map { ($0, Float($1 / total)) }
       case .plain:
         let center = step * (Double(index) + 0.5) - 0.5
         let base = Int(center.rounded(.down))

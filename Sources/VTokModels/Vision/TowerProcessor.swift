@@ -2,15 +2,19 @@ import VTokImage
 import VTokWeights
 
 /// An official image processor of vision towers, as transformers has them: the values of its class stand in for those that
-/// a file leaves out. (`models/{clip,siglip,vit,deit,bit}/image_processing_*`)
+/// a file leaves out. (`models/{clip,siglip,siglip2,vit,deit,bit,dinov3_vit}/image_processing_*`)
 package struct TowerProcessor: Sendable {
   /// What `image_processor_type` is without the words behind it.
   package let name: String
   let standard: ImageProcessor
   /// `size` of old files, one number: an exact square, or else the shortest edge.
   var bareSizeIsSquare = true
+  /// What this class alone reads, or does in another way.
+  var finish: @Sendable (Config, inout ImageProcessor) throws(ModelError) -> Void = { _, _ throws(ModelError) in }
 
-  package static let all: [TowerProcessor] = [clip, siglip, vit, deit, bit]
+  /// Those of pictures as pixels; the others cut them into patches for one family.
+  static let plain: [TowerProcessor] = [clip, siglip, vit, deit, bit, dinov3]
+  package static let all = plain + [siglip2]
 
   package static let clip = TowerProcessor(
     name: "CLIP",
@@ -25,22 +29,51 @@ package struct TowerProcessor: Sendable {
     name: "DeiT", standard: ImageProcessor(resize: .exact(width: 256, height: 256), filter: .bicubic, crop: Size(224)))
   package static let bit = TowerProcessor(name: "Bit", standard: clip.standard, bareSizeIsSquare: false)
 
+  package static let dinov3 = TowerProcessor(
+    name: "DINOv3ViT",
+    standard: ImageProcessor(
+      resize: .exact(width: 224, height: 224), filter: .bilinear, mean: ImageProcessor.imagenetMean,
+      std: ImageProcessor.imagenetStd),
+    finish: { config, processor throws(ModelError) in
+      guard [.bilinear, .bicubic].contains(processor.filter) else {
+        throw config.unfit("resample", "2 (bilinear) or 3 (bicubic)")
+      }
+      (processor.roundsSamples, processor.cropRounding) = (false, .halfEven)
+    })
+  package static let siglip2 = TowerProcessor(
+    name: "Siglip2", standard: ImageProcessor(resize: .patches(side: 16, most: 256), filter: .bilinear),
+    finish: { config, processor throws(ModelError) in
+      guard case .patches(let side, let most) = processor.resize else {
+        throw config.unfit("do_resize", "true, and no size: the number of patches decides it")
+      }
+      processor.resize = .patches(
+        side: try config.int("patch_size", side), most: try config.int("max_num_patches", most))
+    })
+
   private var types: [String] { ["\(name)ImageProcessor", "\(name)FeatureExtractor"] }
 
   /// What a file says; nil without one.
-  /// - Parameter standard: the processor of the model's type, where the file names none; nil: it must.
-  package static func read(_ file: ProcessorFile?, standard: TowerProcessor?) throws -> ImageProcessor? {
+  /// - Parameters:
+  ///   - standard: the processor of the model's type, where the file names none; nil: it must.
+  ///   - kinds: those that fit the model.
+  package static func read(
+    _ file: ProcessorFile?, standard: TowerProcessor?, among kinds: [TowerProcessor] = plain
+  ) throws -> ImageProcessor? {
     guard let file else { return nil }
     if let timm = try file.values.sectionIfPresent("pretrained_cfg").flatMap({ try ImageProcessor.timm($0) }) {
       return timm
     }
     let type = try file.type()
-    guard let kind = type == nil ? standard : all.first(where: { $0.types.contains(type!) }) else {
+    guard let kind = type == nil ? standard : kinds.first(where: { $0.types.contains(type!) }) else {
       throw file.values.unfit(
         "image_processor_type",
-        "one of \(all.map(\.name).joined(separator: ", ")) with 'ImageProcessor' behind it, or a pretrained_cfg of timm")
+        "one of \(kinds.map(\.name).joined(separator: ", ")) with 'ImageProcessor' behind it, or a pretrained_cfg of timm"
+      )
     }
-    return try .huggingFace(file.values, fallback: kind.standard, bareSizeIsSquare: kind.bareSizeIsSquare)
+    var processor = try ImageProcessor.huggingFace(
+      file.values, fallback: kind.standard, bareSizeIsSquare: kind.bareSizeIsSquare)
+    try kind.finish(file.values, &processor)
+    return processor
   }
 }
 
@@ -64,7 +97,7 @@ extension ImageProcessor {
     return switch resize {
     case .exact(let width, let height), .covering(let width, let height): Size(width: width, height: height)
     case .shortestEdge(let edge): Size(edge)
-    case .none: nil
+    case .none, .patches: nil
     }
   }
 }

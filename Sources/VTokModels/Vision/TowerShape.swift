@@ -33,7 +33,8 @@ extension Shape.Tower {
 
   static func checked(
     blocks: Int, featureBlock: Int? = nil, width: Int, heads: Int, ffn: Int, ffnMatrices: Int = 2, prefix: Int,
-    rows: Int, columns: Int, patch: Int, frames: Int = 1, fuse: Int = 1, windows: Windows? = nil,
+    hasClassifier: Bool? = nil, rows: Int, columns: Int, patch: Int, frames: Int = 1, fuse: Int = 1,
+    windows: Windows? = nil,
     anySize: Bool = true, headMACs: (constant: Int, perToken: Int) = (0, 0)
   ) throws -> Shape.Tower {
     try requireHeads(heads, width: width, blocks: blocks)
@@ -48,7 +49,8 @@ extension Shape.Tower {
     }
     return Shape.Tower(
       blocks: blocks, featureBlock: featureBlock, width: width, heads: heads, ffn: ffn, ffnMatrices: ffnMatrices,
-      prefix: prefix, hasClassifier: prefix > 0, rows: rows, columns: columns, patch: patch, frames: frames, fuse: fuse,
+      prefix: prefix, hasClassifier: hasClassifier ?? (prefix > 0), rows: rows, columns: columns, patch: patch,
+      frames: frames, fuse: fuse,
       windows: windows, anySize: anySize, headMACs: headMACs.constant, headMACsPerToken: headMACs.perToken)
   }
 }

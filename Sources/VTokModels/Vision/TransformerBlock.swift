@@ -3,44 +3,6 @@ import VTokCore
 import VTokLibC
 import VTokTensor
 
-/// Elementwise function of an MLP.
-public enum Activation: Sendable, Equatable {
-  /// `0.5 x (1 + erf(x / √2))`
-  case gelu
-  /// `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))`
-  case geluTanh
-  /// `x sigmoid(1.702 x)`
-  case quickGELU
-  case silu
-
-  package var kernel: vtok_activation {
-    switch self {
-    case .gelu: VTOK_GELU
-    case .geluTanh: VTOK_GELU_TANH
-    case .quickGELU: VTOK_QUICK_GELU
-    case .silu: VTOK_SILU
-    }
-  }
-
-  /// By the names of `hidden_act` in Hugging Face configs.
-  init?(huggingFace name: String) {
-    switch name {
-    case "gelu": self = .gelu
-    case "gelu_pytorch_tanh", "gelu_new": self = .geluTanh
-    case "quick_gelu": self = .quickGELU
-    case "silu", "swish": self = .silu
-    default: return nil
-    }
-  }
-}
-
-extension Tensor {
-  /// Applies `activation` in place.
-  package mutating func activate(_ activation: Activation) {
-    vtok_bias_activation(&values, rows, width, nil, activation.kernel)
-  }
-}
-
 /// The norm before a half of a block.
 package enum Norm: Sendable {
   case layer(LayerNorm)
@@ -89,6 +51,12 @@ package struct TransformerBlock: Sendable {
   package let scale2: [Float]?
   /// Of all heads of q and of k together, before they are rotated; nil: they are not normed.
   var wideNorms: (query: RMSNorm, key: RMSNorm)?
+  /// Norms of the joined heads before the output projection, and of the hidden rows before the second one of the MLP
+  /// (EVA-02).
+  package var headNorm: LayerNorm?
+  package var hiddenNorm: LayerNorm?
+  /// Added to logits by pairs of rows.
+  package var relativeBias: RelativeBias?
 
   package init(
     heads: Int, norm1: Norm, qkv: Linear, output: Linear, scale1: [Float]?, norm2: Norm, up: Linear, down: Linear,
@@ -135,18 +103,22 @@ package struct TransformerBlock: Sendable {
       blockRows = min(rows, 256)
       let slots = max(1, min(threads, block.heads))
       scores = Scratch(blockRows * rows * slots)
-      rounded = RoundedAttention(block.qkv.weight.precision, keys: rows, headDim: block.headDim)
+      // Rounded logits take no bias of pairs.
+      rounded =
+        block.relativeBias == nil
+        ? RoundedAttention(block.qkv.weight.precision, keys: rows, headDim: block.headDim) : nil
       panels = Scratch((vtok_matrix.panels + (rounded?.floats ?? 0)) * slots)
     }
   }
 
-  /// First half. x `[n, width]`; `keyBias` `[n]` is added to every row of logits; `rotation` turns queries and keys;
-  /// rows of a window attend to each other only; `causal`: row r sees keys 0...r; `only`: so many rows at the beginning are
-  /// computed and others stay as they are, for blocks without windows and taps; `carried`: attention `[heads, n, n]` in place
-  /// of its own.
+  /// First half. x `[n, width]`; `keyBias` `[n]` is added to every row of logits; `pairs` are those of the relative bias;
+  /// `rotation` turns queries and keys; rows of a window attend to each other only; `causal`: row r sees keys 0...r; `only`:
+  /// so many rows at the beginning are computed and others stay as they are, for blocks without windows and taps; `carried`:
+  /// attention `[heads, n, n]` in place of its own.
   package func attend(
-    _ x: inout Tensor, _ memory: Memory, keyBias: [Float]? = nil, rotation: Rotary? = nil, windows: [Range<Int>] = [],
-    causal: Bool = false, taps: Taps = Taps(), only: Int? = nil, carried: Tensor? = nil, threads: Int = 1
+    _ x: inout Tensor, _ memory: Memory, keyBias: [Float]? = nil, pairs: [Int32]? = nil, rotation: Rotary? = nil,
+    windows: [Range<Int>] = [], causal: Bool = false, taps: Taps = Taps(), only: Int? = nil, carried: Tensor? = nil,
+    threads: Int = 1
   ) -> Tapped {
     let n = x.rows
     let width = width
@@ -179,13 +151,16 @@ package struct TransformerBlock: Sendable {
         scaleQueries(out, rows.count)
       }
       let pattern = Pattern(
-        rows: n, mixed: wanted, windows: windows.isEmpty ? [0..<n] : windows, keyBias: keyBias, isCausal: causal)
+        rows: n, mixed: wanted, windows: windows.isEmpty ? [0..<n] : windows, keyBias: keyBias, pairs: pairs,
+        isCausal: causal)
       tapped = carried.map { mix(memory, carried: $0, taps) } ?? mix(memory, pattern, taps, threads)
       // The heads' outputs lie in `normed`; the projection goes where q, k and v were.
       forRows(wanted, threads) { rows in
         let start = rows.lowerBound
         let out = projected.pointer + start * width
-        output.weight.multiply(normed.pointer + start * width, rows.count, width, into: out, width)
+        let mixed = normed.pointer + start * width
+        if let headNorm { normalise(.layer(headNorm), mixed, rows.count, into: mixed) }
+        output.weight.multiply(mixed, rows.count, width, into: out, width)
         vtok_add_residual(x.pointer + start * width, out, rows.count, width, output.bias, scale1)
       }
     }
@@ -214,6 +189,7 @@ package struct TransformerBlock: Sendable {
           a = gated.pointer + start * hidden  // q, k and v are no longer needed
           vtok_swiglu(halves, rows.count, hidden, up.bias, a)
         }
+        if let hiddenNorm { normalise(.layer(hiddenNorm), a, rows.count, into: a) }
         down.weight.multiply(a, rows.count, hidden, into: h, width)
         vtok_add_residual(x.pointer + start * width, h, rows.count, width, down.bias, scale2)
       }
@@ -225,17 +201,26 @@ package struct TransformerBlock: Sendable {
 
   /// Attention rows `[heads, rows, n]` that this block would form on `x`, and keys `[heads, n, headDim]`, without running it.
   /// - Parameter keyBias: added to every row of logits. `[n]`
-  func probe(_ x: Tensor, rows: [Int], keyBias: [Float]? = nil, logits: Bool, keys wantsKeys: Bool) -> BlockProbe {
+  func probe(
+    _ x: Tensor, rows: [Int], keyBias: [Float]? = nil, logits: Bool, keys wantsKeys: Bool, pairs: [Int32]? = nil,
+    rotation: Rotary? = nil
+  ) -> BlockProbe {
     let n = x.rows
     let (width, headDim) = (width, headDim)
     let h = norm1(x)
     var projected = qkv(h)
+    projected.values.withUnsafeMutableBufferPointer { buffer in
+      let p = buffer.baseAddress!
+      normWide(p, n)
+      if let rotation {
+        for row in 0..<n { rotation.rotate(p + row * 3 * width, 1, from: row, heads: 2 * heads, headDim: headDim) }
+      }
+    }
     let formed = wantsKeys ? projected.values.withUnsafeBufferPointer { keys(in: $0.baseAddress!, n) } : nil
     guard !rows.isEmpty else { return BlockProbe(attention: nil, keys: formed) }
     let attention = Tensor(shape: [heads, rows.count, n]) { out in
       projected.values.withUnsafeMutableBufferPointer { buffer in
         let p = buffer.baseAddress!
-        normWide(p, n)
         scaleQueries(p, n)
         for head in 0..<heads {
           for (index, row) in rows.enumerated() {
@@ -243,6 +228,7 @@ package struct TransformerBlock: Sendable {
             let keys = p + width + head * headDim
             vtok_exact_products(
               p + row * 3 * width + head * headDim, 1, 3 * width, keys, n, 3 * width, headDim, target)
+            if let pairs { relativeBias?.add(to: target, rows: 1, keys: n, from: row, head: head, pairs) }
             if logits, let keyBias { vtok_add_bias(target, 1, n, keyBias) }
             if !logits { vtok_softmax_rows(target, 1, n, n, keyBias) }
           }
@@ -275,6 +261,8 @@ package struct TransformerBlock: Sendable {
     let windows: [Range<Int>]
     /// `[rows]`
     let keyBias: [Float]?
+    /// `[rows, rows]`
+    let pairs: [Int32]?
     let isCausal: Bool
   }
 
@@ -362,6 +350,9 @@ package struct TransformerBlock: Sendable {
           )
           func weigh(_ rows: Range<Int>) {
             vtok_product(q + rows.lowerBound * stride, rows.count, stride, k, 0, keys, 0, s, keys, panel)
+            if let pairs = pattern.pairs {
+              relativeBias?.add(to: s, rows: rows.count, keys: keys, from: rows.lowerBound, head: head, pairs)
+            }
             if taps.logits { taps.copy(s, rows, head, window, of: n, to: logits) }
             if isCausal {
               vtok_softmax_rows_causal(s, rows.count, keys, keys, rows.lowerBound - window.lowerBound)

@@ -32,7 +32,7 @@ public struct VisionModel: Sendable {
     /// A norm of the class token alone (CLIP).
     case normedToken(LayerNorm)
     /// Attention of a learned query over all tokens (SigLIP).
-    case attention(AttentionPool)
+    case attention(AttentionPool, Linear? = nil)
 
     /// Whether patch tokens reach the head through attention alone.
     public var readsPrefixOnly: Bool {
@@ -45,9 +45,9 @@ public struct VisionModel: Sendable {
     /// Logits that the classifier gives; nil without one.
     var classes: Int? {
       switch self {
-      case .token(let linear), .mean(_, let linear): linear?.weight.rows
+      case .token(let linear), .mean(_, let linear), .attention(_, let linear): linear?.weight.rows
       case .distilled(let linear, _), .tokenAndMean(let linear): linear.weight.rows
-      case .normedToken, .attention: nil
+      case .normedToken: nil
       }
     }
 
@@ -59,7 +59,7 @@ public struct VisionModel: Sendable {
       case .distilled(let a, let b): return (size(a) + size(b), 0)
       case .tokenAndMean(let linear): return (size(linear), 0)
       case .normedToken: return (0, 0)
-      case .attention(let pool): return pool.macs
+      case .attention(let pool, let linear): return (pool.macs.constant + size(linear), pool.macs.perToken)
       }
     }
   }
@@ -99,13 +99,24 @@ public struct VisionModel: Sendable {
 
   /// Refuses a processor whose pictures are smaller than a patch, or have more patches than any model was made for.
   func checkInput() throws(ModelError) {
-    guard let sides = processor?.usualSize else { return }  // as each picture is
-    let patch = tower.shape.patch
-    let (rows, columns) = (sides.height / patch, sides.width / patch)
+    guard let processor else { return }
+    let shape = tower.shape
+    guard shape.anySize || processor.hasOneSize else {
+      throw .configuration(
+        file: "preprocessor_config.json", key: "size", found: "pictures of many sizes",
+        expected: "\(shape.rows)x\(shape.columns) patches: the model knows no other distances")
+    }
+    guard let sides = processor.usualSize else { return }  // as each picture is
+    let (rows, columns) = (sides.height / shape.patch, sides.width / shape.patch)
     guard rows > 0, columns > 0, rows * columns <= 1 << 16 else {
       throw .configuration(
         file: "preprocessor_config.json", key: "size", found: "\(sides), \(rows)x\(columns) patches",
-        expected: "1 to \(1 << 16) patches of \(patch) pixels")
+        expected: "1 to \(1 << 16) patches of \(shape.patch) pixels")
+    }
+    guard shape.anySize || (rows, columns) == (shape.rows, shape.columns) else {
+      throw .configuration(
+        file: "preprocessor_config.json", key: "size", found: "\(sides), \(rows)x\(columns) patches",
+        expected: "\(shape.rows)x\(shape.columns) patches: the model knows no other distances")
     }
   }
 }
@@ -134,7 +145,9 @@ extension VisionModel.Head {
       return output(pooled, classify(linear, pooled))
     case .tokenAndMean(let linear): return output(first, classify(linear, first + patchMean()))
     case .normedToken(let norm): return output(norm(Tensor(first, shape: [1, first.count])).values, [])
-    case .attention(let pool): return output(pool(tokens.x), [])
+    case .attention(let pool, let linear):
+      let pooled = pool(tokens.x)
+      return output(pooled, classify(linear, pooled))
     }
   }
 }

@@ -12,7 +12,7 @@ public struct VisionTower: Sendable {
     let projection: Linear
     /// Prefix rows ready to use (positions added where the family adds them), with their kinds.
     let prefix: [(kind: TokenKind, row: [Float])]
-    /// nil: positions are rotary.
+    /// nil: positions are rotary, or relative.
     let positions: PositionGrid?
     /// CLIP normalises before the first block.
     let norm: LayerNorm?
@@ -23,9 +23,15 @@ public struct VisionTower: Sendable {
   /// Norm of all tokens after the last block; nil where the family has none or norms the pooled vector only.
   package let finalNorm: LayerNorm?
   public let shape: Shape.Tower
+  /// Positions of rows that every block turns; nil: positions are added once.
+  var rotary: TowerRotary?
   /// Hidden states that make the features, joined along the channels: 0 enters block 0, i + 1 leaves block i. nil: what
   /// leaves the last block, after the final norm.
   var featureStates: [Int]?
+
+  /// Whether positions are in the rows that enter block 0, and blocks know nothing of them.
+  package var addsPositions: Bool { rotary == nil && !hasRelativeBias }
+  var hasRelativeBias: Bool { blocks[0].relativeBias != nil }
 
   /// Tokens entering block 0. Pixels `[3, height, width]`; rows and columns that do not fill a patch are dropped.
   /// - Parameters:
@@ -39,6 +45,8 @@ public struct VisionTower: Sendable {
     let (height, width) = (pixels.shape[1], pixels.shape[2])
     let (rows, columns) = (height / patch, width / patch)
     precondition(rows > 0 && columns > 0, "an image of \(width)x\(height) is smaller than one patch of \(patch)")
+    precondition(
+      !hasRelativeBias || (rows, columns) == (shape.rows, shape.columns), "a relative bias is of one grid alone")
     let channels = shape.width
     let prefix = embedding.prefix.count
     let table = positions ?? embedding.positions?.table(rows: rows, columns: columns)
@@ -56,7 +64,8 @@ public struct VisionTower: Sendable {
     if let norm = embedding.norm { x = norm(x) }
     return TokenSequence(
       x: x, kind: embedding.prefix.map(\.kind) + [TokenKind](repeating: .patch, count: rows * columns),
-      origin: Self.origin(prefix: prefix, rows: rows, columns: columns, dense: dense ?? (rows, columns), first: first))
+      origin: Self.origin(prefix: prefix, rows: rows, columns: columns, dense: dense ?? (rows, columns), first: first),
+      coordinate: rotary?.coordinates(prefix: prefix, rows: rows, columns: columns) ?? [])
   }
 
   /// Provenance of the grid: itself, or, when the image was shrunk, the patches of the dense grid under every token,

@@ -4,7 +4,7 @@ import VTokLibC
 import VTokTensor
 import VTokWeights
 
-/// SigLIP as Hugging Face publishes it: no class token, an attention-pooling head, sigmoid zero-shot scores.
+/// SigLIP, and SigLIP 2 of either kind, as Hugging Face publishes it: no class token, an attention-pooling head, sigmoid zero-shot scores.
 /// (transformers: `models/siglip`; Zhai et al. 2023, arXiv 2303.15343.)
 public struct SigLIP: Sendable {
   public let vision: VisionModel
@@ -31,38 +31,61 @@ public struct SigLIP: Sendable {
   }
 
   private static func shape(_ config: Config) throws -> Shape.Tower {
-    var tower = try shape(config, featureBlock: nil, anySize: true)
+    let (patch, side) = (try config.int("patch_size", 16), try config.int("image_size", 224))
+    return try shape(config, rows: side / patch, columns: side / patch)
+  }
+
+  /// With the pooling head, on another grid than that of the file's image size.
+  static func shape(_ config: Config, rows: Int, columns: Int) throws -> Shape.Tower {
+    var tower = try shape(config, featureBlock: nil, anySize: true).on(rows: rows, columns: columns)
     if try config.bool("vision_use_head", true) {
       (tower.headMACs, tower.headMACsPerToken) = AttentionPool.macs(width: tower.width, ffn: tower.ffn)
     }
     return tower
   }
 
-  static func loadVision(_ checkpoint: Checkpoint) throws -> VisionModel {
+  /// The vision tower; names with and without `vision_model.`.
+  static func vision(_ checkpoint: Checkpoint) -> Checkpoint {
+    checkpoint.has("vision_model.embeddings.patch_embedding.weight") ? checkpoint["vision_model"] : checkpoint
+  }
+
+  private static func loadVision(_ checkpoint: Checkpoint) throws -> VisionModel {
     let config = try Config(json: checkpoint.config).visionPart()
-    let view =
-      checkpoint.has("vision_model.embeddings.patch_embedding.weight") ? checkpoint["vision_model"] : checkpoint
+    let view = vision(checkpoint)
     let named = try shape(config)
+    let (width, patch) = (named.width, named.patch)
     // The grid is that of the file.
     let grid = try PositionGrid.square(
       try view.tensor("embeddings.position_embedding.weight", [nil, named.width]), kernel: .plain,
       name: "embeddings.position_embedding.weight")
-    let tower = try tower(
-      view, config, shape: named.on(rows: grid.rows, columns: grid.columns), positions: grid, isNormed: true)
+    let embedding = VisionTower.Embedding(
+      patch: patch, projection: try view.patchProjection("embeddings.patch_embedding", width: width, patch: patch),
+      prefix: [], positions: grid, norm: nil)
+    return try model(
+      view, config, named.on(rows: grid.rows, columns: grid.columns), embedding, family: family.name,
+      processor: TowerProcessor.read(checkpoint.processorFile, standard: .siglip))
+  }
+
+  /// Blocks, norm and pooling head behind an embedding.
+  static func model(
+    _ view: Checkpoint, _ config: Config, _ shape: Shape.Tower, _ embedding: VisionTower.Embedding, family: String,
+    processor: ImageProcessor?
+  ) throws -> VisionModel {
+    let tower = try tower(view, config, shape: shape, embedding: embedding, isNormed: true)
     let pool =
       try config.bool("vision_use_head", true)
       ? try AttentionPool(
-        view["head"], width: named.width, ffn: named.ffn, heads: named.heads,
+        view["head"], width: shape.width, ffn: shape.ffn, heads: shape.heads,
         activation: try config.activation(.geluTanh), epsilon: try config.float("layer_norm_eps", 1e-6))
       : nil
     return VisionModel(
-      family: family.name, tower: tower, head: pool.map { .attention($0) } ?? .mean(nil, nil),
-      labels: nil, processor: try TowerProcessor.read(checkpoint.processorFile, standard: .siglip))
+      family: family, tower: tower, head: pool.map { .attention($0) } ?? .mean(nil, nil), labels: nil,
+      processor: processor)
   }
 
   /// Both towers, for zero-shot classification. The text is always padded to the tower's full length.
   public static func load(_ checkpoint: Checkpoint) throws -> SigLIP {
-    let vision = try loadVision(checkpoint)
+    let vision = try VisionFamily.of(checkpoint.config).load(checkpoint)
     let view = checkpoint["text_model"]
     let config = try Config(json: checkpoint.config).section("text_config")
     let text = try TextTower(

@@ -26,10 +26,6 @@ extension SigLIP {
     _ view: Checkpoint, _ config: Config, shape: Shape.Tower, positions: PositionGrid? = nil, isNormed: Bool
   ) throws -> VisionTower {
     let width = shape.width
-    let epsilon = try config.float("layer_norm_eps", 1e-6)
-    let blocks = try HuggingFaceBlocks.clip(
-      view["encoder"]["layers"], count: shape.blocks, width: width, ffn: shape.ffn, heads: shape.heads,
-      activation: try config.activation(.geluTanh), epsilon: epsilon)
     let grid =
       try positions
       ?? PositionGrid(
@@ -39,6 +35,18 @@ extension SigLIP {
       patch: shape.patch,
       projection: try view.patchProjection("embeddings.patch_embedding", width: width, patch: shape.patch),
       prefix: [], positions: grid, norm: nil)
+    return try tower(view, config, shape: shape, embedding: embedding, isNormed: isNormed)
+  }
+
+  /// Blocks and norm behind an embedding.
+  static func tower(
+    _ view: Checkpoint, _ config: Config, shape: Shape.Tower, embedding: VisionTower.Embedding, isNormed: Bool
+  ) throws -> VisionTower {
+    let width = shape.width
+    let epsilon = try config.float("layer_norm_eps", 1e-6)
+    let blocks = try HuggingFaceBlocks.clip(
+      view["encoder"]["layers"], count: shape.blocks, width: width, ffn: shape.ffn, heads: shape.heads,
+      activation: try config.activation(.geluTanh), epsilon: epsilon)
     return VisionTower(
       embedding: embedding, blocks: blocks,
       finalNorm: isNormed ? try view.norm("post_layernorm", width, epsilon: epsilon) : nil, shape: shape)

@@ -1,5 +1,5 @@
 extension TimmArguments {
-  /// Every timm architecture that can be run, literally. timm 1.0.31, `models/vision_transformer.py`, `models/deit.py`; the
+  /// Every timm architecture that can be run, literally. timm 1.0.31, `models/{vision_transformer,deit,eva,beit}.py`; the
   /// official files of DeiT and MAE are named after theirs. All others have other blocks, positions or pools.
   static let architectures: [String: TimmArguments] = {
     var all: [String: TimmArguments] = [:]
@@ -9,7 +9,7 @@ extension TimmArguments {
     return all
   }()
 
-  private static func vit(
+  static func vit(
     _ width: Int, _ depth: Int, _ heads: Int, patch: Int = 16, _ change: (inout TimmArguments) -> Void = { _ in }
   ) -> TimmArguments {
     var arguments = TimmArguments()
@@ -18,7 +18,8 @@ extension TimmArguments {
     return arguments
   }
 
-  private static let groups: [([String], TimmArguments)] = plain + deit + clip + dinov2
+  private static let groups: [([String], TimmArguments)] =
+    plain + deit + openCLIP + dinov2 + siglip + dinov3 + eva02 + beit
 
   private static let plain: [([String], TimmArguments)] = [
     (["vit_tiny_patch4_64"], vit(192, 6, 3, patch: 4)),  // the model inside the program
@@ -90,7 +91,7 @@ extension TimmArguments {
   }
 
   /// OpenCLIP's and OpenAI's towers, "quickgelu" in the name of the latter.
-  private static let clip: [([String], TimmArguments)] = [
+  private static let openCLIP: [([String], TimmArguments)] = [
     tower("xsmall_patch16_clip", [224], 256, 10, 4), tower("medium_patch32_clip", [224], 512, 12, 8, patch: 32),
     tower("medium_patch16_clip", [224], 512, 12, 8), tower("betwixt_patch32_clip", [224], 640, 12, 10, patch: 32),
     tower("base_patch32_clip", [224, 256, 384, 448], 768, 12, 12, patch: 32),

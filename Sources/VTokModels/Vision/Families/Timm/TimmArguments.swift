@@ -6,13 +6,32 @@ import VTokWeights
 /// Arguments of timm's `VisionTransformer` that decide what it computes, as far as this tower can be built to them. Values
 /// here are timm's own defaults.
 package struct TimmArguments: Sendable, Equatable {
-  package enum Pool: String, CaseIterable, Sendable { case token, avg }
+  package enum Pool: String, CaseIterable, Sendable { case token, avg, map }
+  /// Files of timm, whose classes name their arguments and tensors differently.
+  package enum Code: Sendable { case vit, eva, beit }
+  /// What positions are that queries and keys are turned by.
+  package enum Turn: Sendable { case dinov3, cells }
 
+  package var code = Code.vit
   package var patch = 16, width = 768, depth = 12, heads = 12
   /// Hidden width of the MLP over `width`; a gated one splits it into its two halves.
   package var ratio = 4.0
   package var isGated = false
+  /// The hidden width of a gated MLP is a multiple of it; 0: it is as it comes.
+  package var align = 0
+  /// Norms inside the MLP and inside attention.
+  package var normsHidden = false, normsHeads = false
+  /// Whether queries, keys and values are one matrix.
+  package var isFused = true
   package var hasBiases = true, hasLayerScale = false
+  package var hasClassToken = true
+  /// Whether learned positions are added.
+  package var hasPositions = true
+  package var rotary: Turn?
+  /// Rows and columns of the grid that cells are counted on.
+  package var reference = [16, 16]
+  /// Whether pairs of rows have a bias by their distance.
+  package var isRelative = false
   /// Whether positions are added to the prefix too (not `no_embed_class`).
   package var placesPrefix = true
   package var registers = 0
@@ -49,6 +68,12 @@ package struct TimmArguments: Sendable, Equatable {
     try self.init(architecture: architecture)
     let arguments = try config.section("model_args")
     for key in arguments.json.object?.map(\.key) ?? [] { try set(key, arguments) }
+    if !hasClassToken, pool == .token { throw arguments.unfit("class_token", "true where it is the pool") }
+    if normsHidden, !isGated { throw arguments.unfit("scale_mlp", "false where the MLP is not gated") }
+    if code == .beit, pool == .map { throw arguments.unfit("global_pool", "avg or token") }
+    if rotary != nil, width % (4 * heads) != 0 {
+      throw arguments.unfit("num_heads", "one that splits the width \(width) into heads of a multiple of 4")
+    }
     if isDistilled, pool != .token { throw arguments.unfit("global_pool", "token for a distilled model") }
     if normsPool == true, pool == .token { throw arguments.unfit("fc_norm", "false where the class token is the pool") }
   }
@@ -57,12 +82,12 @@ package struct TimmArguments: Sendable, Equatable {
   private static let harmless: Set<String> = [
     "num_classes", "drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate",
     "drop_path_rate", "weight_init", "fix_init", "dynamic_img_size", "device", "dtype", "out_indices", "pretrained",
-    "pretrained_strict", "cache_dir", "scriptable", "exportable",
+    "pretrained_strict", "cache_dir", "scriptable", "exportable", "head_init_scale",
   ]
   /// Arguments that this tower is built to in one way only.
-  private static let fixed: [(key: String, values: [JSON])] = [
+  static let fixed: [(key: String, values: [JSON])] = [
     ("in_chans", [3]), ("qk_norm", [false]), ("scale_attn_norm", [false]), ("scale_mlp_norm", [false]),
-    ("proj_bias", [true]), ("class_token", [true]), ("pos_embed", ["learn"]), ("pool_include_prefix", [false]),
+    ("proj_bias", [true]), ("pos_embed", ["learn"]), ("pool_include_prefix", [false]),
     ("dynamic_img_pad", [false]), ("attn_layer", ["", "attn"]), ("embed_layer", []), ("embed_norm_layer", []),
     ("block_fn", []), ("mlp_layer", []), ("features_only", [false]), ("use_naflex", [false]),
   ]
@@ -70,6 +95,7 @@ package struct TimmArguments: Sendable, Equatable {
   /// Null stands for timm's own default.
   private mutating func set(_ key: String, _ config: Config) throws(ModelError) {
     let isNull = !config.has(key)
+    if code != .vit, try setOwn(key, config) { return }
     switch key {
     case "patch_size": patch = try config.squareSide(key) ?? patch
     case "img_size": side = try config.squareSide(key)
@@ -80,6 +106,7 @@ package struct TimmArguments: Sendable, Equatable {
     case "qkv_bias": hasBiases = try config.bool(key, hasBiases)
     case "no_embed_class": placesPrefix = try !config.bool(key, !placesPrefix)
     case "reg_tokens": registers = try config.int(key, 0)
+    case "class_token": hasClassToken = try config.bool(key, hasClassToken)
     case "pre_norm": hasPreNorm = try config.bool(key, hasPreNorm)
     case "final_norm": hasFinalNorm = try config.bool(key, hasFinalNorm)
     case "fc_norm": normsPool = isNull ? nil : try config.bool(key, false)
@@ -97,10 +124,14 @@ package struct TimmArguments: Sendable, Equatable {
       guard let fixed = Self.fixed.first(where: { $0.key == key }) else {
         throw config.unfit(key, "an argument that vtok knows: it may change what the model computes")
       }
-      guard fixed.values.contains(config.json[key]!) else {
-        throw config.unfit(key, fixed.values.first.map(\.brief) ?? "null")
-      }
+      try Self.check(key, config, fixed.values)
     }
+  }
+
+  /// Refuses a value that is none of those that the tower is built to.
+  static func check(_ key: String, _ config: Config, _ values: [JSON]) throws(ModelError) {
+    guard config.has(key), !values.contains(config.json[key]!) else { return }
+    throw config.unfit(key, values.first.map(\.brief) ?? "null")
   }
 
   private mutating func setActivation(_ key: String, _ config: Config) throws(ModelError) {
@@ -114,22 +145,15 @@ package struct TimmArguments: Sendable, Equatable {
     activation = known
   }
 
-  /// Hidden width of the MLP, and rows of its first matrix.
+  /// Hidden width of the MLP, and rows of its first matrix. The ratio of a gated ViT counts both its halves.
   var hidden: (ffn: Int, rows: Int) {
-    let rows = Int(Double(width) * ratio)
-    return (isGated ? rows / 2 : rows, rows)
+    let product = Int(Double(width) * ratio)
+    if code == .vit { return (isGated ? product / 2 : product, product) }
+    let ffn = align > 0 ? (product + align - 1) / align * align : product
+    return (ffn, isGated && !isSplit ? 2 * ffn : ffn)
   }
+  /// Whether the two halves of a gated MLP are matrices of their own.
+  var isSplit: Bool { isGated && (normsHidden || align > 0) }
   var normsMean: Bool { normsPool ?? (pool == .avg) }
-  var prefix: Int { 1 + (isDistilled ? 1 : 0) + registers }
-}
-
-extension Config {
-  /// A side in pixels, given once or twice.
-  fileprivate func squareSide(_ key: String) throws(ModelError) -> Int? {
-    guard let sides = try intOrInts(key) else { return nil }
-    guard let side = sides.first, sides.count <= 2, sides.allSatisfy({ $0 == side }) else {
-      throw unfit(key, "one number, or two equal ones")
-    }
-    return side
-  }
+  var prefix: Int { (hasClassToken ? 1 : 0) + (isDistilled ? 1 : 0) + registers }
 }

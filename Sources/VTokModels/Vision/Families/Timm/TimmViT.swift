@@ -4,7 +4,7 @@ import VTokTensor
 import VTokWeights
 
 /// Vision transformers as timm publishes them: the architectures that `TimmArguments` lists, and no others.
-/// (timm 1.0: `models/vision_transformer.py`, `models/deit.py`.)
+/// (timm 1.0: `models/{vision_transformer,deit,eva,beit}.py`.)
 ///
 /// What a model computes follows from its arguments: those of its architecture, changed by `model_args` in `config.json`.
 /// The tensors must be the ones that these arguments make, to the last name and size.
@@ -13,8 +13,12 @@ package enum TimmViT {
     // The first is the `model_type` of a timm model that transformers has saved. All its tensors then stand behind
     // `timm_model.`
     name: "timm", types: ["timm_wrapper"] + TimmArguments.architectures.keys.sorted(), typeKey: "architecture",
-    summary: "ViT, DeiT (distilled too), AugReg, CLIP, MAE fine-tuned, DINOv2 with and without registers, SwiGLU",
-    marks: ["blocks.0.attn.qkv.weight"], needless: [.mask],
+    summary: "ViT, DeiT (distilled too), AugReg, CLIP, MAE fine-tuned, DINOv2, DINOv3, SigLIP, EVA-02, BEiT",
+    marks: ["blocks.0.norm1.weight"],
+    needless: [
+      .mask, Needless("*relative_position_index", "rope.*", reason: "follows from the size of the image"),
+      Needless("lm_head.*", reason: "names hidden patches in pre-training"),
+    ],
     published: [
       published("deit-t", "deit_tiny_patch16_224"), published("deit-s", "deit_small_patch16_224"),
       published("deit-b", "deit_base_patch16_224"), published("deit-t-distilled", "deit_tiny_distilled_patch16_224"),
@@ -28,6 +32,10 @@ package enum TimmViT {
       published("vit-b-swag-384", "vit_base_patch16_384"),
       published("vit-l-swag-512", "vit_large_patch16_224", side: 512),
       published("vit-h-swag-518", "vit_huge_patch14_224", side: 518),
+      published("eva02-t-336", "eva02_tiny_patch14_336"), published("eva02-s-336", "eva02_small_patch14_336"),
+      published("eva02-b-448", "eva02_base_patch14_448"), published("eva02-l-448", "eva02_large_patch14_448"),
+      published("beit-b", "beit_base_patch16_224"), published("beit-l", "beit_large_patch16_224"),
+      published("beitv2-b", "beitv2_base_patch16_224"), published("beitv2-l", "beitv2_large_patch16_224"),
     ], shape: { config, _ in try shape(TimmArguments(config), config) }, load: load)
 
   private static func published(_ name: String, _ architecture: String, side: Int? = nil) -> PublishedModel {
@@ -86,7 +94,8 @@ package enum TimmViT {
     }
     _ = try checkpoint.tensor(
       "patch_embed.proj.weight", [arguments.width, 3, arguments.patch, arguments.patch])
-    _ = try checkpoint["blocks"][0].weight("mlp.fc1.weight", [arguments.hidden.rows, arguments.width])
+    let first = arguments.isSplit ? "mlp.fc1_g.weight" : "mlp.fc1.weight"
+    _ = try checkpoint["blocks"][0].weight(first, [arguments.hidden.rows, arguments.width])
   }
 
   /// - Parameters:
@@ -102,44 +111,59 @@ package enum TimmViT {
     try requireHeads(arguments.heads, width: width, blocks: depth)
     var found = arguments
     (found.width, found.depth, found.patch) = (width, depth, patch)
-    let blocks = try (0..<depth).map { try block(checkpoint["blocks"][$0], width, arguments) }
     func norm(_ name: String, if isThere: Bool) throws -> LayerNorm? {
       isThere ? try checkpoint.norm(name, width, epsilon: arguments.epsilon) : nil
     }
-    try requireEqual(blocks)
     let (embedding, rows, columns) = try self.embedding(
       checkpoint, arguments, width: width, patch: patch, imageSize: imageSize,
       norm: norm("norm_pre", if: arguments.hasPreNorm))
+    let blocks = try blocks(checkpoint, arguments, depth: depth, width: width, rows: rows, columns: columns)
     let finalNorm = try norm("norm", if: arguments.hasFinalNorm && !arguments.normsMean)
     let poolNorm = try norm("fc_norm", if: arguments.hasFinalNorm && arguments.normsMean)
-    let head = checkpoint.has("head.weight") ? try checkpoint.at(.f32).linear("head", [nil, width], bias: nil) : nil
-    let output: VisionModel.Head
-    if let head, arguments.isDistilled {
-      output = .distilled(head, try checkpoint.at(.f32).linear("head_dist", [head.weight.rows, width], bias: nil))
-    } else if arguments.pool == .avg {
-      output = .mean(poolNorm, head)
-    } else {
-      output = .token(head)
-    }
+    let output = try head(checkpoint, arguments, width: width, norm: poolNorm)
     let shape = try Self.shape(
       found, ffn: blocks[0].hidden, rows: rows, columns: columns, headMACs: output.macs)
-    let tower = VisionTower(embedding: embedding, blocks: blocks, finalNorm: finalNorm, shape: shape)
+    var tower = VisionTower(embedding: embedding, blocks: blocks, finalNorm: finalNorm, shape: shape)
+    tower.rotary = arguments.rotary.map { turn in
+      switch turn {
+      case .dinov3: TowerRotary(.centred, theta: 100, headDim: shape.headDim)
+      case .cells:
+        TowerRotary(
+          .reference(rows: arguments.reference[0], columns: arguments.reference[1]), theta: 10000,
+          headDim: shape.headDim)
+      }
+    }
     return VisionModel(family: family.name, tower: tower, head: output, labels: labels, processor: processor)
   }
 
-  private static func block(_ view: Checkpoint, _ width: Int, _ arguments: TimmArguments) throws -> TransformerBlock {
-    let down = try view.linear("mlp.fc2", [width, nil])
-    let hidden = down.weight.columns
-    func scale(_ name: String) throws -> [Float]? {
-      arguments.hasLayerScale ? try view.vector("\(name).gamma", [width]) : nil
+  private static func blocks(
+    _ checkpoint: Checkpoint, _ arguments: TimmArguments, depth: Int, width: Int, rows: Int, columns: Int
+  ) throws -> [TransformerBlock] {
+    let entries = arguments.isRelative ? RelativeBias.entries(rows: rows, columns: columns) : nil
+    let name = "rel_pos_bias.relative_position_bias_table"
+    let shared = try entries.flatMap { entries in
+      checkpoint.has(name) ? try checkpoint.tensor(name, [entries, arguments.heads]) : nil
     }
-    return TransformerBlock(
-      heads: arguments.heads, norm1: try view.norm("norm1", width, epsilon: arguments.epsilon),
-      qkv: try view.linear("attn.qkv", [3 * width, width], bias: arguments.hasBiases),
-      output: try view.linear("attn.proj", [width, width]), scale1: try scale("ls1"),
-      norm2: try view.norm("norm2", width, epsilon: arguments.epsilon),
-      up: try view.linear("mlp.fc1", [arguments.isGated ? 2 * hidden : hidden, width]), down: down,
-      mlp: arguments.isGated ? .gated : .plain(arguments.activation), scale2: try scale("ls2"))
+    let blocks = try (0..<depth).map {
+      try block(checkpoint["blocks"][$0], width, arguments, entries: entries, shared: shared)
+    }
+    try requireEqual(blocks)
+    return blocks
+  }
+
+  private static func head(
+    _ checkpoint: Checkpoint, _ arguments: TimmArguments, width: Int, norm: LayerNorm?
+  ) throws -> VisionModel.Head {
+    let exact = checkpoint.at(.f32)
+    let head = checkpoint.has("head.weight") ? try exact.linear("head", [nil, width], bias: nil) : nil
+    if let head, arguments.isDistilled {
+      return .distilled(head, try exact.linear("head_dist", [head.weight.rows, width], bias: nil))
+    }
+    switch arguments.pool {
+    case .token: return .token(head)
+    case .avg: return .mean(norm, head)
+    case .map: return .attention(try AttentionPool(timm: checkpoint["attn_pool"], width: width, arguments), head)
+    }
   }
 
   /// Prefix tokens in timm's order [class, distillation, registers] and the grid.
@@ -148,12 +172,21 @@ package enum TimmViT {
     norm: LayerNorm?
   ) throws -> (VisionTower.Embedding, rows: Int, columns: Int) {
     var prefix: [(kind: TokenKind, row: [Float])] = []
-    for name in arguments.isDistilled ? ["cls_token", "dist_token"] : ["cls_token"] {
+    for (name, isThere) in [("cls_token", arguments.hasClassToken), ("dist_token", arguments.isDistilled)] where isThere
+    {
       prefix.append((.classifier, try checkpoint.tensor(name, [1, 1, width]).values))
     }
     if arguments.registers > 0 {
       let registers = try checkpoint.tensor("reg_token", [1, arguments.registers, width])
       for index in 0..<registers.rows { prefix.append((.register, Array(registers.row(index)))) }
+    }
+    let projection = try checkpoint.patchProjection(
+      "patch_embed.proj", width: width, patch: patch, bias: !arguments.hasPreNorm)
+    guard arguments.hasPositions else {
+      let size = imageSize ?? (224, 224)
+      let embedding = VisionTower.Embedding(
+        patch: patch, projection: projection, prefix: prefix, positions: nil, norm: norm)
+      return (embedding, size.0 / patch, size.1 / patch)
     }
     let positions = try checkpoint.tensor("pos_embed", [1, nil, width])
     let placed = arguments.placesPrefix ? prefix.count : 0
@@ -171,10 +204,8 @@ package enum TimmViT {
     for index in 0..<placed { prefix[index].row = zip(prefix[index].row, positions.row(index)).map(+) }
     let table = positions.gathered(Array(placed..<positions.rows))
     let embedding = VisionTower.Embedding(
-      patch: patch,
-      projection: try checkpoint.patchProjection(
-        "patch_embed.proj", width: width, patch: patch, bias: !arguments.hasPreNorm),
-      prefix: prefix, positions: PositionGrid(table, rows: rows, columns: columns, kernel: .antialiased), norm: norm)
+      patch: patch, projection: projection, prefix: prefix,
+      positions: PositionGrid(table, rows: rows, columns: columns, kernel: .antialiased), norm: norm)
     return (embedding, rows, columns)
   }
 
@@ -186,10 +217,15 @@ package enum TimmViT {
     let side = arguments.side ?? named ?? 224
     let input = try config.section("pretrained_cfg").inputSize() ?? Size(side)
     let classes = try config.int("num_classes", 1000)
+    let width = arguments.width
+    var macs = ((arguments.isDistilled ? 2 : 1) * width * classes, 0)
+    if arguments.pool == .map {
+      let pool = AttentionPool.macs(width: width, ffn: Int(Double(width) * arguments.ratio))
+      macs = (macs.0 + pool.constant, pool.perToken)
+    }
     return try shape(
       arguments, ffn: arguments.hidden.ffn, rows: input.height / arguments.patch,
-      columns: input.width / arguments.patch,
-      headMACs: ((arguments.isDistilled ? 2 : 1) * arguments.width * classes, 0))
+      columns: input.width / arguments.patch, headMACs: macs)
   }
 
   private static func shape(
@@ -197,7 +233,7 @@ package enum TimmViT {
   ) throws -> Shape.Tower {
     try .checked(
       blocks: arguments.depth, width: arguments.width, heads: arguments.heads, ffn: ffn,
-      ffnMatrices: arguments.isGated ? 3 : 2, prefix: arguments.prefix, rows: rows, columns: columns,
-      patch: arguments.patch, headMACs: headMACs)
+      ffnMatrices: arguments.isGated ? 3 : 2, prefix: arguments.prefix, hasClassifier: arguments.hasClassToken,
+      rows: rows, columns: columns, patch: arguments.patch, anySize: !arguments.isRelative, headMACs: headMACs)
   }
 }
