@@ -18,6 +18,8 @@ struct MethodsCommand: ParsableCommand {
       "Say which methods serve it, and why others do not; repeat it to compare.", valueName: "DIR|FILE.gguf|NAME"))
   var model: [String] = []
 
+  @OptionGroup var preparation: ProcessorFlag
+
   @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
   var format = Table.Format.md
 
@@ -48,7 +50,7 @@ struct MethodsCommand: ParsableCommand {
   /// One model: the reason of every refusal. Several: who serves which.
   private func matrix() throws -> Table {
     let methods = try name.map { [try Methods.named($0)] } ?? Methods.all
-    let shapes = try model.map { try ModelOutline.of($0).shape }
+    let shapes = try model.map { try ModelOutline.of($0, processor: preparation.processor).shape }
     var table = Table(["method"] + (model.count == 1 ? ["serves it", "because"] : model))
     for method in methods {
       let reasons = shapes.map { Methods.refusal(of: method.name, for: $0) }
