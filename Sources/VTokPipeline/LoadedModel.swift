@@ -40,7 +40,8 @@ public struct LoadedModel: Sendable {
     guard let prepares = vision.processor else { throw ModelError.noProcessor(model: nameOrDirectory) }
     let path = nameOrDirectory.split(separator: "/")
     return LoadedModel(
-      name: path.last.map(String.init) ?? nameOrDirectory, vision: vision, processor: prepares, sha256: checksum(checkpoint.files),
+      name: path.last.map(String.init) ?? nameOrDirectory, vision: vision, processor: prepares,
+      sha256: checksum(checkpoint.files),
       settingsSHA256: try checkpoint.settingsSHA256(), unusedTensors: checkpoint.unusedNames())
   }
 

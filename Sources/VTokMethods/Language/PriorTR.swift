@@ -69,7 +69,9 @@ public struct PriorTR: Compressor {
       plan.record[site] = Request(attention: .text)
       plan.act.insert(site)
     }
-    for layer in try model.decoder(for: Self.name).cutCaches where layer < layers.last! { plan.act.insert(.cache(layer)) }
+    for layer in try model.decoder(for: Self.name).cutCaches where layer < layers.last! {
+      plan.act.insert(.cache(layer))
+    }
     return plan
   }
 

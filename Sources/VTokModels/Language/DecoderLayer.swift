@@ -96,7 +96,8 @@ package struct DecoderLayer: Sendable {
   ///   - weights: of the MLP branch of every row; nil: all 1.
   func callAsFunction(
     _ tokens: inout TokenSequence, _ past: inout LayerPast, weights: [Float]? = nil, shape: Shape.Decoder,
-    attention: Attention, sight: Attention.Sight, taps: Attention.Taps, branches: Bool, massBias: Bool = false, _ memory: Memory
+    attention: Attention, sight: Attention.Sight, taps: Attention.Taps, branches: Bool, massBias: Bool = false,
+    _ memory: Memory
   ) -> Recorded {
     var recorded = Recorded()
     let (count, threads) = (tokens.count, memory.threads)
