@@ -24,12 +24,14 @@ extension Shape {
   /// At `.pack` the tiles of an image, each of the tower's grid, are joined into one visual span.
   /// - Parameter fromCut: whether there must be several of them.
   func packs(for method: String, fromCut: Bool = false) throws(CompressionError) {
-    if let fuse = tower?.fuse, fuse > 1 {
-      throw .unsupported(
-        method: method, found: "a connector that fuses \(fuse) patches into one token",
-        expected: "a visual token for every patch (LLaVA)", fix: CompressionError.anotherMethod)
+    if let layout, !layout.hasSpanPerTile, layout.tiling == .cut || layout.tiling == .one && !fromCut {
+      if let fuse = tower?.fuse, fuse > 1 {
+        throw .unsupported(
+          method: method, found: "a connector that fuses \(fuse) patches into one token",
+          expected: "a visual token for every patch (LLaVA)", fix: CompressionError.anotherMethod)
+      }
+      return
     }
-    if let layout, !layout.hasSpanPerTile, layout.tiling == .cut || layout.tiling == .one && !fromCut { return }
     throw .unsupported(
       method: method, found: layout?.summary ?? "no connector",
       expected: fromCut ? "images cut into tiles that one span joins (LLaVA-NeXT)" : "one span an image (LLaVA)",
