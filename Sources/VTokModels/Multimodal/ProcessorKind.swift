@@ -22,9 +22,10 @@ public enum ProcessorConfig {
     return try read(file, config: checkpoint.config)
   }
 
-  /// Refuses a folder that says nothing about images. LLaVA's research code says it in `config.json`, by the name of a
-  /// published tower whose processor it takes.
+  /// Refuses a folder that says nothing about images. Some families say it in `config.json`: InternVL as its authors publish
+  /// it, and LLaVA's research code by the name of a published tower whose processor it takes.
   static func require(_ file: ProcessorFile?, config: JSON, of name: String) throws(ModelError) {
+    if MultimodalFamily.of(config)?.readsProcessorFile == false { return }
     let tower = try Config(json: config).string("mm_vision_tower")
     if file == nil, tower?.hasPrefix("openai/clip-vit-") != true { throw .noProcessor(model: name) }
   }

@@ -9,6 +9,8 @@ indirect enum Normalizer: Sendable {
   case replace(LiteralReplacement)
   /// Canonical composition.
   case nfc
+  /// Unicode's small letters, without regard to language.
+  case lowercase
 
   init(_ part: TokenizerPart?) throws(TokenizerError) {
     guard let part else {
@@ -23,7 +25,8 @@ indirect enum Normalizer: Sendable {
     case "Prepend": self = .prepend(Array(try part.string("prepend").unicodeScalars))
     case "Replace": self = .replace(try LiteralReplacement(part))
     case "NFC": self = .nfc
-    default: throw part.refused("type", "one of Sequence, Prepend, Replace, NFC")
+    case "Lowercase": self = .lowercase
+    default: throw part.refused("type", "one of Sequence, Prepend, Replace, NFC, Lowercase")
     }
   }
 
@@ -32,6 +35,7 @@ indirect enum Normalizer: Sendable {
     case .sequence(let steps): return steps.reduce(text) { $1($0) }
     case .prepend(let prefix): return text.isEmpty ? text : prefix + text
     case .replace(let replacement): return replacement(text)
+    case .lowercase: return text.flatMap { Array($0.properties.lowercaseMapping.unicodeScalars) }
     case .nfc:
       if text.allSatisfy(\.isASCII) { return text }
       return Array(String(String.UnicodeScalarView(text)).precomposedStringWithCanonicalMapping.unicodeScalars)
