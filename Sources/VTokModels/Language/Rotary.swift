@@ -11,8 +11,9 @@ import VTokTensor
 package struct Rotary {
   private(set) var positions: [Position]
   let frequencies: [Float]
-  /// `[positions, frequencies]`
+  /// `[positions, half]`, of so many pairs of channels that are turned.
   private var cosine: [Float], sine: [Float]
+  private let half: Int
 
   package init(_ positions: [Position], of shape: Shape.Decoder) {
     self.init(positions, frequencies: shape.frequencies, of: shape)
@@ -31,6 +32,7 @@ package struct Rotary {
   init(_ positions: [Position], frequencies: [Float], sections: [Int], isInterleaved: Bool = false) {
     self.positions = positions
     self.frequencies = frequencies
+    half = frequencies.count
     let runs = sections.isEmpty ? [frequencies.count] : sections
     let axis =
       isInterleaved
@@ -48,7 +50,6 @@ package struct Rotary {
 
   /// Of some of the positions.
   func taking(_ rows: [Int]) -> Rotary {
-    let half = cosine.count / max(1, positions.count)
     var some = self
     some.positions = rows.map { positions[$0] }
     some.cosine = rows.flatMap { cosine[$0 * half..<($0 + 1) * half] }
@@ -56,10 +57,13 @@ package struct Rotary {
     return some
   }
 
-  /// - Parameter angles: of every row. `[rows, headDim / 2]`
-  init(angles: [Float]) {
+  /// - Parameters:
+  ///   - angles: of every row. `[rows, half]`
+  ///   - half: pairs of channels.
+  init(angles: [Float], half: Int) {
     positions = []
     frequencies = []
+    self.half = half
     cosine = angles.map { cosf($0) }
     sine = angles.map { sinf($0) }
   }
@@ -68,7 +72,7 @@ package struct Rotary {
   package func rotate(
     _ x: UnsafeMutablePointer<Float>, _ count: Int, from first: Int = 0, heads: Int, headDim: Int, scale: Float = 1
   ) {
-    let half = frequencies.count
+    let half = half
     cosine.withUnsafeBufferPointer { cosine in
       sine.withUnsafeBufferPointer { sine in
         vtok_rotate_halves(

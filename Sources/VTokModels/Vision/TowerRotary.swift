@@ -51,6 +51,6 @@ struct TowerRotary: Sendable, Equatable {
         for frequency in frequencies { angles.append(turn * frequency) }
       }
     }
-    return Rotary(angles: angles)
+    return Rotary(angles: angles, half: 2 * frequencies.count)
   }
 }
