@@ -24,8 +24,7 @@ import VTok
         (text["eos_token_id"], $0["eos_token_id"]) = (nil, nil)
         $0["text_config"] = .object(text)
         config(&$0)
-      }, files: files
-    ) { try Generator(model: $0).model.stops }
+      }, files: files, body: { try Generator(model: $0).model.stops })
   }
 
   @Test func whateverSaysItCounts() throws {
