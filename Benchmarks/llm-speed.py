@@ -12,6 +12,7 @@ The bandwidth of reading is that of a plain loop on as many threads. Writes Benc
 table; ratios are medians of the ratios of rounds.
 """
 import datetime
+import importlib.util
 import json
 import os
 import re
@@ -212,6 +213,8 @@ def main():
     parser.add_argument("--folder", help="where the files go (default: a temporary folder)")
     parser.add_argument("--note", default="", help="a sentence for the results: what else ran on the machine")
     arguments = parser.parse_args()
+    if "LLAMA_BENCH" not in os.environ and importlib.util.find_spec("pip") is None:
+        needs.refuse("needs llama.cpp: name its llama-bench in LLAMA_BENCH, or run a Python with pip, which builds it")
     bench = os.environ.get("LLAMA_BENCH") or llama_bench()
     vtok = os.environ.get("VTOK")
     if not vtok:

@@ -216,11 +216,16 @@ public struct Shape: Sendable, Equatable {
     public let hasSpanPerTile: Bool
     /// Whether tiles are laid out as one grid, its padding cut and every row ended by a row of the model's own.
     public let hasNewline: Bool
+    /// Whether patches come cell by cell of those that the connector joins, with their pixels (Qwen-VL); else row by row.
+    public let comesInCells: Bool
 
-    public init(tiling: Tiling, hasSpanPerTile: Bool = false, hasNewline: Bool = false) {
+    public init(
+      tiling: Tiling, hasSpanPerTile: Bool = false, hasNewline: Bool = false, comesInCells: Bool = false
+    ) {
       self.tiling = tiling
       self.hasSpanPerTile = hasSpanPerTile
       self.hasNewline = hasNewline
+      self.comesInCells = comesInCells
     }
   }
 

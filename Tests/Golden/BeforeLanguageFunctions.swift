@@ -163,8 +163,12 @@ let beforeLanguageFunctions: [String: @Sendable (Inputs) throws -> [String: Gold
     )
     let (batch, n, width) = (features.shape[0], features.shape[1], features.shape[2])
     var method = try pruMerge(inputs)
-    // Features have no class row here; numbers count it.
-    var tiles = (0..<batch).map { Stage.tile(features[plane: $0], prefix: 0, ids: (1...n).map(Int32.init)) }
+    // Features have no class row here; attention and numbers count it.
+    var tiles = (0..<batch).map { image in
+      var rows = Tensor(zeros: [1, width])
+      rows.append(rows: features[plane: image])
+      return Stage.tile(rows, prefix: 1, ids: (0...n).map(Int32.init))
+    }
     // One head of the whole width.
     let recordings = (0..<batch).map { image in
       let own = keys[plane: image]

@@ -62,6 +62,11 @@ public struct PixelPrune: Compressor {
         method: Self.name, found: "images of the tower's own size", expected: "images on grids of their own (Qwen-VL)",
         fix: CompressionError.anotherMethod)
     }
+    guard model.layout?.comesInCells == true else {
+      throw .unsupported(
+        method: Self.name, found: "patches row by row", expected: "patches cell by cell with their pixels (Qwen-VL)",
+        fix: CompressionError.anotherMethod)
+    }
     guard tower.windows == nil else {
       throw .unsupported(
         method: Self.name, found: "attention inside windows", expected: "attention over the whole image",

@@ -40,7 +40,7 @@ extension QwenVL {
     let fused = merge * merge * width
     return MultimodalFamily.Outline(
       shape: Shape(
-        tower: tower, decoder: decoder, layout: Shape.Layout(tiling: .native),
+        tower: tower, decoder: decoder, layout: Shape.Layout(tiling: .native, comesInCells: true),
         connectorMACs: (1 + stacked.count) * (fused * fused + fused * decoder.width)),
       geometry: QwenVLGeometry(tower: tower))
   }

@@ -44,7 +44,7 @@ struct QwenVL: VisualEncoder {
     let fused = merge * merge * width
     return MultimodalFamily.Outline(
       shape: Shape(
-        tower: tower, decoder: decoder, layout: Shape.Layout(tiling: .native),
+        tower: tower, decoder: decoder, layout: Shape.Layout(tiling: .native, comesInCells: true),
         connectorMACs: fused * fused + fused * decoder.width), geometry: QwenVLGeometry(tower: tower))
   }
 
