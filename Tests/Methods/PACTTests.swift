@@ -20,11 +20,12 @@ import VTok
     let pruned = Tensor([1, 0.1, -1, 1], shape: [2, 2])
     var notes = Notes()
     let found = PACT.cluster(keys, pruned: pruned, PACT.Rule(), notes: &notes)
-    #expect(found.centres.count == 3 && found.centres[0] == 0 && found.centres.last == 5)
-    #expect(Array(found.labels[..<3]) == [0, 0, 0] && found.labels[3] == found.labels[4])
-    #expect(Array(found.labels[6...]) == [0, -1])
+    let labels = found.labels
+    #expect(found.centres.count == 3 && Set(labels[..<3]).count == 1 && labels[3] == labels[4])
+    #expect(Set([labels[0], labels[3], labels[5]]).count == 3)
+    #expect(labels[6] == labels[0] && labels[7] == -1)
     let reduction = found.reduction(of: 8)
-    #expect(reduction.count == 3 && Array(reduction.row(0)) == [0, 1, 2, 6])
+    #expect(reduction.count == 3 && (0..<3).contains { Set(reduction.row($0)) == [0, 1, 2, 6] })
   }
 
   @Test(arguments: LanguageStage.seeds) func everyTokenIsPrunedGatheredOrLost(seed: UInt64) throws {

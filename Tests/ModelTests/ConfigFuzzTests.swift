@@ -130,7 +130,7 @@ import VTok
           try run(copy, JSON(contentsOf: copy + "/config.json"))
         }
       }
-      try FileManager.default.removeItem(atPath: copy + "/" + file)
+      try? FileManager.default.removeItem(atPath: copy + "/" + file)  // not there where nothing in it varies
       try FileManager.default.createSymbolicLink(atPath: copy + "/" + file, withDestinationPath: folder + "/" + file)
     }
   }

@@ -17,8 +17,10 @@ public final class SharedPrefixes {
 
   /// The prefix of a prompt entering layer 0, and the rows behind it; nil where nothing can be shared: no picture, a single
   /// row before or behind its end (that is summed in another order), attention in a method's own form, which may differ
-  /// between runs, or a window of rows that begins before the question.
-  func prefix(of tokens: TokenSequence, _ run: Run) -> (SharedPrefix, TokenSequence)? {
+  /// between runs, a window of rows that begins before the question, or layers with a window (their sums begin where a pass does).
+  func prefix(of tokens: TokenSequence, _ run: Run, _ shape: Shape.Decoder) -> (SharedPrefix, TokenSequence)? {
+    let hasWindows = (0..<shape.layers).contains { if case .window = shape.mixer(of: $0) { true } else { false } }
+    if hasWindows || shape.seesWholeImages { return nil }
     let start = run.images.textStart
     let count = tokens.id.firstIndex { $0 >= start } ?? tokens.count
     guard count > 1, tokens.count - count > 1, tokens.id[count...].allSatisfy({ $0 >= start }), !hasOwnForm(run),
