@@ -60,7 +60,7 @@ func expectRefusal(_ spec: String, for shape: Shape, location: SourceLocation = 
 }
 
 /// What any method may say of a model, where it is so.
-private let facts: [(String, (Shape) -> Bool)] = [
+private let facts: [(String, @Sendable (Shape) -> Bool)] = [
   ("a connector that fuses", { ($0.tower?.fuse ?? 1) > 1 }), ("a connector that joins", { ($0.tower?.fuse ?? 1) > 1 }),
   ("cached ones", { $0.decoder.map { $0.heads != $0.kvHeads } == true }),
   ("a gated delta net", { $0.decoder?.deltaNet != nil }), ("expected a layer in", { ($0.decoder?.layers ?? 9) < 3 }),
