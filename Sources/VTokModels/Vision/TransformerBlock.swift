@@ -3,31 +3,6 @@ import VTokCore
 import VTokLibC
 import VTokTensor
 
-/// The norm before a half of a block.
-package enum Norm: Sendable {
-  case layer(LayerNorm)
-  case rms(RMSNorm)
-
-  /// `[width]`; `bias` is empty without one.
-  package var weight: [Float] {
-    switch self {
-    case .layer(let norm): norm.weight
-    case .rms(let norm): norm.weight
-    }
-  }
-  package var bias: [Float] { if case .layer(let norm) = self { norm.bias } else { [] } }
-  package var epsilon: Float {
-    switch self {
-    case .layer(let norm): norm.epsilon
-    case .rms(let norm): norm.epsilon
-    }
-  }
-
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    Tensor(shape: x.shape) { normalise(self, x.values, x.rows, into: $0) }
-  }
-}
-
 /// A pre-norm transformer block: `x += s1 * Attention(LN1(x))`, `x += s2 * MLP(LN2(x))`.
 ///
 /// The two halves are separate calls, because methods cut between them. Scratch memory is the caller's; a half splits
@@ -403,7 +378,7 @@ extension TransformerBlock.Taps {
   }
 }
 
-private func normalise(_ norm: Norm, _ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>) {
+func normalise(_ norm: Norm, _ x: UnsafePointer<Float>, _ rows: Int, into out: UnsafeMutablePointer<Float>) {
   switch norm {
   case .layer(let norm): vtok_layer_norm(x, rows, norm.weight.count, norm.weight, norm.bias, norm.epsilon, out)
   case .rms(let norm): vtok_rms_norm(x, rows, norm.weight.count, norm.weight, norm.epsilon, out)
