@@ -102,7 +102,7 @@ import VTok
   }
 
   @Test(arguments: [
-    "cat.jpg", "--overlay", "--format json", "--shard 0/2", "--files-from list", "--keep-ratio 0.5,0.25",
+    "cat.jpg", "--overlay", "--format json", "--force", "--shard 0/2", "--files-from list", "--keep-ratio 0.5,0.25",
   ])
   func whatAStreamCannotDoIsRefused(_ flags: String) throws {
     let done = try vtok(["prune", "--stream"] + flags.split(separator: " ").map(String.init), input: Self.paths[0])
