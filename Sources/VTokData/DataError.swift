@@ -6,6 +6,8 @@ public enum DataError: OneLineError, Equatable {
   case noImages(String, expected: String)
   /// A line of a list file.
   case line(file: String, number: Int, found: String, expected: String)
+  /// An entry of a file of somebody else's questions.
+  case entry(file: String, place: String, found: String, expected: String)
   /// A class of the data that the model does not know.
   case unknownClass(data: String, found: String, known: [String])
   /// A file that is no CIFAR-10 binary.
@@ -21,6 +23,8 @@ public enum DataError: OneLineError, Equatable {
       "data '\(path)': no pictures, expected \(expected). Name the folder or file that holds them."
     case .line(let file, let number, let found, let expected):
       "data '\(file)' line \(number): \(found), expected \(expected). Correct the line."
+    case .entry(let file, let place, let found, let expected):
+      "data '\(file)' \(place): \(found), expected \(expected). Check the file, and that it is of this form."
     case .unknownClass(let data, let found, let known):
       "data '\(data)': class \(found), expected one of the model's \(known.count) classes "
         + "(\(known.prefix(12).joined(separator: ", "))\(known.count > 12 ? ", ..." : "")). "

@@ -4,13 +4,16 @@ import VTokImage
 import VTokWeights
 
 /// Questions about pictures with the answers that are right: JSONL, an object a line with `image` (a path from the
-/// file's own folder, or a list of them), `question`, `answers` (a list, or one text), `metric` (a name of `AnswerMetric`)
-/// and, if the table shall tell kinds of questions apart, `group`.
+/// file's own folder, or a list of them), `question`, `answers` (a list, or one text), `metric` (a name of `AnswerMetric`),
+/// for multiple choice `choices` (a list of texts) and, if the table shall tell kinds of questions apart, `group`. A line with
+/// neither answers nor metric is scored by its agreement with the dense model.
 public struct QuestionFile: Sendable {
   public struct Question: Sendable {
     /// Line of the file, from 1.
     public let line: Int
     public let text: String, answers: [String], metric: AnswerMetric
+    /// What can be chosen, in the order of the letters; empty for other metrics.
+    public let choices: [String]
     public let group: String?
   }
   /// Pictures that are shown together, with all questions about them.
@@ -26,7 +29,7 @@ public struct QuestionFile: Sendable {
   public private(set) var items: [Item]
   public var count: Int { items.reduce(0) { $0 + $1.questions.count } }
   /// In the order of `AnswerMetric.all`.
-  public let metrics: [AnswerMetric]
+  public private(set) var metrics: [AnswerMetric]
   /// In the order of the file.
   public private(set) var groups: [String]
 
@@ -44,37 +47,14 @@ public struct QuestionFile: Sendable {
     var groups: [String] = []
     var places: [[String]: Int] = [:]
     var count = 0
-    for (index, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated()
-    where !line.allSatisfy({ $0 == 32 || $0 == 13 || $0 == 9 }) && count < limit ?? .max {
-      func wrong(_ found: String, _ expected: String) -> DataError {
-        .line(file: path, number: index + 1, found: found, expected: expected)
-      }
-      guard let json = try? JSON(parsing: Array(line)), json.object != nil else {
-        throw wrong("no JSON object", "{\"image\": ..., \"question\": ..., \"answers\": [...], \"metric\": ...}")
-      }
-      func texts(_ key: String) throws(DataError) -> [String] {
-        let found = json[key]?.string.map { [$0] } ?? json[key]?.array?.compactMap(\.string) ?? []
-        guard !found.isEmpty, json[key]?.array.map({ $0.count == found.count }) ?? true else {
-          throw wrong(json[key].map { "\(key) \($0.text().prefix(60))" } ?? "no \(key)", "a text or a list of texts")
-        }
-        return found
-      }
-      let (names, answers, text) = (try texts("image"), try texts("answers"), json["question"]?.string ?? "")
-      guard !text.allSatisfy(\.isWhitespace) else { throw wrong("no question", "a text") }
-      guard let metric = AnswerMetric(name: json["metric"]?.string ?? "") else {
-        throw wrong(
-          json["metric"].map { "metric \($0.text())" } ?? "no metric",
-          "one of " + AnswerMetric.all.map(\.name).joined(separator: ", "))
-      }
-      guard answers.count >= metric.fewestAnswers else {
-        throw wrong("\(answers.count) answers for metric \(metric.name)", metric.answers)
-      }
+    for (index, bytes) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated()
+    where !bytes.allSatisfy({ $0 == 32 || $0 == 13 || $0 == 9 }) && count < limit ?? .max {
+      let line = try Line(bytes, number: index + 1, of: path)
+      let (names, question) = (try line.texts("image"), try line.question())
       let paths = names.map { $0.hasPrefix("/") || folder.isEmpty ? $0 : folder + "/" + $0 }
       if places[names] == nil, let missing = try paths.first(where: { try FileInfo.ifThere($0) == nil }) {
-        throw wrong("no picture '\(missing)'", "a path from the folder of this file")
+        throw line.wrong("no picture '\(missing)'", "a path from the folder of this file")
       }
-      let question = Question(
-        line: index + 1, text: text, answers: answers, metric: metric, group: json["group"]?.string)
       if let group = question.group, !groups.contains(group) { groups.append(group) }
       if let place = places[names] {
         items[place].questions.append(question)
@@ -97,5 +77,88 @@ public struct QuestionFile: Sendable {
     var fewer = self
     fewer.items = (0..<min(count, items.count)).map { items[$0 * items.count / min(count, items.count)] }
     return fewer
+  }
+
+  /// The same questions, scored by their agreement with the dense model: their answers are not looked at.
+  public func withoutAnswers() -> QuestionFile {
+    var blind = self
+    blind.items = items.map { item in
+      var item = item
+      item.questions = item.questions.map { question in
+        Question(
+          line: question.line, text: question.text, answers: [], metric: .agreement, choices: [], group: question.group)
+      }
+      return item
+    }
+    blind.metrics = [.agreement]
+    return blind
+  }
+}
+
+extension QuestionFile {
+  /// One line of a file.
+  private struct Line {
+    let json: JSON
+    let number: Int, path: String
+
+    /// - Throws: `DataError` for what is no object.
+    init(_ bytes: some Collection<UInt8>, number: Int, of path: String) throws(DataError) {
+      guard let json = try? JSON(parsing: Array(bytes)), json.object != nil else {
+        throw .line(
+          file: path, number: number, found: "no JSON object",
+          expected: "{\"image\": ..., \"question\": ..., \"answers\": [...], \"metric\": ...}")
+      }
+      self.json = json
+      self.number = number
+      self.path = path
+    }
+
+    func wrong(_ found: String, _ expected: String) -> DataError {
+      .line(file: path, number: number, found: found, expected: expected)
+    }
+
+    /// A text, or a list of some.
+    func texts(_ key: String) throws(DataError) -> [String] {
+      let found = json[key]?.string.map { [$0] } ?? json[key]?.array?.compactMap(\.string) ?? []
+      guard !found.isEmpty, json[key]?.array.map({ $0.count == found.count }) ?? true else {
+        throw wrong(json[key].map { "\(key) \($0.text().prefix(60))" } ?? "no \(key)", "a text or a list of texts")
+      }
+      return found
+    }
+
+    func question() throws(DataError) -> Question {
+      let metric = try metric()
+      let answers = metric.fewestAnswers == 0 ? [] : try texts("answers")
+      let text = json["question"]?.string ?? ""
+      guard !text.allSatisfy(\.isWhitespace) else { throw wrong("no question", "a text") }
+      guard answers.count >= metric.fewestAnswers else {
+        throw wrong("\(answers.count) answers for metric \(metric.name)", metric.answers)
+      }
+      let choices = metric.needsChoices ? try choices(answers) : []
+      return Question(
+        line: number, text: text, answers: answers, metric: metric, choices: choices, group: json["group"]?.string)
+    }
+
+    private func metric() throws(DataError) -> AnswerMetric {
+      if json["metric"] == nil, json["answers"] == nil { return .agreement }
+      guard let metric = AnswerMetric(name: json["metric"]?.string ?? "") else {
+        throw wrong(
+          json["metric"].map { "metric \($0.text())" } ?? "no metric",
+          "one of " + AnswerMetric.all.map(\.name).joined(separator: ", "))
+      }
+      return metric
+    }
+
+    private func choices(_ answers: [String]) throws(DataError) -> [String] {
+      let choices = try texts("choices")
+      guard (2...MultipleChoice.letters.count).contains(choices.count) else {
+        throw wrong("\(choices.count) choices", "2 to \(MultipleChoice.letters.count)")
+      }
+      if let other = answers.first(where: { MultipleChoice.place(of: $0, among: choices) == nil }) {
+        throw wrong(
+          "answer '\(other.prefix(60))' among \(choices.count) choices", "a letter or a text of the choices")
+      }
+      return choices
+    }
   }
 }

@@ -2,7 +2,8 @@
 ///
 /// A few bytes of a file can stand for many objects: 60 MB of one pickle opcode were 4.3 GB of tuples, 100 MB of `0,` were
 /// 1.7 GB of numbers. So a reader looks at the length first, then counts the memory of what it makes while it makes it,
-/// and stops where its kind of file ends. Together with the text, no kind comes to more than 256 MB.
+/// and stops where its kind of file ends. Together with the text, no kind comes to more than 256 MB, but for published sets of
+/// questions, which are imported knowingly.
 public struct ReadBudget: Sendable, Equatable {
   /// For messages.
   public let kind: String
@@ -29,6 +30,8 @@ public struct ReadBudget: Sendable, Equatable {
   public static let pickle = ReadBudget("a pickle of tensors", text: 64 << 20, memory: 96 << 20)
   /// Results, states and questions: JSON that is not part of a model.
   public static let data = ReadBudget("a data file", text: 64 << 20, memory: 192 << 20)
+  /// A published set of questions with all its answers, VQA v2's training part included.
+  public static let questions = ReadBudget("a file of questions", text: 1 << 30, memory: 8 << 30)
 
   /// Most files in the archive of a PyTorch file, one for each tensor.
   static let archivedFiles = 1 << 18

@@ -49,7 +49,15 @@ import VTok
     let names = AnswerMetric.all.flatMap { [$0.name] + $0.aliases }
     #expect(Set(names).count == names.count)
     for name in [metric.name] + metric.aliases { #expect(AnswerMetric(name: name) == metric) }
-    let right = Array(repeating: "no", count: metric.fewestAnswers)
-    #expect(metric.score("no", right) == 1 && metric.score("yes", right) == 0)
+    let right = Array(repeating: "no", count: max(1, metric.fewestAnswers))
+    let choices = metric.needsChoices ? ["yes", "no"] : []
+    #expect(metric.score("no", right, choices: choices) == 1 && metric.score("yes", right, choices: choices) == 0)
+  }
+
+  /// Without answers of its own a question is scored by what the dense model said, letter by letter.
+  @Test func agreementIsLetterByLetter() {
+    #expect(
+      AnswerMetric.agreement.score("A cat", ["A cat"]) == 1 && AnswerMetric.agreement.score("a cat", ["A cat"]) == 0)
+    #expect(AnswerMetric.agreement.fewestAnswers == 0)
   }
 }

@@ -3,7 +3,9 @@ import VTokTensor
 
 extension AnswerMetric {
   /// All metrics, in the order of tables.
-  public static let all: [AnswerMetric] = [exact, vqa, anls, yesNo]
+  public static let all: [AnswerMetric] = [
+    exact, vqa, anls, yesNo, multipleChoice, relaxed, mme, ocrBench, ocrBenchFormulas, agreement,
+  ]
 
   /// One of the answers, but for case, space around it and a full stop at its end.
   public static let exact = AnswerMetric("exact", aliases: ["exact-match"], isBinary: true) { answer, references in
@@ -25,6 +27,14 @@ extension AnswerMetric {
   /// "no", "No" or "not" makes it no, everything else is yes.
   public static let yesNo = AnswerMetric("yes-no", aliases: ["pope"], isBinary: true, saysYes: isYes) {
     isYes($0) == isYes($1[0]) ? 1 : 0
+  }
+
+  /// The dense model's answer, letter by letter: for questions without answers that are right. Benches put what the dense
+  /// model said in their place.
+  public static let agreement = AnswerMetric(
+    "agreement", aliases: ["label-free"], isBinary: true, fewestAnswers: 0, answers: "none: the dense model's is taken"
+  ) { answer, references in
+    references.contains(answer) ? 1 : 0
   }
 
   @Sendable private static func isYes(_ answer: String) -> Bool {
