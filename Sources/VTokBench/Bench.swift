@@ -87,21 +87,26 @@ public struct Bench<Task: BenchTask>: Sendable {
   }
 
   /// Runs everything. Cancelled items are left out.
-  /// - Parameter sample: the times that rows tell.
+  /// - Parameters:
+  ///   - items: in place of all: those of these numbers, ascending.
+  ///   - sample: the times that rows tell.
   public func run(
-    limit: Int? = nil, sample: BenchSample? = nil,
+    limit: Int? = nil, items: [Int]? = nil, sample: BenchSample? = nil,
     progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
     isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws -> BenchResults<Task> {
     let start = ContinuousClock().now
     let sample = sample ?? BenchSample(rows: task.entries.count)
+    let items = items ?? Array(0..<limited(limit))
     var results = try inOrder(
-      limited(limit), threads: threads, into: BenchResults(self, sample), progress: progress, isCancelled: isCancelled
-    ) { item -> (Measured, isGood: Bool) in
+      items.count, threads: threads, into: BenchResults(self, sample), progress: progress, isCancelled: isCancelled
+    ) { place -> (Measured, isGood: Bool) in
+      let item = items[place]
       var notes = notes()
       let failure = try unlessUnreadable { try task.measure(item, sample, into: &notes) }
       return ((notes, failure), failure == nil)
-    } fold: { results, item, measured in
+    } fold: { results, place, measured in
+      let item = items[place]
       if let failure = measured.failure { results.fail(failure) } else { results.add(measured.notes, of: item) }
     }
     results.seconds = sample.seconds + start.duration(to: ContinuousClock().now) / .seconds(1)

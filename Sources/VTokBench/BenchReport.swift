@@ -11,14 +11,19 @@ public struct BenchReport<Task: BenchTask>: Sendable {
   /// How times were taken, and what was left out.
   public let remarks: [String]
   public let table: Table
+  private let plots: [ParetoPlot]
 
   /// - Parameters:
   ///   - provenance: of all rows.
   ///   - remarks: that follow those of the task.
+  ///   - plots: that the page shows behind those of the task.
   /// - Precondition: an item did not fail.
-  public init(_ results: BenchResults<Task>, _ provenance: Provenance, remarks: [String] = []) {
+  public init(
+    _ results: BenchResults<Task>, _ provenance: Provenance, remarks: [String] = [], plots: [ParetoPlot] = []
+  ) {
     self.results = results
     self.provenance = provenance
+    self.plots = plots
     let bench = results.bench
     self.remarks =
       bench.task.remarks(results) + remarks + results.leftOut.map { "Left out: \($0)" }
@@ -62,7 +67,7 @@ public struct BenchReport<Task: BenchTask>: Sendable {
     let about = ([notes.joined(separator: "; ") + ".", task.note] + remarks).joined(separator: " ")
     return ReportPage(
       model: task.modelName, about: "\(title) · data \(ReportPage.name(task.dataPath))",
-      plots: task.plots(results.rows).map(\.plot), table: table, notes: escaped(about), provenance: provenance,
+      plots: task.plots(results.rows).map(\.plot) + plots, table: table, notes: escaped(about), provenance: provenance,
       gallery: try task.gallery(results, items: shown)
     ).html
   }

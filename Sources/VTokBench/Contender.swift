@@ -1,3 +1,4 @@
+import VTokCore
 import VTokEval
 import VTokPipeline
 
@@ -8,6 +9,22 @@ public struct Contender<Subject: MethodRunner>: BenchEntry {
   public let asked: Asked
   public let subject: Subject
   public let seeds: [UInt64]
+  /// One for every item, where their amounts differ.
+  private var byItem: [Subject]?
+
+  /// What runs on an item.
+  public func subject(on item: Int) -> Subject { byItem?[item] ?? subject }
+
+  /// A row whose amount differs between items under a mean of all.
+  /// - Parameters:
+  ///   - shares: of the visual tokens, one for every item.
+  ///   - mean: what was asked for.
+  ///   - make: the model with methods and a budget; called once for every share.
+  public init(mean: Double, shares: [Double], seeds: Int = 5, make: (Budget) throws -> Subject) rethrows {
+    let made = try Dictionary(uniqueKeysWithValues: Set(shares).map { ($0, try make(.ratio($0))) })
+    self.init(try make(.ratio(mean)), asked: .mean(mean), seeds: seeds)
+    byItem = shares.map { made[$0]! }
+  }
 
   /// A row that says of its subject what that says of itself.
   /// - Parameters:

@@ -6,7 +6,7 @@ import VTokWeights
 /// What a run on an image cost, and what came out beside the dense run.
 extension Figure where Run == ImageTask.Run {
   public static var tokensIn: Figure { Figure("tokens in", .cost) { Double($0.image.rows * $0.image.columns) } }
-  public static var tokensOut: Figure { Figure("tokens out", .cost) { Double($0.image.keep.count) } }
+  public static var tokensOut: Figure { Figure("tokens out", .cost, isKept: true) { Double($0.image.keep.count) } }
   public static var meanTokens: Figure { Figure("tokens entering a block", .cost) { $0.image.cost.meanTokens } }
   public static var gmacs: Figure { Figure("GMACs", .cost) { $0.image.cost.gmacs } }
   public static var denseGmacs: Figure { Figure("dense GMACs", .cost) { $0.image.dense.gmacs } }
@@ -65,7 +65,8 @@ extension ImageTask {
         "tokens", "tokens.in", [.tokensIn, .tokensOut], note: "patch tokens in and out",
         text: { "\(fixed($0.mean(.tokensIn), 0))→\(fixed($0.mean(.tokensOut), 0))" },
         json: { number($0.mean(.tokensIn)) }),
-      .mean(.tokensOut, nil, "tokens.out"), .mean(.meanTokens, nil, "tokens.mean_per_layer"), .reached,
+      .mean(.tokensOut, nil, "tokens.out"), .perPicture(.tokensOut),
+      .mean(.meanTokens, nil, "tokens.mean_per_layer"), .reached,
       .mean(.denseGmacs, nil, "gmacs.dense"),
       .mean(.gmacs, "GMACs", "gmacs.reduced", note: "multiply-adds of the tower", text: { fixed($0, 2) }),
       .number("of dense", "gmacs.ratio", [.gmacs, .denseGmacs], text: { percent($0, 0) }, value: { $0.share }),

@@ -55,7 +55,7 @@ extension ImageTask {
       let image = try data.image(item, options: decode)
       out += "<div>"
       for row in rows {
-        let result = try row.entry.subject(image, seed: seed(row.entry.seeds[0], of: item))
+        let result = try row.entry.subject(on: item)(image, seed: seed(row.entry.seeds[0], of: item))
         let answer = result.classes(1, labels: model.vision.labels).first.map { $0.label ?? "class \($0.name)" }
         let caption = "\(row.entry.method), \(result.keep.count) tokens" + (answer.map { ": \($0)" } ?? "")
         out += try galleryFigure(row.isReference ? image : result.map.drawn(on: image), caption)

@@ -25,6 +25,8 @@ public struct ImageTask: ReductionTask {
   public let seed: UInt64
   /// Every seed of a row sees a part of the images instead of all.
   public let splitsSeeds: Bool
+  /// Whether a row that cannot do what was asked of it, which may show on any image, fails alone.
+  public let keepsGoing: Bool
 
   public var count: Int { data.count }
   public var dataPath: String { data.path }
@@ -33,13 +35,14 @@ public struct ImageTask: ReductionTask {
   /// - Parameter contenders: of this model, loaded with any precision.
   public init(
     _ model: LoadedModel, data: LabelledImages, contenders: [Contender<Pipeline>], decode: DecodeOptions = .init(),
-    seed: UInt64 = 0, splitsSeeds: Bool = false
+    seed: UInt64 = 0, splitsSeeds: Bool = false, keepsGoing: Bool = false
   ) throws {
     self.model = model
     self.data = data
     self.decode = decode
     self.seed = seed
     self.splitsSeeds = splitsSeeds
+    self.keepsGoing = keepsGoing
     entries = [Contender(try Pipeline(model, methods: []))] + contenders
   }
 
@@ -85,22 +88,28 @@ public struct ImageTask: ReductionTask {
     var shared: [Precision: SharedBlocks] = [:]
     for precision in Set(entries.map(\.subject.precision)) {
       let running = zip(entries, costs).filter { $0.subject.precision == precision && $1 == nil }
-      shared[precision] = SharedBlocks(for: running.map(\.0.subject.composition))
+      shared[precision] = SharedBlocks(for: running.map { $0.0.subject(on: item).composition })
     }
     let label = data.items[item].label
     var dense: Run?
     var ownDense: [Precision: Run] = [:]
     for (row, entry) in entries.enumerated() {
       let turns = splitsSeeds ? [part(of: item, among: entry.seeds.count)] : Array(entry.seeds.indices)
-      let pipeline = entry.subject
+      let pipeline = entry.subject(on: item)
       let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
       for turn in turns {
         if let known = costs[row], let unchanged = ownDense[pipeline.precision] {
           notes.add(outputOf: unchanged, costs: known, row: row, seed: turn)
           continue
         }
-        let reduced = try pipeline.run(
-          prepared, seed: seed(entry.seeds[turn], of: item), shared: shared[pipeline.precision], headOnly: true)
+        let reduced: PrunedImage
+        do {
+          reduced = try pipeline.run(
+            prepared, seed: seed(entry.seeds[turn], of: item), shared: shared[pipeline.precision], headOnly: true)
+        } catch let error as CompressionError where keepsGoing {
+          notes.fail(row, "\(error)")
+          continue
+        }
         let run = Run(reduced, label: label, dense: dense)
         dense = dense ?? run
         if pipeline.composition.methods.isEmpty { ownDense[pipeline.precision] = run }

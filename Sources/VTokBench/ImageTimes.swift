@@ -1,3 +1,4 @@
+import VTokCore
 import VTokImage
 import VTokPipeline
 import VTokTensor
@@ -19,10 +20,15 @@ extension ImageTask {
     let prepare = 1000 * (threadSeconds() - middle)
     var dense: Run?
     return try entries.enumerated().map { row, entry in
-      let pipeline = entry.subject
+      let pipeline = entry.subject(on: item)
       let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
       let start = threadSeconds()
-      let reduced = try pipeline.run(prepared, seed: seed(entry.seeds[0], of: item))
+      let reduced: PrunedImage
+      do {
+        reduced = try pipeline.run(prepared, seed: seed(entry.seeds[0], of: item))
+      } catch is CompressionError where keepsGoing {
+        return [:]
+      }
       let trace = reduced.trace
       let processor = 1000 * (threadSeconds() - start)
       let run = Run(reduced, label: nil, dense: dense)

@@ -6,7 +6,7 @@ import VTokWeights
 /// What an answer cost, and how right it is.
 extension Figure where Run == QuestionTask.Run {
   public static var tokensIn: Figure { Figure("tokens in", .cost) { Double($0.visual) } }
-  public static var tokensOut: Figure { Figure("tokens out", .cost) { Double($0.table.tokensOut) } }
+  public static var tokensOut: Figure { Figure("tokens out", .cost, isKept: true) { Double($0.table.tokensOut) } }
   public static var meanTokens: Figure { Figure("tokens of a layer", .cost) { $0.table.meanTokens } }
   public static var towerTokens: Figure {
     Figure("tokens of the tower", .cost) { Double($0.table.trace.towerOutput.reduce(0, +)) }
@@ -45,30 +45,6 @@ extension Figure where Run == QuestionTask.Run {
   }
   public static var isBinary: Figure { Figure("right or wrong") { $0.question.metric.isBinary ? 1 : 0 } }
   public static var agrees: Figure { Figure("agrees") { $0.answer == $0.denseAnswer ? 1 : 0 } }
-  public static func score(of metric: AnswerMetric) -> Figure {
-    Figure("score of \(metric.name)") { $0.question.metric == metric ? $0.score : nil }
-  }
-  public static func score(of group: String) -> Figure {
-    Figure("score of group \(group)") { $0.question.group == group ? $0.score : nil }
-  }
-  /// Of a metric that reads answers as yes or no: what was said, what is true, and both.
-  public static func saysYes(_ metric: AnswerMetric) -> Figure {
-    Figure("yes said of \(metric.name)") { $0.said(metric).map { $0 ? 1 : 0 } }
-  }
-  public static func isYes(_ metric: AnswerMetric) -> Figure {
-    Figure("yes true of \(metric.name)") { $0.truth(metric).map { $0 ? 1 : 0 } }
-  }
-  public static func hits(_ metric: AnswerMetric) -> Figure {
-    Figure("yes hit of \(metric.name)") { $0.said(metric) == true && $0.truth(metric) == true ? 1 : 0 }
-  }
-}
-
-extension QuestionTask.Run {
-  private func reads(_ metric: AnswerMetric, _ text: String) -> Bool? {
-    question.metric == metric ? metric.saysYes?(text) : nil
-  }
-  fileprivate func said(_ metric: AnswerMetric) -> Bool? { reads(metric, answer) }
-  fileprivate func truth(_ metric: AnswerMetric) -> Bool? { reads(metric, question.answers[0]) }
 }
 
 extension QuestionTask {
@@ -96,7 +72,9 @@ extension QuestionTask {
         note: "those that leave the last layer of the language model, of those the image has",
         text: { "\(whole($0.mean(.tokensIn)))→\(whole($0.mean(.tokensOut)))" },
         json: { number($0.mean(.tokensIn)) }),
-      .reached, .mean(.tokensOut, nil, "tokens.out"), .mean(.meanTokens, nil, "tokens.mean_per_layer"),
+      .reached, .mean(.tokensOut, nil, "tokens.out"),
+      .perPicture(.tokensOut, runs: { $0.data.items[$1].questions.count }),
+      .mean(.meanTokens, nil, "tokens.mean_per_layer"),
       .mean(.towerTokens, nil, "tokens.tower_out"), .mean(.packedTokens, nil, "tokens.packed"),
       Column(
         nil, "tokens.per_layer", layers,
@@ -149,30 +127,6 @@ extension QuestionTask {
         "tokens/s", "decode_tokens_per_s", note: "new tokens a second after the first", text: { fixed($0, 0) },
         value: { 1000 / median($0.times(.decode)) }),
     ]
-    return columns
-  }
-
-  /// Scores by metric and by group.
-  private var scores: [Column<QuestionTask>] {
-    var columns: [Column<QuestionTask>] = []
-    // Objects of their own, whether the data have such questions or not.
-    columns += ["accuracy", "f1", "groups"].map { Column<QuestionTask>(nil, ColumnKey($0), json: { _ in [:] }) }
-    columns.append(Column(nil, "yes_share"))
-    for metric in data.metrics {
-      columns.append(.share(.score(of: metric), metric.name, ColumnKey("accuracy", metric.name)))
-      guard metric.saysYes != nil else { continue }
-      let (said, truth, hits) = (
-        Figure<Run>.saysYes(metric), Figure<Run>.isYes(metric), Figure<Run>.hits(metric)
-      )
-      columns += [
-        .ranged("F1", ColumnKey("f1", metric.name), [said, truth, hits], note: "of the answer yes") { row in
-          Ranged(
-            values: zip(row.sums(hits), zip(row.sums(said), row.sums(truth))).map { 2 * $0 / max(1, $1.0 + $1.1) })
-        }, .share(said, nil, "yes_share"),
-      ]
-    }
-    columns += data.groups.map { .share(.score(of: $0), $0, ColumnKey("groups", $0)) }
-    columns.append(.share(.score, nil, "score"))
     return columns
   }
 

@@ -55,9 +55,9 @@ extension QuestionTask {
     for item in items {
       let question = data.items[item].questions[0]
       let images = try images(of: item)
-      out += "<p>\(escaped(question.text)) (\(escaped(question.answers[0])))</p><div>"
+      out += "<p>\(escaped(question.text))\(question.answers.first.map { " (\(escaped($0)))" } ?? "")</p><div>"
       for row in rows {
-        let generator = row.entry.subject
+        let generator = row.entry.subject(on: item)
         let prompt = try generator.prepare(question.text, about: images)
         let seen = try generator.look(
           at: prompt.images, question: question.text, seed: seed(row.entry.seeds[0], of: item))

@@ -29,6 +29,8 @@ public struct QuestionTask: ReductionTask {
   public let keepsGoing: Bool
   /// Whether rows keep every answer.
   public let keepsAnswers: Bool
+  /// Of every row the one of the smaller picture with the same budget, where there is one: what it answers wrongly is hard.
+  private let smaller: [Int?]
   public var model: Generator { entries[0].subject }
 
   public var count: Int { data.items.count }
@@ -56,6 +58,10 @@ public struct QuestionTask: ReductionTask {
     /// Visual tokens entering every layer of the language model.
     public let entering: [Double]
     public let outcome: BudgetOutcome?
+    /// Whether the smaller picture of the same budget answers wrongly; nil without one.
+    public fileprivate(set) var isHard: Bool?
+    /// Questions about the same pictures with the same metric and group, this one included, and whether all are right.
+    public fileprivate(set) var companions = 1, isWhole = false
     var language: LanguageCost { table.cost.language! }
   }
 
@@ -85,7 +91,14 @@ public struct QuestionTask: ReductionTask {
     self.limit = limit
     self.decode = decode
     self.seed = seed
-    entries = [Contender(model)] + contenders
+    let entries = [Contender(model)] + contenders
+    self.entries = entries
+    smaller = entries.map { entry in
+      guard entry.asked != .nothing, entry.asked != .own else { return nil }
+      return entries.firstIndex { other in
+        other.line == Downsample.name && other.asked == entry.asked && other.subject.sharesWeights(with: entry.subject)
+      }
+    }
   }
 
   /// - Throws: `ImageError` with the path of the image.
@@ -114,27 +127,53 @@ public struct QuestionTask: ReductionTask {
   public func measure(_ item: Int, _ sample: BenchSample, into notes: inout ItemNotes<Self>) throws {
     let questions = data.items[item].questions
     let images = try images(of: item)
-    var ground = try Ground(model, questions, prepared(images, of: item, for: model), entries)
+    let subjects = entries.map { $0.subject(on: item) }
+    var ground = try Ground(model, questions, prepared(images, of: item, for: model), subjects)
     let visual = try model.visualTokens(of: ground.images)
     var dense: [Record] = []
+    var runs: [[[Run]]] = []
     for (row, entry) in entries.enumerated() {
-      let generator = entry.subject
+      let generator = entry.subject(on: item)
       if !generator.sharesWeights(with: ground.model) {
-        ground = try Ground(generator, questions, prepared(images, of: item, for: generator), entries)
+        ground = try Ground(generator, questions, prepared(images, of: item, for: generator), subjects)
       }
-      for (turn, own) in entry.seeds.enumerated() {
-        do {
-          for run in try answer(
-            questions, with: generator, on: ground, visual: visual, dense: dense, seed: seed(own, of: item))
-          {
-            let record = Record(line: run.question.line, answer: run.answer, score: run.score)
-            if row == 0 { dense.append(record) }
-            notes.add(run, row: row, seed: turn, record: keepsAnswers ? record : nil)
-          }
-        } catch let error as CompressionError where keepsGoing {
-          notes.fail(row, "\(error)")
+      var turns: [[Run]] = []
+      do {
+        for own in entry.seeds {
+          turns.append(
+            try answer(
+              questions, with: generator, on: ground, visual: visual, dense: dense, seed: seed(own, of: item)))
+        }
+      } catch let error as CompressionError where keepsGoing {
+        turns = []
+        notes.fail(row, "\(error)")
+      }
+      if row == 0 { dense = turns[0].map { Record(line: $0.question.line, answer: $0.answer, score: $0.score) } }
+      runs.append(turns.map(Self.together))
+    }
+    for (row, turns) in runs.enumerated() {
+      let easy = smaller[row].flatMap { runs[$0].first }
+      for (turn, answers) in turns.enumerated() {
+        for (place, answer) in answers.enumerated() {
+          var run = answer
+          run.isHard = easy.map { $0[place].score < 0.5 }
+          let record = Record(line: run.question.line, answer: run.answer, score: run.score)
+          notes.add(run, row: row, seed: turn, record: keepsAnswers ? record : nil)
         }
       }
+    }
+  }
+
+  /// Answers about the same pictures know how the others went.
+  private static func together(_ runs: [Run]) -> [Run] {
+    runs.map { run in
+      let alike = runs.filter {
+        $0.question.metric == run.question.metric && $0.question.group == run.question.group
+      }
+      var run = run
+      run.companions = alike.count
+      run.isWhole = alike.allSatisfy { $0.score == 1 }
+      return run
     }
   }
 
@@ -147,12 +186,12 @@ public struct QuestionTask: ReductionTask {
     let prefixes = SharedPrefixes(megabytes: 256)
 
     init(
-      _ model: Generator, _ questions: [QuestionFile.Question], _ images: [PreparedImage], _ entries: [Entry]
+      _ model: Generator, _ questions: [QuestionFile.Question], _ images: [PreparedImage], _ subjects: [Generator]
     ) throws {
       self.model = model
       self.images = images
       prompts = try questions.map { try model.prepare($0.text, about: images) }
-      let compositions = entries.map(\.subject).filter { $0.sharesWeights(with: model) }.map(\.composition)
+      let compositions = subjects.filter { $0.sharesWeights(with: model) }.map(\.composition)
       blocks = images.map { _ in SharedBlocks(for: compositions) }
     }
   }
@@ -174,7 +213,8 @@ public struct QuestionTask: ReductionTask {
       let ids = try generator.model.language.generate(
         from: &decoding, run: &run, limit: limit, stops: generator.model.stops)
       let text = generator.text(of: ids)
-      let score = question.metric.score(text, question.answers)
+      let answers = question.metric.fewestAnswers == 0 ? [dense.isEmpty ? text : dense[place].answer] : question.answers
+      let score = question.metric.score(text, answers, choices: question.choices)
       let shape = generator.model.shape
       let table = CostTable(run.trace, dense: run.trace, shape: shape)
       let outcome = try generator.outcome(of: prompt.images, run.trace)

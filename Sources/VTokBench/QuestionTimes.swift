@@ -22,7 +22,7 @@ extension QuestionTask {
     let prepare = 1000 * (threadSeconds() - start)
     let prompt = try model.prepare(question, about: prepared)
     return try entries.map { entry in
-      let generator = entry.subject
+      let generator = entry.subject(on: item)
       let prompt = generator.sharesWeights(with: model) ? prompt : try generator.prepare(question, about: images)
       do {
         var times = try time(prompt, question, generator, seed(entry.seeds[0], of: item))

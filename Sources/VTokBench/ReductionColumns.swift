@@ -73,6 +73,20 @@ extension Column where Task: ReductionTask {
     Column("reached", note: "of what was asked", text: { row in row.outcome.map(row.entry.asked.reached) ?? "-" })
   }
 
+  /// The tokens of every item, where amounts differ between pictures.
+  /// - Parameter runs: of an item.
+  static func perPicture(
+    _ figure: Figure<Task.Run>, runs: @escaping @Sendable (Task, Int) -> Int = { _, _ in 1 }
+  ) -> Column {
+    Column(
+      nil, "tokens.per_picture", [figure],
+      json: { row in
+        guard case .mean = row.entry.asked else { return .null }
+        return .array(
+          zip(row.items(figure), row.results.items).map { VTokEval.number($0 / Double(runs(row.task, $1))) })
+      })
+  }
+
   /// How many times faster than dense.
   static func speedup(_ key: ColumnKey, _ value: @escaping @Sendable (Row) -> Double) -> Column {
     .number("speed-up", key, text: { $0.isNaN ? "-" : "\(fixed($0, 2))x" }, value: value)

@@ -12,6 +12,8 @@ public struct Options: Sendable {
     case budget
     /// It says where the method's only cut is: the number of a block.
     case cut
+    /// It says on entering which layers of the language model the method cuts: a number, or a list of them.
+    case layers
   }
 
   /// One option as lists show it.
@@ -87,10 +89,11 @@ public struct Options: Sendable {
 
   /// A whole number, or a word for one that the method finds itself: nil.
   public mutating func take(
-    _ key: String, default value: Int, in range: ClosedRange<Int>, or word: String, _ about: String
+    _ key: String, default value: Int, in range: ClosedRange<Int>, or word: String, as role: Role = .setting,
+    _ about: String
   ) throws(OptionError) -> Int? {
     let expected = "a whole number in \(range.lowerBound)...\(range.upperBound), or \(word)"
-    note(key, String(value), expected, about, .setting)
+    note(key, String(value), expected, about, role)
     guard let text = given.removeValue(forKey: key) else { return value }
     if text == word { return nil }
     guard let number = Int(text), range.contains(number) else { throw invalid(key, text, expected) }

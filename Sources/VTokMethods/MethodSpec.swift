@@ -58,13 +58,18 @@ public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
 
   /// The same method with its only cut at the end of another block; nil for several methods, for one that has no such
   /// option, and where the option was given.
-  public func cutting(atBlock block: Int) -> MethodSpec? {
+  public func cutting(atBlock block: Int) -> MethodSpec? { cutting(.cut, "\(block)") }
+
+  /// The same method with its only cut on entering a layer of the language model; nil as above.
+  public func cutting(atLayer layer: Int) -> MethodSpec? { cutting(.layers, "\(layer)") }
+
+  private func cutting(_ role: Options.Role, _ place: String) -> MethodSpec? {
     guard parts.count == 1, let method = known.first,
-      let key = method.options.entries.first(where: { $0.role == .cut })?.key, parts[0].options[key] == nil
+      let key = method.options.entries.first(where: { $0.role == role })?.key, parts[0].options[key] == nil
     else { return nil }
     return MethodSpec(
-      description: "\(description)\(parts[0].options.isEmpty ? ":" : ",")\(key)=\(block)",
-      parts: [Part(name: parts[0].name, options: parts[0].options.merging([key: "\(block)"]) { $1 })])
+      description: "\(description)\(parts[0].options.isEmpty ? ":" : ",")\(key)=\(place)",
+      parts: [Part(name: parts[0].name, options: parts[0].options.merging([key: place]) { $1 })])
   }
 
   private init(description: String, parts: [Part]) {
@@ -78,6 +83,9 @@ public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
     self.init(
       description: method.name + (typed.isEmpty ? "" : ":" + typed), parts: [Part(name: method.name, options: options)])
   }
+
+  /// One of this library's methods as it is.
+  public init(named name: String) { self.init(description: name, parts: [Part(name: name, options: [:])]) }
 
   /// Names without options, joined with `+`.
   public var names: String { parts.map(\.name).joined(separator: "+") }

@@ -57,6 +57,14 @@ public enum Methods {
     return found
   }
 
+  /// The methods that choose by a score and can cut a single layer of the language model to a budget.
+  public static var cuttingOneLayer: [MethodSpec] {
+    all.filter { !listed($0).method.isStochastic }.map { MethodSpec(named: $0.name) }.filter { spec in
+      guard spec.usesJobBudget, let cut = spec.cutting(atLayer: 1) else { return false }
+      return (try? cut.make(budget: .ratio(0.5))) != nil
+    }
+  }
+
   /// The options of a method with their defaults, in the order its initialiser takes them.
   /// - Precondition: the initialiser does not throw when no option is given.
   public static func options(of method: any Compressor.Type) -> Options { listed(method).options }

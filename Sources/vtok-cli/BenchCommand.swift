@@ -8,13 +8,16 @@ struct BenchCommand: ParsableCommand {
     discussion: """
       vtok bench images --data photos.txt --method tome --method divprune --mac-ratio 0.75,0.5 --report out/
       vtok bench questions --model llava-1.5-7b-hf --data questions.jsonl --method divprune --keep-tokens 192,64
+      vtok bench horizon --model llava-1.5-7b-hf --data questions.jsonl --quick
       vtok bench tokenizers --data photos/ --tokenizers klt,path/to/One-D-Piece-S-256 --report out/
 
       'vtok bench --data PATH' chooses by the data and the flags: questions where they are a .jsonl file, tokenizers where
       --tokenizers names some, else images. Work that cannot differ between rows is done once; times are those of whole
       images on one thread, from a sample with nothing shared.
       """,
-    subcommands: [BenchImages.self, BenchQuestions.self, BenchTokenizers.self, BenchAny.self],
+    subcommands: [
+      BenchImages.self, BenchQuestions.self, BenchHorizon.self, BenchTokenizers.self, BenchAny.self,
+    ],
     defaultSubcommand: BenchAny.self)
 }
 
@@ -31,7 +34,7 @@ struct BenchAny: ParsableCommand {
 
   func run() throws {
     if tokenizers.names != nil {
-      if methods.reduction.isGiven || images.macRatio != nil {
+      if methods.reduction.isGiven || images.macRatio != nil || !methods.mean.keepMeans.isEmpty {
         throw UsageError(
           "--tokenizers", found: "methods or budgets beside it", expected: "either tokenizers or methods",
           fix: "Run the command twice.")

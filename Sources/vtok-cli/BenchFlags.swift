@@ -76,9 +76,13 @@ struct BenchFlags: ParsableArguments {
   }
 
   /// Prints the table, or writes it, and the report where one is asked for.
-  /// - Parameter more: writes what else the report has into its folder, and names the file to open.
-  func write<Task: BenchTask>(_ table: BenchReport<Task>, more: (String) throws -> String? = { _ in nil }) throws {
-    let text = table.text(format)
+  /// - Parameters:
+  ///   - text: in place of the table of rows.
+  ///   - more: writes what else the report has into its folder, and names the file to open.
+  func write<Task: BenchTask>(
+    _ table: BenchReport<Task>, text: String? = nil, more: (String) throws -> String? = { _ in nil }
+  ) throws {
+    let text = text ?? table.text(format)
     if let output {
       try Folder.makeAbove(output)
       try WholeFile.write(text, to: output)
@@ -109,6 +113,7 @@ struct BenchFlags: ParsableArguments {
 /// Flags of a bench of methods.
 struct MethodBenchFlags: ParsableArguments {
   @OptionGroup var reduction: ReductionOptions
+  @OptionGroup var mean: MeanFlag
   @OptionGroup var precision: PrecisionSweep
 
   @Option(
@@ -123,4 +128,11 @@ struct MethodBenchFlags: ParsableArguments {
       "Images that are timed, nothing shared (default: 100; the first questions of 16).", valueName: "N"),
     transform: whole(0...1_000_000))
   var timingSamples: Int?
+
+  /// The flags that choose rows: where a mean is asked for, the fixed share stands beside it.
+  func sweep(_ means: [Double]?) -> ReductionOptions {
+    var swept = reduction
+    if let means { swept.keepRatios = means.map { "\($0)" } }
+    return swept
+  }
 }

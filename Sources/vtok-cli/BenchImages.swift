@@ -75,7 +75,9 @@ extension BenchFlags {
   func run(_ flags: ImageBenchFlags, _ methods: MethodBenchFlags) throws {
     let threads = try running.threadCount()
     try checkOutputs()
-    let reduction = methods.reduction
+    let means = try methods.mean.means(
+      beside: methods.reduction.amountFlag() ?? flags.macRatio.map { _ in "--mac-ratio" })
+    let reduction = methods.sweep(means)
     var wanted = reduction
     wanted.methods = reduction.wantedMethods
     let shares = try flags.macShares(excluding: wanted)
@@ -92,11 +94,14 @@ extension BenchFlags {
     wanted.methods += try methods.baselines(beside: wanted.methods, on: model.vision.shape)
     let combinations = try wanted.combinations(solves: shares != nil)
     let images = try LabelledImages(data, classes: model.vision.labels, outside: outputs)
-    var contenders = try methods.contenders(combinations, shares, model, quiet: running.quiet)
+    let adaptive = try means.map {
+      MeanShares($0, of: images, limit: limit, decode: try decoding.options(), threads: threads)
+    }
+    var contenders = try methods.contenders(combinations, shares, adaptive, model, quiet: running.quiet)
     for precision in precisions.dropFirst() {
       let other = try LoadedModel.load(reduction.model, precision: precision!)
       contenders.append(Contender(try Pipeline(other, methods: [])))
-      contenders += try methods.contenders(combinations, shares, other, quiet: true)
+      contenders += try methods.contenders(combinations, shares, adaptive, other, quiet: true)
     }
     let task = try ImageTask(
       model, data: images, contenders: contenders, decode: decoding.options(), seed: reduction.seed,
@@ -123,7 +128,8 @@ extension MethodBenchFlags {
   /// Shares of the dense cost become budgets here, method by method. One that acts after the tower saves nothing inside
   /// it, so it keeps that share of its tokens instead, and its row says what it costs.
   fileprivate func contenders(
-    _ combinations: [ReductionOptions.Combination], _ shares: [Double]?, _ model: LoadedModel, quiet: Bool
+    _ combinations: [ReductionOptions.Combination], _ shares: [Double]?, _ means: MeanShares?, _ model: LoadedModel,
+    quiet: Bool
   ) throws -> [Contender<Pipeline>] {
     let shape = model.vision.shape
     let dense = Cost(denseWith: model.vision.tower.shape.patches, shape: shape).gmacs
@@ -131,8 +137,12 @@ extension MethodBenchFlags {
       Contender(try Pipeline(model, method: spec, keep: budget), asked: asked, seeds: seeds)
     }
     guard let shares else {
-      return try reduction.solved(combinations, quiet: quiet, by: { try model.solve($0, $1) }).map { combination in
-        try contender(combination.spec, combination.ruled ? combination.budget : nil)
+      return try reduction.solved(combinations, quiet: quiet, by: { try model.solve($0, $1) }).flatMap { combination in
+        let fixed = try contender(combination.spec, combination.ruled ? combination.budget : nil)
+        let adaptive = try means?.contender(combination, seeds: seeds) { budget in
+          try Pipeline(model, method: combination.spec, keep: budget)
+        }
+        return [fixed] + (adaptive.map { [$0] } ?? [])
       }
     }
     var contenders: [Contender<Pipeline>] = []

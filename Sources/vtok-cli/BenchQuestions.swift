@@ -12,9 +12,11 @@ struct BenchQuestions: ParsableCommand {
         --keep-tokens 192,64
 
       Data: an object a line, {"image": path from the file's folder, "question": text, "answers": [text], "metric": name},
-      and perhaps "group" for a column of its own. Metrics: \(AnswerMetric.all.map(\.name).joined(separator: ", ")). Rows for
-      the dense model, random (--seeds of it) and downsample are always there. Times are those of a sample of questions. A
-      speed-up below 0.9 of the multiply-adds' is marked !.
+      and perhaps "group" for a column of its own; for multiple choice also "choices": [text, ...]. 'vtok import' makes such
+      files from published ones. Metrics: \(AnswerMetric.all.map(\.name).joined(separator: ", ")). Lines without answers and
+      metric are scored by their agreement with the dense model. Rows for the dense model, random (--seeds of it) and
+      downsample are always there. Times are those of a sample of questions. A speed-up below 0.9 of the multiply-adds' is
+      marked !.
       """)
 
   @OptionGroup var bench: BenchFlags
@@ -42,6 +44,9 @@ struct QuestionFlags: ParsableArguments {
   @Flag(help: "Leave out methods that the model cannot serve, and say why, instead of stopping.")
   var skipRefused = false
 
+  @Flag(help: "Score by the agreement with the dense model's answers; those of the file are not looked at.")
+  var labelFree = false
+
   @Option(help: ArgumentHelp("Write every answer, a JSON object a line.", valueName: "FILE"))
   var answers: String?
 
@@ -58,7 +63,7 @@ struct QuestionFlags: ParsableArguments {
     let given =
       [
         ("--max-tokens", maxTokens != nil), ("--quick", quick), ("--skip-refused", skipRefused),
-        ("--answers", answers != nil), ("--trained", !trained.isEmpty),
+        ("--label-free", labelFree), ("--answers", answers != nil), ("--trained", !trained.isEmpty),
       ] + language.given.map { ($0.flag, $0.value != nil) }
     if let flag = given.first(where: \.1)?.0 {
       throw UsageError(flag, found: "data '\(data)'", expected: "questions (.jsonl)", fix: "Remove the flag.")
@@ -75,22 +80,27 @@ extension BenchFlags {
     try checkOutputs([("--answers", flags.answers)])
     var data = try QuestionFile(self.data, limit: limit)
     if flags.quick { data = data.thinned(to: 100) }
+    if flags.labelFree { data = data.withoutAnswers() }
     let reduction = methods.reduction
+    let means = try methods.mean.means(beside: reduction.amountFlag())
     let precisions = try methods.precision.values()
     let checkpoint = try reduction.checkpoint(precisions[0])
     let decode = try decoding.options()
     let model = try Generator(
       checkpoint, method: nil, template: flags.language.text(), companion: flags.language.companion)
+    let adaptive = means.map { MeanShares($0, of: data, decode: decode, threads: threads) }
+    var methods = methods
+    methods.reduction = methods.sweep(means)
     var remarks: [String] = []
     var contenders =
-      try methods.contenders(model, checkpoint, data, flags, decode, quiet: running.quiet, &remarks)
+      try methods.contenders(model, checkpoint, data, flags, decode, adaptive, quiet: running.quiet, &remarks)
       + flags.contenders(beside: model)
     for precision in precisions.dropFirst() {
       let checkpoint = try reduction.checkpoint(precision)
       let other = try Generator(
         checkpoint, method: nil, template: flags.language.text(), companion: flags.language.companion)
       contenders.append(Contender(other))
-      contenders += try methods.contenders(other, checkpoint, data, flags, decode, quiet: true, &remarks)
+      contenders += try methods.contenders(other, checkpoint, data, flags, decode, adaptive, quiet: true, &remarks)
     }
     let task = try QuestionTask(
       model, data: data, contenders: contenders, limit: flags.maxTokens ?? 16, decode: decode, seed: reduction.seed,
@@ -122,7 +132,7 @@ extension MethodBenchFlags {
   /// row that nobody asked for, others with `--skip-refused`.
   fileprivate func contenders(
     _ model: Generator, _ checkpoint: Checkpoint, _ data: QuestionFile, _ flags: QuestionFlags, _ decode: DecodeOptions,
-    quiet: Bool, _ remarks: inout [String]
+    _ means: MeanShares?, quiet: Bool, _ remarks: inout [String]
   ) throws -> [Contender<Generator>] {
     var contenders: [Contender<Generator>] = []
     for combination in try wantedAnswers() {
@@ -136,6 +146,11 @@ extension MethodBenchFlags {
         }[0]
         let budget = solved.ruled ? solved.budget : nil
         contenders.append(Contender(try model.with(solved.spec, keep: budget), seeds: seeds))
+        if let adaptive = try means?.contender(
+          combination, seeds: seeds, make: { try model.with(combination.spec, keep: $0) })
+        {
+          contenders.append(adaptive)
+        }
       } catch let error as CompressionError {
         let isAsked = reduction.methods.contains(combination.spec.description)
         guard !isAsked || flags.skipRefused else { throw error }

@@ -91,7 +91,7 @@ struct ReductionOptions: ParsableArguments {
   var isGiven: Bool { !methods.isEmpty || amounts.contains { $0.value != nil } }
 
   /// The one flag of those that was given; nil when none was.
-  private func amountFlag() throws -> String? {
+  func amountFlag() throws -> String? {
     let given = amounts.filter { $0.value != nil }
     guard given.count <= 1 else {
       throw UsageError(

@@ -7,7 +7,7 @@ import Yams
 enum JobFile {
   /// Flags that say the same in other words: one of them on the command line silences the others in the file.
   private static let budgets: Set = [
-    "keep-ratio", "keep-tokens", "target-gmacs", "target-ms", "target-tokens", "mac-ratio",
+    "keep-ratio", "keep-tokens", "keep-mean", "target-gmacs", "target-ms", "target-tokens", "mac-ratio",
   ]
   /// A job file is a page; more is another kind of file.
   private static let mostBytes = 1 << 20

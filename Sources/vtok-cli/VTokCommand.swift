@@ -23,8 +23,10 @@ struct VTokCommand: ParsableCommand {
       """,
     version: vtokVersion,
     subcommands: [
-      PruneCommand.self, GenerateCommand.self, ShowCommand.self, BenchCommand.self, FlopsCommand.self,
-      CalibrateCommand.self, TokenizeCommand.self, DetokenizeCommand.self, MethodsCommand.self, ModelsCommand.self,
+      PruneCommand.self, GenerateCommand.self, ShowCommand.self, BenchCommand.self, SearchCommand.self,
+      FlopsCommand.self,
+      CalibrateCommand.self, ImportCommand.self, TokenizeCommand.self, DetokenizeCommand.self, MethodsCommand.self,
+      ModelsCommand.self,
       InspectCommand.self, DoctorCommand.self,
     ])
 

@@ -14,10 +14,14 @@ import VTok
     ],
     "show": ["cat.png", "-o", "map.png"],
     "bench": ["--data", "list.txt", "--timing-samples", "0", "--seeds", "1"],
+    "search": [
+      "--data", "list.txt", "--target-gmacs", "0.5", "--method", "tome", "--levels", "1", "--force", "-o", "found",
+    ],
     "flops": [],
     "calibrate": [
       "--data", "list.txt", "--target-ratio", "0.6", "--steps", "1", "--batch", "1", "-o", "rates.json",
     ],
+    "import": ["pope", "pope.jsonl", "--force", "-o", "questions.jsonl"],
     "tokenize": ["cat.png", "--tokens", "4", "-o", "new.vtokens"],
     "detokenize": ["cat.vtokens", "-o", "out"],
     "methods": [], "models": [], "inspect": ["vtok-tiny"], "doctor": [],
@@ -26,7 +30,8 @@ import VTok
   func prepare(_ folder: String) throws {
     let image = Image(width: 64, height: 64, colour: [200, 90, 30])
     try WholeFile.write(try image.pngData(), to: folder + "/cat.png")
-    try write("cat.png\tcat\n", folder + "/list.txt")
+    try write("cat.png\tcat\ncat.png\tcat\n", folder + "/list.txt")
+    try write(#"{"image": "cat.png", "text": "Is there a cat?", "label": "yes"}"# + "\n", folder + "/pope.jsonl")
     _ = try shell("vtok tokenize cat.png --tokens 4 -o cat.vtokens", in: folder)
   }
 

@@ -36,7 +36,7 @@ public struct PACT: Compressor {
   public init(layer: Int = 4, rule: Rule = Rule()) { (self.layer, self.rule) = (layer, rule) }
 
   public init(_ options: inout Options) throws(OptionError) {
-    layer = try options.take("layer", default: 4, in: 1...1000, "on entering this layer, counted from 0")
+    layer = try options.take("layer", default: 4, in: 1...1000, as: .layers, "on entering this layer, counted from 0")
     var rule = Rule()
     rule.keep = try options.take(
       "ratio", default: 0.55, in: 0.0...1, "share of the tokens that pruning leaves (official: keep_ratio)")

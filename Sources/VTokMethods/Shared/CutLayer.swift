@@ -10,7 +10,7 @@ struct CutLayer: Sendable {
 
   /// An option that takes a number from 1 on, or `auto`.
   init(_ options: inout Options, default number: Int, _ about: String) throws(OptionError) {
-    let typed = try options.take("layer", default: number, in: 1...1000, or: "auto", about)
+    let typed = try options.take("layer", default: number, in: 1...1000, or: "auto", as: .layers, about)
     self.number = typed ?? number
     isNearest = typed == nil
   }

@@ -28,7 +28,7 @@ extension Options {
   /// Layers counted from 0, ascending from 1 on; nil when not given.
   mutating func layers(_ key: String, _ about: String) throws(OptionError) -> [Int]? {
     let expected = "whole numbers from 1 on, ascending"
-    guard let list = try self.list(key, expected, about) else { return nil }
+    guard let list = try self.list(key, expected, as: .layers, about) else { return nil }
     if zip([0] + list, list).contains(where: { $0 >= $1 || $1 != $1.rounded() || $1 > 1000 }) {
       throw invalid(key, "\(list)", expected)
     }
