@@ -3,7 +3,7 @@
 SWIFT ?= swift
 PACKAGES = libpng-dev libjpeg-dev libwebp-dev libopenblas-dev pkg-config
 
-.PHONY: demo test build setup examples format docs static install dist training-smoke interop fuzz fuzz-build threads
+.PHONY: demo test build setup examples format docs static install dist training-smoke interop fuzz fuzz-build threads tables
 
 demo: build
 	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay -o .build/demo
@@ -62,6 +62,11 @@ RECIPES = vqa_small vqa_tiles pmod quecc explainability
 
 training-smoke: $(PYTHON)
 	@for recipe in $(RECIPES); do $(PYTHON) Benchmarks/training/$$recipe.py --smoke || exit 1; done
+
+# All tables of Benchmarks/results again, and the pages that show them; QUICK=1: a part of each into .build/quick, within ten
+# minutes.
+tables: build
+	@VTOK=$(CURDIR)/$(VTOK) Benchmarks/tables.sh $(if $(QUICK),--quick)
 
 # Small models of every family as today's transformers writes them, and its greedy answers (Tests/Interop).
 interop: build $(PYTHON)

@@ -6,7 +6,8 @@
 #   MODEL=vtok-tiny DATA=TRAIN.bin LAMBDA=150 Benchmarks/calibrate.sh 75 50
 #   MODEL=vtok-tiny DATA=TRAIN.bin LAMBDA=1500 STEPS=300 Benchmarks/calibrate.sh 35
 #   MODEL=vtok-tiny DATA=TRAIN.bin LAMBDA=15000 STEPS=300 Benchmarks/calibrate.sh 26
-# usage: Benchmarks/cifar10.sh TEST.bin [LIMIT]    (CIFAR-10 binary layout; VTOK=path of a built vtok; else it is built)
+# usage: Benchmarks/cifar10.sh TEST.bin [LIMIT]    (CIFAR-10 binary layout; VTOK=path of a built vtok; else it is built;
+# RESULTS=another folder for the table)
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
@@ -19,4 +20,4 @@ exec "$VTOK" bench --model vtok-tiny --data "$bin" --limit "${2:-10000}" --metho
   --method zero-tprune --method diffrate:rates=rates/vtok-tiny-75.json \
   --method diffrate:rates=rates/vtok-tiny-50.json --method diffrate:rates=rates/vtok-tiny-35.json \
   --method diffrate:rates=rates/vtok-tiny-26.json --method cls-attention --mac-ratio 0.75,0.5,0.35,0.25 \
-  --seeds 5 --split-seeds --timing-samples 50 --gallery 0 --report results/cifar10-vtok-tiny
+  --seeds 5 --split-seeds --timing-samples 50 --gallery 0 --report "${RESULTS:-results}/cifar10-vtok-tiny"

@@ -2,7 +2,8 @@
 # Every method inside or behind the tower on the clothing test photographs with dinov2s-focus, at 75, 50, 35 and 25 % of
 # the dense multiply-adds, and 60 %; DiffRate also with the counts that calibrate.sh learned for each.
 # The page has no token maps, since photographs are no part of this repository. Writes results/clothing-dinov2s-focus/ (index.html, rows.json, table.md).
-# usage: Benchmarks/clothing.sh [MODEL-DIR [TEST-LIST]]    (VTOK=path of a built vtok; else it is built)
+# usage: Benchmarks/clothing.sh [MODEL-DIR [TEST-LIST]]    (VTOK=path of a built vtok; else it is built; LIMIT=only so many
+# photographs; RESULTS=another folder for the table)
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,4 +21,5 @@ exec "$VTOK" bench --model "$model" --data "$list" --method tome --method divpru
   --method diffrate:rates=rates/dinov2s-focus-50.json \
   --method diffrate:rates=rates/dinov2s-focus-35.json \
   --method diffrate:rates=rates/dinov2s-focus-25.json --method evit --method cls-attention \
-  --mac-ratio 0.75,0.6,0.5,0.35,0.25 --gallery 0 --report results/clothing-dinov2s-focus
+  --mac-ratio 0.75,0.6,0.5,0.35,0.25 --gallery 0 ${LIMIT:+--limit "$LIMIT"} \
+  --report "${RESULTS:-results}/clothing-dinov2s-focus"

@@ -4,14 +4,14 @@
 # usage: Benchmarks/tokenizers.sh DATA MODEL TAG [NAME-or-DIR,...]
 #   DATA   a folder or a list file; MODEL judges the reconstructions; the last argument names the tokenizers (klt)
 #   VTOK=path of a built vtok, else it is built; PYTHON=python3; LIMIT=only so many pictures;
-#   EVERY=N: only every Nth line of a list file; SHEET=a picture to draw at every length (sheet.png)
+#   RESULTS=another folder for the table; EVERY=N: only every Nth line of a list file; SHEET=a picture to draw at every length (sheet.png)
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/needs.sh"
 need "${3:+$1}" "DATA MODEL TAG: a folder or list file of any photographs, a model that judges them (vtok-tiny), a name for the results"
 build
-report=$here/results/tokenizers-$3
+report=${RESULTS:-$here/results}/tokenizers-$3
 webp=$(mktemp -d)
 trap 'rm -rf "$webp"' EXIT
 if [ -n "${EVERY:-}" ]; then
