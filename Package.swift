@@ -103,7 +103,9 @@ let package = Package(
     .testTarget(name: "ImageTests", dependencies: ["VTokImage"], exclude: ["Kinds", "Malformed"]),
     .testTarget(
       name: "WeightsTests", dependencies: ["VTokModels", "VTokWeights"],
-      exclude: ["GGUF", "PyTorch", "split-patterns.json", "split-patterns.py"]),
+      exclude: [
+        "GGUF", "PyTorch", "split-expressions.json", "split-expressions.py", "split-patterns.json", "split-patterns.py",
+      ]),
     .testTarget(
       name: "TemplateTests", dependencies: ["VTokModels", "VTokTemplate", "VTokWeights"],
       exclude: ["jinja-table.py", "jinja-table.json"]),

@@ -175,9 +175,16 @@ def tokenizer():
     yield from contents("Tests/**/*tokenizer.json", "Benchmarks/models/*/tokenizer.json")
     for model in ["gpt", "fallback"]:
         yield small_tokenizer(model)
+    patterns = [
+        r"(?i:'s|'t)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)", "(a+)+b", "(?:a|ab)*+c",
+        r"(?<=a)b|(?<!c)[[a-c]&&[^b]]|^ .$|(?>a?b)+?|\x{61}", "(?:a{1,3}){2,}",
+    ]  # fmt: skip
+    for pattern in patterns:
+        split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+        yield small_tokenizer("gpt", split)
 
 
-def small_tokenizer(kind):
+def small_tokenizer(kind, pre_tokenizer=None):
     """Few tokens, so that a change meets a rule more often than a name."""
     vocabulary = {"<s>": 0, "</s>": 1, "<image>": 2}
     for letter in ("abcdeĠ " if kind == "gpt" else "▁abcde"):
@@ -197,7 +204,8 @@ def small_tokenizer(kind):
     if kind == "gpt":
         parts = {
             "normalizer": None,
-            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+            "pre_tokenizer": pre_tokenizer
+            or {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
             "post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
             "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
         }

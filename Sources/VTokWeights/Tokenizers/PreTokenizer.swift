@@ -56,7 +56,7 @@ indirect enum PreTokenizer: Sendable {
     do throws(SplitExpression.Refusal) {
       return try SplitPattern(text)
     } catch {
-      throw part.refused("pattern", "a regular expression that the standard library reads alike: \(error.reason)")
+      throw part.refused("pattern", "a regular expression that all libraries read alike: \(error.reason)")
     }
   }
 
