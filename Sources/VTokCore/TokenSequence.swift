@@ -17,7 +17,10 @@ public struct Position: Sendable, Hashable {
 /// Where a row lies in a picture, in the unit of a tower's rotary positions.
 public struct Coordinate: Sendable, Hashable {
   public var row: Float, column: Float
-  public init(row: Float, column: Float) { (self.row, self.column) = (row, column) }
+  public init(row: Float, column: Float) {
+    self.row = row
+    self.column = column
+  }
 }
 
 /// The tokens in flight with all that must stay in step. `apply` is the only way to change their number. A layer's KV

@@ -31,7 +31,10 @@ public struct ImageTokens: Sendable, Equatable {
   /// Size of the picture that they decode to, in pixels.
   public var size: Size
 
-  public init(ids: [Int], size: Size) { (self.ids, self.size) = (ids, size) }
+  public init(ids: [Int], size: Size) {
+    self.ids = ids
+    self.size = size
+  }
 
   /// The first `count` tokens; a picture for tokenizers whose `lengths` are prefixes.
   public func prefix(_ count: Int) -> ImageTokens { ImageTokens(ids: Array(ids.prefix(count)), size: size) }

@@ -23,7 +23,10 @@ public struct KLTTokenizer: ImageTokenizer {
   /// Eigenvectors as rows and as columns, `[kept, side]` and `[side, kept]`.
   private struct Axis: Sendable {
     let rows: Tensor, columns: Tensor
-    init(_ rows: Tensor) { (self.rows, columns) = (rows, rows.transposed) }
+    init(_ rows: Tensor) {
+      self.rows = rows
+      columns = rows.transposed
+    }
   }
   /// A coefficient that is coded.
   private struct Component: Sendable {

@@ -29,7 +29,9 @@ public struct PublishedModel: Sendable {
   public let processor: ProcessorFile?
 
   init(_ name: String, _ config: JSON, processor: JSON? = nil) {
-    (self.name, self.config, self.processor) = (name, config, processor.map { ProcessorFile($0) })
+    self.name = name
+    self.config = config
+    self.processor = processor.map { ProcessorFile($0) }
   }
 }
 
@@ -77,7 +79,10 @@ struct Needless: Sendable {
   /// `*` stands for any text.
   let names: [String], reason: String
 
-  init(_ names: String..., reason: String) { (self.names, self.reason) = (names, reason) }
+  init(_ names: String..., reason: String) {
+    self.names = names
+    self.reason = reason
+  }
 
   static let positions = Needless("*position_ids", reason: "0, 1, 2, ...: an index of old files")
   static let mask = Needless("*mask_token", reason: "stands for hidden patches in pre-training")

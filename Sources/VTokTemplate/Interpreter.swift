@@ -29,7 +29,10 @@ final class Interpreter {
   /// Deepest nesting of what runs, macros that call themselves among it.
   static let depthLimit = 400
 
-  init(limits: Template.Limits, now: LocalTime?) { (self.limits, self.now) = (limits, now) }
+  init(limits: Template.Limits, now: LocalTime?) {
+    self.limits = limits
+    self.now = now
+  }
 
   // MARK: Limits
 

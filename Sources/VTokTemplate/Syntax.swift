@@ -126,5 +126,9 @@ final class Expression: Sendable {
   let line: Int
   let height: Int
 
-  init(_ kind: Kind, line: Int, height: Int) { (self.kind, self.line, self.height) = (kind, line, height) }
+  init(_ kind: Kind, line: Int, height: Int) {
+    self.kind = kind
+    self.line = line
+    self.height = height
+  }
 }

@@ -17,7 +17,11 @@ public struct Template: Sendable {
     /// Bytes of the result, and of any text on the way.
     public var output = 16 << 20
     public init() {}
-    public init(steps: Int, bytes: Int, output: Int) { (self.steps, self.bytes, self.output) = (steps, bytes, output) }
+    public init(steps: Int, bytes: Int, output: Int) {
+      self.steps = steps
+      self.bytes = bytes
+      self.output = output
+    }
   }
 
   private let statements: [Statement]

@@ -22,7 +22,11 @@ public struct TemplateError: OneLineError, Equatable {
   /// Line of the template, from 1.
   public internal(set) var line: Int?
 
-  init(_ kind: Kind, _ reason: String, line: Int? = nil) { (self.kind, self.reason, self.line) = (kind, reason, line) }
+  init(_ kind: Kind, _ reason: String, line: Int? = nil) {
+    self.kind = kind
+    self.reason = reason
+    self.line = line
+  }
 
   public var message: String { (line.map { "line \($0): " } ?? "") + reason }
 

@@ -41,7 +41,8 @@ public struct MMTok: Compressor {
   let coverage: Coverage
 
   public init(_ amount: TileAmount, _ coverage: Coverage = Coverage()) {
-    (self.amount, self.coverage) = (.tiles(amount), coverage)
+    self.amount = .tiles(amount)
+    self.coverage = coverage
   }
 
   /// - Parameter ratio: of the tokens of an image, rounded down.

@@ -40,7 +40,9 @@ public struct PruMerge: Compressor {
   let neighbours: Int
 
   public init(_ amount: Amount = .adaptive, version: Version = .base, neighbours: Int = 32) {
-    (self.amount, self.version, self.neighbours) = (amount, version, neighbours)
+    self.amount = amount
+    self.version = version
+    self.neighbours = neighbours
   }
 
   public init(_ options: inout Options) throws(OptionError) {

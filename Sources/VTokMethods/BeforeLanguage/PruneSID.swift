@@ -37,7 +37,10 @@ public struct PruneSID: Compressor {
   ///   - amount: the class token included.
   ///   - omega: normal numbers that the decomposition starts from, `[min(width, patches), tokens / 4]`; nil: drawn from the
   ///     run's seed.
-  public init(_ amount: TileAmount, omega: Tensor? = nil) { (self.amount, self.omega) = (amount, omega) }
+  public init(_ amount: TileAmount, omega: Tensor? = nil) {
+    self.amount = amount
+    self.omega = omega
+  }
 
   public init(_ options: inout Options) throws(OptionError) {
     amount = try options.tileAmount("per-tile", official: "visual_token_num") { .perTile($0) }
@@ -45,13 +48,7 @@ public struct PruneSID: Compressor {
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    let tower = try model.classifierTower(for: Self.name)
-    guard tower.prefix == 1 else {
-      throw .unsupported(
-        method: Self.name, found: "\(tower.prefix) prefix tokens", expected: "the class token alone",
-        fix: CompressionError.anotherMethod)
-    }
-    if model.layout != nil { try model.packs(for: Self.name) }
+    let tower = try model.loneClassifierTower(for: Self.name)
     try amount.check(tower, extra: 1, for: Self.name)
     return Plan(
       record: [.block(tower.featureBlock, .end): Request(attention: .classifier)],

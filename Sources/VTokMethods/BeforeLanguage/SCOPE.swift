@@ -26,7 +26,8 @@ public struct SCOPE: Compressor {
   private var cut: TileCut
 
   public init(_ amount: TileAmount, alpha: Double = 1, combine: Combine = .multi) {
-    (self.alpha, self.combine) = (alpha, combine)
+    self.alpha = alpha
+    self.combine = combine
     cut = TileCut(amount, endsSingleTile: true)
   }
 

@@ -48,13 +48,7 @@ public struct VisionZip: Compressor {
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    let tower = try model.classifierTower(for: Self.name)
-    guard tower.prefix == 1 else {
-      throw .unsupported(
-        method: Self.name, found: "\(tower.prefix) prefix tokens", expected: "the class token alone",
-        fix: CompressionError.anotherMethod)
-    }
-    if model.layout != nil { try model.packs(for: Self.name) }
+    let tower = try model.loneClassifierTower(for: Self.name)
     if case .counts(let dominant, let contextual) = amount {
       try check(dominant, contextual, patches: tower.patches)
     }

@@ -33,7 +33,10 @@ public struct PACT: Compressor {
   let rule: Rule
 
   /// - Parameter layer: counted from 0; the layers before it see everything.
-  public init(layer: Int = 4, rule: Rule = Rule()) { (self.layer, self.rule) = (layer, rule) }
+  public init(layer: Int = 4, rule: Rule = Rule()) {
+    self.layer = layer
+    self.rule = rule
+  }
 
   public init(_ options: inout Options) throws(OptionError) {
     layer = try options.take("layer", default: 4, in: 1...1000, as: .layers, "on entering this layer, counted from 0")

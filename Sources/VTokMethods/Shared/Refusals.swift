@@ -21,6 +21,18 @@ extension Shape {
     return tower
   }
 
+  /// The tower, if its class token is all that stands before the patches and, in a language model, its images are packed.
+  func loneClassifierTower(for method: String) throws(CompressionError) -> Tower {
+    let tower = try classifierTower(for: method)
+    guard tower.prefix == 1 else {
+      throw .unsupported(
+        method: method, found: "\(tower.prefix) prefix tokens", expected: "the class token alone",
+        fix: CompressionError.anotherMethod)
+    }
+    if layout != nil { try packs(for: method) }
+    return tower
+  }
+
   /// At `.pack` the tiles of an image, each of the tower's grid, are joined into one visual span.
   /// - Parameter fromCut: whether there must be several of them.
   func packs(for method: String, fromCut: Bool = false) throws(CompressionError) {

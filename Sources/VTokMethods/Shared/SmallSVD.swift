@@ -10,7 +10,9 @@ struct Matrix: Sendable {
 
   init(_ values: [Double], rows: Int, columns: Int) {
     precondition(values.count == rows * columns, "\(values.count) numbers for \(rows) x \(columns)")
-    (self.values, self.rows, self.columns) = (values, rows, columns)
+    self.values = values
+    self.rows = rows
+    self.columns = columns
   }
 
   init(_ tensor: Tensor) { self.init(tensor.values.map(Double.init), rows: tensor.rows, columns: tensor.width) }

@@ -56,7 +56,8 @@ struct Attention {
     let scores: Scratch, panels: Scratch
 
     init(rows: Int, keys: Int, heads: Int, threads: Int) {
-      (self.keys, self.threads) = (keys, threads)
+      self.keys = keys
+      self.threads = threads
       scores = Scratch(max(threads * min(rows, Attention.blockRows), heads) * keys)
       panels = Scratch(threads * vtok_matrix.panels)
     }
@@ -239,7 +240,10 @@ private final class Store: @unchecked Sendable {  // every head is written by on
   private let slots: [Int: Int], count: Int
 
   init(_ tap: Attention.Tap, _ rows: [Int], heads: Int, keys: Int, before: Tensor?) {
-    (self.heads, self.keys, summed, count) = (heads, keys, tap.summed, rows.count)
+    self.heads = heads
+    self.keys = keys
+    summed = tap.summed
+    count = rows.count
     slots = Dictionary(uniqueKeysWithValues: zip(rows, rows.indices))
     memory = Scratch(heads * keys * (summed ? 1 : rows.count))
     // What a row cannot see.

@@ -13,7 +13,9 @@ public struct Sampling: Sendable {
   /// - Precondition: `temperature` is not negative, `topP` lies above 0 and not above 1.
   public init(temperature: Float = 0, topP: Float = 1, seed: UInt64 = 0) {
     precondition(temperature >= 0 && topP > 0 && topP <= 1)
-    (self.temperature, self.topP, generator) = (temperature, topP, SeededGenerator(seed: seed))
+    self.temperature = temperature
+    self.topP = topP
+    generator = SeededGenerator(seed: seed)
   }
 
   public static var greedy: Sampling { Sampling() }

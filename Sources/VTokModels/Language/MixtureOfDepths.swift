@@ -28,7 +28,9 @@ package struct MixtureOfDepths: Sendable {
       }
       let numbers = parts.dropFirst().compactMap { Float($0) }.filter(\.isFinite)
       guard numbers.count == parts.count - 1 else { return nil }
-      (self.squash, scale, bias) = (squash, numbers.first ?? 1, numbers.last ?? 1)
+      self.squash = squash
+      scale = numbers.first ?? 1
+      bias = numbers.last ?? 1
     }
 
     /// - Parameter logits: of the visual tokens, over which softmax is taken.
@@ -62,7 +64,8 @@ package struct MixtureOfDepths: Sendable {
     guard let weighting = Weighting(try config.string("mod_weight_norm") ?? "tanh_0.2_1") else {
       throw config.unfit("mod_weight_norm", "tanh, sigmoid, softmax or none, alone or followed by _SCALE_BIAS")
     }
-    (self.shares, self.weighting) = (shares, weighting)
+    self.shares = shares
+    self.weighting = weighting
     hasBias = try config.bool("mod_bias_enabled", true)
   }
 

@@ -9,7 +9,8 @@ package struct AnyresGrid: Sendable {
   ///   - side: cells along one edge of a tile.
   ///   - width, height: of the original image, in pixels.
   package init(rows: Int, columns: Int, side: Int, width: Int, height: Int) {
-    (self.columns, self.side) = (columns, side)
+    self.columns = columns
+    self.side = side
     let (high, wide) = (rows * side, columns * side)
     /// Margins around `size` cells. transformers rounds to seven decimals before it truncates; research code does not.
     func margins(_ size: Double, of full: Int) -> Range<Int> {

@@ -51,7 +51,11 @@ package struct QueCC: Sendable {
           file: "config.json", key: "mm_vision_token_compression_stride", found: "\(stride) with windows of \(kernel)",
           expected: "windows whose number divides the \(grid) patches along an edge")
       }
-      (self.grid, self.kernel, self.stride, cell, self.text) = (grid, kernel, stride, grid / side, text)
+      self.grid = grid
+      self.kernel = kernel
+      self.stride = stride
+      cell = grid / side
+      self.text = text
       self.states = states
     }
 

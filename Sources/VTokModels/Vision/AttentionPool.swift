@@ -26,7 +26,8 @@ public struct AttentionPool: Sendable {
     norm = try view.norm("layernorm", width, epsilon: epsilon)
     up = try view.linear("mlp.fc1", [ffn, width])
     down = try view.linear("mlp.fc2", [width, ffn])
-    (self.heads, self.activation) = (heads, activation)
+    self.heads = heads
+    self.activation = activation
   }
 
   /// As timm names it (`layers/attention_pool.py`, `AttentionPoolLatent`).

@@ -6,7 +6,10 @@ public struct JointSpace: Sendable {
   let norm: LayerNorm
   let projection: Linear
 
-  public init(norm: LayerNorm, projection: Linear) { (self.norm, self.projection) = (norm, projection) }
+  public init(norm: LayerNorm, projection: Linear) {
+    self.norm = norm
+    self.projection = projection
+  }
 
   /// Of the whole CLIP that the tower comes from; nil if it is of another kind.
   public init?(_ clip: CLIP) {

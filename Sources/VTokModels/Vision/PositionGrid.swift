@@ -25,7 +25,10 @@ public final class PositionGrid: Sendable {
 
   public init(_ table: Tensor, rows: Int, columns: Int, kernel: Kernel) {
     precondition(table.rows == rows * columns)
-    (self.table, self.rows, self.columns, self.kernel) = (table, rows, columns, kernel)
+    self.table = table
+    self.rows = rows
+    self.columns = columns
+    self.kernel = kernel
   }
 
   /// The positions of a `rows` x `columns` grid. `[rows * columns, width]` Computed once per size.

@@ -39,7 +39,9 @@ public struct TextTower: Sendable {
       heads: try config.int("num_attention_heads", causal ? 8 : 12), activation: try config.activation(activation),
       epsilon: epsilon)
     finalNorm = try view.norm("final_layer_norm", width, epsilon: epsilon)
-    (self.causal, self.end, self.head) = (causal, end, head)
+    self.causal = causal
+    self.end = end
+    self.head = head
   }
 
   public struct Output: Sendable {

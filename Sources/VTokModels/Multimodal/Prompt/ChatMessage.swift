@@ -9,7 +9,10 @@ public struct ChatMessage: Sendable, Equatable {
   public let role: Role
   public let parts: [Part]
 
-  public init(role: Role, parts: [Part]) { (self.role, self.parts) = (role, parts) }
+  public init(role: Role, parts: [Part]) {
+    self.role = role
+    self.parts = parts
+  }
 
   /// One question behind its images, after a system sentence if there is one.
   public static func question(_ text: String, images: Int, system: String? = nil) -> [ChatMessage] {

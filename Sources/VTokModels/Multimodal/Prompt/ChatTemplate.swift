@@ -23,7 +23,9 @@ struct ChatTemplate: Sendable {
   init(
     _ source: String, from place: String, variables: [(String, TemplateValue)], for family: VisualText
   ) throws(ModelError) {
-    (self.variables, self.family, self.place) = (variables, family, place)
+    self.variables = variables
+    self.family = family
+    self.place = place
     do throws(TemplateError) { template = try Template(source) } catch { throw Self.refused(error, place) }
     let user = try userContent()
     contents[.user] = user

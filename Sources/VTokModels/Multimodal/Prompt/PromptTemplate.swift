@@ -72,7 +72,9 @@ public struct PromptTemplate: Sendable {
   }
 
   private init(_ name: String, _ origin: Origin, _ program: Program) {
-    (self.name, self.origin, self.program) = (name, origin, program)
+    self.name = name
+    self.origin = origin
+    self.program = program
   }
 
   // MARK: Templates of checkpoints
