@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables of README.md, docs/results.md and docs/methods/*.md from the data files in Benchmarks/results.
+"""Writes the tables of README.md, docs/*.md and docs/methods/*.md from the data files in Benchmarks/results.
 
 A table stands between `<!-- results: NAME -->` and `<!-- end -->`; nothing else in a page is touched.
 
@@ -245,7 +245,7 @@ def method_large(name):
     found = [r for r in data("llm-methods-7b-amd-epyc.json")["rows"] if name in parts(r["method"])]
     if not found:
         return ""
-    return ("Cost on a LLaVA of 7 billion random weights ([how](../results.md#seven-billion-weights)):\n\n" + table(
+    return ("Cost on a LLaVA of 7 billion random weights ([how](../speed.md#seven-billion-weights)):\n\n" + table(
         ["run", "visual tokens left", "TFLOPs, as papers count", "in full", "first token", "tokens/s", "KV cache"],
         [[f"`{typed(r['method'])}`", f"{r['left']:.0f} of {r['visual']:.0f}", number(r["tflops_paper"], 3),
           number(r["tflops_full"], 2), f"{r['first_token_s']:.1f} s", number(r["tokens_per_s"], 2),
@@ -428,7 +428,7 @@ def filled(page):
 def main():
     for folder in [*TOWERS, *ANSWERS]:
         rows(folder)
-    pages = [ROOT / "README.md", ROOT / "docs" / "results.md", *sorted((ROOT / "docs" / "methods").glob("*.md"))]
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "methods").glob("*.md"))]
     stale = [(page, text) for page in pages for text in [filled(page)] if text != page.read_text()]
     for page, text in stale:
         if "--check" in sys.argv[1:]:
