@@ -32,6 +32,15 @@ public struct Checkpoint: Sendable {
     self.init(CheckpointStore(name: directory, directory: directory, config: config, files: files))
   }
 
+  /// Opens a folder whose weights lie in files of these names.
+  /// - Parameter standIn: what counts where the folder has no `config.json`.
+  /// - Returns: nil where the folder does not hold the main file.
+  public init?(directory: String, parts: WeightParts, config standIn: JSON) throws(WeightError) {
+    guard let files = try CheckpointFiles(directory: directory, parts: parts) else { return nil }
+    let config = try JSON.ifPresent(directory + "/config.json") ?? standIn
+    self.init(CheckpointStore(name: directory, directory: directory, config: config, files: files))
+  }
+
   /// A checkpoint in memory that is never freed (compiled into the program). Weights are not copied.
   /// - Parameter name: stands for the path in messages.
   public init(

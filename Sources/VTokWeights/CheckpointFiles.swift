@@ -37,6 +37,18 @@ struct CheckpointFiles {
     throw Self.noWeights(directory, names)
   }
 
+  /// - Returns: nil where the folder does not hold the main file.
+  init?(directory: String, parts: WeightParts) throws(WeightError) {
+    let names = try Self.names(in: directory)
+    guard names.contains(parts.main) else { return nil }
+    try add(Self.open(directory + "/" + parts.main))
+    for part in parts.others where names.contains(part.file) {
+      let file = try Self.open(directory + "/" + part.file)
+      try add(PrefixedFile(file, prefix: part.prefix) { home[ExactString($0)] != nil })
+    }
+    try refuseAdapter()
+  }
+
   init(_ file: any TensorFile) throws(WeightError) { try self.init([file]) }
 
   init(_ files: [any TensorFile]) throws(WeightError) {

@@ -20,6 +20,8 @@ struct Pickle {
   }
   enum Global: Equatable {
     case orderedDictionary, tensor, parameter
+    /// The arguments of a training's command line: they are passed over.
+    case namespace
     case storage(ElementType)
   }
   /// Elements of one type, as many as said; which bytes they are is known by the key.
@@ -114,8 +116,10 @@ private struct PickleMachine {
       case UInt8(ascii: "c"): try push(.global(try global()))
       case UInt8(ascii: "Q"): try storage()
       case UInt8(ascii: "R"): try reduce()
+      case 0x81: try instance()
       case UInt8(ascii: "b"):
-        // An ordered dictionary may carry attributes (`_metadata` of a state dict): they say nothing about tensors.
+        // An ordered dictionary may carry attributes (`_metadata` of a state dict), a namespace has nothing else: they say
+        // nothing about tensors.
         _ = try pop()
         guard case .dictionary = try top() else { throw unknown("BUILD on no dictionary") }
       default: throw unknown(pickleOpcodes[opcode] ?? "0x" + String(opcode, radix: 16))
@@ -221,7 +225,8 @@ private struct PickleMachine {
   }
 
   private static let globals: [String: Pickle.Global] = [
-    "collections.OrderedDict": .orderedDictionary, "torch._utils._rebuild_tensor_v2": .tensor,
+    "collections.OrderedDict": .orderedDictionary, "argparse.Namespace": .namespace,
+    "torch._utils._rebuild_tensor_v2": .tensor,
     "torch._utils._rebuild_parameter": .parameter, "torch.FloatStorage": .storage(.f32),
     "torch.HalfStorage": .storage(.f16), "torch.BFloat16Storage": .storage(.bf16),
     "torch.DoubleStorage": .storage(.f64),
@@ -264,6 +269,15 @@ private struct PickleMachine {
       try push(.tensor(pickle.tensors.count - 1))
     default: throw unknown("REDUCE with \(arguments.count) arguments")
     }
+  }
+
+  /// A new namespace stands for an empty dictionary.
+  private mutating func instance() throws(WeightError) {
+    let parts = try pop(count: 2)
+    guard case .global(.namespace) = parts[0], case .tuple(let index) = parts[1], pickle.lists[index].isEmpty else {
+      throw unknown("NEWOBJ of no known class")
+    }
+    try dictionary()
   }
 
   private func integers(_ value: Pickle.Value) -> [Int]? {

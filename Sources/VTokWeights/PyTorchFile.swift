@@ -5,10 +5,11 @@ import Synchronization
 /// pickle after the other with the storages behind them. (`torch/serialization.py`.)
 ///
 /// Names of nested dictionaries are joined by dots. Where the outer dictionary holds no tensor itself, as in files with
-/// `{"model": weights, "optimizer": ...}`, the dictionary under `state_dict` or `model` is taken.
+/// `{"model": weights, "optimizer": ...}`, the dictionary under `ema` is taken, else that under `state_dict` or `model`: where
+/// there are averaged weights, they are those that were published.
 public struct PyTorchFile: TensorFile {
   /// Endings of files that are taken for this format.
-  public static let endings = [".bin", ".pth", ".pt", ".ckpt"]
+  public static let endings = [".bin", ".pth", ".pt", ".ckpt", ".th"]
 
   public let file: MappedFile
   public let entries: [TensorEntry]
@@ -159,7 +160,7 @@ private struct PyTorchParser {
     guard var root = pickle.dictionary(pickle.root) else {
       throw damaged(.pickle, "a pickle of no dictionary", "a state dict: tensors by name")
     }
-    let wrapped = ["state_dict", "model"].lazy.compactMap { name in
+    let wrapped = ["ema", "state_dict", "model"].lazy.compactMap { name in
       root.last { if case .text(name) = $0.key { true } else { false } }.flatMap { pickle.dictionary($0.value) }
     }.first
     if let wrapped, !root.contains(where: { if case .tensor = $0.value { true } else { false } }) { root = wrapped }

@@ -46,6 +46,14 @@ import VTokWeights
     #expect(try file.tensor("1.bias").values == [3.5, 3.5] && file.integers("1.num_batches_tracked") == [1])
   }
 
+  /// The averaged weights of a training come before the last ones; its arguments are passed over.
+  @Test func averagedWeightsComeFirst() throws {
+    let file = try PyTorchFile(path: fixture("averaged.pth"))
+    #expect(file.entries.count == 7)
+    #expect(try file.tensor("0.weight") == Tensor([Float](repeating: 1.5, count: 6), shape: [2, 3]))
+    #expect(try file.tensor("1.bias").values == [4.5, 4.5])
+  }
+
   @Test func isACheckpoint() throws {
     try withFolder { folder in
       try FileManager.default.copyItem(atPath: fixture("module.pth"), toPath: folder + "/vit.pth")
@@ -86,8 +94,9 @@ import VTokWeights
     }
   }
 
-  @Test(arguments: ["zip.pth", "legacy.pth", "training.pth", "module.pth"]) func refusesWhatIsCut(_ name: String) throws
-  {
+  @Test(arguments: ["zip.pth", "legacy.pth", "training.pth", "module.pth", "averaged.pth"]) func refusesWhatIsCut(
+    _ name: String
+  ) throws {
     let whole = [UInt8](try Data(contentsOf: URL(fileURLWithPath: fixture(name))))
     #expect(!isRefused(whole))
     for count in 0..<whole.count { #expect(isRefused(Array(whole[..<count])), "\(count) bytes") }
@@ -95,7 +104,9 @@ import VTokWeights
 
   /// Every bit of an archive's pickle and elements is covered by a checksum; flips elsewhere hurt or do not matter, but
   /// never crash. The old format has no checksums.
-  @Test(arguments: ["zip.pth", "legacy.pth", "training.pth"]) func survivesFlippedBits(_ name: String) throws {
+  @Test(arguments: ["zip.pth", "legacy.pth", "training.pth", "averaged.pth"]) func survivesFlippedBits(_ name: String)
+    throws
+  {
     var bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: fixture(name))))
     var refused = 0
     for at in bytes.indices {

@@ -2,6 +2,7 @@
 
 usage: python3 make.py    (in this folder)
 """
+from argparse import Namespace
 from collections import OrderedDict
 
 import torch
@@ -41,3 +42,7 @@ for index, parameter in enumerate(module.parameters()):
     parameter.data = torch.full_like(parameter, index + 0.5)
 torch.save({"model": module.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}, "training.pth")
 torch.save(OrderedDict(module.state_dict()), "module.pth", _use_new_zipfile_serialization=False)
+
+averaged = OrderedDict((name, value + 1) for name, value in module.state_dict().items())
+arguments = Namespace(lr=1e-4, config="model.yaml", resume=None, sizes=[1, 2], ema=True)
+torch.save({"model": module.state_dict(), "ema": averaged, "args": arguments, "steps": 7}, "averaged.pth")
