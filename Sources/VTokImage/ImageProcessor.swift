@@ -13,6 +13,10 @@ public struct ImageProcessor: Sendable, Equatable {
     /// The smallest size of the same aspect ratio that covers this one, sides rounded half to even
     /// (timm's `ResizeKeepRatio`, which it takes for inputs that are not square).
     case covering(width: Int, height: Int)
+    /// The short side becomes this, the long one in proportion, rounded half to even. A picture whose short side is at least
+    /// twice as long is halved by averaging first, as often as it goes, each time to bytes (the centre crop of guided diffusion,
+    /// `center_crop_arr`).
+    case halvingToShortestEdge(Int)
     /// About the same aspect ratio, in whole patches of `side` pixels, as many of them as `most` allows; smaller pictures are
     /// enlarged (NaFlex, SigLIP 2).
     case patches(side: Int, most: Int)
@@ -121,6 +125,7 @@ extension ImageProcessor {
 
   /// Pad, resize and crop, all in bytes.
   public func prepare(_ image: Image) -> Image {
+    let image = halved(image)
     let canvas = padToSquare.map { Canvas(square: image.size, colour: $0) } ?? Canvas(image)
     let plan = plan(image.size)
     let columns = max(plan.x, 0)..<min(plan.x + plan.crop.width, plan.resized.width)
@@ -129,6 +134,14 @@ extension ImageProcessor {
     guard part.size != plan.crop else { return part }
     return part.cropped(
       x: min(plan.x, 0), y: min(plan.y, 0), width: plan.crop.width, height: plan.crop.height)
+  }
+
+  private func halved(_ image: Image) -> Image {
+    guard case .halvingToShortestEdge(let edge) = resize else { return image }
+    precondition(padToSquare == nil, "pictures that are halved are not padded first")
+    return Self.halvings(of: image.size, edge: edge).reduce(image) {
+      $0.resized(width: $1.width, height: $1.height, filter: .box, passes: passes)
+    }
   }
 
   /// Rescale and normalise a prepared picture: `(sample * rescale - mean) / std` in float32. `[3, height, width]`
@@ -189,8 +202,24 @@ extension ImageProcessor {
       return Size(
         width: Int((Double(size.width) / ratio).rounded(.toNearestOrEven)),
         height: Int((Double(size.height) / ratio).rounded(.toNearestOrEven)))
+    case .halvingToShortestEdge(let edge):
+      let size = Self.halvings(of: size, edge: edge).last ?? size
+      let scale = Double(edge) / Double(min(size.width, size.height))
+      return Size(
+        width: Int((Double(size.width) * scale).rounded(.toNearestOrEven)),
+        height: Int((Double(size.height) * scale).rounded(.toNearestOrEven)))
     case .patches(let side, let most): return Self.whole(size, patch: side, most: most)
     }
+  }
+
+  /// The sizes that a picture goes through while its short side is at least twice `edge`.
+  private static func halvings(of size: Size, edge: Int) -> [Size] {
+    var (sizes, size) = ([Size](), size)
+    while min(size.width, size.height) >= 2 * edge {
+      size = Size(width: size.width / 2, height: size.height / 2)
+      sizes.append(size)
+    }
+    return sizes
   }
 
   /// The size in whole patches whose factor is the largest that keeps to the limit, by bisection as transformers has it

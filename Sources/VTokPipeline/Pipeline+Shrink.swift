@@ -16,6 +16,7 @@ extension ImageProcessor {
     switch resize {
     case .none, .patches: break
     case .shortestEdge(let edge): smaller.resize = .shortestEdge(scaled(edge))
+    case .halvingToShortestEdge(let edge): smaller.resize = .halvingToShortestEdge(scaled(edge))
     case .exact(let width, let height): smaller.resize = .exact(width: scaled(width), height: scaled(height))
     case .covering(let width, let height): smaller.resize = .covering(width: scaled(width), height: scaled(height))
     }

@@ -96,7 +96,7 @@ extension ImageProcessor {
     if let crop { return crop }
     return switch resize {
     case .exact(let width, let height), .covering(let width, let height): Size(width: width, height: height)
-    case .shortestEdge(let edge): Size(edge)
+    case .shortestEdge(let edge), .halvingToShortestEdge(let edge): Size(edge)
     case .none, .patches: nil
     }
   }
