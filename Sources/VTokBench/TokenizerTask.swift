@@ -43,6 +43,7 @@ public struct TokenizerTask: BenchTask {
   }
 
   public let tokenizers: [LoadedTokenizer]
+  private let painters: [any PaintingTokenizer]
   public let others: [OtherCoder]
   public let entries: [Coder]
   public let data: LabelledImages
@@ -66,12 +67,13 @@ public struct TokenizerTask: BenchTask {
   ///     out for it.
   ///   - others: reconstructions that are there already.
   ///   - side: of the square in pixels.
-  /// - Throws: `ModelError` when a tokenizer can have none of the lengths.
+  /// - Throws: `ModelError` when a tokenizer can have none of the lengths, or does not paint.
   public init(
     _ tokenizers: [LoadedTokenizer], data: LabelledImages, model: LoadedModel, counts: [Int]? = nil,
     others: [OtherCoder] = [], side: Int = 256, decode: DecodeOptions = .init(), sheet: Image? = nil
   ) throws {
     self.tokenizers = tokenizers
+    painters = try tokenizers.map { try $0.painter }
     self.others = others
     self.data = data
     self.side = side
@@ -123,7 +125,7 @@ public struct TokenizerTask: BenchTask {
     let start = threadSeconds()
     switch coder {
     case .tokenizer(let number, let count):
-      let tokenizer = tokenizers[number].tokenizer
+      let tokenizer = painters[number]
       let all = try encoded[number] ?? longest(number, square)
       encoded[number] = all
       let original = tokenizer.prepare(square)
@@ -161,7 +163,7 @@ public struct TokenizerTask: BenchTask {
         try [square]
         + entries.compactMap { coder in
           guard case .tokenizer(number, let count) = coder else { return nil }
-          return try tokenizers[number].tokenizer.decode(all.prefix(count))
+          return try painters[number].decode(all.prefix(count))
         }
       let cells = images.map { $0.resized(to: min(side, 160)) }
       return stride(from: 0, to: cells.count, by: 7).map { Array(cells[$0..<min($0 + 7, cells.count)]) }

@@ -45,6 +45,16 @@ public struct TokenFile: Sendable, Equatable {
     codebookSize = tokenizer.tokenizer.codebookSize
   }
 
+  /// Refuses a tokenizer that did not write the file.
+  /// - Parameter path: of the file, for the message.
+  public func check(_ tokenizer: LoadedTokenizer, path: String) throws(TokenFileError) {
+    guard tokenizer.sha256 == sha256, tokenizer.tokenizer.codebookSize == codebookSize else {
+      func text(_ name: String, _ sha256: String) -> String { "'\(name)' with weights \(sha256.prefix(12))..." }
+      throw .otherTokenizer(
+        path, found: text(self.tokenizer, sha256), expected: text(tokenizer.name, tokenizer.sha256))
+    }
+  }
+
   /// Bits that one token takes in a file.
   public static func bits(codebookSize: Int) -> Int { max(1, Int.bitWidth - (codebookSize - 1).leadingZeroBitCount) }
 

@@ -13,7 +13,7 @@ import VTokWeights
 /// ```
 /// A generative decoder: few tokens give a plausible picture of the same content, not a blurred copy. Judge it by perceptual
 /// distances; PSNR stays below 20 dB even with all tokens.
-public struct FlexTok: ImageTokenizer {
+public struct FlexTok: PaintingTokenizer {
   public let name = "flextok"
   public let autoencoder: AutoencoderKL
   /// The latents of the transformers are those of the autoencoder times this.
@@ -58,6 +58,11 @@ public struct FlexTok: ImageTokenizer {
     try check(tokens)
     let pixels = try decode(tokens.ids, size: tokens.size, seed: seed, threads: threads)
     return Image(pixels: pixels, range: -1...1)
+  }
+
+  public func embeddings(of tokens: ImageTokens) throws -> Tensor? {
+    try check(tokens)
+    return quantizer.codes(tokens.ids)
   }
 
   // MARK: Tensors

@@ -40,12 +40,8 @@ public struct ImageTokens: Sendable, Equatable {
   public func prefix(_ count: Int) -> ImageTokens { ImageTokens(ids: Array(ids.prefix(count)), size: size) }
 }
 
-/// Pictures to a short sequence of whole numbers and back.
-///
-/// ```swift
-/// let tokens = try tokenizer.encode(photo, tokens: 32)
-/// let picture = try tokenizer.decode(tokens)     // compare with tokenizer.prepare(photo)
-/// ```
+/// Pictures to a short sequence of whole numbers. The way back is that of a ``PaintingTokenizer``; what the numbers mean as a
+/// whole is told by a ``FeatureTokenizer``.
 public protocol ImageTokenizer: Sendable {
   /// The family and, where one family has several, what tells them apart: `flextok`.
   var name: String { get }
@@ -59,9 +55,52 @@ public protocol ImageTokenizer: Sendable {
   ///   model allows it.
   /// - Throws: `ModelError.input` for a number of tokens that `lengths` does not contain.
   func encode(_ image: Image, tokens: Int?, threads: Int) throws -> ImageTokens
+  /// The vectors that stand for ids, as the tokenizer's own decoder or a language model takes them, `[tokens, width]`; nil where
+  /// an id is no vector's.
+  /// - Throws: `ModelError.input` for ids that the tokenizer cannot have written.
+  func embeddings(of tokens: ImageTokens) throws -> Tensor?
+}
+
+/// A tokenizer whose tokens become pictures again.
+///
+/// ```swift
+/// let tokens = try tokenizer.encode(photo, tokens: 32)
+/// let picture = try tokenizer.decode(tokens)     // compare with tokenizer.prepare(photo)
+/// ```
+public protocol PaintingTokenizer: ImageTokenizer {
   /// - Parameter seed: of decoders that draw noise; others give the same picture for every seed.
   /// - Throws: `ModelError.input` for ids, or a number of them, that the tokenizer cannot have written.
   func decode(_ tokens: ImageTokens, seed: UInt64, threads: Int) throws -> Image
+}
+
+/// A tokenizer whose tokens give one vector of the whole picture: pictures of like content have vectors of like direction.
+public protocol FeatureTokenizer: ImageTokenizer {
+  /// Numbers of a vector.
+  var featureWidth: Int { get }
+  /// The vector of a picture, `[featureWidth]`, not normalised; compare by cosine.
+  /// - Parameter tokens: all that the picture has.
+  /// - Throws: `ModelError.input` for fewer, or for ids that the tokenizer cannot have written.
+  func feature(of tokens: ImageTokens, threads: Int) throws -> [Float]
+}
+
+extension FeatureTokenizer {
+  public func feature(of tokens: ImageTokens) throws -> [Float] { try feature(of: tokens, threads: 1) }
+}
+
+extension PaintingTokenizer {
+  public func decode(_ tokens: ImageTokens, seed: UInt64 = 0) throws -> Image {
+    try decode(tokens, seed: seed, threads: 1)
+  }
+
+  /// Refuses tokens of a picture of another size than this tokenizer's one.
+  package func check(_ tokens: ImageTokens, size: Size) throws(ModelError) {
+    try check(tokens)
+    guard tokens.size == size else {
+      throw ModelError.input(
+        what: "tokens of \(name)", found: "a picture of \(tokens.size)", expected: "\(size)",
+        fix: "Decode with the tokenizer that wrote them.")
+    }
+  }
 }
 
 extension ImageTokenizer {
@@ -72,9 +111,7 @@ extension ImageTokenizer {
     try encode(image, tokens: tokens, threads: 1)
   }
 
-  public func decode(_ tokens: ImageTokens, seed: UInt64 = 0) throws -> Image {
-    try decode(tokens, seed: seed, threads: 1)
-  }
+  public func embeddings(of tokens: ImageTokens) throws -> Tensor? { nil }
 
   /// The number of tokens asked for, all of them for nil.
   package func length(_ tokens: Int?, for size: Size) throws(ModelError) -> Int {
@@ -84,7 +121,7 @@ extension ImageTokenizer {
     return count
   }
 
-  /// Refuses what `decode` cannot have been given by this tokenizer.
+  /// Refuses tokens that this tokenizer cannot have written.
   package func check(_ tokens: ImageTokens) throws(ModelError) {
     let lengths = lengths(for: tokens.size)
     guard lengths.contains(tokens.ids.count) else { throw unfit(tokens.ids.count, lengths) }
@@ -110,14 +147,18 @@ extension ImageTokenizer {
 
 extension Image {
   /// A decoder's output as a picture: `range` becomes 0...255, rounded; what lies outside is clamped. NaN becomes 0.
-  /// - Parameter pixels: `[3, height, width]`.
-  public init(pixels: Tensor, range: ClosedRange<Float> = 0...1) {
+  /// - Parameters:
+  ///   - pixels: `[3, height, width]`.
+  ///   - rounding: official code differs in what becomes of halves.
+  public init(
+    pixels: Tensor, range: ClosedRange<Float> = 0...1, rounding: FloatingPointRoundingRule = .toNearestOrEven
+  ) {
     precondition(pixels.shape.count == 3 && pixels.shape[0] == 3, "pixels of shape \(pixels.shape)")
     let (height, width) = (pixels.shape[1], pixels.shape[2])
     let scale = 255 / (range.upperBound - range.lowerBound)
     var rgb = [UInt8](repeating: 0, count: 3 * height * width)
     for index in pixels.values.indices {
-      let level = ((pixels.values[index] - range.lowerBound) * scale).rounded(.toNearestOrEven)
+      let level = ((pixels.values[index] - range.lowerBound) * scale).rounded(rounding)
       rgb[index % (height * width) * 3 + index / (height * width)] = level > 0 ? UInt8(min(255, level)) : 0
     }
     self.init(width: width, height: height, rgb: rgb)

@@ -13,7 +13,7 @@ import VTokWeights
 /// prefix is a picture. Ten bits make a token, the first the most significant. Pictures come back at their own size.
 ///
 /// Ids are the same on every CPU: what they depend on is summed in one order.
-public struct KLTTokenizer: ImageTokenizer {
+public struct KLTTokenizer: PaintingTokenizer {
   public var name: String { "klt" }
   public var codebookSize: Int { 1 << Self.bitsPerToken }
   /// Longest sequence. Beyond about a thousand tokens entropy coders of the usual kind are the better choice.

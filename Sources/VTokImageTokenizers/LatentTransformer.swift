@@ -12,7 +12,7 @@ struct LatentTransformer: Sendable {
   /// `[latents, width]`
   let latentPositions: Tensor
   private let preNorm: LayerNorm
-  private let blocks: [TransformerBlock]
+  private let blocks: BlockStack
   let postNorm: LayerNorm
 
   var width: Int { classToken.width }
@@ -29,25 +29,12 @@ struct LatentTransformer: Sendable {
     let width = classToken.width
     positions = try checkpoint.tensor("positional_embedding", [nil, width])
     latentPositions = try checkpoint.tensor("latent_token_positional_embedding", [latents, width])
-    func norm(_ name: String, _ view: Checkpoint) throws -> LayerNorm { try view.norm(name, width, epsilon: 1e-5) }
-    preNorm = try norm("ln_pre", checkpoint)
-    postNorm = try norm("ln_post", checkpoint)
+    preNorm = try checkpoint.norm("ln_pre", width, epsilon: 1e-5)
+    postNorm = try checkpoint.norm("ln_post", width, epsilon: 1e-5)
     let heads = heads ?? width / 64
-    blocks = try (0..<checkpoint.count("transformer")).map { index in
-      let view = checkpoint["transformer"][index]
-      let qkv = Linear(
-        weight: try view.weight("attn.in_proj_weight", [3 * width, width]).packed,
-        bias: try view.vector("attn.in_proj_bias", [3 * width]))
-      let up = try view.linear("mlp.c_fc", [nil, width], bias: nil)
-      return TransformerBlock(
-        heads: heads, norm1: .layer(try norm("ln_1", view)), qkv: qkv,
-        output: try view.linear("attn.out_proj", [width, width], bias: nil), scale1: nil,
-        norm2: .layer(try norm("ln_2", view)),
-        up: up, down: try view.linear("mlp.c_proj", [width, up.weight.rows], bias: nil), mlp: .plain(.gelu), scale2: nil
-      )
+    blocks = try BlockStack(count: checkpoint.count("transformer"), width: width, heads: heads) {
+      try checkpoint["transformer"][$0].clipBlock(width: width, heads: heads)
     }
-    try requireHeads(heads, width: width, blocks: blocks.count)
-    try requireEqual(blocks)
   }
 
   /// - Parameters:
@@ -60,11 +47,7 @@ struct LatentTransformer: Sendable {
     let values = classToken.values + grid.values + latents.values
     let added = positions.values + latentPositions.values[..<(count * width)]
     var x = preNorm(Tensor(zip(values, added).map { $0 + $1 }, shape: [1 + cells + count, width]))
-    let memory = TransformerBlock.Memory(rows: x.rows, block: blocks[0], threads: threads)
-    for block in blocks {
-      _ = block.attend(&x, memory, threads: threads)
-      block.feedForward(&x, memory, threads: threads)
-    }
+    blocks(&x, threads: threads)
     return x
   }
 }

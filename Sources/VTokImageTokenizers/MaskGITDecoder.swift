@@ -20,8 +20,8 @@ package struct MaskGITDecoder: Sendable {
       let outputs = first.shape[0]
       conv1 = Convolution(first, bias: nil)
       conv2 = Convolution(try checkpoint.tensor("conv2.weight", [outputs, outputs, 3, 3]), bias: nil)
-      norm1 = try checkpoint.groupNorm("norm1", inputs)
-      norm2 = try checkpoint.groupNorm("norm2", outputs)
+      norm1 = try MaskGITDecoder.layers.norm(checkpoint, "norm1", inputs)
+      norm2 = try MaskGITDecoder.layers.norm(checkpoint, "norm2", outputs)
       shortcut =
         inputs == outputs
         ? nil : Convolution(try checkpoint.tensor("nin_shortcut.weight", [outputs, outputs, 1, 1]), bias: nil)
@@ -42,6 +42,8 @@ package struct MaskGITDecoder: Sendable {
     }
   }
 
+  private static let layers = MapLoader(groups: 32, hasBias: true)
+
   private struct Level: Sendable {
     let blocks: [ResidualBlock]
     let upsample: Convolution?
@@ -60,7 +62,7 @@ package struct MaskGITDecoder: Sendable {
   package var codeWidth: Int { input.inputs }
 
   package init(_ checkpoint: Checkpoint) throws {
-    input = try checkpoint.convolution("conv_in", [nil, nil])
+    input = try Self.layers.convolution(checkpoint, "conv_in", inputs: nil)
     var channels = input.outputs
     func block(_ view: Checkpoint) throws -> ResidualBlock {
       let block = try ResidualBlock(view, inputs: channels)
@@ -71,12 +73,13 @@ package struct MaskGITDecoder: Sendable {
     levels = try (0..<checkpoint.count("up")).reversed().map { index in
       let view = checkpoint["up"][index]
       let blocks = try (0..<view.count("block")).map { try block(view["block"][$0]) }
-      let upsample = index == 0 ? nil : try view.convolution("upsample_conv", [nil, channels], size: .double)
+      let upsample =
+        index == 0 ? nil : try Self.layers.convolution(view, "upsample_conv", inputs: channels, size: .double)
       channels = upsample?.outputs ?? channels
       return Level(blocks: blocks, upsample: upsample)
     }
-    output = try checkpoint.convolution("conv_out", [3, channels])
-    norm = try checkpoint.groupNorm("norm_out", output.inputs)
+    output = try Self.layers.convolution(checkpoint, "conv_out", inputs: channels, outputs: 3)
+    norm = try Self.layers.norm(checkpoint, "norm_out", output.inputs)
     guard !levels.isEmpty else {
       throw ModelError.configuration(
         file: checkpoint.name, key: "pixel_decoder.up", found: "no levels", expected: "one or more")
@@ -93,26 +96,5 @@ package struct MaskGITDecoder: Sendable {
       if let upsample = level.upsample { x = upsample(x, memory, threads: threads) }
     }
     return output(x, after: norm, memory, threads: threads)
-  }
-}
-
-extension Checkpoint {
-  /// A 3x3 convolution with bias, `[outputs, inputs]`.
-  fileprivate func convolution(
-    _ name: String, _ channels: [Int?], size: Convolution.Size = .same
-  ) throws -> Convolution {
-    let kernel = try tensor("\(name).weight", channels + [3, 3])
-    return Convolution(kernel, bias: try vector("\(name).bias", [kernel.shape[0]]), size: size)
-  }
-
-  fileprivate func groupNorm(_ name: String, _ channels: Int) throws -> GroupNorm {
-    guard channels % 32 == 0 else {
-      throw ModelError.configuration(
-        file: self.name, key: name, found: "\(channels) channels", expected: "a multiple of 32, the groups of its norms"
-      )
-    }
-    return GroupNorm(
-      weight: try vector("\(name).weight", [channels]), bias: try vector("\(name).bias", [channels]), groups: 32,
-      epsilon: 1e-6)
   }
 }

@@ -10,7 +10,7 @@ import VTokWeights
 /// them. One-D-Piece was trained with its tail dropped at random, so any prefix is a picture; TiTok has one length.
 ///
 /// Sizes come from the tensors; `config.json`, which One-D-Piece publishes none of, is asked for little.
-public struct OneDPiece: ImageTokenizer {
+public struct OneDPiece: PaintingTokenizer {
   public let name: String
   /// From pictures of any size to the square that the model sees, samples in 0...1. The official evaluation shrinks by
   /// bicubic interpolation, the demonstration script by bilinear.
@@ -84,10 +84,7 @@ public struct OneDPiece: ImageTokenizer {
     hasPrefixes = isOneDPiece && !isStrict
     name = isOneDPiece ? "one-d-piece" : "titok"
     let width = quantizer.codes.width
-    let output = try checkpoint.tensor("encoder.conv_out.weight", [width, encoder.width, 1, 1])
-    toCode = Linear(
-      weight: Weight(output.reshaped([width, encoder.width])).packed,
-      bias: try checkpoint.vector("encoder.conv_out.bias", [width]))
+    toCode = try checkpoint.pointwise("encoder.conv_out", inputs: encoder.width, outputs: width)
     fromCode = try checkpoint["decoder"].linear("decoder_embed", [decoder.width, width], bias: nil)
     maskToken = try checkpoint.tensor("decoder.mask_token", [1, 1, decoder.width]).values
     head = try Self.head(checkpoint, width: decoder.width, isLegacy: isLegacy)
@@ -95,21 +92,14 @@ public struct OneDPiece: ImageTokenizer {
   }
 
   private static func head(_ checkpoint: Checkpoint, width: Int, isLegacy: Bool) throws -> Head {
-    func pointwise(_ name: String, inputs: Int, outputs: Int? = nil) throws -> Linear {
-      let kernel = try checkpoint.tensor("decoder.\(name).weight", [outputs, inputs, 1, 1])
-      return Linear(
-        weight: Weight(kernel.reshaped([kernel.shape[0], inputs])).packed,
-        bias: try checkpoint.vector("decoder.\(name).bias", [kernel.shape[0]]))
-    }
     if isLegacy {
-      let hidden = try pointwise("ffn.0", inputs: width)
+      let hidden = try checkpoint.pointwise("decoder.ffn.0", inputs: width)
       let decoder = try MaskGITDecoder(checkpoint["pixel_decoder"])
       let codebook = try checkpoint.tensor("pixel_quantize.embedding.weight", [nil, decoder.codeWidth])
-      return .codes(
-        hidden: hidden, logits: try pointwise("ffn.2", inputs: hidden.weight.rows, outputs: codebook.rows),
-        codebook: codebook, decoder: decoder)
+      let logits = try checkpoint.pointwise("decoder.ffn.2", inputs: hidden.weight.rows, outputs: codebook.rows)
+      return .codes(hidden: hidden, logits: logits, codebook: codebook, decoder: decoder)
     }
-    let pixels = try pointwise("ffn.0", inputs: width)
+    let pixels = try checkpoint.pointwise("decoder.ffn.0", inputs: width)
     let patch = Int(Double(pixels.weight.rows / 3).squareRoot().rounded())
     guard patch > 0, pixels.weight.rows == 3 * patch * patch else {
       throw ModelError.configuration(
@@ -144,14 +134,14 @@ public struct OneDPiece: ImageTokenizer {
   }
 
   public func decode(_ tokens: ImageTokens, seed: UInt64, threads: Int) throws -> Image {
-    try check(tokens)
-    guard tokens.size == Size(side) else {
-      throw ModelError.input(
-        what: "tokens of \(name)", found: "a picture of \(tokens.size)", expected: "\(Size(side))",
-        fix: "Decode with the tokenizer that wrote them.")
-    }
+    try check(tokens, size: Size(side))
     let map = painted(cells(tokens.ids, threads: threads), threads: threads)
     return Image(pixels: map.transposed.reshaped([3, side, side]))
+  }
+
+  public func embeddings(of tokens: ImageTokens) throws -> Tensor? {
+    try check(tokens)
+    return quantizer.codes.gathered(tokens.ids)
   }
 
   // MARK: Steps

@@ -5,6 +5,8 @@ import VTokWeights
 struct TokenizerFamily: Family {
   let name: String, summary: String
   let matches: @Sendable (Checkpoint) -> Bool
+  /// Of a family that is published in files of names of their own.
+  var parts: WeightParts?
   let load: @Sendable (Checkpoint) throws -> any ImageTokenizer
 
   var kind: FamilyKind { .tokenizer }
@@ -26,11 +28,32 @@ extension Families {
       name: "one-d-piece", summary: "One-D-Piece (any prefix), TiTok with vector quantisation (one length)",
       matches: OneDPiece.matches
     ) { try OneDPiece($0) },
+    TokenizerFamily(
+      name: "bae", summary: "the binary autoencoder of ELM: a grid of cells of 16 to 24 bits (one length)",
+      matches: BAE.matches
+    ) { try BAE($0) },
+    TokenizerFamily(
+      name: "gigatok", summary: "GigaTok: 256 queries over a convolutional encoder (one length)",
+      matches: GigaTok.matches
+    ) { try GigaTok($0) },
+    TokenizerFamily(
+      name: "seed", summary: "SEED: 32 tokens that say what a picture shows, and a vector of them; paints nothing",
+      matches: SEED.matches, parts: SEED.parts
+    ) { try SEED($0) },
   ]
 }
 
 /// Image tokenizers that come as checkpoints.
 public enum ImageTokenizers {
+  /// Opens a folder as downloaded, `config.json` or not, in whatever files the family is published in.
+  /// - Throws: `WeightError`.
+  public static func checkpoint(directory: String) throws(WeightError) -> Checkpoint {
+    for parts in Families.tokenizers.compactMap(\.parts) {
+      if let checkpoint = try Checkpoint(directory: directory, parts: parts, config: [:]) { return checkpoint }
+    }
+    return try Checkpoint(directory: directory, config: [:])
+  }
+
   /// Whether a checkpoint is an image tokenizer.
   public static func matches(_ checkpoint: Checkpoint) -> Bool {
     Families.tokenizers.contains { $0.matches(checkpoint) }

@@ -69,12 +69,13 @@ public struct TokenizeJob: Sendable {
   }
 
   /// Rows in input order. A picture that cannot be read is a row of its own.
-  /// - Throws: `ModelError` for a length that the tokenizer does not have.
+  /// - Throws: `ModelError` for a length that the tokenizer does not have, and for a target if it does not paint.
   public func run(
     progress: @escaping @Sendable (Int, Int, Int) -> Void = { _, _, _ in },
     isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws -> [Row] {
-    try inOrder(inputs.count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
+    if case .reaching = length { _ = try tokenizer.painter }
+    return try inOrder(inputs.count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
       let name = inputs[index].name
       let decoded = Result { () throws(ImageError) in
         try Image.decode(contentsOf: inputs[index].path, options: decode).image
@@ -106,11 +107,11 @@ public struct TokenizeJob: Sendable {
   }
 
   private func tokens(of image: Image) throws -> Found {
-    let tokenizer = tokenizer.tokenizer
     switch length {
     case .tokens(let count):
-      return Found(tokens: try tokenizer.encode(image, tokens: count), reached: nil, isShort: false)
+      return Found(tokens: try tokenizer.tokenizer.encode(image, tokens: count), reached: nil, isShort: false)
     case .reaching(let target, let most):
+      let tokenizer = try tokenizer.painter
       let original = tokenizer.prepare(image)
       let all = try tokenizer.encode(image, tokens: most)
       let measure = try measure(target, original)
@@ -147,19 +148,15 @@ public struct TokenizeJob: Sendable {
 
 /// Tokens to pictures, side by side on the cores.
 public struct DetokenizeJob: Sendable {
-  public let tokenizer: LoadedTokenizer
+  public let tokenizer: any PaintingTokenizer
   public let file: TokenFile
   public let threads: Int
 
   /// - Parameter path: of the token file, for messages.
-  /// - Throws: `TokenFileError` if another tokenizer wrote the file.
-  public init(_ tokenizer: LoadedTokenizer, _ file: TokenFile, path: String, threads: Int = 1) throws(TokenFileError) {
-    guard tokenizer.sha256 == file.sha256, tokenizer.tokenizer.codebookSize == file.codebookSize else {
-      func text(_ name: String, _ sha256: String) -> String { "'\(name)' with weights \(sha256.prefix(12))..." }
-      throw .otherTokenizer(
-        path, found: text(file.tokenizer, file.sha256), expected: text(tokenizer.name, tokenizer.sha256))
-    }
-    self.tokenizer = tokenizer
+  /// - Throws: `TokenFileError` if another tokenizer wrote the file, `ModelError` for one that does not paint.
+  public init(_ tokenizer: LoadedTokenizer, _ file: TokenFile, path: String, threads: Int = 1) throws {
+    try file.check(tokenizer, path: path)
+    self.tokenizer = try tokenizer.painter
     self.file = file
     self.threads = threads
   }
@@ -179,7 +176,7 @@ public struct DetokenizeJob: Sendable {
     let names = OutputNames(file.pictures.lazy.map(\.name))
     return try inOrder(file.pictures.count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
       let picture = file.pictures[index]
-      let image = try tokenizer.tokenizer.decode(picture.tokens, seed: mixedSeed(seed, picture.name))
+      let image = try tokenizer.decode(picture.tokens, seed: mixedSeed(seed, picture.name))
       let path = folder + "/" + names.png(picture.name)
       try Folder.makeAbove(path)
       try WholeFile.write(image.pngData(), to: path, synced: false)

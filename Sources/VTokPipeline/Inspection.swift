@@ -161,6 +161,10 @@ public struct Inspection {
     add("tokens", lengths)
     add("codebook", "\(tokenizer.codebookSize) codes, \(fixed(tokenizer.bitsPerToken, 2)) bits a token")
     add("image", size == photo ? "any size" : "\(size)")
+    if !(tokenizer is any PaintingTokenizer) { add("pictures", "none: tokens are not turned back") }
+    if let describer = tokenizer as? any FeatureTokenizer {
+      add("feature", "\(describer.featureWidth) numbers of a whole picture")
+    }
     add("runs", "yes")
   }
 
@@ -234,6 +238,7 @@ public struct Inspection {
       case .shortestEdge(let edge): "short side \(edge)"
       case .exact(let width, let height): "\(width)x\(height)"
       case .covering(let width, let height): "covering \(width)x\(height)"
+      case .halvingToShortestEdge(let edge): "halved, then short side \(edge)"
       case .patches(let side, let most): "whole patches of \(side) px, at most \(most)"
       }
     return (processor.padToSquare == nil ? "" : "padded to a square, ") + "\(resize) (\(processor.filter.rawValue))"

@@ -15,6 +15,29 @@ public struct LoadedTokenizer: Sendable {
   public let tensors: [TensorEntry]
   let files: [MappedFile]
 
+  /// The tokenizer as one that makes pictures of tokens.
+  /// - Throws: `ModelError.input` where it does not.
+  public var painter: any PaintingTokenizer {
+    get throws(ModelError) {
+      if let painter = tokenizer as? any PaintingTokenizer { return painter }
+      throw .input(
+        what: "tokenizer '\(name)'", found: "a \(tokenizer.name), whose tokens become no pictures",
+        expected: "one that paints",
+        fix: "Take klt, FlexTok or One-D-Piece, for example.")
+    }
+  }
+
+  /// The tokenizer as one that makes a vector of a picture's tokens.
+  /// - Throws: `ModelError.input` where it does not.
+  public var describer: any FeatureTokenizer {
+    get throws(ModelError) {
+      if let describer = tokenizer as? any FeatureTokenizer { return describer }
+      throw .input(
+        what: "tokenizer '\(name)'", found: "a \(tokenizer.name), whose tokens give no vector of a whole picture",
+        expected: "one with a feature", fix: "Take SEED.")
+    }
+  }
+
   /// Names of the tokenizers inside the binary.
   public static let embedded = ["klt"]
 
@@ -30,7 +53,7 @@ public struct LoadedTokenizer: Sendable {
         name: nameOrDirectory, tokenizer: try KLTTokenizer(file), sha256: LoadedModel.checksum([memory]),
         tensors: file.entries, files: [memory])
     }
-    let checkpoint = try Checkpoint(directory: nameOrDirectory, config: [:])
+    let checkpoint = try ImageTokenizers.checkpoint(directory: nameOrDirectory)
     let name = nameOrDirectory.split(separator: "/").last.map(String.init) ?? nameOrDirectory
     return LoadedTokenizer(
       name: name, tokenizer: try ImageTokenizers.load(checkpoint), sha256: LoadedModel.checksum(checkpoint.files),
@@ -40,6 +63,6 @@ public struct LoadedTokenizer: Sendable {
   /// Whether there is an image tokenizer of that name or in that directory.
   public static func exists(_ nameOrDirectory: String) -> Bool {
     embedded.contains(nameOrDirectory)
-      || (try? Checkpoint(directory: nameOrDirectory, config: [:])).map { ImageTokenizers.matches($0) } ?? false
+      || (try? ImageTokenizers.checkpoint(directory: nameOrDirectory)).map { ImageTokenizers.matches($0) } ?? false
   }
 }

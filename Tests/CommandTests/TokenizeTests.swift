@@ -44,7 +44,7 @@ import VTok
         "tokenize", pictures + "/cat.jpg", pictures + "/ship.jpg", pictures + "/page.png", "--psnr", "19", "--tokens",
         "300", "-o", folder + "/p", "--format", "jsonl")
       #expect(done.status == 0, "\(done.error)")
-      let klt = try LoadedTokenizer.load("klt").tokenizer
+      let klt = try LoadedTokenizer.load("klt").painter
       var counts: [Int] = []
       for row in try rows(done.out) {
         let count = try #require(row["tokens"] as? Int)
@@ -74,7 +74,7 @@ import VTok
           "--format", "jsonl", "--force")
         #expect(done.status == 0, "\(done.error)")
         let judge = try Pipeline(model: "vtok-tiny")
-        let klt = try LoadedTokenizer.load("klt").tokenizer
+        let klt = try LoadedTokenizer.load("klt").painter
         var total = 0
         for row in try rows(done.out) {
           let count = try #require(row["tokens"] as? Int)

@@ -11,7 +11,7 @@ private let goldenFunctions: [String: @Sendable (Inputs) throws -> [String: Gold
     multimodalFunctions, keptFunctions, textFunctions, processorFunctions, tilingFunctions, languageFunctions,
     stageFunctions, cacheFunctions,
     promptCacheFunctions,
-    flexTokFunctions, tokenizerFunctions, trainedFunctions, templateFunctions, ggufFunctions,
+    flexTokFunctions, tokenizerFunctions, imageTokenizerFunctions, trainedFunctions, templateFunctions, ggufFunctions,
     beforeLanguageFunctions, beforeLanguageRuns,
   ]
   .reduce(into: [:]) { $0.merge($1) { $1 } }

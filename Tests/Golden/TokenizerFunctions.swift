@@ -95,19 +95,10 @@ private func oneDPiece(_ inputs: Inputs) throws -> [String: GoldenValue] {
           })
       }
       let logits = cells.compactMap { model.logits($0) }
-      func square(_ map: Tensor) -> Tensor {
-        let side = Int(Double(map.rows).squareRoot())
-        return planes(map.reshaped([side, side, map.width]))
-      }
       output("logits", logits.map(square))
       output("pixel_decoder_in", logits.map { square(model.mixture($0)!) })
     default: break  // what it should have produced will be missed
     }
   }
   return outputs
-}
-
-/// A map with its channels first, `[channels, height, width]`.
-private func planes(_ map: Tensor) -> Tensor {
-  map.transposed.reshaped([map.width, map.shape[0], map.shape[1]])
 }

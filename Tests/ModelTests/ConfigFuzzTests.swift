@@ -89,6 +89,28 @@ import VTok
     }
   }
 
+  /// Those of which a folder with a configuration is among the goldens.
+  @Test(arguments: ["bae/tiny-b", "gigatok/tiny-b", "seed/tiny-b", "divot/tiny-b"])
+  func imageTokenizersInFolders(_ name: String) throws {
+    func run(_ config: JSON) throws {
+      let checkpoint = try Checkpoint(file: Self.cases + name + "/model.safetensors", config: config)
+      if name.hasPrefix("divot") {
+        let model = try Divot(checkpoint)
+        _ = try model([Image](repeating: Self.photo, count: model.frameCount))
+      } else {
+        let model =
+          try name.hasPrefix("gigatok") ? GigaTok(checkpoint, heads: (2, 4)) : ImageTokenizers.load(checkpoint)
+        _ = try model.encode(Self.photo)
+      }
+    }
+    let config = try JSON(contentsOf: Self.cases + name + "/config.json")
+    try run(config)
+    for (path, text) in Self.variants(of: config) {
+      let changed = try JSON(parsing: text, dialect: .python)
+      expectTyped("\(name) \(path)") { try run(changed) }
+    }
+  }
+
   /// A copy of a weight file whose header says nothing but where the tensors are.
   private static func withoutMetadata(_ path: String, to copy: String) throws {
     let data = try Data(contentsOf: URL(fileURLWithPath: path))

@@ -106,7 +106,7 @@ private let cases =
   @Test func asImageTokenizer() throws {
     var flextok = try Self.load("tiny_a")
     flextok.steps = 2
-    let model: any ImageTokenizer = flextok
+    let model: any PaintingTokenizer = flextok
     let photo = try Image.decode(contentsOf: pictures + "/cat.jpg").image
     #expect(model.prepare(photo).size == Size(64))
     #expect(model.codebookSize == 64_000 && abs(model.bitsPerToken - 15.966) < 1e-3)

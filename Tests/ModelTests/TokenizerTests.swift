@@ -140,7 +140,7 @@ import VTok
 
   // MARK: KLT
 
-  private func klt() throws -> any ImageTokenizer { try LoadedTokenizer.load("klt").tokenizer }
+  private func klt() throws -> any PaintingTokenizer { try LoadedTokenizer.load("klt").painter }
 
   /// Ids of a second implementation, in numpy with double precision and another heap.
   @Test func kltIdsAreThoseOfAnotherImplementation() throws {

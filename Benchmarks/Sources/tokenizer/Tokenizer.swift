@@ -13,7 +13,7 @@ import VTok
     let sgemm = Machine.sgemm(repeats: 8)
     var loaded: LoadedTokenizer!
     let load = try seconds { loaded = try LoadedTokenizer.load(arguments[1]) }
-    let tokenizer = loaded.tokenizer
+    let tokenizer = try loaded.painter
     var stages: [(String, JSON)] = []
     func stage(_ name: String, runs: Int = 3, _ body: () throws -> Void) throws {
       try body()

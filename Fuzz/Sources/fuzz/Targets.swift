@@ -151,7 +151,7 @@ struct Target: Sendable {
     guard bytes[bytes.count - 1] % 8 == 0, let picture = file.pictures.first,
       picture.tokens.size.width * picture.tokens.size.height <= 1 << 14
     else { return }
-    let image = try klt.tokenizer.decode(picture.tokens)
+    let image = try klt.painter.decode(picture.tokens)
     require(image.size == picture.tokens.size, "a picture of \(image.size)")
   }
 

@@ -10,6 +10,8 @@ public final class PositionGrid: Sendable {
     case plain
     /// Bilinear between corners that stay where they are: Qwen3-VL.
     case aligned
+    /// As `plain`, between such corners: frames of Divot, which is a grid of pixels.
+    case alignedCubic
     /// Bilinear, with a support that grows when shrinking: SigLIP 2 of any resolution.
     case spread
     /// Bilinear, two taps, corners not aligned: PaddleOCR-VL.
@@ -94,8 +96,10 @@ public final class PositionGrid: Sendable {
         let weights = (0..<input).map { max(0, 1 - abs(Double($0) - center) / max(step, 1)) }
         let total = weights.reduce(0, +)
         return weights.enumerated().filter { $1 > 0 }.map { ($0, Float($1 / total)) }
-      case .plain:
-        let center = step * (Double(index) + 0.5) - 0.5
+      case .plain, .alignedCubic:
+        let center =
+          kernel == .plain
+          ? step * (Double(index) + 0.5) - 0.5 : Double(index * (input - 1)) / Double(max(output - 1, 1))
         let base = Int(center.rounded(.down))
         let t = center - Double(base)
         let weights = [cubic(1 + t, a: -0.75), cubic(t, a: -0.75), cubic(1 - t, a: -0.75), cubic(2 - t, a: -0.75)]
