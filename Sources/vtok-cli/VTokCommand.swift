@@ -25,7 +25,8 @@ struct VTokCommand: ParsableCommand {
     subcommands: [
       PruneCommand.self, GenerateCommand.self, ShowCommand.self, BenchCommand.self, SearchCommand.self,
       FlopsCommand.self,
-      CalibrateCommand.self, ImportCommand.self, TokenizeCommand.self, DetokenizeCommand.self, MethodsCommand.self,
+      CalibrateCommand.self, ImportCommand.self, TokenizeCommand.self, DetokenizeCommand.self, SimilarCommand.self,
+      MethodsCommand.self,
       ModelsCommand.self,
       InspectCommand.self, DoctorCommand.self,
     ])

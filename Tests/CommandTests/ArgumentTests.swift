@@ -24,6 +24,7 @@ import VTok
     "import": ["pope", "pope.jsonl", "--force", "-o", "questions.jsonl"],
     "tokenize": ["cat.png", "--tokens", "4", "-o", "new.vtokens"],
     "detokenize": ["cat.vtokens", "-o", "out"],
+    "similar": ["seed.vtokens", "cat.png", "--tokenizer", seed],
     "methods": [], "models": [], "inspect": ["vtok-tiny"], "doctor": [],
   ]
 
@@ -33,6 +34,7 @@ import VTok
     try write("cat.png\tcat\ncat.png\tcat\n", folder + "/list.txt")
     try write(#"{"image": "cat.png", "text": "Is there a cat?", "label": "yes"}"# + "\n", folder + "/pope.jsonl")
     _ = try shell("vtok tokenize cat.png --tokens 4 -o cat.vtokens", in: folder)
+    _ = try shell(line(["tokenize", "cat.png", "--tokenizer", seed, "-o", "seed.vtokens"]), in: folder)
   }
 
   func line(_ words: [String]) -> String { "vtok " + words.map(quoted).joined(separator: " ") }

@@ -12,6 +12,9 @@ let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().del
 let pictures = repository + "/Images"
 let malformed = repository + "/Tests/ImageTests/Malformed"
 
+/// A small tokenizer whose tokens have a feature.
+let seed = repository + "/Tests/Golden/Cases/seed/tiny-a"
+
 /// The command that was built together with these tests: it lies beside the test runner.
 let command: String = {
   let runner = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
