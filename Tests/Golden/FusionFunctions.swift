@@ -1,6 +1,6 @@
 import VTok
 
-/// `mctf.*`, `pitome.*`, `pixelprune.select`
+/// `mctf.*`, `pitome.*`, `pixelprune.*`
 let fusionFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]] = [
   "mctf.fuse": { inputs in
     let config = inputs.config
@@ -43,6 +43,27 @@ let fusionFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]
       pixels.reshaped([pixels.rows / fuse, fuse * pixels.width]), columns: image.columns / merge, rule(config))
     let patches = kept.flatMap { cell in (0..<fuse).map { cell * fuse + $0 } }
     return ["kept_tokens": GoldenValue(kept, [kept.count]), "kept_patches": GoldenValue(patches, [patches.count])]
+  },
+
+  "pixelprune.e2e": { inputs in
+    let golden = try MultimodalCase(inputs)
+    let places: [Int: PixelPrune.Place] = [0: .patches, -1: .pack]
+    let layer = try inputs.config.int("vit_layer")
+    guard let place = places[layer] else { throw GoldenError("cuts behind \(layer) blocks are not built") }
+    var result = try golden.run([PixelPrune(rule(inputs.config), at: place)])
+    let positions = result.prompt.position
+    let axes = [\Position.t, \.h, \.w].flatMap { axis in positions.map { Int($0[keyPath: axis]) } }
+    var outputs = [
+      "inputs_embeds": GoldenValue(result.prompt.x), "position_ids": GoldenValue(axes, [3, positions.count]),
+      "logits": result.logits,
+    ]
+    for (image, kept) in result.allNotes("kept").enumerated() {
+      outputs["kept_tokens.\(image)"] = GoldenValue(kept, [kept.count])
+    }
+    let generated = try golden.generated(&result, count: try inputs.config.int("max_new_tokens"))
+    outputs["generated_ids"] = GoldenValue(generated.ids, [generated.ids.count])
+    outputs["generated_step_logits"] = generated.logits
+    return outputs
   },
 
   "pitome.merge": { inputs in

@@ -186,8 +186,20 @@ struct MultimodalResult {
     return tokens.rows(.patch).map { Int(tokens.origin.patches[tokens.origin.range($0).lowerBound]) }
   }
 
-  /// What the methods noted under a name.
-  func notes(_ name: String) -> [Float] { run.trace.acts.lazy.compactMap { $0.notes.kept[name] }.first! }
+  /// Visual rows behind the cut before each of these layers, counted among those that entered the language model.
+  func keptImageIndices(_ layers: [Int]) -> [[Int]] {
+    func anchors(_ origin: Origin) -> [Int32] {
+      (0..<origin.offsets.count - 1).compactMap { row in origin.range(row).first.map { origin.patches[$0] } }
+    }
+    let places = Dictionary(uniqueKeysWithValues: anchors(prompt.origin).enumerated().map { ($1, $0) })
+    return layers.map { layer in
+      anchors(run.trace.acts.first { $0.site == .layer(layer) }!.origins[0]).map { places[$0]! }
+    }
+  }
+
+  /// What the methods noted under a name, the first time and every time.
+  func notes(_ name: String) -> [Float] { allNotes(name).first! }
+  func allNotes(_ name: String) -> [[Float]] { run.trace.acts.compactMap { $0.notes.kept[name] } }
 }
 
 extension MultimodalCase {

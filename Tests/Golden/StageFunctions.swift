@@ -141,6 +141,36 @@ let stageFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenValue]]
     return try staged(inputs, method, layers)
   },
 
+  "priortr.e2e_qwen3vl": { inputs in
+    let config = inputs.config
+    let (layers, counts) = (try config.ints("prune_layers"), try config.ints("keep_counts"))
+    let method: any Compressor
+    switch try config.string("strategy") {
+    case "priortr":
+      method = PriorTR(
+        layers: layers, keep: .counts(counts),
+        asking: config["query_aggregation"]!.string! == "last" ? .last : .butLast,
+        heads: PriorTR.Heads(rawValue: config["head_aggregation"]!.string!)!)
+    case "fastv": method = FastV(layer: layers[0], keep: .tokens(counts[0]), caches: .cut)
+    case let other: throw GoldenError("the strategy '\(other)' is not built")
+    }
+    let golden = try MultimodalCase(inputs)
+    var result = try golden.run([method])
+    var outputs: [String: GoldenValue] = [:]
+    for (stage, scores) in result.allNotes("score").enumerated() {
+      outputs["stage\(stage).score"] = GoldenValue(scores, [scores.count])
+    }
+    for (stage, kept) in result.keptImageIndices(layers).enumerated() {
+      outputs["stage\(stage).kept_image_index"] = GoldenValue(kept, [kept.count])
+    }
+    let generated = try golden.generated(&result, count: try config.int("max_new_tokens"))
+    outputs["generated_ids"] = GoldenValue(generated.ids, [generated.ids.count])
+    outputs["generated_step_logits"] = generated.logits
+    let lengths = result.decoding.caches.map { $0.first?.count ?? -1 }
+    outputs["kv_lengths_at_end"] = GoldenValue(lengths, [lengths.count])
+    return outputs
+  },
+
   "priortr.score": { inputs in
     let config = inputs.config
     let start = config["image_token_start"]!.int!
