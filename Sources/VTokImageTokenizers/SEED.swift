@@ -198,7 +198,8 @@ private struct SEEDFeature: Sendable {
       try checkpoint["blocks_image"][$0].timmBlock(width: width, heads: heads, epsilon: 1e-6)
     }
     let inputs: Int
-    if checkpoint.has("reverse_tokens") {
+    // A file may hold what its projection does not read.
+    if checkpoint.has("reverse_tokens"), checkpoint.shape("distill_image_proj.weight")?.last == width {
       let query = try checkpoint.tensor("reverse_tokens", [1, 1, width]).reshaped([1, width])
       pool = .query(
         try QueryFormer(checkpoint["Reverse_Qformer"], width: width, memory: width, heads: queryHeads), query)
