@@ -52,6 +52,8 @@ public struct Options: Sendable {
 
   /// Whether an option was typed that the initialiser has not taken yet.
   public func has(_ key: String) -> Bool { given[key] != nil }
+  /// Whether it was typed as this word.
+  public func has(_ key: String, _ word: String) -> Bool { given[key] == word }
 
   /// The first of the options taken so far that was typed and sets the amount itself.
   public var givenAmount: String? { entries.first { $0.role == .amount && typed.contains($0.key) }?.key }

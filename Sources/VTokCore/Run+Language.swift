@@ -76,7 +76,7 @@ extension Composition {
       found: "attention or keys of layer \(net), a gated delta net, which has none (\(Site.layer(index)))",
       expected: "a cut beside a layer that attends to all rows",
       fix: nearest.map {
-        "Cut on entering layer \($0), the nearest; the option layer takes auto too where it is one number."
+        "Cut on entering layer \($0), the nearest; the options layer and layers take auto too."
       }
         ?? CompressionError.anotherMethod)
   }

@@ -16,6 +16,8 @@ public struct Shape: Sendable, Equatable {
     public let patch: Int, frames: Int
     /// Patches a connector fuses into one token per side squared (Idefics3, Qwen, QueCC); 1 otherwise.
     public package(set) var fuse: Int
+    /// Hidden states that make the features together, side by side (DeepStack; LLaVA with a list of layers).
+    public package(set) var states = 1
     /// Attention inside windows; nil: every patch of a tile attends to all of them.
     public let windows: Windows?
     /// Whether images of other sizes can be run by resizing positions.
@@ -180,7 +182,7 @@ public struct Shape: Sendable, Equatable {
     public func forms(_ request: Request, entering layer: Int) -> Bool {
       let looksBack = request.attention != .none || request.keys
       return (!looksBack || layer > 0 && mixer(of: layer - 1) == .full)
-        && (request.probe == .none || layer < layers && mixer(of: layer) == .full)
+        && (request.probe == .none && !request.projections || layer < layers && mixer(of: layer) == .full)
     }
 
     /// The layer nearest to `layer` on entering which that is so, the smaller one on a tie; nil: there is none.

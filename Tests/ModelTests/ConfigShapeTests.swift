@@ -40,7 +40,8 @@ import VTok
     ("smolvlm-500m", 507_482_304), ("smolvlm-2.2b", 2_246_272_880), ("qwen2-vl-2b", 2_208_985_600),
     ("qwen2-vl-7b", 8_291_375_616), ("qwen2-vl-72b", 73_405_560_320), ("qwen2.5-vl-3b", 3_754_622_976),
     ("llava-onevision-0.5b", 893_675_552), ("llava-onevision-7b", 8_030_807_584), ("internvl3-1b", 938_193_024),
-    ("internvl3-8b", 7_944_373_760), ("smolvlm2-256m", 256_484_928), ("smolvlm2-2.2b", 2_246_784_880),
+    ("internvl3-8b", 7_944_373_760), ("internvl3.5-8b", 8_528_318_464),
+    ("internvl3.5-1b", 1_060_897_792), ("smolvlm2-256m", 256_484_928), ("smolvlm2-2.2b", 2_246_784_880),
     ("paddleocr-vl", 905_601_648), ("qwen2.5-vl-7b", 8_292_166_656), ("qwen2.5-vl-32b", 33_452_718_336),
     ("qwen2.5-vl-72b", 73_410_777_344),
   ]) func namedLanguageModel(_ name: String, parameters: Int) throws {

@@ -45,6 +45,30 @@ import VTok
     }
   }
 
+  /// Of several layers each moves to the nearest that can tell, and none meet.
+  @Test(arguments: [
+    ("pyramiddrop:layers=auto", [7, 15, 23]), ("sparsevlm:layers=auto", [4, 8, 16]), ("priortr:layers=auto", [4]),
+    ("transprune:layers=auto", [7, 11, 15]), ("mustdrop:layers=auto,vision=off", [4, 8, 12, 16]),
+    ("pact:layer=auto", [3]),
+  ]) func autoMovesLists(_ spec: String, _ layers: [Int]) throws {
+    let composition = try Composition(MethodSpec(spec).make(budget: nil), for: Self.shape("qwen3.5-9b"))
+    let cuts = composition.plans[0].act.filter { if case .layer(let layer) = $0 { layer > 0 } else { false } }
+    #expect(cuts == Set(layers.map { Site.layer($0) }))
+    // Where every layer can tell they stay as they are published.
+    let asPublished = spec.replacing(":layers=auto,", with: ":").replacing(":layers=auto", with: "")
+      .replacing(":layer=auto", with: "")
+    let plain = try Composition(MethodSpec(asPublished).make(budget: nil), for: Self.shape("internvl3.5-8b"))
+    let moved = try Composition(MethodSpec(spec).make(budget: nil), for: Self.shape("internvl3.5-8b"))
+    #expect(moved.plans[0].act == plain.plans[0].act && moved.plans[0].act.count >= layers.count)
+  }
+
+  @Test func tooManyStagesAreRefused() throws {
+    let found = try Self.refusal("sparsevlm:layers=auto", "qwen3.5-9b")
+    #expect(found.isEmpty)
+    let decoder = try #require(try Self.shape("qwen3.5-9b").decoder)
+    #expect(decoder.nearestCut(to: 5, for: Request(projections: true)) == 3)
+  }
+
   /// What a window lets go by age, and what a state has seen, is not cut.
   @Test func cachesOfFullLayersAloneAreCut() throws {
     let shape = try Self.shape("gemma-3-4b")

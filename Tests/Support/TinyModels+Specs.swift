@@ -20,7 +20,7 @@ extension TinyModels {
     "globalcom2:keep=0.4,mode=clean", "cdpruner:kernel=openvino,keep=0.4",
     "dart:stage=embeddings,visual-pivots=2,keep=0.5", "fastv:layer=1,keep=0.5,mode=in-place",
     "mctf:r=3,floor=4", "mctf:r=3,floor=4,ahead=precise,blocks=0/1", "mctf:r=0.2,ahead=none", "pitome:ratio=0.8",
-    "fastv:layer=auto,keep=0.5", "pyramiddrop:layers=2",
+    "fastv:layer=auto,keep=0.5", "pyramiddrop:layers=2", "priortr:layers=auto,keep=0.5", "pact:layer=auto,cutoff=0.6",
     "mustdrop:layers=1/2,vision=off,global=0.04,individual=0.5", "sparsevlm:layers=1/2,counts=9/5,version=2.0",
     "elastic-cache:policy=local,keep=0.5", "elastic-cache:policy=h2o-elasticrepo,keep=0.5",
     "h2o:gqa=mean,keep=0.5", "keyformer:gqa=mean,keep=0.5,interval=2",

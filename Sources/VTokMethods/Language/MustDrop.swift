@@ -44,7 +44,7 @@ public struct MustDrop: Compressor {
   let vision: Vision?
   let global: Float, individual: Float
   /// First layers that run on fewer tokens, ascending.
-  let layers: [Int]
+  let layers: CutLayers
   /// Key rows of every image, counted in its span.
   private var keys: [[Int]]
   private var final: Set<Int32> = []
@@ -65,7 +65,7 @@ public struct MustDrop: Compressor {
     self.vision = vision
     self.global = global
     self.individual = individual
-    self.layers = layers
+    self.layers = CutLayers(layers)
     self.keys = keys
   }
 
@@ -79,8 +79,8 @@ public struct MustDrop: Compressor {
     individual = Float(
       try options.take(
         "individual", default: Double(target.thresholds.individual), in: 0...1, "attention of each word (same)"))
-    layers = try options.layers(
-      "layers", default: [3, 7, 11, 15], "first layer of every stage, counted from 0")
+    layers = try CutLayers(
+      &options, default: [3, 7, 11, 15], "first layer of every stage, counted from 0")
     let isOn = try options.take("vision", default: true, "merge windows and mark key tokens in the tower")
     var settings = Vision()
     settings.window = try options.take("window", default: settings.window, in: 2...100, "edge of a window in patches")
@@ -93,9 +93,11 @@ public struct MustDrop: Compressor {
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     var plan = Plan(positions: PositionRule(cut: .renumbered, decode: .cacheLength))
+    let request = Request(attention: .text)
+    let layers = try layers.numbers(in: model, for: request, of: Self.name)
     for layer in layers {
       let site = try model.innerLayer(layer, for: Self.name)
-      plan.record[site] = Request(attention: .text)
+      plan.record[site] = request
       plan.act.insert(site)
     }
     let caches = try model.decoder(for: Self.name).cutCaches

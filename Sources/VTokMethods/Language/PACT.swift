@@ -29,17 +29,17 @@ public struct PACT: Compressor {
     public init() {}
   }
 
-  let layer: Int
+  let layer: CutLayer
   let rule: Rule
 
   /// - Parameter layer: counted from 0; the layers before it see everything.
   public init(layer: Int = 4, rule: Rule = Rule()) {
-    self.layer = layer
+    self.layer = CutLayer(layer)
     self.rule = rule
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    layer = try options.take("layer", default: 4, in: 1...1000, as: .layers, "on entering this layer, counted from 0")
+    layer = try CutLayer(&options, default: 4, "on entering this layer, counted from 0; auto: one that has keys")
     var rule = Rule()
     rule.keep = try options.take(
       "ratio", default: 0.55, in: 0.0...1, "share of the tokens that pruning leaves (official: keep_ratio)")
@@ -52,9 +52,10 @@ public struct PACT: Compressor {
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    let site = try model.innerLayer(layer, for: Self.name)
+    let request = Request(projections: true)
+    let site = try layer.site(in: model, for: request, of: Self.name)
     return Plan(
-      record: [site: Request(projections: true)], act: [site],
+      record: [site: request], act: [site],
       positions: PositionRule(cut: .original, decode: .next), decoderMassBias: true)
   }
 

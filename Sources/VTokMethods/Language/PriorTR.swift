@@ -27,7 +27,7 @@ public struct PriorTR: Compressor {
   }
   public enum Heads: String, Sendable, CaseIterable { case mean, max }
 
-  let layers: [Int]
+  let layers: CutLayers
   let asking: Asking, heads: Heads
   private var count: StageCount
   /// Ids of the visual tokens that are left.
@@ -41,6 +41,10 @@ public struct PriorTR: Compressor {
   public init(
     layers: [Int] = [3], keep: StageShares = .budget(.tokens(192)), asking: Asking = .question, heads: Heads = .mean
   ) {
+    self.init(CutLayers(layers), keep, asking, heads)
+  }
+
+  private init(_ layers: CutLayers, _ keep: StageShares, _ asking: Asking, _ heads: Heads) {
     self.layers = layers
     self.asking = asking
     self.heads = heads
@@ -48,7 +52,7 @@ public struct PriorTR: Compressor {
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    let layers = try options.layers("layers", default: [3], "first layer of every stage, counted from 0")
+    let layers = try CutLayers(&options, default: [3], "first layer of every stage, counted from 0")
     let asking = try options.take("rows", default: Asking.question, "rows behind the image that ask")
     let heads = try options.take("heads", default: Heads.mean, "how heads become one")
     let tokens = try options.take(
@@ -59,14 +63,17 @@ public struct PriorTR: Compressor {
     if let tokens, hasAmount { throw options.invalid("tokens", "\(tokens)", "tokens alone, without ratios or keep") }
     let isTyped = hasAmount || { if case .budget = shares { true } else { false } }()
     let keep = tokens.map { .counts([Int](repeating: $0, count: layers.count)) } ?? (isTyped ? shares : published)
-    self.init(layers: layers, keep: keep, asking: asking, heads: heads)
+    self.init(layers, keep, asking, heads)
   }
+
+  private static let request = Request(attention: .text)
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     var plan = Plan(positions: PositionRule(cut: .original, decode: .next))
+    let layers = try layers.numbers(in: model, for: Self.request, of: Self.name)
     for layer in layers {
       let site = try model.innerLayer(layer, for: Self.name)
-      plan.record[site] = Request(attention: .text)
+      plan.record[site] = Self.request
       plan.act.insert(site)
     }
     for layer in try model.decoder(for: Self.name).cutCaches where layer < layers.last! {
@@ -89,6 +96,7 @@ public struct PriorTR: Compressor {
     }
     let scores = Self.scores(attention, at: visual.map { columns[$0] }, asking, heads)
     notes.keep("score", scores)
+    let layers = try layers.numbers(in: view.shape, for: Self.request, of: Self.name)
     let kept = notes.top(scores, count(layers.firstIndex(of: layer)!, of: layers.count, view)).map { visual[$0] }
     final = Set(kept.map { tokens.id[$0] })
     return [.keep(kept, among: visual, of: tokens.count)]

@@ -17,6 +17,8 @@ public struct PyramidDrop: Compressor {
   ]
 
   let layers: [Int]?
+  /// Whether the layers are those nearest to these that can tell.
+  let isNearest: Bool
   let amount: StageAmount
   /// Visual tokens left by every stage.
   private var counts: [Int]?
@@ -26,21 +28,23 @@ public struct PyramidDrop: Compressor {
   ///   - amount: what every stage keeps.
   public init(layers: [Int]? = nil, amount: StageAmount = .ratios([0.5, 0.25, 0.125])) {
     self.layers = layers
+    isNearest = false
     self.amount = amount
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    layers = try options.layers(
-      "layers", "first layer of every stage, counted from 0 (default: quarters)")
+    let typed = try options.layers(
+      "layers", or: "auto",
+      "first layer of every stage, counted from 0 (default: quarters); auto: nearest that can tell")
+    (layers, isNearest) = (typed?.numbers, typed?.isWord ?? false)
     amount = try options.amount(ofStages: layers?.count ?? 3, published: [0.5, 0.25, 0.125])
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     var plan = Plan(positions: PositionRule(cut: .renumbered, decode: .cacheLength))
-    let depth = try model.decoder(for: Self.name).layers
-    for layer in stages(of: depth) {
+    for layer in try stages(of: model) {
       let site = try model.innerLayer(layer, for: Self.name)
-      plan.record[site] = Request(probe: .last)
+      plan.record[site] = Self.request
       plan.act.insert(site)
     }
     return plan
@@ -52,7 +56,7 @@ public struct PyramidDrop: Compressor {
     let tokens = view.sequences[0]
     let visual = view.visual(tokens)
     if visual.isEmpty { return nil }
-    let stages = stages(of: try view.shape.decoder(for: Self.name).layers)
+    let stages = try stages(of: view.shape)
     guard let stage = stages.firstIndex(where: { .layer($0) == site }) else { return nil }
     if counts == nil { counts = amount.counts(after: stages.count, view) }
     let keep = counts![stage]
@@ -64,5 +68,11 @@ public struct PyramidDrop: Compressor {
     return [.keep(kept, among: visual, of: tokens.count)]
   }
 
-  private func stages(of depth: Int) -> [Int] { layers ?? (1...3).map { max(1, $0 * depth / 4) } }
+  private static let request = Request(probe: .last)
+
+  private func stages(of model: Shape) throws(CompressionError) -> [Int] {
+    let depth = try model.decoder(for: Self.name).layers
+    let layers = layers ?? (1...3).map { max(1, $0 * depth / 4) }
+    return isNearest ? try CutLayers.nearest(to: layers, in: model, for: Self.request, of: Self.name) : layers
+  }
 }

@@ -34,7 +34,7 @@ public struct SparseVLM: Compressor {
 
   let version: Version, noise: Noise
   /// First layers that run on fewer tokens.
-  let layers: [Int]
+  let layers: CutLayers
   let amount: Amount
   /// What every stage keeps, once the prompt is known.
   private var counts: [Int] = []
@@ -54,20 +54,21 @@ public struct SparseVLM: Compressor {
     precondition(counts.count == layers.count)
     amount = .counts(counts)
     self.version = version
-    self.layers = layers
+    self.layers = CutLayers(layers)
     self.noise = noise
     self.uniform = uniform
   }
 
   public init(_ options: inout Options) throws(OptionError) {
     version = try options.take("version", default: Version.recycling, "recycling of dropped tokens, or SparseVLM+")
-    layers = try options.layers("layers", default: [3, 7, 16], "first layer of every stage, counted from 0")
+    layers = try CutLayers(&options, default: [3, 7, 16], "first layer of every stage, counted from 0")
     noise = try options.take("noise", default: Noise.off, "random part of densities in the clustering of 1.5")
     amount = try Amount(&options, version, stages: layers.count)
     uniform = []
   }
 
   private static let heads = 14
+  private static let request = Request(attention: .text)
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     let decoder = try model.decoder(for: Self.name)
@@ -80,9 +81,9 @@ public struct SparseVLM: Compressor {
       version == .recycling
       ? PositionRule(cut: .renumbered, decode: .cacheLength) : PositionRule(cut: .original, decode: .next)
     var plan = Plan(act: [.layer(0)], positions: rule)
-    for layer in layers {
+    for layer in try layers.numbers(in: model, for: Self.request, of: Self.name) {
       let site = try model.innerLayer(layer, for: Self.name)
-      plan.record[site] = Request(attention: .text)
+      plan.record[site] = Self.request
       plan.act.insert(site)
     }
     return plan
@@ -102,6 +103,7 @@ public struct SparseVLM: Compressor {
       counts = amount.counts(of: visual.count, version) { view.kept($0, of: tokens) }
       return nil
     }
+    let layers = try layers.numbers(in: view.shape, for: Self.request, of: Self.name)
     guard let stage = layers.firstIndex(where: { .layer($0) == site }) else { return nil }
     let scores = try scores(view, site, visual)
     notes.keep("score", scores)

@@ -18,7 +18,9 @@ public struct TransPrune: Compressor {
     "The official code cannot serve models with grouped query attention; here every query head reads its own key head.",
   ]
 
-  let layers: [Int], accumulated: [Int]
+  let layers: CutLayers
+  /// nil: from the first stage to the last.
+  let accumulated: [Int]?
   let amount: StageAmount
   /// Visual tokens left by every stage.
   private var counts: [Int]?
@@ -30,24 +32,29 @@ public struct TransPrune: Compressor {
   public init(
     layers: [Int] = [7, 9, 12], amount: StageAmount = .ratios([0.875, 0.625, 0.125]), accumulated: [Int]? = nil
   ) {
+    self.init(CutLayers(layers), amount, accumulated)
+  }
+
+  private init(_ layers: CutLayers, _ amount: StageAmount, _ accumulated: [Int]?) {
     self.layers = layers
     self.amount = amount
-    self.accumulated = accumulated ?? Array(layers[0]...layers.last!)
+    self.accumulated = accumulated
   }
 
   public init(_ options: inout Options) throws(OptionError) {
-    let layers = try options.layers("layers", default: [7, 9, 12], "first layer of every stage, counted from 0")
+    let layers = try CutLayers(&options, default: [7, 9, 12], "first layer of every stage, counted from 0")
     let about = "layers whose transition counts, numbered alike (default: from the first stage to the last)"
     let accumulated = try options.layers("accumulate", about)
     let amount = try options.amount(ofStages: layers.count, published: [0.875, 0.625, 0.125])
-    if let first = accumulated?.first, first > layers[0] {
+    if let first = accumulated?.first, first > layers.numbers[0] {
       throw options.invalid("accumulate", "\(first)", "a first layer not after the first stage")
     }
-    self.init(layers: layers, amount: amount, accumulated: accumulated)
+    self.init(layers, amount, accumulated)
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
     var plan = Plan(positions: PositionRule(cut: .renumbered, decode: .cacheLength))
+    let (layers, accumulated) = try stages(of: model)
     for layer in accumulated where layer <= layers.last! {
       plan.record[try model.innerLayer(layer, for: Self.name)] = Request(branches: true)
     }
@@ -62,6 +69,7 @@ public struct TransPrune: Compressor {
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
     -> [Reduction]?
   {
+    let (layers, accumulated) = try stages(of: view.shape)
     guard case .layer(let layer) = site, let stage = layers.firstIndex(of: layer) else { return nil }
     let tokens = view.sequences[0]
     let visual = view.visual(tokens)
@@ -91,6 +99,12 @@ public struct TransPrune: Compressor {
     return [
       .keep(notes.top(scores, min(counts![stage], visual.count)).map { visual[$0] }, among: visual, of: tokens.count)
     ]
+  }
+
+  /// First layers of the stages in a model, and layers whose transition counts.
+  private func stages(of model: Shape) throws(CompressionError) -> (layers: [Int], accumulated: [Int]) {
+    let layers = try layers.numbers(in: model, for: Request(probe: .text), of: Self.name)
+    return (layers, accumulated ?? Array(layers[0]...layers.last!))
   }
 
   /// Token transition variation of one branch: how its output compares with its input in size, weighted by a softmax over

@@ -26,3 +26,46 @@ struct CutLayer: Sendable {
     return .layer(nearest)
   }
 }
+
+/// The layers that a method cuts on entering, stage by stage: numbers, or those nearest to the published ones that can tell
+/// what it asks.
+struct CutLayers: Sendable {
+  let numbers: [Int]
+  var isNearest = false
+  var count: Int { numbers.count }
+
+  init(_ numbers: [Int]) { self.numbers = numbers }
+
+  /// The option `layers`: numbers from 1 on, ascending, or `auto`.
+  init(_ options: inout Options, default numbers: [Int], _ about: String) throws(OptionError) {
+    let shown = numbers.map(String.init).joined(separator: "/")
+    let typed = try options.layers("layers", or: "auto", about + " (default: \(shown)); auto: nearest that can tell")
+    self.numbers = typed?.numbers ?? numbers
+    isNearest = typed?.isWord ?? false
+  }
+
+  /// What they are in a model.
+  func numbers(in model: Shape, for request: Request, of method: String) throws(CompressionError) -> [Int] {
+    isNearest ? try Self.nearest(to: numbers, in: model, for: request, of: method) : numbers
+  }
+
+  /// Of every number the nearest layer that can tell, ascending, each once.
+  static func nearest(
+    to numbers: [Int], in model: Shape, for request: Request, of method: String
+  ) throws(CompressionError) -> [Int] {
+    let decoder = try model.decoder(for: method)
+    let able = (1..<decoder.layers).filter { decoder.forms(request, entering: $0) }
+    guard able.count >= numbers.count else {
+      throw .unsupported(
+        method: method, found: "\(able.count) layers that can tell what it asks", expected: "\(numbers.count) stages",
+        fix: "Name fewer layers.")
+    }
+    var found: [Int] = []
+    for (stage, number) in numbers.enumerated() {
+      let first = found.last.map { last in able.firstIndex { $0 > last }! } ?? 0
+      let rest = able[first...(able.count - numbers.count + stage)]  // the stages to come need theirs
+      found.append(rest.min { (abs($0 - number), $0) < (abs($1 - number), $1) }!)
+    }
+    return found
+  }
+}

@@ -28,7 +28,24 @@ extension Options {
   /// Layers counted from 0, ascending from 1 on; nil when not given.
   mutating func layers(_ key: String, _ about: String) throws(OptionError) -> [Int]? {
     let expected = "whole numbers from 1 on, ascending"
-    guard let list = try self.list(key, expected, as: .layers, about) else { return nil }
+    return try list(key, expected, as: .layers, about).map { list throws(OptionError) in try ascending(key, list, expected) }
+  }
+
+  /// The same, or a word: no numbers then.
+  mutating func layers(
+    _ key: String, or word: String, _ about: String
+  ) throws(OptionError) -> (numbers: [Int]?, isWord: Bool)? {
+    let expected = "whole numbers from 1 on, ascending, or \(word)"
+    guard has(key, word) else {
+      return try list(key, expected, as: .layers, about).map { list throws(OptionError) in
+        (try ascending(key, list, expected), false)
+      }
+    }
+    _ = text(key, expected, as: .layers, about)
+    return (nil, true)
+  }
+
+  private func ascending(_ key: String, _ list: [Double], _ expected: String) throws(OptionError) -> [Int] {
     if zip([0] + list, list).contains(where: { $0 >= $1 || $1 != $1.rounded() || $1 > 1000 }) {
       throw invalid(key, "\(list)", expected)
     }

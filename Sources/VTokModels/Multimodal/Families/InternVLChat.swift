@@ -4,7 +4,7 @@ import VTokWeights
 extension MultimodalFamily {
   /// InternVL in the authors' folders: other keys, names and tokenizer files, and a processor that no file describes.
   static let internVLChat = MultimodalFamily(
-    name: "internvl-chat", types: ["internvl_chat"], summary: "InternVL3 as OpenGVLab publishes it",
+    name: "internvl-chat", types: ["internvl_chat"], summary: "InternVL3 and 3.5 as OpenGVLab publishes them",
     text: .internVL("<image>"), placeholder: 151_667, languageSection: "llm_config", languageType: { _ in "qwen2" },
     outline: { config, decoder in
       guard try config.string("ps_version") ?? "v1" == "v2" else { throw config.unfit("ps_version", "v2") }

@@ -3,7 +3,7 @@ import VTokWeights
 
 extension MultimodalFamily {
   static let internVL = MultimodalFamily(
-    name: "internvl", types: ["internvl"], summary: "InternVL3 as transformers has it",
+    name: "internvl", types: ["internvl"], summary: "InternVL3 and 3.5 as transformers has them",
     text: .internVL, placeholder: 151_667, languageType: { _ in "qwen2" }, isTiedByDefault: true,
     outline: { try InternVL.outline($0, $1, .transformers) }, processors: [.internVL], processor: { _ in .internVL },
     templates: [.internVL], template: { _, _ in .internVL },
@@ -14,6 +14,14 @@ extension MultimodalFamily {
       published(
         "internvl3-8b", "qwen2",
         DecoderSize(width: 3584, layers: 28, heads: 28, kvHeads: 4, ffn: 18944, vocabulary: 151674, theta: 1e6)),
+      published(
+        "internvl3.5-1b", "qwen3",
+        DecoderSize(
+          width: 1024, layers: 28, heads: 16, kvHeads: 8, ffn: 3072, vocabulary: 151936, theta: 1e6, headDim: 128)),
+      published(
+        "internvl3.5-8b", "qwen3",
+        DecoderSize(
+          width: 4096, layers: 36, heads: 32, kvHeads: 8, ffn: 12288, vocabulary: 151936, theta: 1e6, headDim: 128)),
     ], gguf: InternVL.gguf, load: { try InternVL($0, shape: $1, .transformers) })
 
   /// All towers are InternViT-300M.
