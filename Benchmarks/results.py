@@ -406,11 +406,37 @@ def long_job(_=None):
     return f"{count(d['pictures'])} images, {d['threads']} threads, {d['date']}.\n\n" + table(["job", "time", "peak memory"], lines)
 
 
+def today(_=None):
+    """Models of today in 4 bits, on the machine that was measured last."""
+    found = sorted((json.loads(path.read_text()) for path in RESULTS.glob("today-*.json")), key=lambda d: d["date"])
+    if not found:
+        return "No run is kept yet.\n"
+    d = found[-1]
+    note = f" {d['note']}" if d["note"] else ""
+    return (f"{d['cpu']}, {d['cores']} cores, {d['threads']} threads, {d['precision']}, a picture of {d['picture'][0]} x {d['picture'][1]} "
+            f"pixels, {d['date']}.{note}\n\n") + table(
+        ["model", "run", "visual tokens left", "first token", "tokens/s", "peak memory", "predicted"],
+        [[m["model"], r["run"], f"{r['left']} of {r['visual_tokens']}", f"{r['first_token_s']:.1f} s", number(r["tokens_per_s"], 2),
+          f"{r['peak_memory_mb']:.0f} MB", f"{r['predicted_mb']:.0f} MB"] for m in d["models"] for r in m["rows"]])
+
+
+def memory(_=None):
+    """Predicted peaks beside measured ones."""
+    path = RESULTS / "memory.json"
+    if not path.exists():
+        return "No run is kept yet.\n"
+    d = json.loads(path.read_text())
+    return f"{d['threads']} threads, {d['date']}.\n\n" + table(
+        ["model", "picture", "precision", "measured", "predicted", "off by"],
+        [[r["family"], f"{r['picture'][0]} x {r['picture'][1]}", r["precision"], f"{r['measured_mb']:.0f} MB",
+          f"{r['predicted_mb']:.0f} MB", f"{100 * (r['predicted_mb'] / r['measured_mb'] - 1):+.0f}%"] for r in d["rows"]])
+
+
 BLOCKS = {
     "tower": tower, "clock": clock, "answers": answers, "groups": groups, "method": method, "readme": readme,
     "tokenizer": tokenizer, "coder-times": coder_times, "random-tokenizers": random_tokenizers, "speed": speed,
     "llava": llava, "seven-billion": large, "long-job": long_job, "search": search,
-    "mean": mean,
+    "mean": mean, "today": today, "memory": memory,
 }
 
 
