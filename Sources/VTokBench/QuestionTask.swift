@@ -32,6 +32,8 @@ public struct QuestionTask: ReductionTask {
   /// Of every row the one of the smaller picture with the same budget, where there is one: what it answers wrongly is hard.
   private let smaller: [Int?]
   public var model: Generator { entries[0].subject }
+  /// Of the beginnings of prompts, for every image under way.
+  public static let keptMegabytes = 256
 
   public var count: Int { data.items.count }
   public var dataPath: String { data.path }
@@ -183,7 +185,7 @@ public struct QuestionTask: ReductionTask {
     let images: [PreparedImage]
     let prompts: [Generator.Prompt]
     let blocks: [SharedBlocks]
-    let prefixes = SharedPrefixes(megabytes: 256)
+    let prefixes = SharedPrefixes(megabytes: QuestionTask.keptMegabytes)
 
     init(
       _ model: Generator, _ questions: [QuestionFile.Question], _ images: [PreparedImage], _ subjects: [Generator]

@@ -144,7 +144,7 @@ public struct InputList: Sendable {
     }
   }
 
-  private static func isImage(_ name: String) -> Bool {
+  static func isImage(_ name: String) -> Bool {
     guard let dot = name.utf8.lastIndex(of: UInt8(ascii: ".")), dot > name.utf8.startIndex else { return false }
     return endings.contains(String(name[name.utf8.index(after: dot)...]).lowercased())
   }

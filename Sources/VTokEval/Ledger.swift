@@ -73,7 +73,7 @@ extension Cost.Layer {
     let inner = decoder.heads * decoder.headDim
     if decoder.mixer(of: index) == .deltaNet, let net = decoder.deltaNet {
       let (rows, wide) = (layer.rows.reduce(0, +), net.valueWidth)
-      let projections = decoder.width * (net.channels + 2 * wide + 2 * net.valueHeads)
+      let projections = decoder.weights(mixing: index)
       let state = net.channels * net.taps + 3 * wide * net.keyDim
       self.init(
         tokens: rows, mlpTokens: layer.mlpRows.reduce(0, +), attention: rows * (projections + state),

@@ -17,6 +17,23 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
   public let order: Order
   /// Whether a picture whose edge is less than a cell is enlarged to one, at its own aspect ratio, before all else.
   public let enlargesThin: Bool
+  /// How frames of videos are resized; nil: no video is prepared.
+  public var videos: Videos?
+
+  /// Filter and normalisation of frames, and the pixels that they may have.
+  public struct Videos: Sendable, Equatable {
+    public let pixels: ImageProcessor
+    /// nil: they are not resized.
+    public let area: ClosedRange<Int>?
+    /// Whether the pixels are those of all frames together (Qwen3-VL); else of each.
+    public let isOfAll: Bool
+
+    public init(pixels: ImageProcessor, area: ClosedRange<Int>?, isOfAll: Bool) {
+      self.pixels = pixels
+      self.area = area
+      self.isOfAll = isOfAll
+    }
+  }
 
   public enum Order: Sendable { case cells, rows }
 
@@ -38,7 +55,10 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
   /// The size that is a multiple of a cell and lies in `area` (`smart_resize`).
   /// - Throws: ``ImageError`` `tooLarge` for a picture that is too long and thin, or one that is not resized and no
   ///   multiple.
-  public func resized(_ size: Size) throws(ImageError) -> Size {
+  public func resized(_ size: Size) throws(ImageError) -> Size { try resized(size, area, frames: 1) }
+
+  /// - Parameter frames: whose pixels count together.
+  private func resized(_ size: Size, _ area: ClosedRange<Int>?, frames: Int) throws(ImageError) -> Size {
     let factor = Double(patch * merge)
     var (width, height) = (Double(size.width), Double(size.height))
     guard let area else {
@@ -53,6 +73,9 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
     if enlargesThin {
       if height < factor { (width, height) = ((width * factor / height).rounded(.toNearestOrEven), factor) }
       if width < factor { (width, height) = (factor, (height * factor / width).rounded(.toNearestOrEven)) }
+    } else if frames > 1, min(width, height) < factor {
+      let scale = max(factor / height, factor / width)
+      (width, height) = ((width * scale).rounded(.down), (height * scale).rounded(.down))
     }
     let aspect = max(width, height) / min(width, height)
     guard aspect <= Self.aspectLimit else {
@@ -65,14 +88,16 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
       Int((length / factor).rounded(rule)) * patch * merge
     }
     let near = Size(width: cells(width, .toNearestOrEven), height: cells(height, .toNearestOrEven))
-    if near.width * near.height > area.upperBound {
-      let shrink = (width * height / Double(area.upperBound)).squareRoot()
+    let whole = frames == 1 ? 1 : Int((Double(frames) / Double(self.frames)).rounded(.toNearestOrEven)) * self.frames
+    let pixels = Double(frames) * height * width
+    if whole * near.width * near.height > area.upperBound {
+      let shrink = (pixels / Double(area.upperBound)).squareRoot()
       return Size(
         width: max(patch * merge, cells(width / shrink, .down)),
         height: max(patch * merge, cells(height / shrink, .down)))
     }
-    if near.width * near.height < area.lowerBound {
-      let grow = (Double(area.lowerBound) / (width * height)).squareRoot()
+    if whole * near.width * near.height < area.lowerBound {
+      let grow = (Double(area.lowerBound) / pixels).squareRoot()
       return Size(width: cells(width * grow, .up), height: cells(height * grow, .up))
     }
     return near
@@ -82,19 +107,51 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
     let size = try resized(image.size)
     let planes = pixels.normalise(
       image.resized(width: size.width, height: size.height, filter: pixels.filter, passes: pixels.passes))
+    return PreparedImage(
+      tiles: [patches(of: [Tensor](repeating: planes, count: frames), size)], rows: size.height / patch,
+      columns: size.width / patch, original: image.size, mean: pixels.mean, std: pixels.std)
+  }
+
+  /// A tile for as many frames as a patch spans; the last frame stands for those that are missing. Resized by Pillow's rules,
+  /// where the official processor of videos has torchvision's.
+  /// (transformers: `models/qwen2_vl/video_processing_qwen2_vl.py`, `models/qwen3_vl/video_processing_qwen3_vl.py`.)
+  public func video(_ frames: [Image], rate: Double) throws(ImageError) -> PreparedImage? {
+    guard let videos, order == .cells else { return nil }
+    guard frames.count >= self.frames else {
+      throw ImageError(.tooLarge, "a video of 1 frame, expected at least \(self.frames)")
+    }
+    let size = try resized(frames[0].size, videos.area, frames: videos.isOfAll ? frames.count : 1)
+    var planes = frames.map { frame in
+      videos.pixels.normalise(
+        frame.resized(width: size.width, height: size.height, filter: pixels.filter, passes: pixels.passes))
+    }
+    var times = frames.indices.map { Double($0) / rate }
+    while planes.count % self.frames != 0 {
+      planes.append(planes.last!)
+      times.append(times.last!)
+    }
+    let starts = stride(from: 0, to: planes.count, by: self.frames)
+    return PreparedImage(
+      tiles: starts.map { patches(of: Array(planes[$0..<$0 + self.frames]), size) }, rows: size.height / patch,
+      columns: size.width / patch, original: frames[0].size, isVideo: true,
+      seconds: starts.map { (times[$0] + times[$0 + self.frames - 1]) / 2 }, pace: Double(self.frames) / rate,
+      mean: videos.pixels.mean, std: videos.pixels.std)
+  }
+
+  /// Patches of frames that lie behind each other in time: of a patch every channel once per frame.
+  /// - Parameter planes: `[3, height, width]` each.
+  private func patches(of planes: [Tensor], _ size: Size) -> Tensor {
     let (rows, columns) = (size.height / patch, size.width / patch)
-    let rowSize = 3 * frames * patch * patch
-    let patches = Tensor(shape: [rows * columns, rowSize]) { out in
-      planes.values.withUnsafeBufferPointer { planes in
-        var to = out
-        // Of a patch every channel once per frame.
-        for index in 0..<rows * columns {
-          let (row, column) = place(of: index, columns: columns)
-          for channel in 0..<3 {
-            let corner = (channel * size.height + row * patch) * size.width + column * patch
-            for _ in 0..<frames {
+    return Tensor(shape: [rows * columns, 3 * planes.count * patch * patch]) { out in
+      for (frame, plane) in planes.enumerated() {
+        plane.values.withUnsafeBufferPointer { plane in
+          for index in 0..<rows * columns {
+            let (row, column) = place(of: index, columns: columns)
+            for channel in 0..<3 {
+              let corner = (channel * size.height + row * patch) * size.width + column * patch
+              var to = out + ((index * 3 + channel) * planes.count + frame) * patch * patch
               for line in 0..<patch {
-                to.update(from: planes.baseAddress! + corner + line * size.width, count: patch)
+                to.update(from: plane.baseAddress! + corner + line * size.width, count: patch)
                 to += patch
               }
             }
@@ -102,8 +159,6 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
         }
       }
     }
-    return PreparedImage(
-      tiles: [patches], rows: rows, columns: columns, original: image.size, mean: pixels.mean, std: pixels.std)
   }
 
   /// Where a patch lies: row by row, or cell by cell and patch by patch inside a cell.

@@ -21,15 +21,17 @@ public struct OneVisionProcessor: TiledProcessor, Equatable {
     images > 1 ? square.tiles(of: image) : grid.tiles(of: image)
   }
 
-  /// Frames of a video of one size: each is one tile, whatever its aspect ratio.
+  /// Each frame is one tile, whatever its aspect ratio.
   /// - Precondition: there is a frame.
-  public func frames(_ frames: [Image]) -> PreparedImage {
+  public func video(_ frames: [Image], rate: Double) -> PreparedImage? {
     let size = grid.thumbnail
     let tiles = frames.map { frame in
       grid.tile.normalise(
         frame.resized(width: size.width, height: size.height, filter: grid.tile.filter, passes: grid.tile.passes))
     }
-    return PreparedImage(tiles: tiles, original: frames[0].size, isVideo: true)
+    return PreparedImage(
+      tiles: tiles, original: frames[0].size, isVideo: true, seconds: frames.indices.map { Double($0) / rate },
+      pace: 1 / rate)
   }
 
   public func region(of size: Size) -> ImageProcessor.Region { grid.region(of: size) }

@@ -17,6 +17,8 @@ public struct PreparedImage: Sendable, Equatable {
   public let visible: [Size]?
   /// Whether the tiles are frames of a video, in their order.
   public let isVideo: Bool
+  /// Of a video: when each tile is shown, in seconds, and how many seconds it stands for.
+  public let seconds: [Double], pace: Double
   /// Whether the picture was padded to a square, itself in the middle.
   public let isSquared: Bool
   /// Of every channel: its pixels in 0...1 are `value * std + mean`.
@@ -25,7 +27,8 @@ public struct PreparedImage: Sendable, Equatable {
   /// - Precondition: there is a tile, and `visible` has one size per tile.
   public init(
     tiles: [Tensor], rows: Int = 0, columns: Int = 0, original: Size, visible: [Size]? = nil, isVideo: Bool = false,
-    isSquared: Bool = false, mean: [Float] = [0.5, 0.5, 0.5], std: [Float] = [0.5, 0.5, 0.5]
+    seconds: [Double] = [], pace: Double = 0, isSquared: Bool = false, mean: [Float] = [0.5, 0.5, 0.5],
+    std: [Float] = [0.5, 0.5, 0.5]
   ) {
     precondition(!tiles.isEmpty && (visible == nil || visible!.count == tiles.count))
     self.tiles = tiles
@@ -34,6 +37,8 @@ public struct PreparedImage: Sendable, Equatable {
     self.original = original
     self.visible = visible
     self.isVideo = isVideo
+    self.seconds = seconds
+    self.pace = pace
     self.isSquared = isSquared
     self.mean = mean
     self.std = std

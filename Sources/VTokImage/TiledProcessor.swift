@@ -6,6 +6,10 @@ public protocol TiledProcessor: Sendable {
   func tiles(of image: Image) throws(ImageError) -> PreparedImage
   /// The same of one picture among several of a prompt, where that makes a difference.
   func tiles(of image: Image, among images: Int) throws(ImageError) -> PreparedImage
+  /// Pictures of one size as the frames of one video; nil: no video is prepared with it.
+  /// - Parameter rate: frames a second.
+  /// - Throws: ``ImageError`` for too few frames, or a size that the official processor refuses.
+  func video(_ frames: [Image], rate: Double) throws(ImageError) -> PreparedImage?
   /// The part of a picture of this size that the tiles together show (without thumbnail or whole image), in its pixels. It
   /// reaches beyond the picture where the processor pads.
   func region(of size: Size) -> ImageProcessor.Region
@@ -14,6 +18,8 @@ public protocol TiledProcessor: Sendable {
 extension TiledProcessor {
   /// As the only one.
   public func tiles(of image: Image, among images: Int) throws(ImageError) -> PreparedImage { try tiles(of: image) }
+
+  public func video(_ frames: [Image], rate: Double) throws(ImageError) -> PreparedImage? { nil }
 
   /// All of it.
   public func region(of size: Size) -> ImageProcessor.Region {

@@ -104,7 +104,8 @@ package struct Config {
   private static let realRanges: [String: ClosedRange<Double>] = [
     "layer_norm_eps": 0...1, "rms_norm_eps": 0...1, "rope_theta": 1e-3...1e10, "rope_local_base_freq": 1e-3...1e10,
     "query_pre_attn_scalar": 1e-3...1e6, "factor": 1e-6...1e6,
-    "mlp_ratio": 1e-3...64, "partial_rotary_factor": 1e-3...1, "init_values": -1e6...1e6, "mod_router_factor": 0...1,
+    "mlp_ratio": 1e-3...64, "tokens_per_second": 0...100, "partial_rotary_factor": 1e-3...1, "init_values": -1e6...1e6,
+    "mod_router_factor": 0...1,
     "crop_pct": 0.05...4, "rescale_factor": 1e-9...1e9,
     "mean": -1e6...1e6, "image_mean": -1e6...1e6, "std": 1e-6...1e6, "image_std": 1e-6...1e6,
     "max_timestep": 1...1e9, "frequency_divisors": 1e-9...1e9, "scaling_factor": -1e9...1e9,

@@ -7,6 +7,8 @@ public struct ProcessorFile: Sendable {
   package static let names = ["processor_config.json", "preprocessor_config.json"]
 
   let values: Config
+  /// The same for videos, where files tell them apart; a `preprocessor_config.json` alone holds for both.
+  private(set) var videos: Config?
   /// Whether a user named the file: it then counts before anything that the model's own files say.
   var isNamed = false
   /// An object.
@@ -26,25 +28,35 @@ public struct ProcessorFile: Sendable {
   public init?(read: (String) throws -> JSON?) throws {
     guard let found = try Self.values(read, title: { $0 }) else { return nil }
     values = found
+    videos = try Self.videos(read, title: { $0 })
   }
 
   /// One file that a user names, in the form of either.
   package init(named path: String) throws {
     values = try Self.values({ _ in try JSON(contentsOf: path) }, title: { _ in path })!  // the second holds anything
+    videos = try Self.whole(Self.names[0], { _ in try JSON(contentsOf: path) }) { _ in path }?
+      .sectionIfPresent("video_processor")
     isNamed = true
   }
 
   /// - Parameter title: what messages call a file.
   private static func values(_ read: (String) throws -> JSON?, title: (String) -> String) throws -> Config? {
-    func whole(_ file: String) throws -> Config? {
-      guard let json = try read(file) else { return nil }
-      guard json.object != nil else {
-        throw ModelError.configuration(
-          file: title(file), key: "the whole file", found: json.brief, expected: "an object")
-      }
-      return Config(json: json, file: title(file))
+    try whole(names[0], read, title)?.sectionIfPresent("image_processor") ?? whole(names[1], read, title)
+  }
+
+  private static func videos(_ read: (String) throws -> JSON?, title: (String) -> String) throws -> Config? {
+    try whole(names[0], read, title)?.sectionIfPresent("video_processor")
+      ?? whole("video_preprocessor_config.json", read, title)
+  }
+
+  private static func whole(
+    _ file: String, _ read: (String) throws -> JSON?, _ title: (String) -> String
+  ) throws -> Config? {
+    guard let json = try read(file) else { return nil }
+    guard json.object != nil else {
+      throw ModelError.configuration(file: title(file), key: "the whole file", found: json.brief, expected: "an object")
     }
-    return try whole(names[0])?.sectionIfPresent("image_processor") ?? whole(names[1])
+    return Config(json: json, file: title(file))
   }
 
   /// Name of the official processor; nil where the file gives none. The name of its backend is left out: it changes nothing

@@ -33,6 +33,9 @@ public struct Generator: MethodRunner {
   /// Longest prompt with its answer that the model was trained for, where its files say so.
   public let contextLength: Int?
 
+  /// Pixels of a picture above which it is shrunk before all else; nil: none is (`MemoryLimit`).
+  public var mostPixels: Int?
+
   private let checkpoint: Checkpoint
   package let outline: ModelOutline
   private let visual: VisualText
@@ -181,7 +184,22 @@ public struct Generator: MethodRunner {
         "its size is \(image.size), \(long / short) times as long as wide; at most \(Self.aspectLimit) times, crop it first"
       )
     }
-    return try processor.tiles(of: image, among: images)
+    return try processor.tiles(of: image.atMost(mostPixels), among: images)
+  }
+
+  /// Pictures of one size as the frames of one video.
+  /// - Parameter rate: frames a second.
+  /// - Throws: `ModelError` for a model that takes no videos and for frames that differ, `ImageError`.
+  public func video(_ frames: [Image], rate: Double) throws -> PreparedImage {
+    guard outline.geometry?.takesVideos == true, visual.takesVideos,
+      let video = try processor.video(frames.map { $0.atMost(mostPixels) }, rate: rate)
+    else {
+      let known = Families.videos.joined(separator: ", ")
+      throw ModelError.input(
+        what: "video", found: "\(frames.count) frames for \(name), which is not run on videos here",
+        expected: "a model of \(known)", fix: "Give the frames as images.")
+    }
+    return video
   }
 
   /// Refuses a question that the template and so many images do not fit, before any image is read.
@@ -194,7 +212,9 @@ public struct Generator: MethodRunner {
 
   /// Refuses messages that the template does not take, before any image is read.
   public func check(_ messages: [ChatMessage]) throws(ModelError) {
-    try visual.check(template.text(messages), images: messages.reduce(0) { $0 + $1.images })
+    try visual.check(
+      template.text(messages), images: messages.reduce(0) { $0 + $1.images },
+      videos: messages.reduce(0) { $0 + $1.videos })
   }
 
   public func prepare(_ question: String, about prepared: [PreparedImage], system: String? = nil) throws -> Prompt {
@@ -205,12 +225,20 @@ public struct Generator: MethodRunner {
   /// - Parameter prepared: one for every image of the messages, in their order.
   public func prepare(_ messages: [ChatMessage], about prepared: [PreparedImage]) throws -> Prompt {
     let text = try visual.writtenOut(
-      template.text(messages), images: prepared.map { ($0.rows, $0.columns, try model.spans(of: $0)) })
+      template.text(messages),
+      prepared.map { image in
+        VisualText.Visual(
+          rows: image.rows, columns: image.columns, spans: try model.spans(of: image),
+          seconds: image.isVideo ? image.seconds : nil)
+      })
     // A template may begin with what the tokenizer would put there too.
     let plain = tokenizer.encode(text, special: false)
     let begins = !tokenizer.start.isEmpty && plain.starts(with: tokenizer.start)
+    // Rows of a video are visual rows as those of an image are.
+    let ofVideos = visual.videoPlaceholder.flatMap { tokenizer.id($0) }
+    let ids = (begins ? plain : tokenizer.encode(text)).map { $0 == ofVideos ? model.placeholder : $0 }
     return Prompt(
-      text: text, ids: begins ? plain : tokenizer.encode(text), images: prepared,
+      text: text, ids: ids, images: prepared,
       question: messages.last?.text ?? "")
   }
 

@@ -78,7 +78,13 @@ public struct LoadedModel: Sendable {
 
   package static func checksum(_ files: [MappedFile]) -> String {
     var hash = SHA256()
-    for file in files { hash.update(file.bytes) }
+    for file in files {
+      for start in stride(from: 0, to: file.count, by: 1 << 26) {
+        let part = UnsafeRawBufferPointer(rebasing: file.bytes[start..<min(start + 1 << 26, file.count)])
+        hash.update(part)
+        file.forget(part)
+      }
+    }
     return hash.finish()
   }
 }

@@ -5,7 +5,7 @@ import VTokLibC
 extension Double {
   /// So many digits behind the point, rightly rounded.
   /// - Precondition: at most 1000.
-  func fixed(_ precision: Int) -> String { written("%.*f", precision) }
+  package func fixed(_ precision: Int) -> String { written("%.*f", precision) }
 
   func written(_ format: String, _ precision: Int) -> String {
     var buffer = [CChar](repeating: 0, count: 1500)

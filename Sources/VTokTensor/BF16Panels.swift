@@ -23,6 +23,7 @@ package final class BF16Panels: WeightPanels, @unchecked Sendable {
       let part = index * Self.panel..<min((index + 1) * Self.panel, rows)
       weight.widen(rows: part, into: wide.pointer)
       vtok_bf16_pack(wide.pointer, 0, part.count, columns, columns, panels.pointer + index * size)
+      weight.forget(rows: part)
     }
   }
 

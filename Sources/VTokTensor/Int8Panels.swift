@@ -28,6 +28,7 @@ package final class Int8Panels: WeightPanels, @unchecked Sendable {
       weight.widen(rows: part, into: wide.pointer)
       vtok_int8_pack(
         wide.pointer, part.count, columns, columns, panels.pointer + index * bytes, scales.pointer + index * Self.panel)
+      weight.forget(rows: part)
     }
   }
 

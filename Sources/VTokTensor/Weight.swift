@@ -64,6 +64,7 @@ public struct Weight: Sendable {
     var row = 0
     for part in parts {
       part.widen(rows: 0..<part.rows, into: memory.pointer + row * columns)
+      part.forget(rows: 0..<part.rows)
       row += part.rows
     }
     return Weight(rows: rows, columns: columns, memory)
@@ -87,6 +88,7 @@ public struct Weight: Sendable {
     }
     let memory = WeightMemory((rows + Self.panel - 1) / Self.panel * Self.panel * columns)
     vtok_pack(stored.matrix(columns), 0, rows, 0, columns, memory.pointer)
+    forget(rows: 0..<rows)
     return Weight(rows, columns, .packed(memory))
   }
 

@@ -110,11 +110,22 @@ struct BenchFlags: ParsableArguments {
   }
 }
 
+extension MethodBenchFlags {
+  /// Predictions are of one model at a time.
+  func refuseMemory(_ precisions: [Precision?], trained: [String] = []) throws {
+    guard memory.maxMemory != nil, precisions.count > 1 || !trained.isEmpty else { return }
+    throw UsageError(
+      "--max-memory", found: "several models in one bench", expected: "one model in one precision",
+      fix: "Run one bench for each.")
+  }
+}
+
 /// Flags of a bench of methods.
 struct MethodBenchFlags: ParsableArguments {
   @OptionGroup var reduction: ReductionOptions
   @OptionGroup var mean: MeanFlag
   @OptionGroup var precision: PrecisionSweep
+  @OptionGroup var memory: MemoryFlag
 
   @Option(
     help: ArgumentHelp(

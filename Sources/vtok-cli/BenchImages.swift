@@ -89,6 +89,12 @@ extension BenchFlags {
         "--data '\(data)'", found: "no questions for a vision-language model", expected: "a question file (.jsonl)",
         fix: "See 'vtok bench questions --help' for its lines.")
     }
+    try methods.refuseMemory(precisions)
+    if methods.memory.maxMemory != nil {
+      let outline = try ModelOutline.of(reduction.model, processor: reduction.preparation.processor)
+      let weights = MemoryEstimate.Weights(try reduction.checkpoint(precisions[0] ?? .f32))
+      _ = try methods.memory.pixels(outline, weights, workers: threads, quiet: true)
+    }
     let model = try reduction.tower(precisions[0])
     wanted.methods.removeLast(wanted.methods.count - max(1, reduction.methods.count))
     wanted.methods += try methods.baselines(beside: wanted.methods, on: model.vision.shape)

@@ -86,8 +86,10 @@ extension BenchFlags {
     let precisions = try methods.precision.values()
     let checkpoint = try reduction.checkpoint(precisions[0])
     let decode = try decoding.options()
-    let model = try Generator(
+    let pixels = try methods.pixels(flags, precisions, threads: threads, quiet: running.quiet)
+    var model = try Generator(
       checkpoint, method: nil, template: flags.language.text(), companion: flags.language.companion)
+    model.mostPixels = pixels
     let adaptive = means.map { MeanShares($0, of: data, decode: decode, threads: threads) }
     var methods = methods
     methods.reduction = methods.sweep(means)
@@ -126,6 +128,18 @@ extension MethodBenchFlags {
     var wanted = reduction
     wanted.methods += Methods.baselines(beside: []).map(\.description).filter { !wanted.methods.contains($0) }
     return try wanted.combinations()
+  }
+
+  /// Pixels above which pictures are read smaller; nil: none are.
+  fileprivate func pixels(
+    _ flags: QuestionFlags, _ precisions: [Precision?], threads: Int, quiet: Bool
+  ) throws -> Int? {
+    try refuseMemory(precisions, trained: flags.trained)
+    guard memory.maxMemory != nil else { return nil }
+    let checkpoint = try reduction.checkpoint(precisions[0])
+    return try memory.pixels(
+      ModelOutline(checkpoint), MemoryEstimate.Weights(checkpoint), workers: threads,
+      prompt: (256, flags.maxTokens ?? 16), kept: QuestionTask.keptMegabytes << 20, quiet: quiet)
   }
 
   /// Budgets solved, methods made; what the model cannot serve stops the bench, or is left out with its reason: always a

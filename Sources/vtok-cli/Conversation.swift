@@ -13,7 +13,8 @@ struct Conversation {
 
   init(_ command: GenerateCommand) throws {
     guard let path = command.messages else {
-      guard !command.images.isEmpty else {
+      images = try command.frames.paths(command.images)
+      guard !images.isEmpty else {
         throw UsageError("--image", found: "none", expected: "at least one image", fix: "Add --image FILE.")
       }
       guard let prompt = command.prompt, !prompt.allSatisfy(\.isWhitespace) else {
@@ -21,8 +22,10 @@ struct Conversation {
           "--prompt", found: command.prompt == nil ? "none" : "an empty text", expected: "a question",
           fix: "Add --prompt TEXT, or --messages FILE.json.")
       }
-      images = command.images
-      messages = ChatMessage.question(prompt, images: images.count, system: command.system)
+      messages =
+        command.frames.isGiven
+        ? ChatMessage.question(prompt, aboutVideo: command.system)
+        : ChatMessage.question(prompt, images: images.count, system: command.system)
       return
     }
     guard command.prompt == nil else {

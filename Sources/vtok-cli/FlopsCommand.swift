@@ -11,7 +11,9 @@ struct FlopsCommand: ParsableCommand {
       dense; a budget alone is spent by tome. The method's own schedule is rehearsed on
       noise of the right shapes. Counted are the multiply-adds of linear layers and attention, which papers print as
       "FLOPs"; GFLOPs here are twice the GMACs. What a method spends on selecting stands apart. Of a vision-language
-      model every figure carries the label of the convention it is counted in, and caches hold 16-bit numbers.
+      model every figure carries the label of the convention it is counted in, and caches hold 16-bit numbers. The peak
+      memory is a prediction for --precision and --threads: mapped weights, pictures, scratch memory and 32-bit caches of one
+      prompt, or of one image of a tower.
       """)
 
   @OptionGroup var reduction: ReductionOptions
@@ -32,6 +34,8 @@ struct FlopsCommand: ParsableCommand {
     help: ArgumentHelp("Tokens generated, the first of them by the prefill (default: 64).", valueName: "N"),
     transform: whole(1...32_768))
   var newTokens = 64
+
+  @OptionGroup var precision: PrecisionFlag
 
   @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
   var format = Table.Format.md
@@ -54,6 +58,7 @@ struct FlopsCommand: ParsableCommand {
       try TargetSolver.solve(target, spec, of: model, prompt: prompt)
     }
     let dense = try Rehearsal.trace([], of: model, prompt: prompt, seed: reduction.seed)
+    let predicted = try prediction(of: model, picture)
     var runs = try combinations.map { combination in
       let budget = combination.ruled ? combination.budget : nil
       let methods = try ComposedMethods(combination.spec, budget: budget, for: model.shape, read: OptionFile.read)
@@ -61,10 +66,10 @@ struct FlopsCommand: ParsableCommand {
         try methods.check(of: fixed)
       }
       return try Rehearsed(
-        methods.title, methods.composition.methods, budget, model, prompt, dense, seed: reduction.seed)
+        methods.title, methods.composition.methods, budget, model, prompt, dense, predicted, seed: reduction.seed)
     }
     if runs.isEmpty {
-      runs = [try Rehearsed(ComposedMethods.dense, [], nil, model, prompt, dense, seed: reduction.seed)]
+      runs = [try Rehearsed(ComposedMethods.dense, [], nil, model, prompt, dense, predicted, seed: reduction.seed)]
     }
     switch format {
     case .md:
@@ -76,6 +81,15 @@ struct FlopsCommand: ParsableCommand {
     case .json, .jsonl:
       for run in runs { print(run.json(model: reduction.model).text(pretty: format == .json)) }
     }
+  }
+
+  /// Peak memory of a run with a trace.
+  private func prediction(of model: ModelOutline, _ picture: Size) throws -> (Trace) -> MemoryEstimate {
+    let weights =
+      (try? reduction.checkpoint(precision.value)).map { MemoryEstimate.Weights($0) }
+      ?? MemoryEstimate.Weights(precision: precision.value ?? .f32)  // a name, or a folder without weights
+    let (seen, threads) = (try model.memory(of: picture), try running.threadCount())
+    return { MemoryEstimate(model, weights, pictures: [seen], trace: $0, threads: threads) }
   }
 
   /// One tile where a picture is always one, four where it may be more.
@@ -133,6 +147,7 @@ struct FlopsCommand: ParsableCommand {
       "\(table.tokensOut) of \(table.tokensIn) \(cost.language == nil ? "patch" : "image") tokens left, "
         + "\(fixed(table.meanTokens, 1)) tokens enter a \(cost.language == nil ? "block" : "language layer") on average"
     )
+    print(run.memory.text)
     if run.varies {
       print("The number of tokens depends on the image; this is one of noise, where thresholds say little.")
     }
@@ -145,6 +160,7 @@ private struct Rehearsed {
   let name: String, budget: Budget?
   let model: ModelOutline
   let table: CostTable
+  let memory: MemoryEstimate
   /// Of the picture.
   let size: Size
   /// What the tower sees of it, where that is something else.
@@ -158,7 +174,7 @@ private struct Rehearsed {
 
   init(
     _ name: String, _ methods: [any Compressor], _ budget: Budget?, _ model: ModelOutline, _ prompt: Rehearsal.Prompt,
-    _ dense: Trace, seed: UInt64
+    _ dense: Trace, _ predicted: (Trace) -> MemoryEstimate, seed: UInt64
   ) throws {
     self.name = name
     self.budget = budget
@@ -173,6 +189,7 @@ private struct Rehearsed {
       return CostTable(trace, dense: dense, shape: model.shape)
     }
     table = tables[0]
+    memory = predicted(table.trace)
     let cost = table.cost
     varies = tables.contains { $0.cost.layers != cost.layers || $0.cost.language != cost.language }
   }
@@ -206,6 +223,7 @@ private struct Rehearsed {
               "selection": JSON(Double(cost.selection) * 1e-9),
             ]
           ), ("gflops", ["dense": JSON(2 * dense.gmacs), "reduced": JSON(2 * cost.gmacs), "per_mac": 2]),
+          ("memory", memory.json),
         ]))
   }
 }

@@ -25,6 +25,8 @@ struct GenerateCommand: ParsableCommand {
     help: ArgumentHelp("An image; repeat it for several, in the order the model sees them.", valueName: "FILE"))
   var images: [String] = []
 
+  @OptionGroup var frames: VideoFlags
+
   @Option(help: ArgumentHelp("The question.", valueName: "TEXT"))
   var prompt: String?
 
@@ -43,6 +45,7 @@ struct GenerateCommand: ParsableCommand {
 
   @OptionGroup var reduction: ReductionOptions
   @OptionGroup var precision: PrecisionFlag
+  @OptionGroup var memory: MemoryFlag
 
   @Option(help: ArgumentHelp("New tokens at most (default: 256).", valueName: "N"), transform: whole(1...1_000_000))
   var maxTokens = 256
@@ -75,26 +78,27 @@ struct GenerateCommand: ParsableCommand {
 
   func run() throws {
     if stream { return try runStream() }
+    try frames.check(without: [
+      ("--messages", messages != nil), ("--overlay", overlay != nil), ("--max-memory", memory.maxMemory != nil),
+    ])
     let conversation = try Conversation(self)
     let file = try overlay.map { try ImageOutput($0, flag: "--overlay") }
     try requireModel()
     let combination = try combination()
     let threads = try running.threadCount()
     let options = try decoding.options()
-    let pictures = try conversation.images.map { try Image.decode(contentsOf: $0, options: options).image }
+    var pictures = try conversation.images.map { try Image.decode(contentsOf: $0, options: options).image }
     let checkpoint = try reduction.checkpoint(precision.value)
+    let fitted = try memory.sizes(
+      pictures, ModelOutline(checkpoint), MemoryEstimate.Weights(checkpoint),
+      text: Self.textTokens(conversation.messages), newTokens: maxTokens, threads: threads, quiet: running.quiet)
+    if let fitted { pictures = zip(pictures, fitted.sizes).map { $0.shrunk(to: $1) } }
     let solved = try combination.map { try solve($0, checkpoint, pictures, conversation) }
     let generator = try Generator(
       checkpoint, method: solved?.spec, keep: solved.flatMap { $0.ruled ? $0.budget : nil },
       template: language.text(), companion: language.companion)
     try generator.check(conversation.messages)
-    let prepared = try zip(pictures, conversation.images).map { picture, path in
-      do throws(ImageError) {
-        return try generator.picture(picture, among: pictures.count)
-      } catch {
-        throw error.named(path)
-      }
-    }
+    let prepared = try prepared(pictures, conversation.images, by: generator)
     let question = try generator.prepare(conversation.messages, about: prepared)
     if !running.quiet, let limit = generator.contextLength, question.ids.count + maxTokens > limit {
       VTokCommand.warn(
@@ -115,8 +119,7 @@ struct GenerateCommand: ParsableCommand {
     }
     let result = AnswerRow(
       answer: answer, question: question, generator: generator, command: self, conversation: conversation,
-      threads: threads,
-      peakMemory: Machine.peakMemory)
+      threads: threads, peakMemory: Machine.peakMemory, fitted: fitted)
     if format == .md {
       print("")
       Output.put("", flush: true)
@@ -128,6 +131,24 @@ struct GenerateCommand: ParsableCommand {
     }
     if interruption.happened { throw ExitCode(130) }
   }
+
+  /// The pictures as the model takes them, or the one video that they are.
+  private func prepared(_ pictures: [Image], _ paths: [String], by generator: Generator) throws -> [PreparedImage] {
+    if frames.isGiven {
+      try frames.check(pictures, paths)
+      return [try generator.video(pictures, rate: frames.rate)]
+    }
+    return try zip(pictures, paths).map { picture, path in
+      do throws(ImageError) {
+        return try generator.picture(picture, among: pictures.count)
+      } catch {
+        throw error.named(path)
+      }
+    }
+  }
+
+  /// More than messages and template are likely to have.
+  static func textTokens(_ messages: [ChatMessage]) -> Int { 64 + messages.reduce(0) { $0 + $1.text.utf8.count } / 2 }
 
   func requireModel() throws {
     guard reduction.namedModel != nil else {
@@ -193,6 +214,8 @@ struct AnswerRow {
   let conversation: Conversation
   let threads: Int
   let peakMemory: Double
+  /// What `--max-memory` made of the pictures.
+  var fitted: (sizes: [Size], estimate: MemoryEstimate)?
 
   private var cost: Cost { answer.table.cost }
   private var language: LanguageCost { cost.language! }
@@ -301,9 +324,22 @@ struct AnswerRow {
       ("prompt_tokens_per_s", JSON(Double(answer.promptRows) / answer.promptSeconds)),
       ("decode_tokens_per_s", answer.tokensPerSecond.map { JSON($0) } ?? .null), ("peak_memory_mb", JSON(peakMemory)),
     ]
+    let limited: [(String, JSON)] =
+      fitted.map { fitted in
+        [
+          (
+            "memory",
+            [
+              "limit_mb": JSON(MemoryEstimate.megabytes(command.memory.maxMemory!)),
+              "predicted_mb": JSON(fitted.estimate.megabytes),
+              "read_at": .array(fitted.sizes.map { [JSON($0.width), JSON($0.height)] }),
+            ]
+          )
+        ]
+      } ?? []
     let about = Provenance(
       modelSHA256: generator.sha256, seed: command.reduction.seed, threads: threads,
       more: [("precision", JSON(generator.precision.rawValue))], arguments: ["vtok"] + commandLineArguments())
-    return .object(JSONObject(members + answer.table.json + [("run", about.json)]))
+    return .object(JSONObject(members + limited + answer.table.json + [("run", about.json)]))
   }
 }

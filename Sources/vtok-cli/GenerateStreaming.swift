@@ -5,7 +5,8 @@ import VTok
 extension GenerateCommand {
   func runStream() throws {
     let given: [(String, Bool)] = [
-      ("--image", !images.isEmpty), ("--messages", messages != nil), ("--overlay", overlay != nil),
+      ("--image", !images.isEmpty), ("--video", frames.video != nil), ("--as-video", frames.asVideo),
+      ("--fps", frames.fps != nil), ("--messages", messages != nil), ("--overlay", overlay != nil),
       ("--format", format != .md),
     ]
     if let flag = given.first(where: \.1)?.0 {
@@ -23,10 +24,17 @@ extension GenerateCommand {
     }
     let threads = try running.threadCount()
     let options = try decoding.options()
-    let generator = try Generator(
-      reduction.checkpoint(precision.value), method: combination?.spec,
+    let checkpoint = try reduction.checkpoint(precision.value)
+    let pixels = try memory.maxMemory.map { _ in
+      try memory.pixels(
+        ModelOutline(checkpoint), MemoryEstimate.Weights(checkpoint), workers: 1, prompt: (256, maxTokens),
+        quiet: running.quiet)
+    }
+    var generator = try Generator(
+      checkpoint, method: combination?.spec,
       keep: combination.flatMap { $0.ruled ? $0.budget : nil }, template: language.text(), companion: language.companion
     )
+    generator.mostPixels = pixels ?? nil
     let interruption = Interruption(patience: 2)
     var records = StreamRecords(descriptor: 0)
     var (number, failed) = (0, 0)

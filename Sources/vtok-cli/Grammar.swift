@@ -105,7 +105,7 @@ struct Grammar {
 // MARK: Numbers
 
 /// A number out of its option's range; the parser names option and value.
-private struct OutOfRange: OneLineError {
+struct OutOfRange: OneLineError {
   let expected: String
   var message: String { "expected \(expected). Correct it, or leave the option out." }
 }

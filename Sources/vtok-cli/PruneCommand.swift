@@ -43,6 +43,7 @@ struct PruneCommand: ParsableCommand {
   var overlay = false
 
   @OptionGroup var precision: PrecisionFlag
+  @OptionGroup var memory: MemoryFlag
 
   @Option(help: ArgumentHelp("Type of the kept tokens in files: f32 or f16.", valueName: "TYPE"))
   var dtype = StoredType.f32
@@ -226,7 +227,8 @@ struct PruneCommand: ParsableCommand {
       ("shard", shard.map { JSON($0) } ?? .null),
       ("prompt", prompt.map { JSON($0) } ?? .null), ("template", try language.text().map { JSON($0) } ?? .null),
       ("companion", language.companion.map { JSON($0) } ?? .null),
-      ("timings", JSON(timings)), ("max-pixels", JSON(decoding.maxPixels)),
+      ("timings", JSON(timings)), ("max-memory", memory.maxMemory.map { JSON("\($0)B") } ?? .null),
+      ("max-pixels", JSON(decoding.maxPixels)),
       ("raw-orientation", JSON(decoding.rawOrientation)), ("alpha", JSON(decoding.alpha.rawValue)),
     ]
     var run: [(String, JSON)] = [
@@ -239,6 +241,7 @@ struct PruneCommand: ParsableCommand {
     ]
     let read = try Set(combination.spec.files).sorted().map { JSON(SHA256.of(try FileBytes.read($0))) }
     if !read.isEmpty { run.append(("option_files_sha256", .array(read))) }
+    if let pixels = model.mostPixels { run.append(("read_with_pixels", JSON(pixels))) }
     if let (target, reached) = combination.solved {
       run += [("solved-for", JSON(target.description)), ("reached", JSON(reached))]
     }

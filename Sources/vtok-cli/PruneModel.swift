@@ -13,14 +13,25 @@ enum PruneModel {
         throw UsageError(
           flag, found: "a model without text", expected: "a vision-language model", fix: "Remove the flag.")
       }
+      if command.memory.maxMemory != nil {
+        let outline = try ModelOutline.of(command.reduction.model, processor: command.reduction.preparation.processor)
+        _ = try command.memory.pixels(
+          outline, MemoryEstimate.Weights(checkpoint), workers: command.running.threadCount(), quiet: true)
+      }
       self = .tower(try command.reduction.tower(command.precision.value))
       return
     }
     if command.prompt?.allSatisfy(\.isWhitespace) == true {
       throw UsageError("--prompt", found: "an empty text", expected: "a question", fix: "Leave it out, or fill it.")
     }
-    let generator = try Generator(
+    let pixels = try command.memory.maxMemory.map { _ in
+      try command.memory.pixels(
+        ModelOutline(checkpoint), MemoryEstimate.Weights(checkpoint), workers: command.running.threadCount(),
+        quiet: command.running.quiet)
+    }
+    var generator = try Generator(
       checkpoint, method: nil, template: command.language.text(), companion: command.language.companion)
+    generator.mostPixels = pixels ?? nil
     self = .visual(generator, question: command.prompt)
     if command.overlay, try !VisualReducer(generator).drawsMaps {
       throw UsageError(
@@ -35,6 +46,9 @@ enum PruneModel {
     case .visual(let generator, _): generator.name
     }
   }
+
+  /// Pixels above which pictures are read smaller; nil: none are.
+  var mostPixels: Int? { if case .visual(let generator, _) = self { generator.mostPixels } else { nil } }
 
   var precision: Precision {
     switch self {

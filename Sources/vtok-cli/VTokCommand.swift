@@ -63,7 +63,8 @@ struct VTokCommand: ParsableCommand {
     if let code = error as? ExitCode { Output.end(code.rawValue) }
     switch error {
     case is MethodError, is OptionError, is InputError, is CompressionError, is UsageError, is MergeError,
-      is DataError, is CalibrationError, is OutputError, is LockError, is MessageFile.Mistake:
+      is DataError, is CalibrationError, is OutputError, is LockError, is MessageFile.Mistake,
+      is MemoryLimit.Excess, is FrameFolder.Mistake:
       complain(error)
       Output.end(2)
     case is ModelError, is WeightError, is TokenFileError, is JSONError, is ImageError, is TokenizerError,

@@ -10,7 +10,12 @@ enum TinyModel {
       ["<|im_start|>", "<end_of_utterance>", "<global-img>", "<fake_token_around_image>", "<image>", "<x>"], false
     ),
     "qwen2vl-tiny-a": (
-      ["<|im_end|>", "<|im_start|>", "<|vision_end|>", "<|vision_start|>", "<|x|>", "<|image_pad|>"], false
+      ["<|im_end|>", "<|im_start|>", "<|vision_end|>", "<|vision_start|>", "<|video_pad|>", "<|image_pad|>"],
+      false
+    ),
+    "qwen25vl-tiny-a": (
+      ["<|im_end|>", "<|im_start|>", "<|vision_end|>", "<|vision_start|>", "<|video_pad|>", "<|image_pad|>"],
+      false
     ),
   ]
 

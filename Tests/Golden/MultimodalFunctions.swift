@@ -34,6 +34,25 @@ let multimodalFunctions: [String: @Sendable (Inputs) throws -> [String: GoldenVa
     return ["video_features": GoldenValue(try model.encode([video], run: &run)[0][0].x)]
   },
 
+  "lvlm.video_forward": { inputs in
+    let checkpoint = try inputs.checkpoint()
+    let model = try MultimodalModel.load(checkpoint)
+    let video = try preparedVideo(inputs, model)
+    let placeholder = checkpoint.config["video_token_id"]!.int!
+    let ids = try inputs.integers("input_ids").map { Int($0) == placeholder ? model.placeholder : Int($0) }
+    let golden = MultimodalCase(checkpoint, model, ids, [video])
+    var result = try golden.run()
+    var generated: [Int] = []
+    for _ in 0..<inputs.config["max_new_tokens"]!.int! {
+      if let last = generated.last { try model.language.step(last, &result.decoding, run: &result.run) }
+      generated.append(argmax(result.decoding.logits)!)
+    }
+    return [
+      "video_features": GoldenValue(result.visual), "logits": result.logits, "generated_ids": list(generated),
+      "position_ids_3d": result.positions,
+    ]
+  },
+
   "divprune.e2e": { inputs in
     let result = try MultimodalCase(inputs).run([DivPrune(keep: .ratio(inputs.config["ratio"]!.double!))])
     return ["selected_sorted": list(result.patches), "logits": result.logits]
@@ -180,6 +199,13 @@ struct MultimodalResult {
   /// Visual rows as they enter the language model.
   var visual: Tensor { prompt.x.gathered(run.images.flatMap(\.spans).flatMap { $0.map(Int.init) }) }
 
+  /// Rotary positions of the prompt, one axis after the other.
+  var positions: GoldenValue {
+    GoldenValue(
+      [\Position.t, \.h, \.w].flatMap { axis in prompt.position.map { Int($0[keyPath: axis]) } },
+      [3, prompt.position.count])
+  }
+
   /// The patches that the surviving visual rows stand on.
   var patches: [Int] {
     let tokens = decoding.tokens
@@ -210,8 +236,7 @@ extension MultimodalCase {
     let last = positions.map { Int(max($0.t, $0.h, $0.w)) }.max()!
     var outputs = [
       "image_features": GoldenValue(result.visual),
-      "position_ids_3d": GoldenValue(
-        [\Position.t, \.h, \.w].flatMap { axis in positions.map { Int($0[keyPath: axis]) } }, [3, positions.count]),
+      "position_ids_3d": result.positions,
       "rope_delta": GoldenValue([last + 1 - positions.count], [1]),
       "feature_lens": GoldenValue(layouts.map { $0.spans.reduce(0) { $0 + $1.count } }, [images.count]),
       "num_crops": GoldenValue(images.map(\.tiles.count), [images.count]),
@@ -247,6 +272,17 @@ extension MultimodalCase {
     }
     return outputs
   }
+}
+
+/// The video of a case: a tile for every pair of frames.
+private func preparedVideo(_ inputs: Inputs, _ model: MultimodalModel) throws -> PreparedImage {
+  let pixels = try inputs.tensor("pixel_values_videos")
+  let grid = try inputs.integers("video_grid_thw").map(Int.init)
+  let (patch, size) = (model.shape.tower!.patch, grid[1] * grid[2])
+  return PreparedImage(
+    tiles: (0..<grid[0]).map { pixels.gathered(Array($0 * size..<($0 + 1) * size)) }, rows: grid[1], columns: grid[2],
+    original: Size(width: grid[2] * patch, height: grid[1] * patch), isVideo: true,
+    pace: inputs.config["second_per_grid"]!.double!)
 }
 
 /// The images of a case as a processor would hand them over.

@@ -58,8 +58,12 @@ struct Attention {
     init(rows: Int, keys: Int, heads: Int, threads: Int) {
       self.keys = keys
       self.threads = threads
-      scores = Scratch(max(threads * min(rows, Attention.blockRows), heads) * keys)
+      scores = Scratch(Self.scores(rows: rows, keys: keys, heads: heads, threads: threads))
       panels = Scratch(threads * vtok_matrix.panels)
+    }
+
+    static func scores(rows: Int, keys: Int, heads: Int, threads: Int) -> Int {
+      max(threads * min(rows, Attention.blockRows), heads) * keys
     }
   }
 

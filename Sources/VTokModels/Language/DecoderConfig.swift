@@ -23,13 +23,7 @@ struct DecoderConfig {
   /// How layers choose the visual tokens that they compute; nil in most models.
   let depths: MixtureOfDepths?
 
-  /// Whether float32 copies in the order of the kernels are worth their memory: below about 32 million numbers.
-  var isSmall: Bool { parameters < 1 << 25 }
-
-  private var parameters: Int {
-    let layer = 2 * (shape.heads + shape.kvHeads) * shape.headDim * shape.width + 3 * shape.width * shape.ffn
-    return shape.layers * layer + shape.vocabulary * shape.width
-  }
+  var isSmall: Bool { shape.isSmall }
 
   /// - Parameter config: the text part of `config.json`, as `MultimodalFamily.language` finds it.
   init(_ config: Config) throws {
@@ -78,7 +72,7 @@ struct DecoderConfig {
     (normsHeads, normsBranches) = (family.normsHeads, family.normsBranches)
     centresNorms = try family.centresNorms && config.bool("centred_norms", true)  // not in GGUF files
     embeddingScale = family.scalesEmbeddings ? Float(width).squareRoot() : nil
-    try Shape.check(parameters: parameters, of: "language model")
+    try Shape.check(parameters: shape.weights + shape.tableWeights, of: "language model")
   }
 
   /// A matrix as the products of this model take it.

@@ -64,11 +64,7 @@ package struct DecoderLayer: Sendable {
       self.threads = threads
       normed = Scratch(rows * shape.width)
       branch = Scratch(rows * shape.width)
-      // First what mixes the rows, then gate and up.
-      inner = Scratch(
-        rows
-          * max(
-            SelfAttention.scratch(shape), shape.deltaNet.map { GatedDeltaNet.scratch($0) } ?? 0, 2 * shape.ffn))
+      inner = Scratch(rows * shape.innerScratch)
       attention = Attention.Memory(rows: rows, keys: keys, heads: shape.heads, threads: min(threads, shape.heads))
     }
 

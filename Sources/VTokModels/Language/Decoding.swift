@@ -23,6 +23,10 @@ public struct Decoding: Sendable {
 }
 
 extension TokenSequence {
-  /// One past the largest position on any axis.
-  var nextPosition: Int { position.reduce(0) { max($0, Int(max($1.t, $1.h, $1.w)) + 1) } }
+  /// One past the text at the end; where an image ends the prompt, one past the largest position on any axis. The two are the
+  /// same but behind a video whose times run ahead of the text (Qwen2.5-VL), where transformers goes on from the text.
+  var nextPosition: Int {
+    if kind.last == .text, let last = position.last { return Int(last.t) + 1 }
+    return position.reduce(0) { max($0, Int(max($1.t, $1.h, $1.w)) + 1) }
+  }
 }

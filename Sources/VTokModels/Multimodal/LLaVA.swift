@@ -68,7 +68,8 @@ struct LLaVA: VisualEncoder {
         expected: "the states \(compressor?.states ?? []) that quecc takes")
     }
     let plain = try vision.kind.shape(vision.section, deepest - 1)
-    let tower = compressor.map { plain.fusing($0.cell * $0.cell) } ?? plain
+    var tower = compressor.map { plain.fusing($0.cell * $0.cell) } ?? plain
+    if compressor == nil { tower.states = states.count }
     let projector = (tower.width * (compressor == nil ? states.count : 1) + decoder.width) * decoder.width
     let shape = Shape(
       tower: tower, decoder: decoder, layout: Shape.Layout(tiling: isTiled ? .cut : .one, hasNewline: isTiled),

@@ -75,6 +75,14 @@ public struct ModelOutline: Sendable {
     return (image.tiles.count, Size(width: grid.columns * patch, height: grid.rows * patch))
   }
 
+  /// The patches of a picture that its processor only resizes to whole cells; nil: it does more.
+  /// - Throws: `ImageError` if it refuses the size.
+  package func nativeGrid(of picture: Size) throws(ImageError) -> (rows: Int, columns: Int)? {
+    guard let merged = processor as? MergedPatchProcessor else { return nil }
+    let size = try merged.resized(picture)
+    return (size.height / merged.patch, size.width / merged.patch)
+  }
+
   /// Visual tokens that a picture becomes when nothing is reduced.
   /// - Throws: `ImageError` if the processor refuses the size, `ModelError` for one that does not fit the model.
   /// - Precondition: this is a vision-language model.

@@ -5,3 +5,8 @@ extension Families {
     .internVL, .internVLChat, .paddleOCRVL,
   ]
 }
+
+extension Families {
+  /// Families that take videos, by name.
+  package static var videos: [String] { multimodal.filter { $0.text.takesVideos }.map(\.name) }
+}

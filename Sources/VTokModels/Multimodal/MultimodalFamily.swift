@@ -26,6 +26,8 @@ struct MultimodalFamily: Family {
   var readsProcessorFile = true
   /// The processor where the file names none.
   let processor: @Sendable (Config) -> ProcessorKind
+  /// How its processor resizes the frames of videos, where it cuts them into patches; nil: it takes no such videos.
+  var videos: VideoRule?
   /// Chat templates that came with it.
   var templates: [KnownTemplate] = []
   /// The one that a checkpoint without a template of its own is known by; nil: none is.

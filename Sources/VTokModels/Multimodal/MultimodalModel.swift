@@ -55,6 +55,9 @@ public struct MultimodalModel: Sendable {
     try assemble(ids, plan(ids, images), spans, images, run: &run)
   }
 
+  /// Families that take videos, by name.
+  public static var videoFamilies: [String] { Families.videos }
+
   /// Refuses what does not fit, before any work.
   private func plan(_ ids: [Int], _ images: [PreparedImage]) throws(ModelError) -> PromptPlan {
     for image in images {
@@ -84,6 +87,7 @@ public struct MultimodalModel: Sendable {
   public func encode(
     _ images: [PreparedImage], run: inout Run, shared: [SharedBlocks]? = nil, threads: Int = 1
   ) throws(CompressionError) -> [[TokenSequence]] {
+    try refuseVideos(images, run.composition)
     let question = run.conditioning
     if seesQuestion, question == nil {
       throw .unsupported(
@@ -103,6 +107,15 @@ public struct MultimodalModel: Sendable {
     } connector: { tile, groups in
       visual.connect(tile, joining: groups, question: question, threads: threads)
     }
+  }
+
+  /// What compares the pixels of patches knows one frame.
+  private func refuseVideos(_ images: [PreparedImage], _ composition: Composition) throws(CompressionError) {
+    guard images.contains(where: \.isVideo), composition.touches(.patches) else { return }
+    let place = composition.plans.firstIndex { $0.act.contains(.patches) || $0.record[.patches] != nil }
+    throw .unsupported(
+      method: place.map { composition.name($0) } ?? "a method before block 0", found: "a video",
+      expected: "still images", fix: CompressionError.anotherMethod)
   }
 
   /// Whether the connector is conditioned on the question (QueCC): `read(question:run:threads:)` then comes first.

@@ -37,7 +37,8 @@ public enum ProcessorConfig {
     let family = MultimodalFamily.of(config)
     let file = family?.readsProcessorFile ?? true ? given : nil
     let values = ProcessorValues(
-      settings: (file ?? ProcessorFile([:])).values, config: Config(json: config), hasFile: file != nil)
+      settings: (file ?? ProcessorFile([:])).values, config: Config(json: config), hasFile: file != nil,
+      videoSettings: file?.videos, videos: family?.videos)
     let name = try file?.type()
     let kind: ProcessorKind? =
       if let name { ProcessorKind.all.first { $0.names.contains(name) } } else {
@@ -57,6 +58,14 @@ public enum ProcessorConfig {
   }
 }
 
+/// How a family resizes the frames of videos.
+struct VideoRule: Sendable {
+  /// Pixels that frames may have, where no file says it.
+  let area: ClosedRange<Int>
+  /// Whether these are those of all frames together; else of each.
+  let isOfAll: Bool
+}
+
 /// The values of one processor file, as official processors read them.
 struct ProcessorValues {
   let settings: Config
@@ -64,6 +73,9 @@ struct ProcessorValues {
   let config: Config
   /// Whether there is a file; else every value is the family's own.
   let hasFile: Bool
+  /// Values for videos, where files tell them apart, and what the family does with frames; nil: nothing.
+  var videoSettings: Config?
+  var videos: VideoRule?
 
   /// More tiles than this no model cuts an image into; published ones go up to 40.
   static let tileLimit = 256

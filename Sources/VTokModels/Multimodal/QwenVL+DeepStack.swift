@@ -15,13 +15,14 @@ extension QwenVL {
   /// The numbers from `config.json`. The grid is the one of a 1024 x 1024 image.
   /// - Parameter fallback: blocks with a merger of their own where the file names none.
   static func stackedOutline(
-    _ config: Config, _ decoder: Shape.Decoder, stacked fallback: [Int] = [8, 16, 24]
+    _ config: Config, _ decoder: Shape.Decoder, stacked fallback: [Int] = [8, 16, 24],
+    videos: QwenVLGeometry.Videos? = nil
   ) throws -> MultimodalFamily.Outline {
     let vision = try config.section("vision_config")
     let (patch, merge) = (try vision.int("patch_size", 16), try vision.int("spatial_merge_size", 2))
     let (width, blocks) = (try vision.int("hidden_size", 1152), try vision.int("depth", 27))
     let side = Int((Float(1024) / Float(patch * merge)).rounded()) * merge
-    let tower = try Shape.Tower.checked(
+    var tower = try Shape.Tower.checked(
       blocks: blocks, width: width, heads: vision.int("num_heads", 16), ffn: vision.int("intermediate_size", 4304),
       prefix: 0, rows: side, columns: side, patch: patch, frames: vision.int("temporal_patch_size", 2),
       fuse: merge * merge)
@@ -37,12 +38,13 @@ extension QwenVL {
     guard try config.intIfPresent(key, in: 0...1024).map({ $0 == stacked.count }) ?? true else {
       throw config.unfit(key, "as many as the tower has: \(stacked.count)")
     }
+    tower.states = 1 + stacked.count
     let fused = merge * merge * width
     return MultimodalFamily.Outline(
       shape: Shape(
         tower: tower, decoder: decoder, layout: Shape.Layout(tiling: .native, comesInCells: true),
         connectorMACs: (1 + stacked.count) * (fused * fused + fused * decoder.width)),
-      geometry: QwenVLGeometry(tower: tower))
+      geometry: QwenVLGeometry(tower: tower, videos: videos))
   }
 
   /// - Parameter checkpoint: with names as `NamePrefixes` gives them.

@@ -45,7 +45,9 @@ struct QwenVL: VisualEncoder {
     return MultimodalFamily.Outline(
       shape: Shape(
         tower: tower, decoder: decoder, layout: Shape.Layout(tiling: .native, comesInCells: true),
-        connectorMACs: fused * fused + fused * decoder.width), geometry: QwenVLGeometry(tower: tower))
+        connectorMACs: fused * fused + fused * decoder.width),
+      geometry: QwenVLGeometry(
+        tower: tower, videos: .timed(perSecond: isWindowed ? try vision.float("tokens_per_second", 4) : nil)))
   }
 
   /// The text keys stand at the top of these files.
@@ -120,15 +122,8 @@ struct QwenVL: VisualEncoder {
   }
 
   func embed(_ image: PreparedImage, first: Int) -> [(tokens: TokenSequence, surroundings: WeightBlocks.Surroundings)] {
-    var x = tower.embedding.projection(image.tiles[0])
-    let places = (0..<x.rows).map { grid.place(ofRow: $0, in: image) }
-    if let table = tower.embedding.positions?.table(rows: image.rows, columns: image.columns) {
-      x.add(table.gathered(places.map { $0.row * image.columns + $0.column }))
-    }
-    var tokens = TokenSequence(
-      x: x, kind: places.map { _ in .patch }, origin: Origin(places.map { first + $0.row * image.columns + $0.column }))
+    let places = (0..<image.tiles[0].rows).map { grid.place(ofRow: $0, in: image) }
     let order = grid.rows(of: image)
-    if order != Array(0..<x.rows) { tokens.apply(.keep(order, of: x.rows)) }
     var start = 0
     let ranges = grid.windows(of: image).map { window in
       defer { start += window.count * tower.shape.fuse }
@@ -138,9 +133,20 @@ struct QwenVL: VisualEncoder {
       order.map { Position(t: 0, h: Int32(places[$0].row), w: Int32(places[$0].column)) },
       frequencies: frequencies + frequencies, sections: [0, frequencies.count, frequencies.count])
     let frames = tower.shape.frames
-    let around = WeightBlocks.Surroundings(
-      rotation: rotation, windows: ranges, pixels: { image.patchPixels(frames: frames) })
-    return [(tokens, around)]
+    return image.tiles.enumerated().map { index, tile in
+      var x = tower.embedding.projection(tile)
+      if let table = tower.embedding.positions?.table(rows: image.rows, columns: image.columns) {
+        x.add(table.gathered(places.map { $0.row * image.columns + $0.column }))
+      }
+      let first = first + index * image.rows * image.columns
+      var tokens = TokenSequence(
+        x: x, kind: places.map { _ in .patch },
+        origin: Origin(places.map { first + $0.row * image.columns + $0.column }))
+      if order != Array(0..<x.rows) { tokens.apply(.keep(order, of: x.rows)) }
+      let around = WeightBlocks.Surroundings(
+        rotation: rotation, windows: ranges, pixels: { image.patchPixels(frames: frames) })
+      return (tokens, around)
+    }
   }
 
   func connect(_ tile: TokenSequence, joining groups: [[Int32]]?, question: Tensor?, threads: Int) -> TokenSequence {
@@ -158,16 +164,29 @@ struct QwenVL: VisualEncoder {
   }
 }
 
-/// One tile of any grid, its patches cell by cell, cells of one window together. Those of PaddleOCR-VL come row by row.
+/// One tile of any grid, its patches cell by cell, cells of one window together. Those of PaddleOCR-VL come row by row. A video
+/// has a tile of that grid for every pair of frames.
 struct QwenVLGeometry: VisualGeometry {
   package let tower: Shape.Tower
   /// Patches along one edge of a cell.
   let edge: Int
   private let isRaster: Bool
+  private let videos: Videos?
 
-  /// - Parameter isRaster: whether patches come row by row.
-  init(tower: Shape.Tower, isRaster: Bool = false) {
+  /// How videos lie in prompts.
+  enum Videos: Sendable {
+    /// One span, whose positions tell the time: so many steps a second, or one for every tile (Qwen2-VL).
+    case timed(perSecond: Float?)
+    /// A span for every tile, the time in the text before it (Qwen3-VL).
+    case told
+  }
+
+  /// - Parameters:
+  ///   - isRaster: whether patches come row by row.
+  ///   - videos: nil: there are none.
+  init(tower: Shape.Tower, isRaster: Bool = false, videos: Videos? = nil) {
     self.tower = tower
+    self.videos = videos
     edge = Int(Double(tower.fuse).squareRoot())
     self.isRaster = isRaster
   }
@@ -175,8 +194,8 @@ struct QwenVLGeometry: VisualGeometry {
   package func check(_ image: PreparedImage) throws(ModelError) {
     let area = 3 * tower.frames * tower.patch * tower.patch
     let (rows, columns) = (image.rows, image.columns)
-    guard rows > 0, columns > 0, rows % edge == 0, columns % edge == 0, image.tiles.count == 1,
-      image.tiles[0].shape == [rows * columns, area]
+    guard rows > 0, columns > 0, rows % edge == 0, columns % edge == 0, image.tiles.count == 1 || image.isVideo,
+      image.tiles.allSatisfy({ $0.shape == [rows * columns, area] })
     else {
       throw .input(
         what: "image", found: "\(rows)x\(columns) patches in tensors \(image.tiles.map(\.shape))",
@@ -185,19 +204,37 @@ struct QwenVLGeometry: VisualGeometry {
     }
   }
 
-  /// Every patch is a tile of its own, because the grid need not be square.
+  package var takesVideos: Bool { videos != nil }
+
+  /// Every patch is a tile of its own, because the grid need not be square; frames lie below each other.
   package func layout(_ image: PreparedImage) -> ImageLayout {
     ImageLayout(
-      tileRows: image.rows, tileColumns: image.columns, side: 1, thumbnail: nil, width: image.original.width,
+      tileRows: image.tiles.count * image.rows, tileColumns: image.columns, side: 1, thumbnail: nil,
+      width: image.original.width,
       height: image.original.height, spans: [])
   }
 
   package func grid(of image: PreparedImage) -> (rows: Int, columns: Int) { (image.rows, image.columns) }
-  package func spans(of image: PreparedImage) -> [Int] { [image.rows * image.columns / tower.fuse] }
+  package func spans(of image: PreparedImage) -> [Int] {
+    let tile = image.rows * image.columns / tower.fuse
+    return isParted(image) ? image.tiles.map { _ in tile } : [image.tiles.count * tile]
+  }
+  /// Whether every tile is a span of its own.
+  private func isParted(_ image: PreparedImage) -> Bool {
+    if image.isVideo, case .told = videos { return true }
+    return false
+  }
   /// `<|vision_start|>` and `<|vision_end|>`.
-  package func markers(of image: PreparedImage) -> [Int] { [1, 1] }
+  package func markers(of image: PreparedImage) -> [Int] { spans(of: image).map { _ in 1 } + [1] }
   package func cells(of image: PreparedImage) -> PositionCells? {
-    PositionCells(rows: image.rows / edge, columns: image.columns / edge, edge: edge)
+    var cells = PositionCells(rows: image.rows / edge, columns: image.columns / edge, edge: edge)
+    cells.times = image.tiles.indices.map { tile in
+      switch videos {
+      case .timed(let rate): rate.map { Int(Float(tile) * Float(Double($0) * image.pace)) } ?? tile
+      case .told, nil: 0
+      }
+    }
+    return cells
   }
 
   /// Cells of every window, windows row by row and ragged at the borders; one window of all without.
@@ -245,6 +282,8 @@ struct QwenVLGeometry: VisualGeometry {
   }
 
   package func packing(_ tiles: [TokenSequence], of image: PreparedImage, first: Int) -> [Reduction] {
-    [.keep(Array(0..<tiles[0].count), of: tiles[0].count)]
+    if isParted(image) { return perTile(tiles) }
+    let count = tiles.reduce(0) { $0 + $1.count }
+    return [.keep(Array(0..<count), of: count)]
   }
 }

@@ -41,11 +41,15 @@ package struct PositionCells: Sendable {
   package let rows: Int, columns: Int
   /// Patches along one edge of a cell.
   package let edge: Int
+  /// Of the frames of a video, which lie below each other: how far each is behind the first on the axis of time.
+  package var times = [0]
 
   /// Position of a patch of the image in an image that begins at `start`.
   package func position(ofPatch patch: Int, from start: Int) -> Position {
-    let (row, column) = (patch / (columns * edge) / edge, patch % (columns * edge) / edge)
-    return Position(t: Int32(start), h: Int32(start + row), w: Int32(start + column))
+    let frame = rows * columns * edge * edge
+    let place = patch % frame
+    let (row, column) = (place / (columns * edge) / edge, place % (columns * edge) / edge)
+    return Position(t: Int32(start + times[patch / frame]), h: Int32(start + row), w: Int32(start + column))
   }
 }
 

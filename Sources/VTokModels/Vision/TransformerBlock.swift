@@ -68,6 +68,8 @@ package struct TransformerBlock: Sendable {
   package final class Memory {
     let normed: Scratch, projected: Scratch, hidden: Scratch, scores: Scratch, panels: Scratch
     let blockRows: Int
+    /// Rows whose attention is formed at a time.
+    static let mostRows = 256
     /// Of the memory in `panels` behind those of float32; nil where attention is float32.
     let rounded: RoundedAttention?
 
@@ -75,7 +77,7 @@ package struct TransformerBlock: Sendable {
       normed = Scratch(rows * block.width)
       projected = Scratch(rows * max(3 * block.width, block.hidden))
       hidden = Scratch(rows * block.up.weight.rows)
-      blockRows = min(rows, 256)
+      blockRows = min(rows, Self.mostRows)
       let slots = max(1, min(threads, block.heads))
       scores = Scratch(blockRows * rows * slots)
       // Rounded logits take no bias of pairs.

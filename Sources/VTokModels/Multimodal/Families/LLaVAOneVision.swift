@@ -5,7 +5,8 @@ extension MultimodalFamily {
   /// LLaVA-NeXT with SigLIP and Qwen2, and a limit on what tiles become; several images of a prompt are not tiled.
   static let llavaOneVision = MultimodalFamily(
     name: "llava-onevision", types: ["llava_onevision"], summary: "LLaVA-OneVision with Qwen2",
-    text: .llava, placeholder: 151_646, languageType: { _ in "qwen2" }, absentLanguage: ["model_type": "qwen2"],
+    text: .llavaOneVision, placeholder: 151_646, languageType: { _ in "qwen2" },
+    absentLanguage: ["model_type": "qwen2"],
     outline: { try LLaVA.outline($0, $1, .oneVision) }, processors: [.llavaOneVision],
     processor: { _ in .llavaOneVision }, templates: [.llavaOneVision, .llavaOneVisionNewline],
     template: { _, _ in .llavaOneVision },
@@ -27,6 +28,15 @@ extension MultimodalFamily {
         "image_std": [0.5, 0.5, 0.5],
       ])
   }
+}
+
+extension VisualText {
+  /// A video has a placeholder of its own.
+  static let llavaOneVision = {
+    var text = llava
+    text.video = VideoText(placeholder: "<video>", video: "<video>") { _, spans in spans.joined() }
+    return text
+  }()
 }
 
 extension LLaVA.Variant {

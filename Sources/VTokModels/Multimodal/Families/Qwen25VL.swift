@@ -3,8 +3,9 @@ import VTokWeights
 extension MultimodalFamily {
   static let qwen25VL = MultimodalFamily(
     name: "qwen2.5-vl", types: ["qwen2_5_vl"], summary: "Qwen2.5-VL",
-    text: .qwen, placeholder: 151_655, languageType: { _ in "qwen2_5_vl_text" },
+    text: .qwen2VL, placeholder: 151_655, languageType: { _ in "qwen2_5_vl_text" },
     outline: { try QwenVL.outline($0, $1, isWindowed: true) }, processor: { _ in .qwen2VL },
+    videos: .qwen2VL,
     template: { _, _ in .qwen2VL },
     published: [
       published(

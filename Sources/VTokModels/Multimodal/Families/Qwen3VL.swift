@@ -1,11 +1,13 @@
 import VTokImage
+import VTokTemplate
 import VTokWeights
 
 extension MultimodalFamily {
   static let qwen3VL = MultimodalFamily(
     name: "qwen3-vl", types: ["qwen3_vl"], summary: "Qwen3-VL, dense",
-    text: .qwen, placeholder: 151_655, languageType: { _ in "qwen3_vl_text" },
-    outline: { try QwenVL.stackedOutline($0, $1) }, processor: { _ in .qwen2VL }, templates: [.qwen3VL],
+    text: .qwen3VL, placeholder: 151_655, languageType: { _ in "qwen3_vl_text" },
+    outline: { try QwenVL.stackedOutline($0, $1, videos: .told) }, processor: { _ in .qwen2VL },
+    videos: VideoRule(area: 128 * 32 * 32...768 * 32 * 32, isOfAll: true), templates: [.qwen3VL],
     template: { _, _ in .qwen3VL },
     published: [
       QwenVL.publishedStacked(
@@ -24,6 +26,15 @@ extension MultimodalFamily {
           width: 4096, layers: 36, heads: 32, kvHeads: 8, ffn: 12288, vocabulary: 151936, theta: 5e6, headDim: 128),
         .so400m, stacked: [8, 16, 24]),
     ], gguf: QwenVL.stackedGGUF, load: { try QwenVL(stacked: $0, shape: $1) })
+}
+
+extension VisualText {
+  /// Of a video every pair of frames has marks of its own behind its time; those of the template stay around the whole.
+  static let qwen3VL = qwen { seconds, spans in
+    zip(seconds, spans).map { second, span in
+      "<\(second.fixed(1)) seconds><|vision_start|>\(span)<|vision_end|>"
+    }.joined()
+  }
 }
 
 extension QwenVL {
@@ -54,7 +65,7 @@ extension KnownTemplate {
       {%- for m in messages -%}
         {{- '<|im_start|>' ~ m.role ~ '\n' -}}
         {%- for p in m.content -%}
-          {{- '<|vision_start|><|image_pad|><|vision_end|>' if p.type == 'image' else p.text -}}
+          {{- p.text if p.type == 'text' else '<|vision_start|><|' ~ p.type ~ '_pad|><|vision_end|>' -}}
         {%- endfor -%}
         {{- '<|im_end|>\n' -}}
       {%- endfor -%}

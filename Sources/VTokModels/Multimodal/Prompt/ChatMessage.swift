@@ -1,9 +1,9 @@
-/// One turn of a conversation: texts and images in their order.
+/// One turn of a conversation: texts, images and videos in their order.
 public struct ChatMessage: Sendable, Equatable {
   public enum Role: String, Sendable, CaseIterable { case system, user, assistant }
   public enum Part: Sendable, Equatable {
     case text(String)
-    case image
+    case image, video
   }
 
   public let role: Role
@@ -20,10 +20,17 @@ public struct ChatMessage: Sendable, Equatable {
       + [ChatMessage(role: .user, parts: Array(repeating: .image, count: images) + [.text(text)])]
   }
 
+  /// One question behind a video.
+  public static func question(_ text: String, aboutVideo system: String?) -> [ChatMessage] {
+    (system.map { [ChatMessage(role: .system, parts: [.text($0)])] } ?? [])
+      + [ChatMessage(role: .user, parts: [.video, .text(text)])]
+  }
+
   /// Its texts, without the images.
   public var text: String {
     parts.map { part in if case .text(let text) = part { text } else { "" } }.joined()
   }
 
   public var images: Int { parts.count { $0 == .image } }
+  public var videos: Int { parts.count { $0 == .video } }
 }

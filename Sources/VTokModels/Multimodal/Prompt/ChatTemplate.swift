@@ -61,6 +61,7 @@ struct ChatTemplate: Sendable {
         message.parts.map { part in
           switch part {
           case .image: ["type": "image"]
+          case .video: ["type": "video"]
           case .text(let text):
             .object(
               [("type", .string("text")), ("text", .string(text))]
@@ -72,6 +73,7 @@ struct ChatTemplate: Sendable {
         message.parts.map { part in
           switch part {
           case .image: family.imageInText
+          case .video: family.video?.video ?? ""
           case .text(let text): text
           }
         }.joined())

@@ -13,7 +13,7 @@ struct KnownTemplate: Sendable {
   private static let prelude = #"""
     {%- macro text(m) -%}{%- for p in m.content if p.type == 'text' -%}{{ p.text }}{%- endfor -%}{%- endmacro -%}
     {%- macro images(m, mark) -%}
-      {%- for p in m.content if p.type == 'image' -%}{{ mark }}{%- endfor -%}
+      {%- for p in m.content if p.type != 'text' -%}{{ mark | replace('image', p.type) }}{%- endfor -%}
     {%- endmacro -%}
 
     """#
