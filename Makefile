@@ -3,7 +3,8 @@
 SWIFT ?= swift
 PACKAGES = libpng-dev libjpeg-dev libwebp-dev libopenblas-dev pkg-config
 
-.PHONY: demo test build setup examples format docs static install dist training-smoke interop fuzz fuzz-build threads tables
+.PHONY: demo test build setup examples format docs static install dist training-smoke interop fuzz fuzz-build threads tables \
+  library wheel python-test
 
 demo: build
 	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay -o .build/demo
@@ -54,6 +55,26 @@ install: static
 
 dist: static
 	@.ci/dist $(STATIC) vtok-$(VERSION)-linux-$(shell uname -m)
+
+# libvtok.so with all that it needs beside it, for programs in C and for Python. CONFIG=debug builds that.
+CONFIG ?= release
+LIBRARY = .build/library-$(CONFIG)
+MAP = $(CURDIR)/Sources/CVTokAPI/exported.map
+
+library: setup
+	@$(SWIFT) build -c $(CONFIG) --product vtok-c -Xlinker --disable-new-dtags -Xlinker -soname=libvtok.so.1 \
+	  -Xlinker --version-script=$(MAP)
+	@SWIFT=$(SWIFT) .ci/library .build/$(CONFIG) $(LIBRARY)
+
+# One wheel with the library inside, in .build/wheel; and its tests, in an environment that has nothing but the wheel.
+wheel: library
+	@rm -rf .build/wheel && VTOK_FOLDER=$(CURDIR)/$(LIBRARY) python3 -m pip wheel -q --no-deps -w .build/wheel ./python
+	@ls .build/wheel/*.whl
+
+python-test: wheel
+	@$(SWIFT) build -c $(CONFIG) --product vtok
+	@python3 -m venv --clear .build/python-test && .build/python-test/bin/pip install -q .build/wheel/*.whl -r python/tests/requirements.txt
+	@cd python/tests && VTOK=$(CURDIR)/.build/$(CONFIG)/vtok $(CURDIR)/.build/python-test/bin/python -m pytest -q .
 
 # The training recipes from start to files, on a few images. Their Python packages go into .build/training, for interop too;
 # PYTHON=path of an interpreter that has them skips that.

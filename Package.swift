@@ -7,6 +7,8 @@ let package = Package(
   products: [
     .library(name: "VTok", targets: ["VTok"]),
     .executable(name: "vtok", targets: ["vtok-cli"]),
+    // libvtok.so; `make library` gives it its name.
+    .library(name: "vtok-c", type: .dynamic, targets: ["VTokC"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
@@ -23,6 +25,7 @@ let package = Package(
     .target(name: "CVTokProcess"),
     .target(name: "CVTokTiny", exclude: ["config.json", "model.safetensors"]),
     .target(name: "CVTokKLT", exclude: ["klt.safetensors"]),
+    .target(name: "CVTokAPI", exclude: ["exported.map"]),
 
     // Library, bottom to top.
     .target(name: "VTokLibC"),
@@ -82,6 +85,7 @@ let package = Package(
         "VTokFiles", "VTokTensor", "VTokImage", "VTokWeights", "VTokCore", "VTokMethods", "VTokModels",
         "VTokImageTokenizers", "VTokCalibration", "VTokEval", "VTokPipeline", "VTokData", "VTokJobs", "VTokBench",
       ]),
+    .target(name: "VTokC", dependencies: ["CVTokAPI", "VTok", "VTokTensor"]),
     .executableTarget(
       name: "vtok-cli",
       dependencies: [
@@ -111,6 +115,7 @@ let package = Package(
       exclude: ["jinja-table.py", "jinja-table.json"]),
     .testTarget(name: "CoreTests", dependencies: ["VTokCore"]),
     .testTarget(name: "ModelTests", dependencies: ["TestSupport", "VTok"], exclude: ["PaperTables"]),
+    .testTarget(name: "CTests", dependencies: ["CVTokAPI", "VTok", "VTokC"]),
     .testTarget(name: "CommandTests", dependencies: ["VTok", "vtok-cli"], exclude: ["Faults"]),
   ]
 )

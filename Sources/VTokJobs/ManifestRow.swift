@@ -24,15 +24,16 @@ public struct ManifestRow: Sendable {
   public let file: String
   public let failure: Failure?
   /// The fields after `error`, as they are written; empty for a failed input.
-  let fields: [(String, JSON)]
+  package let fields: [(String, JSON)]
 
   static func failed(_ file: String, index: Int, shard: Int, kind: String, message: String) -> ManifestRow {
     ManifestRow(index: index, shard: shard, file: file, failure: Failure(kind: kind, message: message), fields: [])
   }
 
-  init(
-    _ file: String, index: Int, shard: Int, image: DecodedImage, result: PrunedImage, reducer: any ImageReducer,
-    budget: Budget?, times: Times?
+  /// - Parameter format: of the file; nil for pixels that came without one.
+  package init(
+    _ file: String, index: Int = 0, shard: Int = 0, size: Size, format: ImageFormat?, result: PrunedImage,
+    reducer: any ImageReducer, budget: Budget?, times: Times? = nil
   ) {
     self.index = index
     self.shard = shard
@@ -43,8 +44,8 @@ public struct ManifestRow: Sendable {
       (
         "image",
         [
-          "width": JSON(image.image.width), "height": JSON(image.image.height),
-          "format": JSON(image.format.rawValue),
+          "width": JSON(size.width), "height": JSON(size.height),
+          "format": format.map { JSON($0.rawValue) } ?? .null,
         ]
       ), ("grid", ["tiles": JSON(result.tiles), "rows": JSON(result.rows), "columns": JSON(result.columns)]),
       ("model", JSON(reducer.name)), ("method", JSON(reducer.method)),

@@ -176,8 +176,8 @@ public struct PruneJob: Sendable {
     let tensors = result.tensors(halfPrecision: settings.halfPrecision)
     times.write = lap()
     let row = ManifestRow(
-      input.name, index: index, shard: shard, image: decoded, result: result, reducer: reducer, budget: budget,
-      times: settings.timings ? times : nil)
+      input.name, index: index, shard: shard, size: decoded.image.size, format: decoded.format, result: result,
+      reducer: reducer, budget: budget, times: settings.timings ? times : nil)
     let line = row.json
     return Done(
       entry: JobEntry(

@@ -108,8 +108,8 @@ public struct PruneStream: Sendable {
     times.tower = result.trace.towerSeconds * 1000
     times.selection = result.trace.selectionSeconds * 1000
     let row = ManifestRow(
-      request.name, index: number, shard: 0, image: image, result: result, reducer: reducer, budget: budget,
-      times: settings.timings ? times : nil)
+      request.name, index: number, shard: 0, size: image.image.size, format: image.format, result: result,
+      reducer: reducer, budget: budget, times: settings.timings ? times : nil)
     let head = head(number, request.id, request.name, error: .null)
     let tensors = try self.tensors(number, result.tensors(halfPrecision: settings.halfPrecision))
     return (.object(JSONObject(head + row.fields + [("tensors", tensors)])), true)

@@ -6,7 +6,7 @@ extension PrunedImage {
   /// What is kept of an image in files and streams, by name: `tokens` `[kept, width]`, `pooled` `[width]`, `keep` `[kept]`, the
   /// `origin` of every token as offsets, patches and weights, `spans` of a vision-language model, `deepstack.0`
   /// and so on `[kept, width]` of rows that its first layers add.
-  func tensors(halfPrecision: Bool) -> [(String, Safetensors.Value)] {
+  package func tensors(halfPrecision: Bool) -> [(String, Safetensors.Value)] {
     func ints(_ values: [Int]) -> Safetensors.Value { .i64(values.map(Int64.init), shape: [values.count]) }
     func floats(_ values: [Float]) -> Safetensors.Value { .f32(Tensor(values, shape: [values.count])) }
     func rows(_ rows: Tensor) -> Safetensors.Value { halfPrecision ? .f16(rows) : .f32(rows) }

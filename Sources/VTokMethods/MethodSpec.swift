@@ -41,6 +41,12 @@ public struct MethodSpec: Sendable, Equatable, CustomStringConvertible {
   /// Whether every part that the job's budget rules has a published amount, which holds when no budget was typed.
   public var hasPublishedAmount: Bool { ruledParts.allSatisfy(\.options.hasPublishedAmount) }
 
+  /// Whether a job's budget rules the method: where none was given, one with a published amount keeps to that.
+  public func isRuled(whereGiven: Bool) -> Bool { usesJobBudget && (whereGiven || !hasPublishedAmount) }
+
+  /// What a method keeps that has neither a budget nor an amount of its own.
+  public static let usualBudget = Budget.ratio(0.5)
+
   /// Every part with its method and that method's options; parts of unknown names are left to `make`.
   private var known: [(part: Part, method: any Compressor.Type, options: Options)] {
     parts.compactMap { part in

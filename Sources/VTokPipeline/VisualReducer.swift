@@ -8,7 +8,8 @@ import VTokTensor
 /// A vision-language model as far as its language model: the visual tokens of a picture behind tower, connector and
 /// packing, reduced, for engines that run the rest.
 public struct VisualReducer: ImageReducer {
-  private let generator: Generator, dense: Generator
+  package let generator: Generator
+  private let dense: Generator
   private let question: String?
 
   public var name: String { generator.name }

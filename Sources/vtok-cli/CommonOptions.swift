@@ -158,13 +158,13 @@ struct ReductionOptions: ParsableArguments {
     let flag = try amountFlag()
     let asked = try budgets()
     let isTyped = try solves || asked != nil || target() != nil
-    let ruled = specs.map { $0.usesJobBudget && (isTyped || !$0.hasPublishedAmount) }
+    let ruled = specs.map { $0.isRuled(whereGiven: isTyped) }
     if let flag, !ruled.contains(true) {
       throw UsageError(
         flag, found: "only methods with an amount of their own", expected: "a method that takes a budget",
         fix: "Remove the flag, or the amount from --method.")
     }
-    let budgets = asked ?? [.ratio(0.5)]
+    let budgets = asked ?? [MethodSpec.usualBudget]
     let names = specs.map(\.names)
     return zip(specs, ruled).flatMap { spec, ruled in
       (ruled ? budgets : [budgets[0]]).map { budget in

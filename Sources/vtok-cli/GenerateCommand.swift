@@ -291,38 +291,7 @@ struct AnswerRow {
       ("budget", budget), ("images", JSON(conversation.images)),
       ("prompt", JSON(conversation.messages.last!.text)),
       ("turns", JSON(turns)),
-      ("template", JSON(generator.template.name)), ("answer", JSON(answer.text)), ("ids", JSON(answer.ids)),
-      ("finish", answer.isComplete ? "stop" : "length"),
-      (
-        "tokens",
-        [
-          "prompt": JSON(question.ids.count), "in": JSON(answer.table.tokensIn), "out": JSON(answer.table.tokensOut),
-          "new": JSON(answer.ids.count), "mean_per_layer": JSON(answer.table.meanTokens),
-        ]
-      ),
-      (
-        "gmacs",
-        [
-          "dense": JSON(answer.table.dense.gmacs), "reduced": JSON(cost.gmacs),
-          "ratio": JSON(cost.gmacs / answer.table.dense.gmacs), "selection": JSON(giga(cost.selection)),
-          "tower": JSON(giga(cost.tower)), "connector": JSON(giga(cost.connector)),
-          "prefill": JSON(giga(language.first)),
-          "decode": JSON(giga(decoded(language))), "dense_decode": JSON(giga(decoded(dense))),
-        ]
-      ),
-      (
-        "kv_mb",
-        [
-          "prefill": JSON(megabytes(language.prefillEntries.reduce(0, +))),
-          "peak": JSON(megabytes(language.peakEntries)), "end": JSON(megabytes(language.finalEntries.reduce(0, +))),
-          "dense_prefill": JSON(megabytes(dense.prefillEntries.reduce(0, +))), "bits": 16,
-        ]
-      ),
-      ("ttft_ms", JSON(answer.firstSeconds * 1e3)),
-      // The language model alone, over the rows that entered it.
-      ("prompt_rows", JSON(answer.promptRows)), ("prompt_ms", JSON(answer.promptSeconds * 1e3)),
-      ("prompt_tokens_per_s", JSON(Double(answer.promptRows) / answer.promptSeconds)),
-      ("decode_tokens_per_s", answer.tokensPerSecond.map { JSON($0) } ?? .null), ("peak_memory_mb", JSON(peakMemory)),
+      ("template", JSON(generator.template.name)),
     ]
     let limited: [(String, JSON)] =
       fitted.map { fitted in
@@ -340,6 +309,8 @@ struct AnswerRow {
     let about = Provenance(
       modelSHA256: generator.sha256, seed: command.reduction.seed, threads: threads,
       more: [("precision", JSON(generator.precision.rawValue))], arguments: ["vtok"] + commandLineArguments())
-    return .object(JSONObject(members + limited + answer.table.json + [("run", about.json)]))
+    let memory = [("peak_memory_mb", JSON(peakMemory))]
+    return .object(
+      JSONObject(members + answer.row(to: question) + memory + limited + answer.table.json + [("run", about.json)]))
   }
 }
