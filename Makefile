@@ -31,7 +31,7 @@ setup:
 	  { echo "missing: $(PACKAGES) could not be installed with apt-get"; exit 1; }; }
 
 examples: setup
-	@for folder in Examples/*/; do $(SWIFT) build -c release --package-path $$folder --scratch-path .build/examples || exit 1; done
+	@for package in Examples/*/Package.swift; do $(SWIFT) build -c release --package-path $$(dirname $$package) --scratch-path .build/examples || exit 1; done
 	@$(SWIFT) test -c release --disable-testable-imports --package-path Examples/OwnMethod --scratch-path .build/examples
 
 format:

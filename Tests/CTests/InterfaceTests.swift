@@ -1,5 +1,6 @@
 import CVTokAPI
 import Foundation
+import Synchronization
 import Testing
 import VTok
 
@@ -46,33 +47,28 @@ import VTok
     #expect(pipeline != nil, "\(lastError)")
     let file = try [UInt8](Data(contentsOf: URL(filePath: path)))
     // A row of pixels may have bytes behind it.
-    let wide = (0..<image.height).flatMap { y in
-      image.rgb[(y * image.width * 3)..<((y + 1) * image.width * 3)] + [9, 9, 9, 9, 9]
+    let row = image.width * 3
+    var wide: [UInt8] = []
+    for y in 0..<image.height {
+      wide += image.rgb[(y * row)..<((y + 1) * row)]
+      wide += [9, 9, 9, 9, 9]
     }
-    let results = "cat".withCString { name in
-      path.withCString { path in
-        file.withUnsafeBytes { file in
-          image.rgb.withUnsafeBytes { rgb in
-            wide.withUnsafeBytes { wide in
-              [
-                vtok_image(path: path, data: nil, length: 0, width: 0, height: 0, stride: 0, name: name),
-                vtok_image(
-                  path: nil, data: file.baseAddress, length: file.count, width: 0, height: 0, stride: 0, name: name),
-                vtok_image(
-                  path: nil, data: rgb.baseAddress, length: rgb.count, width: Int32(image.width),
-                  height: Int32(image.height), stride: 0, name: name),
-                vtok_image(
-                  path: nil, data: wide.baseAddress, length: wide.count - 5, width: Int32(image.width),
-                  height: Int32(image.height), stride: Int64(image.width * 3 + 5), name: name),
-              ].map { image in
-                var image = image
-                return vtok_pipeline_run(pipeline, &image, 7)
-              }
-            }
-          }
+    func run(_ data: [UInt8], width: Int = 0, stride: Int = 0, path: UnsafePointer<CChar>? = nil) -> OpaquePointer? {
+      "cat".withCString { name in
+        data.withUnsafeBytes { bytes in
+          var given = vtok_image()
+          (given.path, given.name) = (path, name)
+          if path == nil { (given.data, given.length) = (bytes.baseAddress, bytes.count) }
+          (given.width, given.height) = (Int32(width), width == 0 ? 0 : Int32(image.height))
+          given.stride = Int64(stride)
+          return vtok_pipeline_run(pipeline, &given, 7)
         }
       }
     }
+    let results = [
+      path.withCString { run([], path: $0) }, run(file), run(image.rgb, width: image.width),
+      run(wide.dropLast(5), width: image.width, stride: row + 5),
+    ]
     for result in results {
       defer { vtok_result_free(result) }
       #expect(result != nil, "\(lastError)")
@@ -84,21 +80,22 @@ import VTok
       #expect(bytes(result, "logits").values == expected.logits!.withUnsafeBytes { Array($0) })
       #expect(bytes(result, "origin.offsets").shape == [Int64(expected.keep.count + 1)])
       #expect(vtok_result_count(result) == 7)
-      let row = try JSON(parsing: String(cString: vtok_result_row(result)))
-      #expect(row.value(at: "tokens.out")?.int == expected.keep.count)
+      let about = try JSON(parsing: String(cString: vtok_result_row(result)))
+      #expect(about.value(at: "tokens.out")?.int == expected.keep.count)
     }
   }
 
-  @Test func aThreadHasItsOwnError() async throws {
+  @Test func aThreadHasItsOwnError() {
     #expect(withOptions(method: "tomee") { vtok_pipeline_open($0) } == nil)
     #expect(vtok_last_error_kind() == VTOK_ERROR_REQUEST)
-    let here = lastError
-    #expect(here.contains("did you mean 'tome'?"))
-    let there = await withCheckedContinuation { continuation in
-      Thread { continuation.resume(returning: String(cString: vtok_last_error())) }.start()
-    }
-    #expect(there == "")
-    #expect(lastError == here)
+    #expect(lastError.contains("did you mean 'tome'?"))
+    let (there, isOver) = (Mutex("?"), DispatchSemaphore(value: 0))
+    Thread {
+      there.withLock { $0 = String(cString: vtok_last_error()) }
+      isOver.signal()
+    }.start()
+    isOver.wait()
+    #expect(there.withLock { $0 } == "")
   }
 
   @Test(arguments: [
