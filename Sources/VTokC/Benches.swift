@@ -1,3 +1,6 @@
+// Functions have the names of vtok.h, which the compiler holds them against.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 public import CVTokAPI
 import Synchronization
 import VTok
@@ -14,8 +17,8 @@ private struct BenchRequest {
   let seed: UInt64
 
   private static let keys: Set = [
-    "data", "model", "mmproj", "processor", "precision", "template", "companion", "methods", "keep_ratio", "keep_tokens",
-    "limit", "timing_samples", "seeds", "seed", "threads", "max_tokens",
+    "data", "model", "mmproj", "processor", "precision", "template", "companion", "methods", "keep_ratio",
+    "keep_tokens", "limit", "timing_samples", "seeds", "seed", "threads", "max_tokens",
   ]
 
   init(_ request: JSON) throws {
@@ -35,7 +38,9 @@ private struct BenchRequest {
     }
     func text(_ key: String) throws -> String? { try value(key, "a text", \.string) }
     func number(_ key: String, from least: Int, to most: Int = 1_000_000) throws -> Int? {
-      try value(key, "a whole number in \(least)...\(most)") { $0.int.flatMap { (least...most).contains($0) ? $0 : nil } }
+      try value(key, "a whole number in \(least)...\(most)") { json in
+        json.int.flatMap { (least...most).contains($0) ? $0 : nil }
+      }
     }
     guard let data = try text("data") else {
       throw ArgumentError("data", found: "none", expected: "a path", fix: "Name pictures or a question file.")

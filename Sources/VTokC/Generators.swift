@@ -1,3 +1,6 @@
+// Functions have the names of vtok.h, which the compiler holds them against.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 public import CVTokAPI
 import Synchronization
 import VTok

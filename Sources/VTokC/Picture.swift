@@ -38,9 +38,9 @@ struct Picture {
     }
   }
 
-  private static func pixels(_ bytes: UnsafeRawBufferPointer, width: Int, height: Int, stride: Int) throws(ArgumentError)
-    -> Image
-  {
+  private static func pixels(
+    _ bytes: UnsafeRawBufferPointer, width: Int, height: Int, stride: Int
+  ) throws(ArgumentError) -> Image {
     guard (1...Image.maxSide).contains(width), (1...Image.maxSide).contains(height) else {
       throw ArgumentError(
         "image", found: "\(width)x\(height) pixels", expected: "sides in 1...\(Image.maxSide)", fix: "Scale it down.")
@@ -50,7 +50,8 @@ struct Picture {
     guard step >= row, step <= 1 << 40, bytes.count >= (height - 1) * step + row else {
       throw ArgumentError(
         "image", found: "\(bytes.count) bytes, \(step) from row to row",
-        expected: "\(width)x\(height) RGB pixels of 8 bits", fix: "Give length, and stride unless rows follow each other.")
+        expected: "\(width)x\(height) RGB pixels of 8 bits",
+        fix: "Give length, and stride unless rows follow each other.")
     }
     let rgb = [UInt8](unsafeUninitializedCapacity: row * height) { buffer, count in
       let target = UnsafeMutableRawBufferPointer(buffer)

@@ -85,24 +85,27 @@ import VTok
     }
   }
 
+  private final class Heard: Sendable { let text = Mutex("?") }
+
   @Test func aThreadHasItsOwnError() {
     #expect(withOptions(method: "tomee") { vtok_pipeline_open($0) } == nil)
     #expect(vtok_last_error_kind() == VTOK_ERROR_REQUEST)
     #expect(lastError.contains("did you mean 'tome'?"))
-    let (there, isOver) = (Mutex("?"), DispatchSemaphore(value: 0))
+    let (there, isOver) = (Heard(), DispatchSemaphore(value: 0))
     Thread {
-      there.withLock { $0 = String(cString: vtok_last_error()) }
+      there.text.withLock { $0 = String(cString: vtok_last_error()) }
       isOver.signal()
     }.start()
     isOver.wait()
-    #expect(there.withLock { $0 } == "")
+    #expect(there.text.withLock { $0 } == "")
   }
 
-  @Test(arguments: [
-    ("tome", 1.5, 0, nil, "keep_ratio: 1.5"), ("tome", 0.5, 4, nil, "keep_ratio and keep_tokens"),
-    ("tome", 0, -1, nil, "keep_tokens: -1"), ("tome:r=3", 0.5, 0, nil, "an amount of its own"),
-    ("fastv", 0.5, 0, nil, "fastv"), ("tome", 0, 0, "int3", "precision: 'int3'"),
-  ] as [(String, Double, Int64, String?, String)])
+  @Test(
+    arguments: [
+      ("tome", 1.5, 0, nil, "keep_ratio: 1.5"), ("tome", 0.5, 4, nil, "keep_ratio and keep_tokens"),
+      ("tome", 0, -1, nil, "keep_tokens: -1"), ("tome:r=3", 0.5, 0, nil, "an amount of its own"),
+      ("fastv", 0.5, 0, nil, "fastv"), ("tome", 0, 0, "int3", "precision: 'int3'"),
+    ] as [(String, Double, Int64, String?, String)])
   func whatIsAskedIsChecked(_ method: String, _ ratio: Double, _ tokens: Int64, _ precision: String?, _ text: String) {
     let pipeline = withOptions(method: method, ratio: ratio, tokens: tokens, precision: precision) {
       vtok_pipeline_open($0)
