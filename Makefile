@@ -4,7 +4,7 @@ SWIFT ?= swift
 PACKAGES = libpng-dev libjpeg-dev libwebp-dev libopenblas-dev pkg-config
 
 .PHONY: demo test build setup examples format docs static install dist training-smoke interop fuzz fuzz-build threads tables \
-  library wheel python-test
+  library wheel python-test data-test
 
 demo: build
 	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay -o .build/demo
@@ -75,6 +75,13 @@ python-test: wheel
 	@$(SWIFT) build -c $(CONFIG) --product vtok
 	@python3 -m venv --clear .build/python-test && .build/python-test/bin/pip install -q .build/wheel/*.whl -r python/tests/requirements.txt
 	@cd python/tests && VTOK=$(CURDIR)/.build/$(CONFIG)/vtok $(CURDIR)/.build/python-test/bin/python -m pytest -q .
+
+# What jobs export and read, with the libraries that it is for: NumPy, WebDataset, pyarrow, datasets.
+data-test: wheel
+	@$(SWIFT) build -c $(CONFIG) --product vtok
+	@python3 -m venv --clear .build/data-test && .build/data-test/bin/pip install -q .build/wheel/*.whl -r Tests/Interop/data/requirements.txt
+	@cd Tests/Interop/data && HF_HUB_OFFLINE=1 HF_HOME=$(CURDIR)/.build/data-test/cache VTOK=$(CURDIR)/.build/$(CONFIG)/vtok \
+	  $(CURDIR)/.build/data-test/bin/python -m pytest -q .
 
 # The training recipes from start to files, on a few images. Their Python packages go into .build/training, for interop too;
 # PYTHON=path of an interpreter that has them skips that.

@@ -3,13 +3,44 @@ import VTokImage
 
 /// One picture of a job.
 public struct InputFile: Sendable, Equatable {
+  /// Where its bytes are.
+  public enum Place: Sendable, Equatable {
+    /// They are the file.
+    case file
+    /// In the archive at the path.
+    case archive(offset: Int, size: Int)
+    /// Nowhere: the archive at the path is damaged, from here on.
+    case fault(ImageError)
+  }
+
   /// Path to open.
   public let path: String
   /// Name in manifests: relative to the folder it was found in. A name that is no UTF-8 is written as `FileName` says.
   public let name: String
-  public init(path: String, name: String) {
+  public let place: Place
+
+  public init(path: String, name: String, place: Place = .file) {
     self.path = path
     self.name = name
+    self.place = place
+  }
+
+  /// Bytes that it has, where the system says this of the file at its path; nil for one that cannot be read.
+  package func size(_ info: FileInfo) -> Int? {
+    switch place {
+    case .file: info.size
+    case .archive(_, let size): size
+    case .fault: nil
+    }
+  }
+
+  /// - Throws: `ImageError` for a file that cannot be read, with the path, or the name in an archive.
+  public func read() throws(ImageError) -> ImageFile {
+    switch place {
+    case .file: return try ImageFile(path: path)
+    case .archive(let offset, let size): return try ImageFile(name, in: path, at: offset, size: size)
+    case .fault(let error): throw error
+    }
   }
 }
 
@@ -51,7 +82,8 @@ public struct InputList: Sendable {
 
   private let outputs: Outputs
 
-  /// Folders (recursive, sorted by path), files as given. Links to folders are followed once each, so loops end. A folder
+  /// Folders (recursive, sorted by path), files as given, and the pictures in tar archives (`.tar`, WebDataset's shards), named
+  /// below the archive. Links to folders are followed once each, so loops end. A folder
   /// in it that cannot be read is an input of its own, so that a row tells of it.
   /// - Parameter outputs: what the job writes, files or folders. What is in them is no input, links to it neither.
   /// - Throws: `InputError` for a path that does not exist, for a folder without any image, and for inputs that are all in
@@ -64,13 +96,21 @@ public struct InputList: Sendable {
   }
 
   /// Paths as a list gives them: one a line, bytes as they are. They need not exist: rows tell of those that do not.
-  public static func listed(_ bytes: [UInt8], outside outputs: [String] = []) -> InputList {
+  /// Archives stand for the pictures in them.
+  /// - Throws: `SystemError` of the machine.
+  public static func listed(_ bytes: [UInt8], outside outputs: [String] = []) throws -> InputList {
     var list = InputList(outputs: Outputs(outputs))
     for line in bytes.split(separator: UInt8(ascii: "\n")) {
       let bytes = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
       if bytes.isEmpty { continue }
       let path = FileName.text(bytes)
-      if list.outputs.contain(path) { list.leftOut += 1 } else { list.files.append(InputFile(path: path, name: path)) }
+      if list.outputs.contain(path) {
+        list.leftOut += 1
+      } else if Self.isArchive(path), try FileInfo.ifThere(path)?.kind == .file {
+        list.files += try Archive.pictures(path, name: path)
+      } else {
+        list.files.append(InputFile(path: path, name: path))
+      }
     }
     return list
   }
@@ -92,9 +132,16 @@ public struct InputList: Sendable {
       return
     }
     guard let info = try FileInfo.ifThere(path), info.kind == .folder else {
-      files.append(InputFile(path: path, name: path))
+      if Self.isArchive(path), try FileInfo.ifThere(path)?.kind == .file {
+        let found = try Archive.pictures(path, name: path)
+        if found.isEmpty { throw InputError.noImages(path) }
+        files += found
+      } else {
+        files.append(InputFile(path: path, name: path))
+      }
       return
     }
+    let before = files.count
     var scan = Scan(root: path, outputs: outputs)
     try scan.enter("", info)
     if scan.names.isEmpty { throw InputError.noImages(path) }
@@ -102,9 +149,16 @@ public struct InputList: Sendable {
     let prefix = count > 1 ? OutputNames.cleaned(path) + "/" : ""
     for bytes in scan.names {
       let name = FileName.text(bytes)
-      files.append(InputFile(path: path + "/" + name, name: prefix + name))
+      if Self.isArchive(name), try FileInfo.ifThere(path + "/" + name)?.kind == .file {
+        files += try Archive.pictures(path + "/" + name, name: prefix + name)
+      } else {
+        files.append(InputFile(path: path + "/" + name, name: prefix + name))
+      }
     }
+    if files.count == before { throw InputError.noImages(path) }
   }
+
+  static func isArchive(_ name: String) -> Bool { name.lowercased().hasSuffix(".tar") }
 
   /// A walk through one folder.
   private struct Scan {
@@ -137,7 +191,7 @@ public struct InputList: Sendable {
         if isLink, outputs.contain(path) { continue }
         if let target, target.kind == .folder {
           try enter(name, target)
-        } else if InputList.isImage(entry), target.map({ !outputs.are($0) }) ?? true {
+        } else if InputList.isImage(entry) || InputList.isArchive(entry), target.map({ !outputs.are($0) }) ?? true {
           names.append(FileName.bytes(name))
         }
       }

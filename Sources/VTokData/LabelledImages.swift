@@ -9,7 +9,7 @@ import VTokWeights
 /// - a folder with one sub-folder per class, named after it;
 /// - a list file, one picture a line: path (relative to the list), tab, label;
 /// - a CIFAR-10 binary file, or a folder with some (`data_batch_1.bin`);
-/// - a folder of pictures without labels.
+/// - a folder of pictures without labels, or a tar archive of them.
 public struct LabelledImages: Sendable {
   public struct Item: Sendable, Equatable {
     /// For people and manifests.
@@ -19,7 +19,7 @@ public struct LabelledImages: Sendable {
     let source: Source
   }
   enum Source: Sendable, Equatable {
-    case file(String)
+    case file(InputFile)
     /// Record of one of the binary files.
     case record(file: Int, index: Int)
   }
@@ -40,9 +40,9 @@ public struct LabelledImages: Sendable {
   public init(_ path: String, classes: [String]?, outside outputs: [String] = []) throws {
     guard let info = try FileInfo.ifThere(path) else { throw DataError.missing(path) }
     let found: (items: [Unmapped], binaries: [CIFARFile])
-    if info.kind != .folder {
+    if info.kind != .folder, !InputList.isArchive(path) {
       found = path.hasSuffix(".bin") ? try Self.binary([path]) : (try Self.list(path), [])
-    } else if let files = try Self.binaries(in: path) {
+    } else if info.kind == .folder, let files = try Self.binaries(in: path) {
       found = try Self.binary(files)
     } else {
       found = (try Self.folder(path, outputs), [])
@@ -56,7 +56,7 @@ public struct LabelledImages: Sendable {
   /// Decodes picture `index`.
   public func image(_ index: Int, options: DecodeOptions = .init()) throws(ImageError) -> Image {
     switch items[index].source {
-    case .file(let path): try Image.decode(contentsOf: path, options: options).image
+    case .file(let file): try file.read().decoded(options: options).image
     case .record(let file, let record): binaries[file].image(record)
     }
   }
@@ -70,8 +70,8 @@ public struct LabelledImages: Sendable {
     if !binaries.isEmpty { add(LoadedModel.checksum(binaries.map(\.file)), to: &hash) }
     for item in items {
       add("\(item.name) \(item.label ?? -1)", to: &hash)
-      guard case .file(let path) = item.source else { continue }
-      add((try? FileBytes.read(path)).map { SHA256.of($0) } ?? "none", to: &hash)
+      guard case .file(let file) = item.source else { continue }
+      add((try? file.read()).map { SHA256.of($0.bytes) } ?? "none", to: &hash)
     }
     return hash.finish()
   }
@@ -94,9 +94,10 @@ public struct LabelledImages: Sendable {
     let files = try InputList.find([path], outside: outputs).files
     let parts = files.map { $0.name.split(separator: "/", maxSplits: 1) }
     let folders = Set(parts.map { $0.count == 2 ? String($0[0]) : "" })
-    let isLabelled = folders.count > 1 && !folders.contains("")
+    // An archive is no class.
+    let isLabelled = folders.count > 1 && !folders.contains("") && files.allSatisfy { $0.place == .file }
     return zip(files, parts).map { file, parts in
-      Unmapped(name: file.name, label: isLabelled ? Label(String(parts[0])) : nil, source: .file(file.path))
+      Unmapped(name: file.name, label: isLabelled ? Label(String(parts[0])) : nil, source: .file(file))
     }
   }
 
@@ -129,7 +130,7 @@ public struct LabelledImages: Sendable {
       }
       let name = String(line[..<tab])
       let file = name.hasPrefix("/") || folder.isEmpty ? name : folder + "/" + name
-      items.append(Unmapped(name: name, label: mapped, source: .file(file)))
+      items.append(Unmapped(name: name, label: mapped, source: .file(InputFile(path: file, name: name))))
     }
     guard !items.isEmpty else { throw DataError.noImages(path, expected: "lines with path, tab, label") }
     return items

@@ -9,7 +9,7 @@ let maxFileBytes = 1 << 30
 public struct ImageFile: Sendable {
   public let path: String
   public let bytes: [UInt8]
-  /// What the system said about the file before it was read.
+  /// What the system said about the file, or the archive that holds it, before it was read.
   public let info: FileInfo
 
   /// Reads a regular file. A pipe or device does not block.
@@ -37,6 +37,31 @@ public struct ImageFile: Sendable {
       if error.code == EFBIG { throw tooLarge }
       throw ImageError(SystemError("read the file", path, code: error.code))
     }
+  }
+
+  /// Reads a file that lies in an archive.
+  /// - Parameters:
+  ///   - name: of it, in messages.
+  ///   - size: bytes from `offset` on.
+  /// - Throws: as `init(path:)`.
+  public init(_ name: String, in archive: String, at offset: Int, size: Int) throws(ImageError) {
+    let file = withSystemPath(archive) { open($0, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY) }
+    guard file >= 0 else { throw ImageError(SystemError("read the archive", archive, code: errno)) }
+    defer { close(file) }
+    guard size <= maxFileBytes else {
+      throw ImageError(.tooLarge, "the file is larger than the limit of \(maxFileBytes) bytes").named(name)
+    }
+    guard vtok_can_allocate(size) != 0 else {
+      throw ImageError(.outOfMemory, "not enough memory for the file's \(size) bytes").named(name)
+    }
+    do throws(SystemError) {
+      info = try FileInfo(descriptor: file, path: archive)
+      bytes = try FileBytes.read(descriptor: file, path: archive, count: size, at: offset)
+    } catch { throw ImageError(error) }
+    guard bytes.count == size else {
+      throw ImageError(.unreadable, "the archive is shorter than it was; expected \(size) bytes").named(name)
+    }
+    path = name
   }
 
   /// See ``Image/decode(contentsOf:options:)``.

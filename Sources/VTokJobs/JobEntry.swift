@@ -1,22 +1,21 @@
+import VTokData
 import VTokFiles
 import VTokImage
 import VTokWeights
 
 /// What the file of an input was when its line was made.
 struct InputStamp: Sendable, Equatable {
-  var bytes: Int
-  /// Nanoseconds since 1970, see ``FileInfo``.
+  let bytes: Int
+  /// Of the file, or the archive that holds it. Nanoseconds since 1970, see ``FileInfo``.
   var modified: Int64, changed: Int64
   /// Of the content.
   let sha256: String
 
-  init(_ file: ImageFile) { self.init(file.info, sha256: SHA256.of(file.bytes)) }
-
-  init(_ info: FileInfo, sha256: String) {
-    bytes = info.size
-    modified = info.modified
-    changed = info.changed
-    self.sha256 = sha256
+  init(_ file: ImageFile) {
+    bytes = file.bytes.count
+    modified = file.info.modified
+    changed = file.info.changed
+    sha256 = SHA256.of(file.bytes)
   }
 
   init?(_ fields: ArraySlice<Substring>) {
@@ -31,13 +30,13 @@ struct InputStamp: Sendable, Equatable {
 
   var text: String { "\(bytes) \(modified) \(changed) \(sha256)" }
 
-  /// The stamp of the same content as it lies at `path` now; nil if it is another content or none. The content is read
-  /// only if the file was touched.
-  func refreshed(_ path: String) throws -> InputStamp? {
-    guard let info = try FileInfo.ifThere(path), info.kind == .file, info.size == bytes else { return nil }
+  /// The stamp of the same content as it lies there now; nil if it is another content or none. The content is read only if
+  /// the file, or the archive that holds it, was touched.
+  func refreshed(_ input: InputFile) throws -> InputStamp? {
+    guard let info = try FileInfo.ifThere(input.path), info.kind == .file, input.size(info) == bytes else { return nil }
     if info.modified == modified, info.changed == changed { return self }
     do throws(ImageError) {
-      let now = InputStamp(try ImageFile(path: path))
+      let now = InputStamp(try input.read())
       return now.sha256 == sha256 ? now : nil
     } catch {
       _ = try error.ofPicture()

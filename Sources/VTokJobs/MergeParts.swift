@@ -76,11 +76,11 @@ public struct MergeParts {
       guard var entry = old.entry.moved(from: old.index, old.shard, to: index, index / shardSize) else {
         throw missing(part)
       }
-      if let path = inputs?[index].path {
+      if let input = inputs?[index] {
         if let stamp = entry.stamp {
-          guard let now = try stamp.refreshed(path) else { throw changed(names[index], part) }
+          guard let now = try stamp.refreshed(input) else { throw changed(names[index], part) }
           entry.stamp = now
-        } else if (try? ImageFile(path: path)) != nil {
+        } else if (try? input.read()) != nil {
           throw changed(names[index], part)  // it could not be read, and now it can
         }
       }

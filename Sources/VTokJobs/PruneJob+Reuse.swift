@@ -18,7 +18,7 @@ extension PruneJob {
       return again.entry.line == entry.line ? .failedAgain(again.failure ?? "", again.entry.stamp) : .other
     }
     let input = inputs[index]
-    guard let now = try stamp.refreshed(input.path) else { return .other }
+    guard let now = try stamp.refreshed(input) else { return .other }
     if settings.overlays, try !store.isIntact(entry.overlay, overlayNames.png(input.name), since: written) {
       return .other
     }
@@ -29,7 +29,7 @@ extension PruneJob {
   func reused(_ candidates: [StoredRecord], _ index: Int, _ shard: Int) throws -> Slot? {
     let input = inputs[index]
     for candidate in candidates.reversed() {
-      guard candidate.entry.isGood, let stamp = try candidate.entry.stamp?.refreshed(input.path),
+      guard candidate.entry.isGood, let stamp = try candidate.entry.stamp?.refreshed(input),
         var entry = candidate.entry.moved(from: candidate.index, candidate.shard, to: index, shard),
         entry.isOf(index, input.name)
       else { continue }
@@ -50,7 +50,7 @@ extension PruneJob {
     let good = earlier.filter(\.entry.isGood)
     if good.isEmpty { return \.retried }
     // The content of one that was kept in no usable form (its overlay is damaged) may still be the same.
-    let isSame = try good.contains { try $0.entry.stamp?.refreshed(inputs[index].path) != nil }
+    let isSame = try good.contains { try $0.entry.stamp?.refreshed(inputs[index]) != nil }
     return isSame ? \.made : \.changed
   }
 

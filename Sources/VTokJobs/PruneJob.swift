@@ -155,7 +155,7 @@ public struct PruneJob: Sendable {
       return self.failed(index, file, kind: error.kind.rawValue, error.message)
     }
     let file: ImageFile
-    do { file = try ImageFile(path: input.path) } catch { return try failed(error, nil) }
+    do { file = try input.read() } catch { return try failed(error, nil) }
     let decoded: DecodedImage
     do { decoded = try file.decoded(options: settings.decode) } catch { return try failed(error, file) }
     times.decode = lap()
@@ -163,9 +163,9 @@ public struct PruneJob: Sendable {
     do {
       (result, times.preprocess) = try reducer.reduce(decoded.image, seed: mixedSeed(settings.seed, input.name))
     } catch let error as CompressionError {
-      return self.failed(index, file, kind: "internal", "\(printable(input.path)): \(error.description)")
+      return self.failed(index, file, kind: "internal", "\(printable(file.path)): \(error.description)")
     } catch let error as ImageError {
-      return try failed(error.named(input.path), file)
+      return try failed(error.named(file.path), file)
     }
     times.tower = result.trace.towerSeconds * 1000
     times.selection = result.trace.selectionSeconds * 1000

@@ -3,6 +3,14 @@ import VTokTensor
 import VTokWeights
 
 extension PrunedImage {
+  /// What the first axis of a tensor counts.
+  enum Extent { case tokens, image, other }
+
+  static func extent(ofTensor name: String) -> Extent {
+    if ["tokens", "keep"].contains(name) || name.hasPrefix("deepstack.") { return .tokens }
+    return name == "pooled" ? .image : .other
+  }
+
   /// What is kept of an image in files and streams, by name: `tokens` `[kept, width]`, `pooled` `[width]`, `keep` `[kept]`, the
   /// `origin` of every token as offsets, patches and weights, `spans` of a vision-language model, `deepstack.0`
   /// and so on `[kept, width]` of rows that its first layers add.

@@ -29,7 +29,7 @@ struct ShardStore: Sendable {
   private static func isOurs(_ name: String) -> Bool {
     let name = name.hasSuffix(".part") ? String(name.dropLast(5)) : name
     return [".done", ".partial", ".previous", "manifest.jsonl", "job.yaml", "overlays"].contains(name)
-      || (name.hasPrefix("tokens-") && name.hasSuffix(".safetensors"))
+      || (name.hasPrefix("tokens-") && ([".safetensors"] + exportEndings).contains(where: name.hasSuffix))
   }
 
   /// Something here that has the name of a job's file; nil for none.
@@ -110,6 +110,7 @@ struct ShardStore: Sendable {
     for path in [partial, previous] { try Folder.remove(path) }
     let own = Set((0..<shards).map { "tokens-\(Self.number($0)).safetensors" } + ["manifest.jsonl", "job.yaml"])
     for name in try Folder.names(folder) where Self.isOurs(name) && !own.contains(name) {
+      if try isCurrentExport(name) { continue }
       if ![".done", "overlays"].contains(name) { try Folder.remove(folder + "/" + name) }
     }
     let markers = Set((0..<shards).map(Self.number))

@@ -78,7 +78,7 @@ public struct TokenizeJob: Sendable {
     return try inOrder(inputs.count, threads: threads, progress: progress, isCancelled: isCancelled) { index in
       let name = inputs[index].name
       let decoded = Result { () throws(ImageError) in
-        try Image.decode(contentsOf: inputs[index].path, options: decode).image
+        try inputs[index].read().decoded(options: decode).image
       }
       switch decoded {
       case .success(let image): return (Row(name: name, outcome: .success(done(try tokens(of: image), name))), true)

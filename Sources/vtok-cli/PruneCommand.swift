@@ -20,7 +20,9 @@ struct PruneCommand: ParsableCommand {
       run the language model: methods that act inside it are refused, methods that read the question need --prompt.
       """)
 
-  @Argument(help: ArgumentHelp("Folders (recursive, sorted) and image files.", valueName: "INPUT"))
+  @Argument(
+    help: ArgumentHelp(
+      "Folders (recursive, sorted), image files, and tar archives of them (WebDataset's shards).", valueName: "INPUT"))
   var inputs: [String] = []
 
   @Option(help: ArgumentHelp("Take inputs from a list, one path a line; - reads stdin.", valueName: "FILE|-"))
@@ -53,6 +55,13 @@ struct PruneCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Do only part i of n (from 0), into DIR/shard-i-of-n.", valueName: "i/n"))
   var shard: String?
+
+  @Option(
+    name: .customLong("export"),
+    help: ArgumentHelp(
+      "Also write the tokens as arrays of NumPy (npy) or as shards of WebDataset (webdataset), beside the token files; repeat "
+        + "it for both.", valueName: "FORM"))
+  var exports: [ExportForm] = []
 
   @Option(help: ArgumentHelp("Put the parts of a finished job in DIR together.", valueName: "DIR"))
   var merge: String?
@@ -118,6 +127,7 @@ struct PruneCommand: ParsableCommand {
         )
         throw ExitCode(130)
       }
+      for form in exports { try job.export(form) }
       add(summary, combination, to: &table)
       if summary.totals.failed > failed { (failures, failed) = (summary.failures, summary.totals.failed) }
       if summary.changes.isRerun {
@@ -248,3 +258,5 @@ struct PruneCommand: ParsableCommand {
     return JobFile.text(flags, run: run)
   }
 }
+
+extension ExportForm: ExpressibleByArgument {}

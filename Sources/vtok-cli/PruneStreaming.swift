@@ -6,7 +6,8 @@ extension PruneCommand {
   func runStream() throws {
     let given: [(String, Bool)] = [
       ("INPUT", !inputs.isEmpty), ("--shard", shard != nil), ("--shard-size", shardSize != nil), ("--overlay", overlay),
-      ("--format", format != .md), ("--force", force), ("--files-from", filesFrom != nil && filesFrom != "-"),
+      ("--format", format != .md), ("--force", force),
+      ("--export", !exports.isEmpty), ("--files-from", filesFrom != nil && filesFrom != "-"),
     ]
     if let flag = given.first(where: \.1)?.0 {
       throw UsageError(

@@ -15,7 +15,7 @@ extension PruneCommand {
     let bytes =
       filesFrom == "-"
       ? try FileBytes.read(descriptor: 0, path: "standard input") : try FlagFile.bytes(filesFrom, "--files-from")
-    var list = InputList.listed(bytes, outside: [output])
+    var list = try InputList.listed(bytes, outside: [output])
     if let found { list = list + found }
     guard !list.files.isEmpty else {
       throw UsageError(
@@ -100,6 +100,7 @@ extension PruneCommand {
       VTokCommand.warn("the inputs of '\(folder)' are not here: its parts are merged without comparing them")
     }
     let totals = try merge.run(shardSize: size, inputs: inputs)
+    for form in exports { try merge.export(form) }
     try WholeFile.write(JobFile.merged(texts[0], images: totals.images, shardSize: size), to: folder + "/job.yaml")
     print("merged \(totals.images) images into \(folder)/manifest.jsonl")
     if totals.failed > 0 { throw ExitCode(3) }
@@ -115,7 +116,7 @@ extension PruneCommand {
         listed = try merge.names().dropLast(found?.count ?? 0).map { InputFile(path: $0, name: $0) }
       } else {
         guard let bytes = try FileBytes.readIfThere(list) else { return nil }
-        listed = InputList.listed(bytes, outside: [merge.folder]).files
+        listed = try InputList.listed(bytes, outside: [merge.folder]).files
       }
       let isHere = try listed.isEmpty || listed.contains { try FileInfo.ifThere($0.path, following: false) != nil }
       return isHere ? listed + (found ?? []) : nil
