@@ -67,9 +67,12 @@ library: setup
 	@SWIFT=$(SWIFT) .ci/library .build/$(CONFIG) $(LIBRARY)
 
 # One wheel with the library inside, in .build/wheel; and its tests, in an environment that has nothing but the wheel.
-wheel: library
-	@rm -rf .build/wheel && VTOK_FOLDER=$(CURDIR)/$(LIBRARY) python3 -m pip wheel -q --no-deps -w .build/wheel ./python
+wheel: library .build/pip/bin/pip
+	@rm -rf .build/wheel && VTOK_FOLDER=$(CURDIR)/$(LIBRARY) .build/pip/bin/pip wheel -q --no-deps -w .build/wheel ./python
 	@ls .build/wheel/*.whl
+
+.build/pip/bin/pip:
+	@python3 -m venv .build/pip
 
 python-test: wheel
 	@$(SWIFT) build -c $(CONFIG) --product vtok

@@ -21,7 +21,8 @@ import VTok
     try Folder.make(folder + "/files")
     try Folder.make(folder + "/shards")
     for name in names {
-      try FileManager.default.copyItem(atPath: "\(pictures)/\(name)", toPath: "\(folder)/files/\(name)")
+      try FileManager.default.copyItem(
+        atPath: "\(pictures)/\(name)", toPath: "\(folder)/files/\(name)")
       try WholeFile.write("{}", to: "\(folder)/files/\(name).json")
     }
     try tar(["-cf", folder + "/shards/00000.tar", "."], in: folder + "/files")
@@ -50,9 +51,11 @@ import VTok
         ["prune", "--files-from", "-", "-o", folder + "/c"], input: folder + "/shards/00000.tar\n")
       #expect(listed.status == 0, "\(listed.error)")
       #expect(
-        try rows(folder + "/c").map { $0["file"]?.string } == Self.names.map { "\(folder)/shards/00000.tar/\($0)" })
+        try rows(folder + "/c").map { $0["file"]?.string }
+          == Self.names.map { "\(folder)/shards/00000.tar/\($0)" })
       let tokenized = try vtok(
-        "tokenize", folder + "/shards", "--tokens", "8", "-o", folder + "/p.vtokens", "--tokenizer", "klt")
+        "tokenize", folder + "/shards", "--tokens", "8", "-o", folder + "/p.vtokens", "--tokenizer",
+        "klt")
       #expect(tokenized.status == 0, "\(tokenized.error)")
       #expect(try LabelledImages(folder + "/shards/00000.tar", classes: nil).count == 3)
     }
@@ -61,7 +64,9 @@ import VTok
   @Test func aJobFollowsItsArchives() throws {
     try inTemporaryFolder { folder in
       try makeShard(in: folder)
-      func run() throws -> String { try vtok("prune", folder + "/shards", "-o", folder + "/out").out }
+      func run() throws -> String {
+        try vtok("prune", folder + "/shards", "-o", folder + "/out").out
+      }
       _ = try run()
       #expect(try run().contains("inputs: 3 done before"))
       // Another archive with one other picture in it.
@@ -92,7 +97,9 @@ import VTok
       let failures = try rows(folder + "/out").filter { $0["status"]?.string == "failed" }
       #expect(failures.map { $0["file"]?.string } == ["00001.tar", "00002.tar", "00003.tar"])
       let texts = failures.compactMap { $0.value(at: "error.message")?.string }
-      for (text, part) in zip(texts, ["it is cut", "it is cut within a header at byte 0", "no header at byte 0"]) {
+      for (text, part) in zip(
+        texts, ["it is cut", "it is cut within a header at byte 0", "no header at byte 0"])
+      {
         #expect(text.contains(part), "\(text)")
       }
       #expect(failures[0].value(at: "error.kind")?.string == "corrupt")
@@ -108,7 +115,9 @@ import VTok
   func namesOfEveryForm(_ form: String) throws {
     try inTemporaryFolder { folder in
       var names = ["a.jpg", "ü.png", String(repeating: "deep/", count: 15) + "b.jpg"]
-      if form != "ustar", form != "v7" { names.append(String(repeating: "long", count: 50) + ".jpg") }
+      if form != "ustar", form != "v7" {
+        names.append(String(repeating: "long", count: 50) + ".jpg")
+      }
       for name in names {
         try Folder.makeAbove(folder + "/in/" + name)
         try WholeFile.write(name, to: folder + "/in/" + name)
@@ -125,10 +134,53 @@ import VTok
     }
   }
 
+  /// Whatever bytes a stranger sends, what is found lies in the file, and the reader comes to its end.
+  @Test func damagedArchivesAreReadToTheirEnd() throws {
+    try inTemporaryFolder { folder in
+      for name in ["a.jpg", String(repeating: "long", count: 50) + ".jpg", "b.txt"] {
+        try Folder.makeAbove(folder + "/in/" + name)
+        try WholeFile.write(name, to: folder + "/in/" + name)
+      }
+      var generator = SeededGenerator(seed: 5)
+      var (found, faults) = (0, 0)
+      for form in ["gnu", "pax"] {
+        try tar(["--format=" + form, "-cf", folder + "/whole.tar", "."], in: folder + "/in")
+        let whole = try FileBytes.read(folder + "/whole.tar")
+        for _ in 0..<300 {
+          var bytes = whole
+          for _ in 0..<3 {
+            bytes[Int(generator.next() % 6000)] = UInt8(truncatingIfNeeded: generator.next())
+          }
+          if generator.next() % 4 == 0 {
+            bytes.removeLast(Int(generator.next() % UInt64(bytes.count)))
+          }
+          // With right sums, or nothing behind them is reached.
+          let headers = stride(from: 0, to: bytes.count - 511, by: 512).filter { whole[$0 + 257] == UInt8(ascii: "u") }
+          for start in headers {
+            bytes.replaceSubrange(start + 148..<start + 156, with: Array("        ".utf8))
+            let sum = String(bytes[start..<start + 512].reduce(0) { $0 + Int($1) }, radix: 8)
+            bytes.replaceSubrange(start + 148..<start + 148 + sum.utf8.count, with: sum.utf8)
+          }
+          try WholeFile.write(bytes, to: folder + "/damaged.tar")
+          var reader = try TarReader(path: folder + "/damaged.tar")
+          do {
+            while let entry = try reader.next() {
+              #expect(entry.offset + entry.size <= bytes.count)
+              found += 1
+            }
+          } catch is TarReader.Fault { faults += 1 }
+        }
+      }
+      #expect(found > 300 && faults > 50, "\(found) files, \(faults) faults")
+    }
+  }
+
   // MARK: Out
 
   /// Shape and values of an array of NumPy.
-  private func array(_ path: String, _ type: String) throws -> (shape: [Int], bytes: ArraySlice<UInt8>) {
+  private func array(_ path: String, _ type: String) throws -> (
+    shape: [Int], bytes: ArraySlice<UInt8>
+  ) {
     let bytes = try FileBytes.read(path)
     #expect(bytes.starts(with: [0x93] + Array("NUMPY".utf8) + [1, 0]))
     let end = 10 + Int(bytes[8]) + 256 * Int(bytes[9])
@@ -136,7 +188,10 @@ import VTok
     let text = String(decoding: bytes[10..<end], as: UTF8.self)
     #expect(text.contains("'descr': '\(type)', 'fortran_order': False"))
     let shape = try #require(text.firstMatch(of: #/'shape': \(([^)]*)\)/#)?.1)
-    return (shape.split(separator: ",").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }, bytes[end...])
+    return (
+      shape.split(separator: ",").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) },
+      bytes[end...]
+    )
   }
 
   private func numbers(_ path: String) throws -> [Int64] {
@@ -148,7 +203,9 @@ import VTok
     try inTemporaryFolder { folder in
       try makeShard(in: folder)
       try WholeFile.write("no image", to: folder + "/files/broken.png")
-      let (out, flags) = (folder + "/out", ["--dtype", dtype, "--export", "npy", "--export", "webdataset"])
+      let (out, flags) = (
+        folder + "/out", ["--dtype", dtype, "--export", "npy", "--export", "webdataset"]
+      )
       let done = try vtok(["prune", folder + "/files", "-o", out] + flags)
       #expect(done.status == 3, "\(done.error)")
       let file = try Safetensors(path: out + "/tokens-00000.safetensors")
@@ -167,7 +224,8 @@ import VTok
           == counts.reduce(into: [0]) { $0.append($0.last! + $1) })
       #expect(try array(out + "/tokens-00000.pooled.npy", "<f4").shape == [3, 192])
       #expect(
-        try Array(array(out + "/tokens-00000.keep.npy", "<i8").bytes) == index.flatMap { try stored("\($0).keep") })
+        try Array(array(out + "/tokens-00000.keep.npy", "<i8").bytes)
+          == index.flatMap { try stored("\($0).keep") })
 
       var reader = try TarReader(path: out + "/tokens-00000.tar")
       let bytes = try FileBytes.read(out + "/tokens-00000.tar")
@@ -181,7 +239,8 @@ import VTok
           #expect(try content.suffix(stored("2.tokens").count).elementsEqual(stored("2.tokens")))
         }
       }
-      #expect(names.count == 3 * 7 && names[0] == "000000001.json" && names[1] == "000000001.keep.npy")
+      #expect(
+        names.count == 3 * 7 && names[0] == "000000001.json" && names[1] == "000000001.keep.npy")
     }
   }
 
@@ -191,7 +250,8 @@ import VTok
       let run = ["prune", folder + "/files", "-o", folder + "/out", "--shard-size", "2"]
       let export = ["--export", "webdataset", "--export", "npy"]
       func exported() throws -> [String] {
-        try Folder.names(folder + "/out").filter { $0.hasSuffix(".npy") || $0.hasSuffix(".tar") }.sorted()
+        try Folder.names(folder + "/out").filter { $0.hasSuffix(".npy") || $0.hasSuffix(".tar") }
+          .sorted()
       }
       _ = try vtok(run)
       #expect(try exported() == [])
@@ -209,14 +269,20 @@ import VTok
       let other = ["prune", folder + "/files", "-o", folder + "/anew", "--shard-size", "2"]
       _ = try vtok(other + export)
       for name in try exported() {
-        #expect(try FileBytes.read("\(folder)/out/\(name)") == FileBytes.read("\(folder)/anew/\(name)"), "\(name)")
+        #expect(
+          try FileBytes.read("\(folder)/out/\(name)") == FileBytes.read("\(folder)/anew/\(name)"),
+          "\(name)")
       }
       // Parts that are merged give the same.
-      for part in 0..<2 { _ = try vtok(["prune", folder + "/files", "-o", folder + "/parts", "--shard", "\(part)/2"]) }
+      for part in 0..<2 {
+        _ = try vtok(["prune", folder + "/files", "-o", folder + "/parts", "--shard", "\(part)/2"])
+      }
       let merged = try vtok(["prune", "--merge", folder + "/parts", "--shard-size", "2"] + export)
       #expect(merged.status == 0, "\(merged.error)")
       for name in try exported() {
-        #expect(try FileBytes.read("\(folder)/out/\(name)") == FileBytes.read("\(folder)/parts/\(name)"), "\(name)")
+        #expect(
+          try FileBytes.read("\(folder)/out/\(name)") == FileBytes.read("\(folder)/parts/\(name)"),
+          "\(name)")
       }
       _ = try vtok(run + ["--force"])
       #expect(try exported() == [])
