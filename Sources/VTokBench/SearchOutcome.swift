@@ -156,7 +156,7 @@ extension SearchOutcome {
       let (chosen, single) = (verdict.chosen, verdict.single)
       let head = "At \(asked): '\(chosen.candidate.spec)' keeps \(percent(retention(chosen.row).mean))"
       guard chosen.row.index != single.row.index else {
-        return head + "; it is the best single method, nothing beats it."
+        return head + "; it is a single method as it is, and the rounds put nothing before it."
       }
       return head + ", the best single method '\(single.candidate.spec)' \(percent(retention(single.row).mean)); ratio "
         + "\(fixed(100 * verdict.ratio, 1))% (95%: \(fixed(100 * verdict.interval.low, 1))-"

@@ -128,7 +128,7 @@ public func vtok_pipeline_run(_ pipeline: OpaquePointer?, _ image: UnsafePointer
     } catch let error as ImageError { throw picture.name.map { error.named($0) } ?? error }
     let row = ManifestRow(
       picture.name ?? "", size: picture.image.size, format: picture.format, result: result, reducer: pipeline.reducer,
-      budget: pipeline.budget)
+      asked: pipeline.budget.map { .budget($0) } ?? .own)
     var tensors = result.tensors(halfPrecision: false)
     if let logits = result.logits { tensors.append(("logits", .f32(Tensor(logits, shape: [logits.count])))) }
     return handed(OpenResult(tensors, row: .object(JSONObject(row.fields))))

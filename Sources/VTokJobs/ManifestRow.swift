@@ -33,7 +33,7 @@ public struct ManifestRow: Sendable {
   /// - Parameter format: of the file; nil for pixels that came without one.
   package init(
     _ file: String, index: Int = 0, shard: Int = 0, size: Size, format: ImageFormat?, result: PrunedImage,
-    reducer: any ImageReducer, budget: Budget?, times: Times? = nil
+    reducer: any ImageReducer, asked: Asked, times: Times? = nil
   ) {
     self.index = index
     self.shard = shard
@@ -49,7 +49,7 @@ public struct ManifestRow: Sendable {
         ]
       ), ("grid", ["tiles": JSON(result.tiles), "rows": JSON(result.rows), "columns": JSON(result.columns)]),
       ("model", JSON(reducer.name)), ("method", JSON(reducer.method)),
-      ("budget", (budget.map { Asked.budget($0) } ?? .own).json(result.outcome)),
+      ("budget", asked.json(result.outcome)),
       (
         "tokens",
         [

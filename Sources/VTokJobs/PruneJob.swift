@@ -32,21 +32,31 @@ public struct PruneJob: Sendable {
   }
 
   public let reducer: any ImageReducer
-  /// What is recorded as asked; nil for a method with an amount of its own.
-  public let budget: Budget?
+  /// What is recorded as asked.
+  public let asked: Asked
   public let inputs: [InputFile]
   public let settings: Settings
   let store: ShardStore
   let overlayNames: OutputNames
 
   /// - Parameters:
-  ///   - inputs: all inputs in sorted order; the part is taken from them here.
-  ///   - output: folder of this job; a part gets its own folder below it.
+  ///   - budget: what is recorded as asked; nil for a method with an amount of its own.
+  ///   - inputs, output: as below.
   public init(
     _ reducer: any ImageReducer, budget: Budget?, inputs: [InputFile], output: String, settings: Settings
   ) {
+    self.init(
+      reducer, asked: budget.map { .budget($0) } ?? .own, inputs: inputs, output: output, settings: settings)
+  }
+
+  /// - Parameters:
+  ///   - inputs: all inputs in sorted order; the part is taken from them here.
+  ///   - output: folder of this job; a part gets its own folder below it.
+  public init(
+    _ reducer: any ImageReducer, asked: Asked, inputs: [InputFile], output: String, settings: Settings
+  ) {
     self.reducer = reducer
-    self.budget = budget
+    self.asked = asked
     self.settings = settings
     overlayNames = OutputNames(settings.overlays ? inputs.map(\.name) : [])
     if let part = settings.part {
@@ -177,7 +187,7 @@ public struct PruneJob: Sendable {
     times.write = lap()
     let row = ManifestRow(
       input.name, index: index, shard: shard, size: decoded.image.size, format: decoded.format, result: result,
-      reducer: reducer, budget: budget, times: settings.timings ? times : nil)
+      reducer: reducer, asked: asked, times: settings.timings ? times : nil)
     let line = row.json
     return Done(
       entry: JobEntry(

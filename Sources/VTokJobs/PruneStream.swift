@@ -109,7 +109,7 @@ public struct PruneStream: Sendable {
     times.selection = result.trace.selectionSeconds * 1000
     let row = ManifestRow(
       request.name, index: number, shard: 0, size: image.image.size, format: image.format, result: result,
-      reducer: reducer, budget: budget, times: settings.timings ? times : nil)
+      reducer: reducer, asked: budget.map { .budget($0) } ?? .own, times: settings.timings ? times : nil)
     let head = head(number, request.id, request.name, error: .null)
     let tensors = try self.tensors(number, result.tensors(halfPrecision: settings.halfPrecision))
     return (.object(JSONObject(head + row.fields + [("tensors", tensors)])), true)

@@ -142,11 +142,15 @@ struct ReductionOptions: ParsableArguments {
     let name: String
     /// What the budget was solved for, and what it reaches.
     var solved: (target: Target, reached: Double)?
+    /// With amounts that differ between pictures, whose mean the budget is.
+    var mean: MeanBudget?
 
     /// `<method>@<budget>`, or `<method>@own` for one with an amount of its own: the name of its folder in a sweep.
-    var label: String { "\(name.replacing("/", with: "-"))@\(ruled ? budget.text : "own")" }
+    var label: String {
+      "\(name.replacing("/", with: "-"))@\(mean == nil ? "" : "mean-")\(ruled ? budget.text : "own")"
+    }
     /// What tables and rows say was asked for.
-    var asked: Asked { ruled ? .budget(budget) : .own }
+    var asked: Asked { mean.map { .mean($0.mean) } ?? (ruled ? .budget(budget) : .own) }
   }
 
   /// All methods with all budgets; a method with an amount of its own comes once.

@@ -163,4 +163,13 @@ enum JobFile {
     else { return nil }
     return TargetSolver.Solution(budget: .tokens(tokens), reached: reached)
   }
+
+  /// The threshold that a job file says was found for a mean budget; nil without one.
+  static func mean(in path: String, for mean: Double) -> MeanBudget? {
+    guard (try? FileInfo(path)) != nil, let table = try? Dictionary(uniqueKeysWithValues: read(path)),
+      table["keep-mean"]?.float == mean, let run = table["run"], let threshold = run["mean-threshold"]?.float,
+      let scale = run["mean-scale"]?.float
+    else { return nil }
+    return MeanBudget(mean: mean, threshold: threshold, scale: scale)
+  }
 }

@@ -39,6 +39,7 @@ struct PruneCommand: ParsableCommand {
   var output: String?
 
   @OptionGroup var reduction: ReductionOptions
+  @OptionGroup var mean: MeanFlag
   @OptionGroup var decoding: DecodeFlags
 
   @Flag(help: "Write one map per image that shows what stayed.")
@@ -95,17 +96,18 @@ struct PruneCommand: ParsableCommand {
     }
     try OutputCheck.folder(output, "--output")
     let settings = try settings()
-    let asked = try reduction.combinations()
+    let asked = try swept().combinations()
     let files = try listInputs(output)
     let model = try PruneModel(self)
-    let combinations = try reduction.solved(asked, quiet: running.quiet) { target, spec in
+    let solved = try reduction.solved(asked, quiet: running.quiet) { target, spec in
       // An interrupted job goes on with what it solved: a time would not come out the same twice.
       if asked.count == 1, !force, let earlier = JobFile.solution(in: output + "/job.yaml", for: target) {
         return earlier
       }
       return try model.solve(target, spec)
     }
-    // Everything that can be refused is refused before the first image is opened.
+    let combinations = try calibrated(solved, files, settings)
+    // Everything that can be refused is refused before the first image is reduced.
     let jobs = try combinations.map { combination in
       let folder = combinations.count > 1 ? output + "/" + combination.label : output
       return (combination, try job(combination, model, files, in: folder, settings))
@@ -155,8 +157,7 @@ struct PruneCommand: ParsableCommand {
     _ settings: PruneJob.Settings
   ) throws -> PruneJob {
     PruneJob(
-      try model.reducer(combination), budget: combination.ruled ? combination.budget : nil, inputs: files,
-      output: folder, settings: settings)
+      try model.reducer(combination), asked: combination.asked, inputs: files, output: folder, settings: settings)
   }
 
   func settings() throws -> PruneJob.Settings {
@@ -224,7 +225,9 @@ struct PruneCommand: ParsableCommand {
       ("processor", reduction.preparation.processor.map { JSON($0) } ?? .null),
       ("method", JSON(combination.spec.description)),
     ]
-    if combination.ruled {
+    if let mean = combination.mean {
+      flags.append(("keep-mean", JSON(mean.mean)))
+    } else if combination.ruled {
       switch combination.budget {
       case .ratio(let ratio): flags.append(("keep-ratio", JSON(ratio)))
       case .tokens(let tokens): flags.append(("keep-tokens", JSON(tokens)))
@@ -252,6 +255,9 @@ struct PruneCommand: ParsableCommand {
     let read = try Set(combination.spec.files).sorted().map { JSON(SHA256.of(try FileBytes.read($0))) }
     if !read.isEmpty { run.append(("option_files_sha256", .array(read))) }
     if let pixels = model.mostPixels { run.append(("read_with_pixels", JSON(pixels))) }
+    if let mean = combination.mean {
+      run += [("mean-threshold", JSON(mean.threshold)), ("mean-scale", JSON(mean.scale))]
+    }
     if let (target, reached) = combination.solved {
       run += [("solved-for", JSON(target.description)), ("reached", JSON(reached))]
     }

@@ -1,7 +1,7 @@
 import VTok
 
 /// The model of a job: a tower, or a vision-language model as far as its language model.
-enum PruneModel {
+enum PruneModel: Sendable {
   case tower(LoadedModel)
   case visual(Generator, question: String?)
 
@@ -87,12 +87,17 @@ enum PruneModel {
   }
 
   func reducer(_ combination: ReductionOptions.Combination) throws -> any ImageReducer {
-    let budget = combination.ruled ? combination.budget : nil
+    guard let mean = combination.mean else {
+      return try reducer(combination.spec, combination.ruled ? combination.budget : nil)
+    }
+    return try AdaptiveReducer(mean) { try reducer(combination.spec, $0) }
+  }
+
+  private func reducer(_ spec: MethodSpec, _ budget: Budget?) throws -> any ImageReducer {
     switch self {
-    case .tower(let model):
-      return try Pipeline(model, method: combination.spec, keep: budget)
+    case .tower(let model): return try Pipeline(model, method: spec, keep: budget)
     case .visual(let generator, let question):
-      return try VisualReducer(generator.with(combination.spec, keep: budget), question: question)
+      return try VisualReducer(generator.with(spec, keep: budget), question: question)
     }
   }
 }

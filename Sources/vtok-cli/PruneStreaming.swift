@@ -8,6 +8,7 @@ extension PruneCommand {
       ("INPUT", !inputs.isEmpty), ("--shard", shard != nil), ("--shard-size", shardSize != nil), ("--overlay", overlay),
       ("--format", format != .md), ("--force", force),
       ("--export", !exports.isEmpty), ("--files-from", filesFrom != nil && filesFrom != "-"),
+      ("--keep-mean", !mean.keepMeans.isEmpty),
     ]
     if let flag = given.first(where: \.1)?.0 {
       throw UsageError(

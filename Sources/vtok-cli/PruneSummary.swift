@@ -34,7 +34,8 @@ extension PruneCommand {
     let (dense, reduced) = (totals.mean("gmacs.dense"), totals.mean("gmacs.reduced"))
     let speedup = median(summary.speedups)
     func whole(_ value: Double) -> String { value == value.rounded() ? fixed(value, 0) : fixed(value, 1) }
-    let budget = combination.ruled ? combination.budget.label : "own"
+    let budget =
+      combination.mean != nil ? combination.asked.label : combination.ruled ? combination.budget.label : "own"
     if let reason = totals.firstReason, !running.quiet {
       VTokCommand.warn(
         "\(combination.spec): \(totals.reasons) of \(totals.good) images keep another number of tokens than was asked "

@@ -83,4 +83,33 @@ import VTok
       }
     }
   }
+
+  /// Counts stand in the manifest; a job that follows its inputs keeps its threshold.
+  @Test func foldersToo() throws {
+    try inTemporaryFolder { folder in
+      let input = folder + "/in"
+      try FileManager.default.createDirectory(atPath: input, withIntermediateDirectories: true)
+      for (index, share) in [0.1, 0.3, 0.6, 0.9].enumerated() {
+        try WholeFile.write(try Self.picture(noisy: share, seed: 3).pngData(), to: "\(input)/\(index).png")
+      }
+      let flags = ["prune", input, "--method", "cls-attention", "--keep-mean", "0.25", "-o", folder + "/out"]
+      let done = try vtok(flags + ["--format", "json"])
+      #expect(done.status == 0 && done.out.contains("keep-mean"), "\(done.error)")
+      func counts() throws -> [Int] {
+        try manifest(folder + "/out").map { ($0["tokens"] as! [String: Any])["out"] as! Int }
+      }
+      let first = try counts()
+      #expect(first == first.sorted() && Set(first).count > 2 && abs(first.reduce(0, +) - 256) <= 2, "\(first)")
+      let job = try String(contentsOfFile: folder + "/out/job.yaml", encoding: .utf8)
+      #expect(job.contains("keep-mean: 0.25") && job.contains("  mean-threshold: "))
+      try WholeFile.write(try Self.picture(noisy: 1, seed: 9).pngData(), to: input + "/4.png")
+      let again = try vtok(flags)
+      #expect(again.status == 0, "\(again.error)")
+      #expect(try Array(counts().prefix(4)) == first && counts().count == 5)
+      let both = try vtok(flags + ["--keep-ratio", "0.5"])
+      #expect(both.status == 2 && both.error.contains("both"), "\(both.error)")
+      let stream = try vtok("prune", "--stream", "--keep-mean", "0.5", "--method", "tome", input: "")
+      #expect(stream.status == 2 && stream.error.contains("--keep-mean"), "\(stream.error)")
+    }
+  }
 }
