@@ -171,6 +171,20 @@ import VTok
     }
   }
 
+  /// Questions about one picture belong together, however often a table has it: MME counts pairs.
+  @Test func copiesOfAPictureAreOne() throws {
+    try inTemporaryFolder { folder in
+      let base64 = Data(try Image(width: 8, height: 8, colour: [9, 9, 9]).pngData()).base64EncodedString()
+      let text =
+        "index\timage\tquestion\tanswer\tcategory\n1\t\(base64)\tIs it grey?\tYes\tcolour\n"
+        + "2\t\(base64)\tIs it red?\tNo\tcolour\n"
+      let (file, lines) = try imported("tsv", [("MME.tsv", text)], pictures: [], "--metric mme", in: folder)
+      #expect(lines.allSatisfy { $0["image"] == "q-images/1.png" && $0["metric"] == "mme" })
+      #expect(file.items.count == 1 && file.items[0].questions.count == 2)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/q-images") == ["1.png"])
+    }
+  }
+
   @Test(arguments: [
     ("index\tquestion\timage\n1\tWhat?\t7\n", "line 2: image '7', the index of no row"),
     ("index\tquestion\timage\n1\tWhat?\n", "line 2: 2 cells, expected 3"), ("a\tb\n", "no column `question`"),

@@ -15,6 +15,8 @@ extension QuestionImport {
     }
     var rows: [TSVRow] = []
     var pictures: [String: [String]] = [:]
+    // Rows about the same picture may each have a copy: it is one picture, whose questions belong together.
+    var copies: [String: String] = [:]
     while let cells = table.next() {
       guard cells.count == heading.count else {
         throw DataError.line(
@@ -24,7 +26,9 @@ extension QuestionImport {
       let index = row["index"] ?? "\(rows.count)"
       // What is short is the index of the row that has the picture.
       if let image = row["image"], image.utf8.count > 64 {
-        pictures[index] = try row.pictures(image, index, file, store)
+        let sum = SHA256.of(image.utf8)
+        pictures[index] = try copies[sum].flatMap { pictures[$0] } ?? row.pictures(image, index, file, store)
+        copies[sum] = copies[sum] ?? index
         row.cells["image"] = index
       }
       rows.append(row)
