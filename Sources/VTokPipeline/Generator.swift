@@ -271,7 +271,8 @@ public struct Generator: MethodRunner {
   ///   - keepingNotes: whether the trace keeps what every stage left, for `stages(of:to:)`.
   ///   - receive: gets the answer piece by piece; false ends it there.
   /// - Throws: what `prepare` throws; `CompressionError` also when a budget below the number of tokens was given and
-  ///   nothing was reduced.
+  ///   nothing was reduced; `CancellationError` once the task that runs this is cancelled: behind the tower, behind the
+  ///   prompt, or behind the next token.
   public func callAsFunction(
     _ question: String, about images: [Image], system: String? = nil, sampling: Sampling = .greedy, limit: Int = 256,
     seed: UInt64 = 0, keepingNotes: Bool = false, threads: Int = 1, receive: (String) -> Bool = { _ in true }
@@ -281,17 +282,23 @@ public struct Generator: MethodRunner {
       keepingNotes: keepingNotes, threads: threads, receive: receive)
   }
 
+  /// - Parameter cache: what earlier questions about the same pictures have left; the answer is the same to the bit.
   public func callAsFunction(
     _ prompt: Prompt, sampling: Sampling = .greedy, limit: Int = 256, seed: UInt64 = 0, keepingNotes: Bool = false,
-    threads: Int = 1, receive: (String) -> Bool = { _ in true }
+    threads: Int = 1, cache: PrefixCache? = nil, receive: (String) -> Bool = { _ in true }
   ) throws -> Answer {
     try model.language.check(prompt: prompt.ids.count, new: limit)
     let clock = ContinuousClock()
     let start = clock.now
-    let seen = try look(
-      at: prompt.images, question: prompt.question, seed: seed, keepingNotes: keepingNotes, threads: threads)
+    func look() throws -> Seen {
+      try self.look(
+        at: prompt.images, question: prompt.question, seed: seed, keepingNotes: keepingNotes, threads: threads)
+    }
+    let seen = try cache?.seen(prompt.images, by: self, seed: seed, keepingNotes: keepingNotes, look) ?? look()
+    try Task.checkCancellation()
     let looked = clock.now
-    var (run, decoding) = try read(prompt, seen: seen, threads: threads)
+    var (run, decoding) = try read(prompt, seen: seen, shared: cache?.prefixes, threads: threads)
+    try Task.checkCancellation()
     let promptSeconds = looked.duration(to: clock.now) / .seconds(1)
     let promptRows = decoding.received.first ?? 0
     var stream = TokenStream(tokenizer)
@@ -304,10 +311,12 @@ public struct Generator: MethodRunner {
       last = clock.now
       if first == nil { first = last }
       if model.stops.contains(id) { return true }
+      if Task.isCancelled { return false }
       let piece = stream.append(id)
       text += piece
       return piece.isEmpty || receive(piece)
     }
+    try Task.checkCancellation()
     let rest = stream.finish()
     text += rest
     if !rest.isEmpty { _ = receive(rest) }

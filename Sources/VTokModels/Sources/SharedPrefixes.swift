@@ -27,7 +27,8 @@ public final class SharedPrefixes {
       !looksBack(beyond: tokens.count - count, run), !run.composition.decoderMassBias
     else { return nil }
     let rest = tokens.rows(count..<tokens.count)
-    if let index = known.firstIndex(where: { $0.begins(tokens) }) {
+    // One that ends sooner, behind fewer pictures, is another prefix.
+    if let index = known.firstIndex(where: { $0.count == count && $0.begins(tokens) }) {
       known.append(known.remove(at: index))
     } else {
       known.append(SharedPrefix(tokens.rows(0..<count)))
