@@ -35,7 +35,8 @@ examples: setup
 	@$(SWIFT) test -c release --disable-testable-imports --package-path Examples/OwnMethod --scratch-path .build/examples
 
 format:
-	@$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Examples Benchmarks Fuzz
+	@$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Examples Benchmarks Fuzz Server/Package.swift \
+	  Server/Sources Server/Tests
 
 docs: build
 	@SWIFT=$(SWIFT) .ci/docs .build/release .build/docs
@@ -85,6 +86,16 @@ data-test: wheel
 	@python3 -m venv --clear .build/data-test && .build/data-test/bin/pip install -q .build/wheel/*.whl -r Tests/Interop/data/requirements.txt
 	@cd Tests/Interop/data && HF_HUB_OFFLINE=1 HF_HOME=$(CURDIR)/.build/data-test/cache VTOK=$(CURDIR)/.build/$(CONFIG)/vtok \
 	  $(CURDIR)/.build/data-test/bin/python -m pytest -q .
+
+# A server for clients of OpenAI's API (docs/server.md), and its tests, with the official Python client and under load.
+serve: setup
+	@$(SWIFT) build -c $(CONFIG) --package-path Server --product vtok-serve
+
+serve-test: serve
+	@$(SWIFT) build -c $(CONFIG) --product vtok
+	@$(SWIFT) test -c $(CONFIG) --package-path Server --disable-testable-imports
+	@python3 -m venv .build/serve-test && .build/serve-test/bin/pip install -q -r Server/Tests/clients/requirements.txt
+	@for test in openai_client load; do CONFIG=$(CONFIG) .build/serve-test/bin/python Server/Tests/clients/$$test.py || exit 1; done
 
 # The training recipes from start to files, on a few images. Their Python packages go into .build/training, for interop too;
 # PYTHON=path of an interpreter that has them skips that.
