@@ -4,7 +4,7 @@ SWIFT ?= swift
 PACKAGES = libpng-dev libjpeg-dev libwebp-dev libopenblas-dev pkg-config
 
 .PHONY: demo test build setup examples format docs static install dist training-smoke interop fuzz fuzz-build threads tables \
-  library wheel python-test data-test
+  library wheel python-test data-test serve serve-test
 
 demo: build
 	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay -o .build/demo
