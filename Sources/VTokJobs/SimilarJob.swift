@@ -94,7 +94,7 @@ public struct SimilarJob: Sendable {
     case .image(let input):
       let image: Image
       do throws(ImageError) {
-        image = try Image.decode(contentsOf: input.path, options: decode).image
+        image = try input.read().decoded(options: decode).image
       } catch {
         return .failure(try error.ofPicture())
       }
