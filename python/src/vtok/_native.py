@@ -160,7 +160,7 @@ class Owner:
     """An object of the library, freed with its last user."""
 
     def __init__(self, handle: int, free: str) -> None:
-        self.handle = handle
+        self.handle: int | None = handle
         self._free = getattr(library, free)
 
     def __del__(self) -> None:

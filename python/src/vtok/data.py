@@ -61,7 +61,8 @@ def pictures(
 def _files(paths: Any) -> list[str]:
     patterns = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     found: list[str] = []
-    for pattern in map(os.fspath, patterns):
+    for given in patterns:
+        pattern: str = os.fspath(given)
         files = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
         if not files:
             raise RequestError(f"data '{pattern}': no such file, expected Parquet files. Check the path.")
@@ -83,7 +84,7 @@ def _column(schema: pa.Schema, asked: str | None, path: str) -> str:
     found = [field.name for field in schema if _is_picture(field.type)]
     if asked is None and len(found) == 1:
         return found[0]
-    if asked in found:
+    if asked is not None and asked in found:
         return asked
     told = f"the columns {', '.join(schema.names)}" if asked is None else f"no such column '{asked}' of pictures"
     raise RequestError(
