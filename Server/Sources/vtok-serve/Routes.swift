@@ -51,6 +51,10 @@ struct Routes: Sendable {
       return Array(try await request.body.collect(upTo: limit).readableBytesView)
     } catch is NIOTooManyBytesError {
       throw APIError.tooLong(limit)
+    } catch {
+      // Of a client that has left, or that sends no HTTP.
+      throw APIError(
+        400, code: "broken_body", "body: it broke off, expected as many bytes as its head says. Send it again.")
     }
   }
 

@@ -101,7 +101,7 @@ def refusals():
                     assert found.code == code and found.body["message"], (code, found.body)
                 else:
                     raise AssertionError(f"{code} was not refused")
-        for key in ["none", "secret ", "Secret"]:
+        for key in ["none", "secrets", "Secret"]:
             try:
                 client(server, key=key).models.list()
                 raise AssertionError(f"the key '{key}' was taken")
