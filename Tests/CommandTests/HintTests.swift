@@ -61,9 +61,12 @@ import VTok
 
   /// Flags that the command's texts name belong to some command.
   @Test func flagsAreThere() throws {
-    let help =
-      try Described.all().map { try vtok($0.command, "--help").out }.joined()
-      + ["images", "questions", "tokenizers"].map { try vtok("bench", $0, "--help").out }.joined()
+    let about = try JSON(parsing: Array(vtok("--experimental-dump-help").out.utf8))
+    let help = try (about["command"]?["subcommands"]?.array ?? []).flatMap { command -> [String] in
+      let name = command["commandName"]!.string!
+      let below = (command["subcommands"]?.array ?? []).map { [name, $0["commandName"]!.string!] }
+      return try ([[name]] + below).map { try vtok($0 + ["--help"]).out }
+    }.joined()
     // Of other programs, and one that is gone and said to be.
     let others = ["--no-deps", "--experimental-dump-help"]
     var count = 0
