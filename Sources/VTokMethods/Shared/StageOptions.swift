@@ -28,7 +28,9 @@ extension Options {
   /// Layers counted from 0, ascending from 1 on; nil when not given.
   mutating func layers(_ key: String, _ about: String) throws(OptionError) -> [Int]? {
     let expected = "whole numbers from 1 on, ascending"
-    return try list(key, expected, as: .layers, about).map { list throws(OptionError) in try ascending(key, list, expected) }
+    return try list(key, expected, as: .layers, about).map { list throws(OptionError) in
+      try ascending(key, list, expected)
+    }
   }
 
   /// The same, or a word: no numbers then.
