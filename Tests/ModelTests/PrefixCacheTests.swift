@@ -6,7 +6,8 @@ import VTok
 @Suite struct PrefixCacheTests {
   private static let specs: [(method: String?, keep: Budget?)] = [
     (nil, nil), ("divprune", .ratio(0.25)), ("visionzip", .tokens(16)), ("fastv", .ratio(0.25)),
-    ("pyramiddrop", .ratio(0.5)), ("sparsevlm", .ratio(0.5)), ("snapkv", .ratio(0.5)), ("divprune+fastv", .ratio(0.25)),
+    ("pyramiddrop", .ratio(0.5)), ("sparsevlm:layers=1/2,counts=9/5", nil), ("snapkv", .ratio(0.5)),
+    ("divprune+fastv", .ratio(0.25)),
     ("random", .ratio(0.5)),
   ]
   private static let questions = [
