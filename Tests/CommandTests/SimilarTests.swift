@@ -50,6 +50,17 @@ import VTok
     }
   }
 
+  @Test func imagesInArchivesAreLookedFor() throws {
+    try inTemporaryFolder { folder in
+      let file = folder + "/p.vtokens"
+      #expect(try vtok("tokenize", pictures, "--tokenizer", seed, "-o", file).status == 0)
+      #expect(try shell("tar -cf q.tar -C \(quoted(pictures)) cat.jpg ship.jpg", in: folder).status == 0)
+      let found = try vtok("similar", file, folder + "/q.tar", "--tokenizer", seed, "--top", "1", "--format", "jsonl")
+      #expect(found.status == 0, "\(found.error)")
+      #expect(try rows(found.out).map { $0["file"]?.string } == ["cat.jpg", "ship.jpg"])
+    }
+  }
+
   @Test func mistakesAreNamed() throws {
     try inTemporaryFolder { folder in
       let (cat, file, short) = (pictures + "/cat.jpg", folder + "/p.vtokens", folder + "/short.vtokens")
