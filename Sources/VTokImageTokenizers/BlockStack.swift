@@ -34,12 +34,12 @@ extension Checkpoint {
     let qkv = Linear(
       weight: try weight("attn.in_proj_weight", [3 * width, width]).packed,
       bias: try vector("attn.in_proj_bias", [3 * width]))
-    let up = try linear("mlp.c_fc", [nil, width], bias: nil)
+    let up = try linear("mlp.c_fc", [nil, width])
     return TransformerBlock(
       heads: heads, norm1: try norm("ln_1", width, epsilon: epsilon), qkv: qkv,
-      output: try linear("attn.out_proj", [width, width], bias: nil), scale1: nil,
+      output: try linear("attn.out_proj", [width, width]), scale1: nil,
       norm2: try norm("ln_2", width, epsilon: epsilon), up: up,
-      down: try linear("mlp.c_proj", [width, up.weight.rows], bias: nil), mlp: .plain(activation), scale2: nil)
+      down: try linear("mlp.c_proj", [width, up.weight.rows]), mlp: .plain(activation), scale2: nil)
   }
 
   /// A pre-norm block as timm names it. EVA keeps the biases of queries and values apart; its keys have none.

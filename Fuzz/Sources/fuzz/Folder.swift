@@ -11,7 +11,7 @@ extension Target {
     let file = line.last.map(String.init) ?? ""
     let path = try model.copy(replacing: files.contains(file) ? file : files[0], with: content)
     attempt { _ = try ModelOutline.of(path) }
-    attempt { _ = try LoadedModel.load(path).vision.processor(Image(width: 9, height: 7, colour: [1, 2, 3])) }
+    attempt { _ = try LoadedModel.load(path).vision.processor?(Image(width: 9, height: 7, colour: [1, 2, 3])) }
     attempt { _ = try MultimodalModel.load(Checkpoint(directory: path)) }
     attempt { _ = try Generator(model: path) }
     attempt { _ = try ImageTokenizers.load(Checkpoint(directory: path, config: [:])) }
