@@ -94,7 +94,7 @@ import VTokWeights
     ])
   func endsOnEveryText(_ pattern: String) throws {
     let expression = try SplitExpression(pattern)
-    let letters = [Unicode.Scalar](repeating: "a", count: 20_000)
+    let letters = [Unicode.Scalar](repeating: "a", count: 5000)
     #expect(expression.matches(in: letters).isEmpty)
     let matches = expression.matches(in: letters + ["b"])
     #expect(zip(matches, matches.dropFirst()).allSatisfy { $0.upperBound <= $1.lowerBound })
