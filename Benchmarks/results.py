@@ -8,6 +8,7 @@ usage: Benchmarks/results.py            writes
 """
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 
@@ -379,6 +380,32 @@ def speed(_=None):
             ["a folder on two threads", f"{folder['two_over_one']:.2f}x one thread, peak memory {folder['peak_memory_mb']:.0f} MB"]]))
 
 
+def llm_speed(_=None):
+    d = data("llm-speed-7b-amd-epyc.json")
+    middle = lambda row, f: statistics.median(f(r) for r in row["rounds"])
+    lines = []
+    for row in d["types"]:
+        lines.append([
+            row["type"], f"{row['file_gb']:.1f} GB", f"{row['rounds'][0]['rows']}", number(middle(row, lambda r: r["vtok_prompt"]), 1),
+            f"{middle(row, lambda r: r['vtok_prompt'] / r['llama_prompt']):.2f}x", number(middle(row, lambda r: r["vtok_decode"]), 2),
+            f"{middle(row, lambda r: r['vtok_decode'] / r['llama_decode']):.2f}x",
+            percent(middle(row, lambda r: r["vtok_decode"] * r["gb_per_token"] / r["read_gb_s"]), 0) + "%",
+            f"{middle(row, lambda r: r['peak_memory_mb']) / 1024:.1f} GB"])
+        if "long" in row:
+            far = row["long"]
+            lines.append([row["type"], "", f"{far['rows']}", number(far["vtok_prompt"], 1), f"{far['vtok_prompt'] / far['llama_prompt']:.2f}x",
+                          "-", "-", "-", f"{far['peak_memory_mb'] / 1024:.1f} GB"])
+    text = f"{d['cpu']}, {d['cores']} cores, {d['threads']} threads, {d['date']}; {d['llama_cpp'].splitlines()[0]}. {d['note']}".rstrip() + "\n\n"
+    text += table(["weights", "file", "prompt rows", "prompt, tokens/s", "of llama.cpp", "new tokens/s", "of llama.cpp",
+                   "of the read bandwidth", "peak memory"], lines)
+    for row in d["types"]:
+        if "divprune_64" in row:
+            found = row["divprune_64"]
+            text += (f"\nWith `divprune` to 64 tokens, tower included, the first token comes after {found['vtok_first_token_s']:.1f} s; llama.cpp's "
+                     f"language model alone needs {found['llama_dense_prompt_s']:.1f} s for the dense prompt, {found['sooner']:.1f} times as long.\n")
+    return text
+
+
 def llava(_=None):
     d = data("llava-7b-amd-epyc.json")
     return f"{d['cpu']}, {d['cores']} cores, {d['blas']}, {d['date']}.\n\n" + table(
@@ -434,7 +461,7 @@ def memory(_=None):
 
 BLOCKS = {
     "tower": tower, "clock": clock, "answers": answers, "groups": groups, "method": method, "readme": readme,
-    "tokenizer": tokenizer, "coder-times": coder_times, "random-tokenizers": random_tokenizers, "speed": speed,
+    "tokenizer": tokenizer, "coder-times": coder_times, "random-tokenizers": random_tokenizers, "speed": speed, "llm-speed": llm_speed,
     "llava": llava, "seven-billion": large, "long-job": long_job, "search": search,
     "mean": mean, "today": today, "memory": memory,
 }
