@@ -369,15 +369,25 @@ def random_tokenizers(_=None):
 
 def speed(_=None):
     d = data("speed-amd-epyc.json")
-    rate, folder = d["images_per_second"], d["folder"]
-    return (f"{d['machine']['cpu']}, {d['machine']['cores']} cores, {d['level']}, {d['blas']}, {d['date']}. {d['model']}.\n\n" + table(
-        ["what", "figure"], [
-            ["sgemm of OpenBLAS, one thread", f"{d['sgemm_gflops']:.0f} GFLOP/s"],
-            ["vtok", f"{rate['vtok']:.1f} images/s, {100 * d['share_of_sgemm']:.0f}% of the sgemm bound"],
-            [f"onnxruntime {d['versions']['onnxruntime']}", f"{rate['onnxruntime']:.1f} images/s: vtok {d['over_onnxruntime']:.2f}x"],
-            [f"PyTorch {d['versions']['torch'].split('+')[0]}", f"{rate['pytorch']:.1f} images/s: vtok {d['over_pytorch']:.2f}x"],
-            ["vtok with `tome:r=13`", f"{d['tome_r13']['speedup']:.2f}x, {100 * d['tome_r13']['share_of_ideal']:.0f}% of its saving"],
-            ["a folder on two threads", f"{folder['two_over_one']:.2f}x one thread, peak memory {folder['peak_memory_mb']:.0f} MB"]]))
+    own, folder, names = d["vtok"], d["folder"], {"f32": "float32", "bf16": "bfloat16", "int8": "8 bits"}
+    lines = []
+    for precision in own:
+        for name, rate in d["images_per_second"].items():
+            if name.endswith(" " + precision):
+                peak, over = d["peaks"].get(precision), own[precision]["over"].get(name)
+                least = own[precision]["lines_over"].get(name)
+                lines.append([names[precision], name.split(" ")[0], number(rate, 1), percent(rate * d["gop_per_image"] / peak, 0) + "%" if peak else "-",
+                              (f"{over:.2f}x" if over else "") + (f" (line: {least:.2f}x)" if least else "")])
+    peaks = ", ".join(f"{value:.0f} G/s in {names[name]}" for name, value in d["peaks"].items())
+    text = (f"{d['machine']['cpu']}, {d['machine']['cores']} cores, {d['level']}, {d['date']}; {d['model']}; "
+            + ", ".join(f"{name} {version}" for name, version in d["versions"].items()) + f". The core can do {peaks}.\n\n")
+    text += table(["arithmetic", "runtime", "images/s", "of the core's peak", "vtok beside it"], lines)
+    text += "\nMethods in 8 bits, against the dense model in 8 bits:\n\n" + table(
+        ["method", "faster", "multiply-adds saved", "share of the gain"],
+        [[name, f"{row['speedup']:.2f}x", f"{row['mac_speedup']:.2f}x", percent(row["share_of_gain"], 0) + "%"]
+         for name, row in d["int8_methods"].items()])
+    return text + (f"\nA folder of {folder['images']} images in float32 on two threads: {folder['two_over_one']:.2f}x one thread, "
+                   f"peak memory {folder['peak_memory_mb']:.0f} MB.\n")
 
 
 def llm_speed(_=None):
