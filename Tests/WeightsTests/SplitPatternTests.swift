@@ -77,7 +77,8 @@ import VTokWeights
   /// What would be large or deep is refused before it is made.
   @Test(arguments: [
     String(repeating: "a", count: 5000), String(repeating: "(", count: 4000), String(repeating: "[", count: 4000),
-    "a{256}{256}{256}", "(?:(?:a{0,256}b){0,256}c){0,256}",
+    "a{256}{256}{256}", "a" + String(repeating: "{1}", count: 1300), "a" + String(repeating: "?", count: 4000),
+    "(?:(?:a{0,256}b){0,256}c){0,256}",
     String(repeating: "(?:", count: 40) + "a" + String(repeating: ")*", count: 40),
   ])
   func refusesALargeOne(_ pattern: String) {

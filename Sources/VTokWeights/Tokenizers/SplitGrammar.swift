@@ -40,6 +40,7 @@ struct SplitGrammar {
   private static let longest = 4096
   private static let deepest = 32
   private static let mostTimes = 256
+  private static let mostRepetitions = 4
 
   static func tree(of pattern: String) throws(SplitExpression.Refusal) -> SplitNode {
     var grammar = SplitGrammar(scalars: Array(pattern.unicodeScalars))
@@ -145,7 +146,12 @@ struct SplitGrammar {
 
   private mutating func repeated(_ node: SplitNode) throws(SplitExpression.Refusal) -> SplitNode {
     var node = node
+    var repetitions = 0
     while let (count, isCounted) = try times() {
+      repetitions += 1
+      guard repetitions <= Self.mostRepetitions else {
+        throw Self.refusal("more than \(Self.mostRepetitions) repetitions of one another")
+      }
       var greed = SplitNode.Greed.greedy
       if take("?") { greed = .lazy }
       if greed == .greedy, !isCounted, take("+") { greed = .possessive }
