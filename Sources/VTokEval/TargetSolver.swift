@@ -51,7 +51,7 @@ public enum TargetSolver {
     }
   }
 
-  /// Solved on the cost ledger of rehearsals, without weights.
+  /// Solved on the cost ledger of rehearsals, without weights: not for a time.
   /// - Parameter nearest: below what the method can reach, its cheapest budget is the answer, not an error.
   /// - Throws: `MethodError`, `CompressionError`.
   public static func solve(
@@ -69,7 +69,8 @@ public enum TargetSolver {
     _ target: Target, title: String, on shape: Shape, nearest: Bool = false,
     make: (Budget) throws -> [any Compressor]
   ) throws -> Solution {
-    try solve(target, title: title, patches: shape.tower?.patches ?? 0, nearest: nearest) { budget in
+    try refuseTime(target, title)
+    return try solve(target, title: title, patches: shape.tower?.patches ?? 0, nearest: nearest) { budget in
       let cost = try Rehearsal.cost(make(budget), on: shape)
       if case .meanTokens = target { return cost.meanTokens }
       return cost.gmacs
@@ -90,6 +91,7 @@ public enum TargetSolver {
     _ target: Target, title: String, of model: ModelOutline, prompt: Rehearsal.Prompt,
     make: (Budget) throws -> [any Compressor]
   ) throws -> Solution {
+    try refuseTime(target, title)
     var prefill = prompt
     prefill.newTokens = 1
     let dense = try Rehearsal.trace([], of: model, prompt: prefill)
@@ -100,6 +102,14 @@ public enum TargetSolver {
       if case .meanTokens = target { return table.meanTokens }
       return table.cost.gmacs
     }
+  }
+
+  /// A ledger knows multiply-adds and tokens; a time is measured.
+  private static func refuseTime(_ target: Target, _ title: String) throws(CompressionError) {
+    guard case .milliseconds = target else { return }
+    throw .unreachable(
+      method: title, asked: target.description, reachable: "multiply-adds or tokens, for no time is measured here",
+      fix: "Ask for one of these.")
   }
 
   /// Solved on any measure that rises with the number of tokens kept.

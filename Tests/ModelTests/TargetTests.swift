@@ -63,4 +63,15 @@ import VTok
     #expect(dense.budget == .tokens(256))
     #expect(throws: CompressionError.self) { try model.solve(.milliseconds(1e-3), MethodSpec("tome")) }
   }
+
+  /// A ledger must not take milliseconds for multiply-adds.
+  @Test func aTimeIsNotSolvedOnALedger() throws {
+    #expect(throws: CompressionError.self) { try TargetSolver.solve(.milliseconds(3), MethodSpec("tome"), on: shape) }
+    let model = try #require(ModelOutline.published("llava-1.5-7b"))
+    let prompt = Rehearsal.Prompt(picture: Size(336), text: 8, newTokens: 1)
+    #expect(throws: CompressionError.self) {
+      try TargetSolver.solve(.milliseconds(3000), MethodSpec("divprune"), of: model, prompt: prompt)
+    }
+    #expect(try TargetSolver.solve(.gmacs(3000), MethodSpec("divprune"), of: model, prompt: prompt).reached <= 3000)
+  }
 }
