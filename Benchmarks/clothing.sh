@@ -7,12 +7,8 @@
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
-data=$here/../../shared/data
-model=${1:-$data/dinov2s-focus}
-list=${2:-$data/clothing/test.txt}
 . "$here/needs.sh"
-[ "$model" = vtok-tiny ] || need "$model" "MODEL-DIR and TEST-LIST: $CLOTHING_MODEL, and $CLOTHING"
-need "$list" "TEST-LIST: $CLOTHING"
+clothing "$@"
 build
 cd "$here"  # so that the table names the rates by a path of this folder
 exec "$VTOK" bench --model "$model" --data "$list" --method tome --method divprune --method zero-tprune \

@@ -8,12 +8,8 @@
 set -eu
 unset OPENBLAS_CORETYPE
 here=$(cd "$(dirname "$0")" && pwd)
-data=$here/../../shared/data
-model=${1:-$data/dinov2s-focus}
-list=${2:-$data/clothing/test.txt}
 . "$here/needs.sh"
-[ "$model" = vtok-tiny ] || need "$model" "MODEL-DIR and TEST-LIST: $CLOTHING_MODEL, and $CLOTHING"
-need "$list" "TEST-LIST: $CLOTHING"
+clothing "$@"
 build
 cd "$here"
 out=${RESULTS:-results}/search-clothing-dinov2s-focus
