@@ -125,10 +125,11 @@ JOBS ?= 1
 fuzz: fuzz-build
 	@python3 Fuzz/run.py --seconds $(SECONDS) --jobs $(JOBS) $(if $(RESULTS),--results $(RESULTS)) $(TARGET)
 
+# SwiftPM hands the two sanitizers over in any order, and the compiler forgets the fuzzer's counters unless it comes last.
 fuzz-build: setup
 	@command -v python3 >/dev/null || { echo "make fuzz needs python3: install it with your package manager"; exit 1; }
 	@mkdir -p Fuzz/.build && { $(SWIFT) build -c release --package-path Fuzz --sanitize=address --sanitize=fuzzer \
-	  >Fuzz/.build/build.log 2>&1 || { grep -v "gold: warning" Fuzz/.build/build.log; exit 1; }; }
+	  -Xswiftc -sanitize=address,fuzzer >Fuzz/.build/build.log 2>&1 || { grep -v "gold: warning" Fuzz/.build/build.log; exit 1; }; }
 
 # The parallel parts under the thread sanitizer.
 threads: setup

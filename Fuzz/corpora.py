@@ -5,13 +5,16 @@ usage: corpora.py OUT     OUT/seeds/TARGET/... and OUT/models/...
 
 ../shared (test data of the developers) is read where it is there; nothing depends on it.
 """
+import base64
 import hashlib
+import io
 import json
 import pathlib
 import pickle
 import shutil
 import struct
 import sys
+import tarfile
 import zipfile
 import zlib
 
@@ -315,13 +318,66 @@ def template():
     yield from contents("golden/chat-template/*.jinja", root=SHARED)
 
 
+# Data
+
+
+def tar():
+    """Every form, with names that need each kind of header."""
+    names = ["a.jpg", "000000001.txt", "folder/\u00fc.png", "deep/" * 15 + "b.webp", "long" * 50 + ".jpg"]
+    for form in [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+            for name in names[: 4 if form == tarfile.USTAR_FORMAT else 5]:
+                entry = tarfile.TarInfo(name)
+                entry.size = len(name)
+                archive.addfile(entry, io.BytesIO(name.encode()[: len(name)]))
+            link = tarfile.TarInfo("link.jpg")
+            link.type, link.linkname = tarfile.SYMTYPE, "a.jpg"
+            archive.addfile(link)
+        yield out.getvalue()
+    yield from contents("data/faults/**/*.tar", root=SHARED)
+
+
+def data():
+    """The pictures are named by the paths of folders that are always there."""
+    questions = [
+        {"image": "/dev/null", "question": "what?", "answers": ["a", "b"], "metric": "exact"},
+        {"image": ["/dev/null", "/dev/zero"], "question": "which?", "answers": "B", "metric": "multiple-choice", "choices": ["x", "y"]},
+        {"image": "/dev/null", "question": "is it?", "answers": ["yes"], "metric": "yes-no", "group": "g"},
+    ]
+    yield b"questions\n" + b"\n".join(json.dumps(q).encode() for q in questions)
+    yield b"messages\n" + json.dumps([
+        {"role": "system", "content": "short"},
+        {"role": "user", "content": [{"type": "image", "image": "/dev/null"}, {"type": "text", "text": "what?"}]},
+        {"role": "assistant", "content": "a cat"}, {"role": "user", "content": "sure?"},
+    ]).encode()
+    picture = base64.b64encode(png_file(9, 7, 8, 2, False)).decode()
+    yield b"stream\n" + json.dumps({"id": 7, "bytes": picture, "name": "a.png", "prompt": "what?"}).encode()
+    yield b"stream\n" + json.dumps({"image": ["a.jpg", "b.jpg"]}).encode()
+    yield b"stream\na.jpg"
+    picture = "/dev/null"
+    yield b"pope\n" + json.dumps({"question_id": 1, "image": picture, "text": "Is there a cat?", "label": "yes"}).encode()
+    yield b"textvqa\n" + json.dumps({"data": [
+        {"question_id": 1, "image_id": picture, "question": "what?", "answers": ["a"] * 10}], "dataset_type": "val"}).encode()
+    yield b"vqav2\n" + json.dumps({"questions": [{"image_id": 1, "question": "what?", "question_id": 3}], "data_subtype": "val2014"}).encode() \
+        + b"\0" + json.dumps({"annotations": [{"question_id": 3, "image_id": 1, "answers": [{"answer": "a"}] * 10, "question_type": "what"}]}).encode()
+    yield b"gqa\n" + json.dumps({"1": {"imageId": picture, "question": "what?", "answer": "a", "types": {"structural": "query"}}}).encode()
+    yield b"scienceqa\n" + json.dumps({"1": {
+        "question": "which?", "choices": ["a", "b"], "answer": 1, "hint": "look", "image": "image.png", "split": "test", "subject": "x"}}).encode()
+    yield b"chartqa\n" + json.dumps([{"imgname": picture, "query": "how many?", "label": "3"}]).encode()
+    yield b"ocrbench\n" + json.dumps([{"image_path": picture, "question": "what?", "answers": ["a"], "type": "x", "dataset_name": "y"}]).encode()
+    rows = [["index", "question", "A", "B", "answer", "category", "image"], ["1", "which?", "x", "y", "B", "c", base64.b64encode(b"x" * 99).decode()]]
+    yield b"tsv\n" + "\n".join("\t".join(row) for row in [*rows, ["2", "who?", "x", "y", "A", "c", "1"]]).encode()
+    yield from (b"pope\n" + text for text in contents("Tests/**/*.jsonl", most=4000))
+
+
 def main():
     out = pathlib.Path(sys.argv[1])
     lay_out(out / "models")
     seeds = {
         "png": png(), "jpeg": jpeg(), "webp": webp(), "safetensors": safetensors(), "pytorch": pytorch(), "pickle": pickle_(), "gguf": gguf(), "json": json_(),
         "literal": literal(), "tokenizer": tokenizer(), "clip": clip(), "tokens": tokens(), "config": config(out / "models"),
-        "template": template(),
+        "template": template(), "tar": tar(), "data": data(),
     }  # fmt: skip
     for target, files in seeds.items():
         folder = out / "seeds" / target

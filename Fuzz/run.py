@@ -21,6 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 BUILD = HERE / ".build"
 FUZZ = BUILD / "release" / "fuzz"
 TIMEOUT = 2  # seconds for one input
+FEWEST = 100  # edges that every target reaches at once
 LIMITS = [f"-timeout={TIMEOUT}", "-rss_limit_mb=512", "-malloc_limit_mb=256"]
 
 
@@ -70,7 +71,8 @@ def run(target, seconds, seed):
         add(row, text)
         artifact = re.search(r"Test unit written to (\S+)", text)
         if code == 0:
-            return row, None
+            blind = seconds > 0 and row["edges"] < FEWEST
+            return row, f"{row['edges']} edges only: the build has no counters, so nothing was searched" if blind else None
         if artifact and "/%s-timeout-" % target in artifact[1] and not is_slow(target, artifact[1]) and time.monotonic() < end:
             seed += 1
             continue

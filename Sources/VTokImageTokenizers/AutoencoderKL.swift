@@ -7,7 +7,7 @@ import VTokWeights
 /// The convolutional autoencoder of latent diffusion (diffusers' `AutoencoderKL`; Rombach et al., arXiv 2112.10752):
 /// pictures to a grid of latents, 8 pixels a side in published models, and back.
 ///
-/// Numbers of channels, levels and blocks are read off the tensors; only the groups of the norms are not in them.
+/// Numbers of channels, levels and blocks are read off the tensors; `config.json` says the rest.
 public struct AutoencoderKL: Sendable {
   /// Width of a latent.
   public let latentChannels: Int
@@ -101,7 +101,13 @@ extension AutoencoderKL {
     guard ["silu", "swish"].contains(activation) else {
       throw ModelError.configuration(file: "config.json", key: "act_fn", found: activation, expected: "silu")
     }
-    let loader = PyramidLoader(layers: MapLoader(groups: try groups ?? config.int("norm_num_groups", 32)))
+    let loader = PyramidLoader(
+      layers: MapLoader(groups: try groups ?? config.int("norm_num_groups", 32)),
+      hasAttention: try config.bool("mid_block_add_attention", true))
+    func pointwise(_ key: String, _ name: String, _ channels: Int) throws -> Convolution? {
+      guard try config.bool(key, true) else { return nil }
+      return try loader.layers.convolution(checkpoint, name, inputs: channels, outputs: channels, kernel: 1)
+    }
     let encoder = try loader.encoder(checkpoint["encoder"])
     let decoder = try loader.decoder(checkpoint["decoder"])
     let moments = encoder.exit.outputs
@@ -114,8 +120,8 @@ extension AutoencoderKL {
     }
     return AutoencoderKL(
       latentChannels: channels, factor: 1 << encoder.doublings, encoder: encoder, decoder: decoder,
-      quant: try loader.layers.pointwiseIfPresent(checkpoint, "quant_conv", moments),
-      postQuant: try loader.layers.pointwiseIfPresent(checkpoint, "post_quant_conv", channels))
+      quant: try pointwise("use_quant_conv", "quant_conv", moments),
+      postQuant: try pointwise("use_post_quant_conv", "post_quant_conv", channels))
   }
 }
 
@@ -124,7 +130,7 @@ extension Pyramid {
 }
 
 private struct PyramidLoader {
-  let layers: MapLoader
+  let layers: MapLoader, hasAttention: Bool
 
   func encoder(_ checkpoint: Checkpoint) throws -> Pyramid {
     let entry = try layers.convolution(checkpoint, "conv_in", inputs: 3)
@@ -158,20 +164,20 @@ private struct PyramidLoader {
   private func levels(
     _ checkpoint: Checkpoint, _ name: String, _ resize: String, _ size: Convolution.Size, _ channels: inout Int
   ) throws -> [Pyramid.Level] {
-    try (0..<checkpoint.count(name)).map { index in
+    let count = checkpoint.count(name)
+    return try (0..<count).map { index in
       let level = checkpoint[name][index]
       let blocks = try layers.residuals(level, "resnets", &channels)
-      let last = "\(resize).0.conv"
       return Pyramid.Level(
         blocks: blocks,
-        resize: level.has("\(last).weight")
-          ? try layers.convolution(level, last, inputs: channels, outputs: channels, size: size) : nil)
+        resize: index < count - 1
+          ? try layers.convolution(level, "\(resize).0.conv", inputs: channels, outputs: channels, size: size) : nil)
     }
   }
 
   /// Files older than diffusers 0.18 call the projections otherwise, and may hold them as 1x1 convolutions.
   private func attention(_ checkpoint: Checkpoint, _ channels: Int) throws -> MapAttention? {
-    guard checkpoint.has("group_norm.weight") else { return nil }
+    guard hasAttention else { return nil }
     let isOld = checkpoint.has("query.weight")
     return try layers.attention(
       checkpoint, norm: "group_norm", qkv: isOld ? ["query", "key", "value"] : ["to_q", "to_k", "to_v"],

@@ -105,7 +105,7 @@ private struct MapStack: Sendable {
     case attention(MapAttention)
   }
 
-  static let layers = MapLoader(groups: 32, shortcut: "conv_out", hasBias: true)
+  static let layers = MapLoader(groups: 32, shortcut: "conv_out")
 
   private let layers: [Layer]
   /// How often the size changes.

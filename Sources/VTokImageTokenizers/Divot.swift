@@ -71,6 +71,7 @@ public struct Divot: Sendable {
     resampler = try PerceiverResampler(
       view["down_sampler"], inputs: width, heads: heads("resampler_heads", 16),
       headDim: heads("resampler_dim_head", 64))
+    try checkpoint.refuseUnknown([Needless("vit_model.*", reason: "the code takes of the tower what it knows")])
   }
 
   /// Vectors of a clip.

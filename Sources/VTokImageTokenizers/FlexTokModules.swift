@@ -1,4 +1,5 @@
 import VTokModels
+import VTokTensor
 import VTokWeights
 
 /// The classes that a published FlexTok configuration names (`apple/ml-flextok`). Nothing is instantiated by name: what is
@@ -47,6 +48,11 @@ struct FlexTokModule {
     tensors = checkpoint[path]
     settings = section
     self.config = section.json
+  }
+
+  /// A layer that has a bias unless `proj_bias` says no.
+  func linear(_ name: String, _ shape: [Int?]) throws -> Linear {
+    try tensors.linear(name, shape, bias: settings.bool("proj_bias", true))
   }
 
   func unfit(_ key: String, _ found: String, _ expected: String) -> ModelError {

@@ -240,12 +240,15 @@ extension FlexTransformer {
     }
     let kinds = try module.settings.int("adaLN_expansion", 1)
     guard [1, 2].contains(kinds) else { throw module.unfit("adaLN_expansion", "\(kinds)", "1 or 2") }
+    let ofInputs = try module.settings.bool("qkv_bias", false)
+    let ofOutput = try module.settings.bool("proj_bias", false)
+    let ofHidden = try module.settings.bool("mlp_bias", false)
     let blocks = try (0..<depth).map { index in
       var block = module.tensors["blocks"][index]
       // Left by a trainer's activation checkpointing.
       if block.has("_checkpoint_wrapped_module.attn.wq.weight") { block = block["_checkpoint_wrapped_module"] }
       let square: [Int?] = [width, width]
-      let gate = try block.linear("mlp.fc1", [nil, width], bias: nil)
+      let gate = try block.linear("mlp.fc1", [nil, width], bias: ofHidden)
       let hidden = gate.weight.rows
       // One row at a time passes through these, so they stay as they lie in the file.
       let modulation =
@@ -254,11 +257,13 @@ extension FlexTransformer {
           weight: try block.weight("adaLN_modulation.1.weight", [kinds * 6 * width, width]),
           bias: try block.vector("adaLN_modulation.1.bias", [kinds * 6 * width])) : nil
       return Block(
-        query: try block.linear("attn.wq", square, bias: nil), key: try block.linear("attn.wk", square, bias: nil),
-        value: try block.linear("attn.wv", square, bias: nil), output: try block.linear("attn.proj", square, bias: nil),
+        query: try block.linear("attn.wq", square, bias: ofInputs),
+        key: try block.linear("attn.wk", square, bias: ofInputs),
+        value: try block.linear("attn.wv", square, bias: ofInputs),
+        output: try block.linear("attn.proj", square, bias: ofOutput),
         gate: gate,
-        up: try block.linear("mlp.fc3", [hidden, width], bias: nil),
-        down: try block.linear("mlp.fc2", [width, hidden], bias: nil),
+        up: try block.linear("mlp.fc3", [hidden, width], bias: ofHidden),
+        down: try block.linear("mlp.fc2", [width, hidden], bias: ofHidden),
         modulation: modulation)
     }
     let hidden = blocks[0].gate.weight.rows

@@ -126,7 +126,7 @@ package struct FlowDecoder: Sendable {
       throw line.unfit("max_sizes", "\(table.width) positions", "as many as registers, \(registers)")
     }
     return FlowDecoder(
-      patches: patches, projection: try linear.tensors.linear("proj", [width, levels], bias: nil),
+      patches: patches, projection: try linear.linear("proj", [width, levels]),
       positions: Tensor(
         (0..<registers * width).map { table.values[$0 % width * table.width + $0 / width] },
         shape: [registers, width]), maskToken: try dropout.tensors.vector("dropout_mask_token", [width]),
@@ -136,8 +136,9 @@ package struct FlowDecoder: Sendable {
       time: try TimeEmbedding.load(time, width), transformer: transformer,
       headModulation: Linear(
         weight: try head.tensors.weight("adaLN_modulation.1.weight", [2 * width, width]),
-        bias: try head.tensors.vectorIfPresent("adaLN_modulation.1.bias", [2 * width])),
-      head: try head.tensors.linear("proj", [patches.side * patches.side * channels, width], bias: nil))
+        bias: try head.settings.bool("adaLN_bias", true)
+          ? head.tensors.vector("adaLN_modulation.1.bias", [2 * width]) : nil),
+      head: try head.linear("proj", [patches.side * patches.side * channels, width]))
   }
 }
 

@@ -9,7 +9,7 @@ import VTokWeights
 ///
 /// Queries see each other without a mask, and no released model was trained on fewer: one length.
 public struct GigaTok: PaintingTokenizer {
-  static let layers = MapLoader(groups: 32, shortcut: "nin_shortcut", hasBias: true)
+  static let layers = MapLoader(groups: 32, shortcut: "nin_shortcut")
 
   public let name = "gigatok"
   package let quantizer: VectorQuantizer
@@ -80,12 +80,13 @@ public struct GigaTok: PaintingTokenizer {
   private static func pyramid(_ checkpoint: Checkpoint) throws -> Pyramid {
     let entry = try layers.convolution(checkpoint, "conv_in", inputs: 3)
     var channels = entry.outputs
-    let levels = try (0..<checkpoint.count("conv_blocks")).map { index in
+    let count = checkpoint.count("conv_blocks")
+    let levels = try (0..<count).map { index in
       let view = checkpoint["conv_blocks"][index]
       let blocks = try layers.residuals(view, "res", &channels)
       return Pyramid.Level(
         blocks: blocks,
-        resize: view.has("downsample.conv.weight")
+        resize: index < count - 1
           ? try layers.convolution(view, "downsample.conv", inputs: channels, outputs: channels, size: .half) : nil)
     }
     let middle = checkpoint["mid"]

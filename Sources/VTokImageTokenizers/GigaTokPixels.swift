@@ -31,7 +31,8 @@ struct GigaTokPixels: Sendable {
     input = try layers.convolution(checkpoint, "conv_in", inputs: inputs)
     var channels = input.outputs
     middle = try layers.residuals(checkpoint, "mid", &channels)
-    levels = try (0..<checkpoint.count("conv_blocks")).map { index in
+    let count = checkpoint.count("conv_blocks")
+    levels = try (0..<count).map { index in
       let (view, affine) = (checkpoint["conv_blocks"][index], checkpoint["adaptive"][index])
       let entering = channels
       let blocks = try layers.residuals(view, "res", &channels)
@@ -39,7 +40,7 @@ struct GigaTokPixels: Sendable {
       return Level(
         gamma: try affine.linear("gamma", [entering, inputs]), beta: try affine.linear("beta", [entering, inputs]),
         blocks: blocks,
-        upsample: view.has("\(name).weight")
+        upsample: index < count - 1
           ? try layers.convolution(view, name, inputs: channels, outputs: 4 * channels) : nil)
     }
     norm = try layers.norm(checkpoint, "norm_out", channels)

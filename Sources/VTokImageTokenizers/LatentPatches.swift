@@ -65,7 +65,7 @@ struct LatentPatches: Sendable {
     }
     let (patch, side) = (sizes[0] * sizes[0] * channels, sizes[0])
     return LatentPatches(
-      side: side, channels: channels, projection: try embedder.tensors.linear("patch_proj", [width, patch], bias: nil),
+      side: side, channels: channels, projection: try embedder.tensors.linear("patch_proj", [width, patch]),
       positions: try table(adder, width))
   }
 

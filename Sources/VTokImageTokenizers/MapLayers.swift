@@ -96,8 +96,6 @@ struct MapLoader: Sendable {
   let groups: Int
   /// Name of the 1x1 convolution that the input of a residual block goes through where the number of channels changes.
   var shortcut = "conv_shortcut"
-  /// Whether convolutions have a bias; nil: the file may decide.
-  var hasBias: Bool?
 
   /// - Parameter inputs: nil, as `outputs`: what the file says.
   func convolution(
@@ -110,19 +108,7 @@ struct MapLoader: Sendable {
         file: checkpoint.name, key: checkpoint.full("\(name).weight"), found: "of shape \(weight.shape)",
         expected: "at least one channel")
     }
-    let bias: [Float]? =
-      switch hasBias {
-      case true?: try checkpoint.vector("\(name).bias", [weight.shape[0]])
-      case false?: nil
-      case nil: try checkpoint.vectorIfPresent("\(name).bias", [weight.shape[0]])
-      }
-    return Convolution(weight, bias: bias, size: size)
-  }
-
-  /// A 1x1 convolution that leaves the number of channels as it is.
-  func pointwiseIfPresent(_ checkpoint: Checkpoint, _ name: String, _ channels: Int) throws -> Convolution? {
-    guard checkpoint.has("\(name).weight") else { return nil }
-    return try convolution(checkpoint, name, inputs: channels, outputs: channels, kernel: 1)
+    return Convolution(weight, bias: try checkpoint.vector("\(name).bias", [weight.shape[0]]), size: size)
   }
 
   func norm(_ checkpoint: Checkpoint, _ name: String, _ channels: Int) throws -> GroupNorm {
@@ -164,13 +150,12 @@ struct MapLoader: Sendable {
   ) throws -> MapAttention {
     func linear(_ name: String) throws -> Linear {
       let axes = checkpoint.shape("\(name).weight")?.count == 4 ? [channels, channels, 1, 1] : [channels, channels]
-      return try checkpoint.linear(name, axes, bias: hasBias)
+      return try checkpoint.linear(name, axes)
     }
     let parts = try qkv.map(linear)
-    let zero = [Float](repeating: 0, count: channels)
     return MapAttention(
       norm: try self.norm(checkpoint, norm, channels),
-      qkv: Linear(weight: Weight.stacked(parts.map(\.weight)).packed, bias: parts.flatMap { $0.bias ?? zero }),
+      qkv: Linear(weight: Weight.stacked(parts.map(\.weight)).packed, bias: parts.flatMap { $0.bias! }),
       output: try linear(output))
   }
 }

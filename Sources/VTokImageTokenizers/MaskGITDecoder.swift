@@ -42,7 +42,7 @@ package struct MaskGITDecoder: Sendable {
     }
   }
 
-  private static let layers = MapLoader(groups: 32, hasBias: true)
+  private static let layers = MapLoader(groups: 32)
 
   private struct Level: Sendable {
     let blocks: [ResidualBlock]

@@ -85,7 +85,7 @@ public struct OneDPiece: PaintingTokenizer {
     name = isOneDPiece ? "one-d-piece" : "titok"
     let width = quantizer.codes.width
     toCode = try checkpoint.pointwise("encoder.conv_out", inputs: encoder.width, outputs: width)
-    fromCode = try checkpoint["decoder"].linear("decoder_embed", [decoder.width, width], bias: nil)
+    fromCode = try checkpoint["decoder"].linear("decoder_embed", [decoder.width, width])
     maskToken = try checkpoint.tensor("decoder.mask_token", [1, 1, decoder.width]).values
     head = try Self.head(checkpoint, width: decoder.width, isLegacy: isLegacy)
     side = painted * head.patch

@@ -65,7 +65,7 @@ package struct RegisterEncoder: Sendable {
     return RegisterEncoder(
       patches: try LatentPatches.load(embedder, adder, channels: channels, width: width),
       registers: try registers.tensors.tensor("registers", [count, width]),
-      transformer: transformer, head: try head.tensors.linear("proj", [levels, width], bias: nil),
+      transformer: transformer, head: try head.linear("proj", [levels, width]),
       headNorm: .plain(width))
   }
 }

@@ -13,6 +13,17 @@ public struct SEED: FeatureTokenizer {
   /// The files it is published in: the tokenizer may leave its tower to the second.
   static let parts = WeightParts(
     main: "seed_quantizer.pt", others: [WeightParts.Part(file: "eva_vit_g.pth", prefix: "visual_encoder")])
+  static let needless = [
+    Needless.positions, .mask,
+    Needless("blocks.*", "pos_embed", reason: "of the training alone"),
+    Needless(
+      "Qformer.cls.*", "Qformer.bert.embeddings.word_embeddings.*", "Qformer.bert.embeddings.position_embeddings.*",
+      "Qformer.bert.encoder.layer.*.intermediate.*", "Qformer.bert.encoder.layer.*.output.*",
+      reason: "its branch for texts"),
+    Needless(
+      "visual_encoder.blocks.39.*", "visual_encoder.norm.*", "visual_encoder.fc_norm.*", "visual_encoder.head.*",
+      reason: "behind the last block that the code builds"),
+  ]
   /// The code masks later queries where there are exactly so many, and only then.
   private static let count = 32
   /// The code builds so many of the tower's 40 blocks.

@@ -5,6 +5,9 @@ import VTokWeights
 struct TokenizerFamily: Family {
   let name: String, summary: String
   let matches: @Sendable (Checkpoint) -> Bool
+  /// Name that stands before all of its tensors; others belong to its training.
+  var root = ""
+  var needless: [Needless] = []
   /// Of a family that is published in files of names of their own.
   var parts: WeightParts?
   let load: @Sendable (Checkpoint) throws -> any ImageTokenizer
@@ -22,7 +25,7 @@ extension Families {
   static let tokenizers: [TokenizerFamily] = [
     TokenizerFamily(
       name: "flextok", summary: "FlexTok: any prefix, decoded through a flow; 25 steps without guidance",
-      matches: FlexTok.matches
+      matches: FlexTok.matches, needless: [Needless("*logvar", reason: "weighs losses in training")]
     ) { try FlexTok.load($0) },
     TokenizerFamily(
       name: "one-d-piece", summary: "One-D-Piece (any prefix), TiTok with vector quantisation (one length)",
@@ -30,15 +33,23 @@ extension Families {
     ) { try OneDPiece($0) },
     TokenizerFamily(
       name: "bae", summary: "the binary autoencoder of ELM: a grid of cells of 16 to 24 bits (one length)",
-      matches: BAE.matches
+      matches: BAE.matches, root: "ae",
+      needless: [
+        Needless("ae.generator.logsigma.*", reason: "weighs losses in training"),
+        Needless("*.conv_out.*", reason: "every block has one; it runs where the number of channels changes"),
+      ]
     ) { try BAE($0) },
     TokenizerFamily(
       name: "gigatok", summary: "GigaTok: 256 queries over a convolutional encoder (one length)",
-      matches: GigaTok.matches
+      matches: GigaTok.matches,
+      needless: [
+        Needless("s1to2decoder.distill_mlp.*", reason: "a head of its training"),
+        Needless("quantize.codebook_used", reason: "counts of its training"),
+      ]
     ) { try GigaTok($0) },
     TokenizerFamily(
       name: "seed", summary: "SEED: 32 tokens that say what a picture shows, and a vector of them; paints nothing",
-      matches: SEED.matches, parts: SEED.parts
+      matches: SEED.matches, needless: SEED.needless, parts: SEED.parts
     ) { try SEED($0) },
   ]
 }
@@ -67,6 +78,8 @@ public enum ImageTokenizers {
       throw ModelError.unknownFamily(
         found: "other tensors in \(checkpoint.name)", known: Families.tokenizers.map(\.name))
     }
-    return try family.load(checkpoint)
+    let tokenizer = try family.load(checkpoint)
+    try checkpoint[family.root].refuseUnknown(family.needless)
+    return tokenizer
   }
 }

@@ -75,24 +75,24 @@ extension Shape {
 
 /// Tensors that files of a family carry and that its maths never reads, with the reason. Everything else that nobody asks
 /// for is an error: it belongs to another model.
-struct Needless: Sendable {
+package struct Needless: Sendable {
   /// `*` stands for any text.
-  let names: [String], reason: String
+  package let names: [String], reason: String
 
-  init(_ names: String..., reason: String) {
+  package init(_ names: String..., reason: String) {
     self.names = names
     self.reason = reason
   }
 
-  static let positions = Needless("*position_ids", reason: "0, 1, 2, ...: an index of old files")
-  static let mask = Needless("*mask_token", reason: "stands for hidden patches in pre-training")
+  package static let positions = Needless("*position_ids", reason: "0, 1, 2, ...: an index of old files")
+  package static let mask = Needless("*mask_token", reason: "stands for hidden patches in pre-training")
   static let rotary = Needless(
     "*rotary_emb.inv_freq", "*rotary_pos_emb.inv_freq", reason: "follows from rope_theta: of old files")
 }
 
 extension Checkpoint {
   /// Refuses tensors that nothing has asked for, once all of a model is loaded.
-  func refuseUnknown(_ needless: [Needless]) throws(ModelError) {
+  package func refuseUnknown(_ needless: [Needless]) throws(ModelError) {
     let unknown = unusedNames(ignoring: needless.flatMap(\.names))
     guard unknown.isEmpty else { throw .unknownTensors(unknown) }
   }

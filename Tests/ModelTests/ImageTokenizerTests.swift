@@ -302,7 +302,7 @@ import VTok
       let isNeedless =
         entry.name.hasPrefix("ae.generator.logsigma") || entry.name.hasPrefix("blocks.") || entry.name == "pos_embed"
         || entry.name.contains(".conv_out.") && name.hasPrefix("bae")
-        || entry.name.contains("upsample") || entry.name.contains("reverse")
+        || entry.name.contains("reverse")
       #expect(missing is WeightError || missing is ModelError || isNeedless, "\(entry.name) missing")
       let changes: [(String, (Tensor) -> Tensor)] = [
         ("empty", { Tensor([], shape: [0] + $0.shape.dropFirst()) }),

@@ -41,7 +41,7 @@ private struct ModelFolder {
 
   /// A folder of links to the model's files, but for one that has these bytes.
   func copy(replacing file: String, with bytes: ArraySlice<UInt8>) throws -> String {
-    let path = Self.scratch + "/" + name
+    let path = Scratch.path + "/" + name
     let manager = FileManager.default
     if !manager.fileExists(atPath: path) {
       try manager.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -62,12 +62,4 @@ private struct ModelFolder {
     }
     return path
   }
-
-  /// In memory where the system has such a folder.
-  private static let scratch: String = {
-    let memory = FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm" : "/tmp"
-    let path = "\(memory)/vtok-fuzz-\(ProcessInfo.processInfo.processIdentifier)"
-    atexit { try? FileManager.default.removeItem(atPath: ModelFolder.scratch) }
-    return path
-  }()
 }

@@ -26,6 +26,18 @@ enum Repaired {
     return out
   }
 
+  /// Tar archives: the sum of every header.
+  static func tar(_ bytes: [UInt8]) -> [UInt8] {
+    var out = bytes
+    for start in stride(from: 0, through: bytes.count - 512, by: 512)
+    where bytes[start + 257..<start + 262].elementsEqual("ustar".utf8) {
+      out.replaceSubrange(start + 148..<start + 156, with: Array("        ".utf8))
+      let sum = String(out[start..<start + 512].reduce(0) { $0 + Int($1) }, radix: 8)
+      out.replaceSubrange(start + 148..<start + 148 + sum.utf8.count, with: sum.utf8)
+    }
+    return out
+  }
+
   /// A zip archive as torch.save writes it: this pickle, and three storages of 64 bytes with the keys 0, 1, 2.
   static func archive(pickle: [UInt8]) -> [UInt8] {
     let files =

@@ -21,6 +21,8 @@ struct Target: Sendable {
     Target(name: "tokens") { try tokens($0) },
     Target(name: "config") { try config($0) },
     Target(name: "template") { try template($0) },
+    Target(name: "tar") { try tar($0) },
+    Target(name: "data") { try data($0) },
   ]
 
   // MARK: Pictures

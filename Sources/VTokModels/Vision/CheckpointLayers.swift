@@ -35,8 +35,9 @@ extension Weight {
 extension Checkpoint {
   /// `NAME.weight` with `NAME.bias`, as a copy in the order of the kernels: towers are small and hot. `nil` sizes are free. 4 bits
   /// are for language models: a tower that is loaded with one has 8.
-  /// - Parameter bias: whether the layer has one, which the model says; nil: the file may decide.
-  package func linear(_ name: String, _ shape: [Int?], bias: Bool? = true) throws -> Linear {
+  /// - Parameter bias: whether the layer has one. The model says so, never the file: one that a file lacks would be taken for
+  ///   none.
+  package func linear(_ name: String, _ shape: [Int?], bias: Bool = true) throws -> Linear {
     let weight = try weight("\(name).weight", shape)
     return Linear(weight: weight.ready(forTower: precision), bias: try self.bias(name, weight.rows, bias))
   }
@@ -49,9 +50,9 @@ extension Checkpoint {
       bias: bias ? parts.flatMap { $0.bias! } : nil)
   }
 
-  /// The same of layers each of which has a bias or none, as its file has it; none counts as zero.
-  func linear(stackingWhatIsThere names: [String], _ shape: [Int?]) throws -> Linear {
-    joined(try names.map { try at(.f32).linear($0, shape, bias: nil) })
+  /// The same of layers each of which has a bias or none; none counts as zero.
+  func linear(stacking layers: KeyValuePairs<String, Bool>, _ shape: [Int?]) throws -> Linear {
+    joined(try layers.map { try at(.f32).linear($0.key, shape, bias: $0.value) })
   }
 
   /// Layers that are loaded already as one.
@@ -76,12 +77,8 @@ extension Checkpoint {
       bias: try self.bias(name, width, bias))
   }
 
-  private func bias(_ name: String, _ rows: Int, _ wanted: Bool?) throws -> [Float]? {
-    switch wanted {
-    case true?: try vector("\(name).bias", [rows])
-    case false?: nil
-    case nil: try vectorIfPresent("\(name).bias", [rows])
-    }
+  private func bias(_ name: String, _ rows: Int, _ isThere: Bool) throws -> [Float]? {
+    isThere ? try vector("\(name).bias", [rows]) : nil
   }
 
   /// A layer norm under `name`.

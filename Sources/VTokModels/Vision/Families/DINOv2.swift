@@ -77,7 +77,7 @@ enum DINOv2 {
     let embedding = try embedding(view, config, shape)
     let head: VisionModel.Head =
       checkpoint.has("classifier.weight")
-      ? .tokenAndMean(try checkpoint.at(.f32).linear("classifier", [nil, 2 * width], bias: nil)) : .token(nil)
+      ? .tokenAndMean(try checkpoint.at(.f32).linear("classifier", [nil, 2 * width])) : .token(nil)
     shape.prefix = embedding.prefix.count
     (shape.headMACs, shape.headMACsPerToken) = head.macs
     return VisionModel(

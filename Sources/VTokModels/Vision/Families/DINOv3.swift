@@ -74,17 +74,21 @@ enum DINOv3 {
     let (width, ffn, isGated) = (shape.width, shape.ffn, shape.ffnMatrices == 3)
     let activation = try config.activation(.gelu)
     guard !isGated || activation == .silu else { throw config.unfit("hidden_act", "silu where use_gated_mlp is true") }
-    let mlp = layer["mlp"]
+    let (mlp, hasBias) = (layer["mlp"], try config.bool("mlp_bias", true))
     return TransformerBlock(
       heads: shape.heads, norm1: try layer.norm("norm1", width, epsilon: epsilon),
-      qkv: try layer["attention"].linear(stackingWhatIsThere: ["q_proj", "k_proj", "v_proj"], [width, width]),
-      output: try layer.linear("attention.o_proj", [width, width], bias: nil),
+      qkv: try layer["attention"].linear(
+        stacking: [
+          "q_proj": config.bool("query_bias", true), "k_proj": config.bool("key_bias", false),
+          "v_proj": config.bool("value_bias", true),
+        ], [width, width]),
+      output: try layer.linear("attention.o_proj", [width, width], bias: config.bool("proj_bias", true)),
       scale1: try layer.vector("layer_scale1.lambda1", [width]),
       norm2: try layer.norm("norm2", width, epsilon: epsilon),
       up: try isGated
-        ? mlp.linear(stackingWhatIsThere: ["gate_proj", "up_proj"], [ffn, width])
-        : mlp.linear("up_proj", [ffn, width], bias: nil),
-      down: try mlp.linear("down_proj", [width, ffn], bias: nil), mlp: isGated ? .gated : .plain(activation),
+        ? mlp.linear(stacking: ["gate_proj", "up_proj"], [ffn, width], bias: hasBias)
+        : mlp.linear("up_proj", [ffn, width], bias: hasBias),
+      down: try mlp.linear("down_proj", [width, ffn], bias: hasBias), mlp: isGated ? .gated : .plain(activation),
       scale2: try layer.vector("layer_scale2.lambda1", [width]))
   }
 }

@@ -82,10 +82,10 @@ enum HuggingFaceViT {
   private static func head(_ checkpoint: Checkpoint, width: Int) throws -> VisionModel.Head {
     if checkpoint.has("distillation_classifier.weight") {
       return .distilled(
-        try checkpoint.at(.f32).linear("cls_classifier", [nil, width], bias: nil),
-        try checkpoint.at(.f32).linear("distillation_classifier", [nil, width], bias: nil))
+        try checkpoint.at(.f32).linear("cls_classifier", [nil, width]),
+        try checkpoint.at(.f32).linear("distillation_classifier", [nil, width]))
     }
     return .token(
-      checkpoint.has("classifier.weight") ? try checkpoint.at(.f32).linear("classifier", [nil, width], bias: nil) : nil)
+      checkpoint.has("classifier.weight") ? try checkpoint.at(.f32).linear("classifier", [nil, width]) : nil)
   }
 }

@@ -155,9 +155,9 @@ package enum TimmViT {
     _ checkpoint: Checkpoint, _ arguments: TimmArguments, width: Int, norm: LayerNorm?
   ) throws -> VisionModel.Head {
     let exact = checkpoint.at(.f32)
-    let head = checkpoint.has("head.weight") ? try exact.linear("head", [nil, width], bias: nil) : nil
+    let head = checkpoint.has("head.weight") ? try exact.linear("head", [nil, width]) : nil
     if let head, arguments.isDistilled {
-      return .distilled(head, try exact.linear("head_dist", [head.weight.rows, width], bias: nil))
+      return .distilled(head, try exact.linear("head_dist", [head.weight.rows, width]))
     }
     switch arguments.pool {
     case .token: return .token(head)
