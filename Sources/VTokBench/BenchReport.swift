@@ -62,12 +62,16 @@ public struct BenchReport<Task: BenchTask>: Sendable {
     let step = max(1, items.count / max(1, gallery))
     let shown = stride(from: 0, to: items.count, by: step).prefix(max(0, gallery)).map { items[$0] }
     let notes = results.bench.columns.compactMap { column in
-      column.name.flatMap { name in column.note.map { "\(name): \($0)" } }
+      column.name.flatMap { name in column.note.map { (name, $0) } }
     }
-    let about = ([notes.joined(separator: "; ") + ".", task.note] + remarks).joined(separator: " ")
     return ReportPage(
       model: task.modelName, about: "\(title) · data \(ReportPage.name(task.dataPath))",
-      plots: task.plots(results.rows).map(\.plot) + plots, table: table, notes: escaped(about), provenance: provenance,
+      plots: task.plots(results.rows).map(\.plot) + plots, columns: table.columns,
+      rows: zip(table.rows, results.rows).map { cells, row in
+        ReportPage.Row(
+          cells: cells.cells, line: task.line(of: row), precision: task.precision(of: row), isReference: row.isReference
+        )
+      }, notes: notes, remarks: ([task.note] + remarks).filter { !$0.isEmpty }, provenance: provenance,
       gallery: try task.gallery(results, items: shown)
     ).html
   }

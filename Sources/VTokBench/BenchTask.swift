@@ -39,6 +39,10 @@ public protocol BenchTask: Sendable {
   /// What the page says of its columns, beside what each says of itself.
   var note: String { get }
   func plots(_ rows: [BenchRow<Self>]) -> [(name: String, plot: ParetoPlot)]
+  /// The line of the plots that a row belongs to; nil for none.
+  func line(of row: BenchRow<Self>) -> String?
+  /// Of its products, where rows differ in it.
+  func precision(of row: BenchRow<Self>) -> String?
   /// HTML about some items; empty for none.
   func gallery(_ results: BenchResults<Self>, items: [Int]) throws -> String
   /// Path of the data, as given.
@@ -56,6 +60,8 @@ extension BenchTask {
   public func remarks(_ results: BenchResults<Self>) -> [String] { [] }
   public func provenance(of row: BenchRow<Self>, _ all: Provenance) -> Provenance { all }
   public var note: String { "" }
+  public func line(of row: BenchRow<Self>) -> String? { nil }
+  public func precision(of row: BenchRow<Self>) -> String? { nil }
   public func gallery(_ results: BenchResults<Self>, items: [Int]) throws -> String { "" }
 }
 

@@ -55,13 +55,18 @@ extension ImageTask {
       let image = try data.image(item, options: decode)
       out += "<div>"
       for row in rows {
-        let result = try row.entry.subject(on: item)(image, seed: seed(row.entry.seeds[0], of: item))
+        let result = try row.entry.subject(on: item)(
+          image, seed: seed(row.entry.seeds[0], of: item), keepingNotes: true)
         let answer = result.classes(1, labels: model.vision.labels).first.map { $0.label ?? "class \($0.name)" }
         let caption = "\(row.entry.method), \(result.keep.count) tokens" + (answer.map { ": \($0)" } ?? "")
-        out += try galleryFigure(row.isReference ? image : result.map.drawn(on: image), caption)
+        let maps = result.stageMaps(most: galleryStages)
+        let stages =
+          row.isReference
+          ? [(image, "")] : maps.map { ($0.drawn(on: image), maps.count > 1 ? "\($0.tokens) left" : "") }
+        out += try galleryFigure(stages, caption)
       }
       out += "</div>\n"
     }
-    return gallerySection("Token maps", "Dimmed patches were pruned; patches of one colour became one token.", out)
+    return gallerySection("Token maps", "Dimmed patches were pruned; patches of one mean colour became one token.", out)
   }
 }

@@ -100,7 +100,9 @@ public struct ParetoPlot: Sendable {
       <text transform="translate(16 \(at(Self.height / 2))) rotate(-90)" text-anchor="middle">\(escaped(yLabel))</text>
 
       """
-    for (index, line) in lines.enumerated() { out += Self.drawn(line.points, Style(index), x, y) }
+    for (index, line) in lines.enumerated() {
+      out += "<g data-line=\"\(escaped(line.name))\">\n\(Self.drawn(line.points, Style(index), x, y))</g>\n"
+    }
     return out + "</svg>\n"
   }
 
@@ -143,12 +145,13 @@ public struct ParetoPlot: Sendable {
       .replacing("</svg>", with: names.joined() + "</svg>")
   }
 
-  /// The legend that goes with every plot of these lines.
+  /// The legend that goes with every plot of these lines, a button each.
   static func legend(_ names: [String]) -> String {
     names.enumerated().map { index, name in
       let style = Style(index)
       let fill = style.isHollow ? "box-shadow: inset 0 0 0 3px \(style.colour)" : "background: \(style.colour)"
-      return "<span class=\"key\"><i style=\"\(fill)\"></i>\(escaped(name))</span>"
+      return
+        "<button data-line=\"\(escaped(name))\" aria-pressed=\"true\"><i style=\"\(fill)\"></i>\(escaped(name))</button>"
     }.joined()
   }
 

@@ -59,17 +59,13 @@ extension QuestionTask {
       for row in rows {
         let generator = row.entry.subject(on: item)
         let prompt = try generator.prepare(question.text, about: images)
-        let seen = try generator.look(
-          at: prompt.images, question: question.text, seed: seed(row.entry.seeds[0], of: item))
-        var (run, decoding) = try generator.read(prompt, seen: seen)
-        let left = decoding.tokens
-        let ids = try generator.model.language.generate(
-          from: &decoding, run: &run, limit: limit, stops: generator.model.stops)
-        let maps = generator.maps(of: left, in: prompt)[0]
-        let shown =
-          row.isReference ? images[0] : TokenMap.strip(maps.map { $0.drawn(on: images[0]) }, downwards: true)
+        let answer = try generator(
+          prompt, limit: limit, seed: seed(row.entry.seeds[0], of: item), keepingNotes: !row.isReference)
+        let stages = row.isReference ? [] : generator.shownStages(of: answer, to: prompt, most: galleryStages)[0]
+        let drawn = stages.map { ($0.drawn(on: images[0]), stages.count > 1 ? "\($0.name), \($0.tokens) left" : "") }
+        let left = stages.last.map { ", \($0.tokens) tokens" } ?? ""
         out += try galleryFigure(
-          shown, "\(row.entry.method), \(left.rows(.patch).count) tokens: \(generator.text(of: ids))")
+          row.isReference ? [(images[0], "")] : drawn, "\(row.entry.method)\(left): \(answer.text)")
       }
       out += "</div>\n"
     }
@@ -77,7 +73,7 @@ extension QuestionTask {
       "Answers",
       """
       The first question about some pictures with the right answer, and what was said with which visual
-      tokens left: dimmed patches are gone, patches of one colour became one token.
+      tokens left: dimmed patches are gone, patches of one mean colour became one token.
       """, out)
   }
 }

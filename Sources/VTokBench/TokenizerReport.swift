@@ -1,3 +1,4 @@
+import Foundation
 import VTokEval
 import VTokFiles
 import VTokImage
@@ -7,6 +8,20 @@ import VTokWeights
 extension TokenizerTask {
   public func title(_ results: BenchResults<Self>) -> String {
     "\(results.items.count) pictures of \(side)x\(side) · judged by \(judge.name)"
+  }
+
+  public func line(of row: BenchRow<Self>) -> String? { row.line }
+
+  /// The sheet, where there is one.
+  public func gallery(_ results: BenchResults<Self>, items: [Int]) throws -> String {
+    guard let sheet else { return "" }
+    let png = Data(try self.sheet(of: sheet).pngData()).base64EncodedString()
+    return """
+      <h2>Reconstructions</h2>
+      <p>An image, and what every tokenizer makes of it from few tokens to many.</p>
+      <div class="scroll"><img alt="reconstructions" src="data:image/png;base64,\(png)"></div>
+
+      """
   }
 
   /// Plots of all rows against bytes.

@@ -57,10 +57,13 @@ public struct Provenance: Sendable {
 
   public var json: JSON { .object(JSONObject(members.map { ($0.key, $0.value) })) }
 
-  /// One line: `model_sha256 b390..., seed 0, ...`.
-  public var text: String {
-    members.map { "\($0.key) \($0.value.string ?? $0.value.text())" }.joined(separator: " · ")
+  /// As texts, in their order.
+  public var lines: [(key: String, value: String)] {
+    members.map { ($0.key, $0.value.string ?? $0.value.text()) }
   }
+
+  /// One line: `model_sha256 b390..., seed 0, ...`.
+  public var text: String { lines.map { "\($0.key) \($0.value)" }.joined(separator: " · ") }
 
   /// An argument as a shell takes it.
   private static func shown(_ argument: String) -> String {

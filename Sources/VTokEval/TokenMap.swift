@@ -17,6 +17,9 @@ public struct TokenMap: Sendable {
     self.origin = origin
   }
 
+  /// How many there are.
+  public var tokens: Int { max(0, origin.offsets.count - 1) }
+
   /// The token each patch went to (the one with most of it, where several have a share); -1 for pruned patches.
   public var owners: [Int] {
     var owner = [Int](repeating: -1, count: rows * columns)
@@ -32,18 +35,58 @@ public struct TokenMap: Sendable {
     return owner
   }
 
-  /// The image with its tokens drawn in: pruned patches dimmed, patches merged into one token tinted alike, tokens
-  /// outlined, and what the model never saw (cropped away) nearly black. The longer side becomes 448 to 896 pixels.
-  public func drawn(on image: Image) -> Image {
+  /// How the patches of a merged token are told from others.
+  public enum Colours: String, Sendable, CaseIterable {
+    /// By the mean colour of their pixels, as ToMe's authors draw them.
+    case mean
+    /// By a colour of their own, mixed in: tells apart what looks alike.
+    case tint
+  }
+
+  /// The image with its tokens drawn in: pruned patches dimmed, patches merged into one token in one colour, tokens outlined,
+  /// and what the model never saw (cropped away) nearly black. The longer side becomes 448 to 896 pixels.
+  public func drawn(on image: Image, _ colours: Colours = .mean) -> Image {
     let longest = max(image.width, image.height)
     let scale = Double(min(max(longest, 448), 896)) / Double(longest)
     let width = max(1, Int((Double(image.width) * scale).rounded()))
     let height = max(1, Int((Double(image.height) * scale).rounded()))
     var canvas = image.resized(width: width, height: height, filter: .bicubic)
+    let places = places(width: width, height: height, scale: scale)
+    let merged = mergedColours(places, canvas, colours)
+    canvas.rgb.withUnsafeMutableBufferPointer { pixels in
+      for y in 0..<height {
+        for x in 0..<width {
+          let index = y * width + x
+          let token = places[index]
+          let isEdge =
+            (x + 1 < width && places[index + 1] != token) || (y + 1 < height && places[index + width] != token)
+          let luma =
+            (Double(pixels[3 * index]) * 0.299 + Double(pixels[3 * index + 1]) * 0.587
+              + Double(pixels[3 * index + 2]) * 0.114)
+          for channel in 0..<3 {
+            var value = Double(pixels[3 * index + channel])
+            if token == Self.unseen {
+              value = luma * 0.12
+            } else if token < 0 {
+              value = luma * 0.28 + 10
+            } else {
+              if let colour = merged[token] { value += (colour[channel] - value) * (colours == .mean ? 1 : 0.42) }
+              if isEdge { value = value * 0.25 + 255 * 0.75 }
+            }
+            pixels[3 * index + channel] = UInt8(min(max(value, 0), 255))
+          }
+        }
+      }
+    }
+    return canvas
+  }
 
+  /// Stands for the token of a pixel outside the grid.
+  private static let unseen = -2
+
+  /// The token of every pixel of the drawn image; -1 for pruned patches, `unseen` outside the grid.
+  private func places(width: Int, height: Int, scale: Double) -> [Int] {
     let owners = owners
-    var size = [Int](repeating: 0, count: max(0, origin.offsets.count - 1))
-    for owner in owners where owner >= 0 { size[owner] += 1 }
     // Cell of every pixel column and row; -1 outside the grid.
     func cells(_ count: Int, _ start: Double, _ length: Double, _ parts: Int) -> [Int] {
       (0..<count).map { pixel in
@@ -53,36 +96,26 @@ public struct TokenMap: Sendable {
     }
     let across = cells(width, region.x, region.width, columns)
     let down = cells(height, region.y, region.height, rows)
-    let outside = -2
-    func owner(_ x: Int, _ y: Int) -> Int {
-      guard across[x] >= 0, down[y] >= 0 else { return outside }
-      return owners[down[y] * columns + across[x]]
+    return (0..<width * height).map { index in
+      let (row, column) = (down[index / width], across[index % width])
+      return row >= 0 && column >= 0 ? owners[row * columns + column] : Self.unseen
     }
+  }
 
-    canvas.rgb.withUnsafeMutableBufferPointer { pixels in
-      for y in 0..<height {
-        for x in 0..<width {
-          let token = owner(x, y)
-          let base = (y * width + x) * 3
-          let edge =
-            (x + 1 < width && owner(x + 1, y) != token) || (y + 1 < height && owner(x, y + 1) != token)
-          let luma =
-            (Double(pixels[base]) * 0.299 + Double(pixels[base + 1]) * 0.587 + Double(pixels[base + 2]) * 0.114)
-          for channel in 0..<3 {
-            var value = Double(pixels[base + channel])
-            switch token {
-            case outside: value = luma * 0.12
-            case -1: value = luma * 0.28 + 10
-            case let kept:
-              if size[kept] > 1 { value = value * 0.58 + TokenMap.tint(kept)[channel] * 0.42 }
-              if edge { value = value * 0.25 + 255 * 0.75 }
-            }
-            pixels[base + channel] = UInt8(min(max(value, 0), 255))
-          }
-        }
-      }
+  /// Of every token of several patches the colour that they get; nil for others.
+  private func mergedColours(_ places: [Int], _ canvas: Image, _ colours: Colours) -> [[Double]?] {
+    let count = tokens
+    var patches = [Int](repeating: 0, count: count)
+    for owner in owners where owner >= 0 { patches[owner] += 1 }
+    if colours == .tint { return (0..<count).map { patches[$0] > 1 ? Self.tint($0) : nil } }
+    var (sums, pixels) = ([Double](repeating: 0, count: 3 * count), [Double](repeating: 0, count: count))
+    for (index, token) in places.enumerated() where token >= 0 {
+      pixels[token] += 1
+      for channel in 0..<3 { sums[3 * token + channel] += Double(canvas.rgb[3 * index + channel]) }
     }
-    return canvas
+    return (0..<count).map { token in
+      patches[token] > 1 && pixels[token] > 0 ? (0..<3).map { sums[3 * token + $0] / pixels[token] } : nil
+    }
   }
 
   /// A colour per token, neighbours in number far apart in hue (golden angle).

@@ -36,7 +36,7 @@ struct QueryFormer: Sendable {
       return Layer(
         attention: try MultiHeadAttention(bert: own, width: width, memory: width, heads: heads),
         norm: try norm(own, "output.LayerNorm"),
-        cross: try !other.tensors.isEmpty
+        cross: !other.tensors.isEmpty
           ? (
             try MultiHeadAttention(bert: other, width: width, memory: memory, heads: heads),
             try norm(other, "output.LayerNorm")

@@ -24,6 +24,8 @@ public struct PruneJob: Sendable {
     public var part: Part?
     public var halfPrecision = false
     public var overlays = false
+    /// Of merged patches in overlays.
+    public var colours = TokenMap.Colours.mean
     public var timings = false
     public var seed: UInt64 = 0
     public var threads = 1
@@ -209,7 +211,7 @@ public struct PruneJob: Sendable {
 
   /// `overlays/<name>.png`, written whole or not at all.
   private func draw(_ result: PrunedImage, on image: Image, name: String) throws -> FileSum {
-    let bytes = try result.map.drawn(on: image).pngData()
+    let bytes = try result.map.drawn(on: image, settings.colours).pngData()
     let path = store.overlays + "/" + overlayNames.png(name)
     try Folder.makeAbove(path)
     return try Self.oneAtATime.withLock { _ in  // a list may name a picture twice

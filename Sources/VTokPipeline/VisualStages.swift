@@ -15,10 +15,35 @@ public struct VisualStage: Sendable {
   public let maps: [TokenMap]
 
   /// The maps drawn on the picture, under each other.
-  public func drawn(on image: Image) -> Image { TokenMap.strip(maps.map { $0.drawn(on: image) }, downwards: true) }
+  public func drawn(on image: Image, _ colours: TokenMap.Colours = .mean) -> Image {
+    TokenMap.strip(maps.map { $0.drawn(on: image, colours) }, downwards: true)
+  }
+}
+
+/// At most so many of them, evenly chosen; the last is always there.
+private func chosen<Stage>(_ stages: [Stage], _ most: Int) -> [Stage] {
+  let count = min(most, stages.count)
+  return (1...max(count, 1)).map { stages[$0 * stages.count / count - 1] }
+}
+
+extension PrunedImage {
+  /// A map of every stage that changed something, at most so many; the last is always the result.
+  /// - Precondition: it was made with its notes kept.
+  public func stageMaps(most: Int) -> [TokenMap] {
+    let acts = trace.acts.filter { $0.input != $0.output && !$0.origins.isEmpty }
+    guard acts.count > 1 else { return [map] }
+    return chosen(acts, most).dropLast().map {
+      TokenMap(rows: rows, columns: columns, region: region, origin: $0.origins[0])
+    } + [map]
+  }
 }
 
 extension Generator {
+  /// Of every picture its stages, at most so many; that before any method where none changed anything.
+  public func shownStages(of answer: Answer, to prompt: Prompt, most: Int) -> [[VisualStage]] {
+    zip(stages(of: answer, to: prompt), undisturbed(prompt)).map { chosen($0.isEmpty ? [$1] : $0, most) }
+  }
+
   /// The stages at which methods changed what stands for a picture, first to last: in the tower, behind it, packing, entering
   /// a layer, and the cache of the last layer once the prompt is read. Later steps are left out.
   /// - Parameters:
@@ -73,11 +98,6 @@ extension Generator {
       max(0, trace.language[layer].visual - (standing.offsets.count - 1))
     case .patches, .block, .features, .layer, .cache: 0
     }
-  }
-
-  /// Where the tokens of a prompt lie on its pictures, of every picture its maps.
-  package func maps(of tokens: TokenSequence, in prompt: Prompt) -> [[TokenMap]] {
-    grids(of: prompt).map { $0.maps($0.own([tokens.origin])) }
   }
 
   /// A picture before any method: every patch a token.

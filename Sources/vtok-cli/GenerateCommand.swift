@@ -69,6 +69,8 @@ struct GenerateCommand: ParsableCommand {
       valueName: "FILE.png"))
   var overlay: String?
 
+  @OptionGroup var drawing: DrawingFlags
+
   @Option(help: ArgumentHelp("md streams the answer; csv, json and jsonl print one row with all.", valueName: "FORMAT"))
   var format = Table.Format.md
 
@@ -82,6 +84,7 @@ struct GenerateCommand: ParsableCommand {
       ("--messages", messages != nil), ("--overlay", overlay != nil), ("--max-memory", memory.maxMemory != nil),
     ])
     let conversation = try Conversation(self)
+    try drawing.require(overlay != nil)
     let file = try overlay.map { try ImageOutput($0, flag: "--overlay") }
     try requireModel()
     let combination = try combination()
@@ -114,7 +117,8 @@ struct GenerateCommand: ParsableCommand {
       return !interruption.happened
     }
     if let file {
-      let strips = generator.strips(of: answer, to: question, images: pictures, stages: 6).map(\.picture)
+      let strips = generator.strips(of: answer, to: question, images: pictures, stages: 6, drawing.colours).map(
+        \.picture)
       try file.write(TokenMap.strip(strips, downwards: true))
     }
     let result = AnswerRow(
@@ -191,20 +195,13 @@ struct GenerateCommand: ParsableCommand {
 
 extension Generator {
   /// Of every image a strip of overlays, at most so many, and the stages that they show.
-  func strips(of answer: Answer, to question: Prompt, images: [Image], stages limit: Int) -> [(
-    picture: Image, stages: [VisualStage]
-  )] {
-    zip(images, zip(stages(of: answer, to: question), undisturbed(question))).map { image, found in
-      let stages = chosen(found.0.isEmpty ? [found.1] : found.0, limit)
-      return (TokenMap.strip(stages.map { $0.drawn(on: image) }), stages)
+  func strips(
+    of answer: Answer, to question: Prompt, images: [Image], stages limit: Int, _ colours: TokenMap.Colours
+  ) -> [(picture: Image, stages: [VisualStage])] {
+    zip(images, shownStages(of: answer, to: question, most: limit)).map { image, stages in
+      (TokenMap.strip(stages.map { $0.drawn(on: image, colours) }), stages)
     }
   }
-}
-
-/// At most `limit` of them, evenly chosen; the last is always there.
-func chosen<Stage>(_ stages: [Stage], _ limit: Int) -> [Stage] {
-  let count = min(limit, stages.count)
-  return (1...max(count, 1)).map { stages[$0 * stages.count / count - 1] }
 }
 
 /// What one answer amounts to, for people and for programs.

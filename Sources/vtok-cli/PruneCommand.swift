@@ -45,6 +45,8 @@ struct PruneCommand: ParsableCommand {
   @Flag(help: "Write one map per image that shows what stayed.")
   var overlay = false
 
+  @OptionGroup var drawing: DrawingFlags
+
   @OptionGroup var precision: PrecisionFlag
   @OptionGroup var memory: MemoryFlag
 
@@ -170,7 +172,9 @@ struct PruneCommand: ParsableCommand {
     }
     settings.shardSize = shardSize ?? 256
     settings.halfPrecision = dtype == .f16
+    try drawing.require(overlay)
     settings.overlays = overlay
+    settings.colours = drawing.colours
     settings.timings = timings
     settings.seed = reduction.seed
     settings.threads = try running.threadCount()
@@ -236,7 +240,7 @@ struct PruneCommand: ParsableCommand {
     flags += [
       ("precision", JSON(model.precision.rawValue)), ("seed", JSON(Int(truncatingIfNeeded: reduction.seed))),
       ("dtype", JSON(dtype.rawValue)),
-      ("overlay", JSON(overlay)), ("shard-size", JSON(job.settings.shardSize)),
+      ("overlay", JSON(overlay)), ("tint", drawing.tint ? true : .null), ("shard-size", JSON(job.settings.shardSize)),
       ("shard", shard.map { JSON($0) } ?? .null),
       ("prompt", prompt.map { JSON($0) } ?? .null), ("template", try language.text().map { JSON($0) } ?? .null),
       ("companion", language.companion.map { JSON($0) } ?? .null),

@@ -7,7 +7,7 @@ struct ShowCommand: ParsableCommand {
     commandName: "show",
     abstract: "Draw what happens to the tokens of one image.",
     discussion: """
-      Pruned patches are dimmed, patches merged into one token have one tint, what the model never saw is dark.
+      Pruned patches are dimmed, patches merged into one token have their mean colour, what the model never saw is dark.
       Without --method it is tome; without a budget a method keeps half of the tokens, or what it publishes.
       Methods that cut in several places are drawn as a strip, first stage to last.
 
@@ -29,6 +29,8 @@ struct ShowCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Stages in the strip at most (default: 4).", valueName: "N"), transform: whole(1...1000))
   var stages = 4
+
+  @OptionGroup var drawing: DrawingFlags
 
   @Option(help: ArgumentHelp("The question, of a vision-language model.", valueName: "TEXT"))
   var prompt = "What is in this picture?"
@@ -56,8 +58,8 @@ struct ShowCommand: ParsableCommand {
     let image = try Image.decode(contentsOf: input, options: decoding.options()).image
     let result = try pipeline(
       image, seed: mixedSeed(reduction.seed, input), keepingNotes: true, threads: running.threadCount())
-    let maps = maps(result)
-    try file.write(TokenMap.strip(maps.map { $0.drawn(on: image) }))
+    let maps = result.stageMaps(most: stages)
+    try file.write(TokenMap.strip(maps.map { $0.drawn(on: image, drawing.colours) }))
     let counts = result.trace.tower.map { "\($0.rows.reduce(0, +))" }.joined(separator: " ")
     print(
       "\(combination.spec): \(result.rows * result.columns) → \(result.keep.count) tokens, "
@@ -88,7 +90,7 @@ struct ShowCommand: ParsableCommand {
     let question = try generator.prepare(prompt, about: [image])
     let answer = try generator(
       question, limit: 1, seed: reduction.seed, keepingNotes: true, threads: running.threadCount())
-    let strip = generator.strips(of: answer, to: question, images: [image], stages: stages)[0]
+    let strip = generator.strips(of: answer, to: question, images: [image], stages: stages, drawing.colours)[0]
     try file.write(strip.picture)
     print(
       "\(combination.spec): \(answer.table.tokensIn) → \(answer.table.tokensOut) image tokens, "
@@ -99,14 +101,5 @@ struct ShowCommand: ParsableCommand {
       print("\(index + 1): \(stage.name), \(stage.tokens) left\(others)")
     }
     print("picture \(output)")
-  }
-
-  /// One map per stage that changed something; the last is always the result.
-  private func maps(_ result: PrunedImage) -> [TokenMap] {
-    let acts = result.trace.acts.filter { $0.input != $0.output && !$0.origins.isEmpty }
-    guard acts.count > 1 else { return [result.map] }
-    return chosen(acts, stages).dropLast().map { act in
-      TokenMap(rows: result.rows, columns: result.columns, region: result.region, origin: act.origins[0])
-    } + [result.map]
   }
 }

@@ -240,6 +240,31 @@ import VTok
     }
   }
 
+  /// What the page's script joins: rows, lines of the plots and keys of the legend have the same names; a stage of a map
+  /// has a note.
+  @Test func rowsAndLinesOfTheReportFit() throws {
+    try inTemporaryFolder { folder in
+      let done = try vtok(
+        "bench", "--data", list(in: folder), "--method", "tome", "--keep-ratio", "0.5", "--precision", "f32,int8",
+        "--timing-samples", "0", "--limit", "2", "--gallery", "1", "--report", folder + "/report")
+      #expect(done.status == 0, "\(done.error)")
+      let page = try String(contentsOfFile: folder + "/report/index.html", encoding: .utf8)
+      func names(_ element: String, _ attribute: String) -> [String] {
+        page.components(separatedBy: "<" + element + " ").dropFirst().compactMap { part in
+          part.prefix { $0 != ">" }.components(separatedBy: "data-\(attribute)=\"").dropFirst().first
+            .map { String($0.prefix { $0 != "\"" }) }
+        }
+      }
+      let lines = names("g", "line")
+      #expect(Set(lines) == Set(names("button", "line")) && lines.count == Set(lines).count, "\(lines)")
+      #expect(Set(names("tr", "line")).isSubset(of: lines) && lines.contains("tome, int8"), "\(names("tr", "line"))")
+      #expect(Set(names("tr", "precision")) == ["f32", "int8"])
+      #expect(page.contains("<option>f32</option><option>int8</option>") && page.contains("id=\"stage\""))
+      #expect(names("img", "note").contains { $0.hasSuffix(" left") }, "ToMe merges in every block")
+      #expect(page.contains("<dt>model</dt>") && page.contains("<dt>command</dt>"))
+    }
+  }
+
   @Test func badFilesAreCountedAndMistakesNamed() throws {
     try inTemporaryFolder { folder in
       let path = try list(in: folder)
