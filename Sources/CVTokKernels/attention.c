@@ -7,8 +7,7 @@
 // which the sums of the columns of values bring back. All sums are whole numbers.
 #include "bf16.h"
 #include "int8.h"
-#include "dispatch.h"
-#include <math.h>
+#include "softmax.h"
 #include <string.h>
 
 
@@ -58,40 +57,6 @@ void vtok_attention_begin(vtok_attention_kind kind, const float *keys, const flo
 }
 
 // MARK: Between the products
-
-// Adds the bias; returns the largest.
-VTOK_INLINE float biased_top(float *x, size_t n, const float *bias) {
-  if (bias)
-    for (size_t c = 0; c < n; c++) x[c] += bias[c];
-  float lanes[VTOK_LANES], top = x[0];
-  size_t body = n - n % VTOK_LANES;
-  for (int i = 0; i < VTOK_LANES; i++) lanes[i] = top;
-  for (size_t c = 0; c < body; c += VTOK_LANES)
-    for (int i = 0; i < VTOK_LANES; i++) lanes[i] = lanes[i] > x[c + i] ? lanes[i] : x[c + i];
-  for (int half = VTOK_LANES / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
-  top = lanes[0];
-  for (size_t c = body; c < n; c++) top = top > x[c] ? top : x[c];
-  return top;
-}
-
-// Numerators of a row, which become the logits too; returns their sum.
-VTOK_INLINE float numerators(float *x, size_t n, const float *bias) {
-  float top = biased_top(x, n, bias), lanes[VTOK_LANES] = {0};
-  size_t body = n - n % VTOK_LANES;
-  for (size_t c = 0; c < body; c += VTOK_LANES)
-    for (int i = 0; i < VTOK_LANES; i++) {
-      float e = vtok_exp(x[c + i] - top);
-      x[c + i] = e;
-      lanes[i] += e;
-    }
-  float sum = vtok_lane_sum(lanes);
-  for (size_t c = body; c < n; c++) {
-    x[c] = vtok_exp(x[c] - top);
-    sum += x[c];
-  }
-  return sum;
-}
 
 VTOK_CLONES static float bf16_numerators(float *x, size_t n, const float *bias, uint16_t *p, size_t padded) {
   float sum = numerators(x, n, bias);

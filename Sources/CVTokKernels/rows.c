@@ -1,36 +1,9 @@
 // Softmax, norms and residual rows. Goal, in order: the textbook formula in float32 with sums in 16 lanes (error about
 // 1e-7 times the square root of the length), then speed.
-#include "dispatch.h"
-#include <math.h>
+#include "softmax.h"
 
 VTOK_INLINE void softmax_row(float *x, size_t n, const float *bias) {
-  size_t body = n - n % VTOK_LANES;
-  float lanes[VTOK_LANES];
-  if (bias)
-    for (size_t c = 0; c < n; c++) x[c] += bias[c];
-  float top = x[0];
-  if (body) {
-    for (int i = 0; i < VTOK_LANES; i++) lanes[i] = x[i];
-    for (size_t c = VTOK_LANES; c < body; c += VTOK_LANES)
-      for (int i = 0; i < VTOK_LANES; i++) lanes[i] = lanes[i] > x[c + i] ? lanes[i] : x[c + i];
-    for (int half = VTOK_LANES / 2; half > 0; half /= 2)
-      for (int i = 0; i < half; i++) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
-    top = lanes[0];
-  }
-  for (size_t c = body; c < n; c++) top = top > x[c] ? top : x[c];
-  for (int i = 0; i < VTOK_LANES; i++) lanes[i] = 0;
-  for (size_t c = 0; c < body; c += VTOK_LANES)
-    for (int i = 0; i < VTOK_LANES; i++) {
-      float e = vtok_exp(x[c + i] - top);
-      x[c + i] = e;
-      lanes[i] += e;
-    }
-  float sum = vtok_lane_sum(lanes);
-  for (size_t c = body; c < n; c++) {
-    x[c] = vtok_exp(x[c] - top);
-    sum += x[c];
-  }
-  float scale = 1.0f / sum;
+  float scale = 1.0f / numerators(x, n, bias);
   for (size_t c = 0; c < n; c++) x[c] *= scale;
 }
 

@@ -304,17 +304,7 @@ import VTok
         || entry.name.contains(".conv_out.") && name.hasPrefix("bae")
         || entry.name.contains("reverse")
       #expect(missing is WeightError || missing is ModelError || isNeedless, "\(entry.name) missing")
-      let changes: [(String, (Tensor) -> Tensor)] = [
-        ("empty", { Tensor([], shape: [0] + $0.shape.dropFirst()) }),
-        ("doubled", { Tensor($0.values + $0.values, shape: [2 * $0.shape[0]] + $0.shape.dropFirst()) }),
-        (
-          "of one row",
-          { Tensor(Array($0.values.prefix($0.values.count / $0.shape[0])), shape: [1] + $0.shape.dropFirst()) }
-        ),
-        ("reversed", { Tensor($0.values, shape: $0.shape.reversed()) }),
-        ("flat", { Tensor($0.values, shape: [$0.values.count]) }),
-        ("not a number", { Tensor([Float](repeating: .nan, count: $0.values.count), shape: $0.shape) }),
-      ]
+      let changes = hostileChanges
       // All of them take minutes: two of every tensor, others of the next.
       let chosen =
         ConfigFuzzTests.isWide

@@ -73,3 +73,13 @@ func modelError(_ body: () throws -> Void) -> ModelError? {
     return error as? ModelError
   }
 }
+
+/// What a stranger's file may do to the shape or the content of a tensor.
+let hostileChanges: [(String, @Sendable (Tensor) -> Tensor)] = [
+  ("empty", { Tensor([], shape: [0] + $0.shape.dropFirst()) }),
+  ("doubled", { Tensor($0.values + $0.values, shape: [2 * $0.shape[0]] + $0.shape.dropFirst()) }),
+  ("of one row", { Tensor(Array($0.values.prefix($0.values.count / $0.shape[0])), shape: [1] + $0.shape.dropFirst()) }),
+  ("reversed", { Tensor($0.values, shape: $0.shape.reversed()) }),
+  ("flat", { Tensor($0.values, shape: [$0.values.count]) }),
+  ("not a number", { Tensor([Float](repeating: .nan, count: $0.values.count), shape: $0.shape) }),
+]

@@ -111,18 +111,7 @@ import VTok
     for (index, entry) in tensors.enumerated() {
       let missing = try error(index) { _ in nil }
       #expect(missing is WeightError || missing is ModelError, "\(entry.0)")
-      let changes: [(String, (Tensor) -> Tensor)] = [
-        ("empty", { Tensor([], shape: [0] + $0.shape.dropFirst()) }),
-        ("doubled", { Tensor($0.values + $0.values, shape: [2 * $0.shape[0]] + $0.shape.dropFirst()) }),
-        (
-          "of one row",
-          { Tensor(Array($0.values.prefix($0.values.count / $0.shape[0])), shape: [1] + $0.shape.dropFirst()) }
-        ),
-        ("reversed", { Tensor($0.values, shape: $0.shape.reversed()) }),
-        ("flat", { Tensor($0.values, shape: [$0.values.count]) }),
-        ("not a number", { Tensor([Float](repeating: .nan, count: $0.values.count), shape: $0.shape) }),
-      ]
-      for (what, change) in changes {
+      for (what, change) in hostileChanges {
         if let found = try error(index, change) {
           #expect(found is WeightError || found is ModelError, "\(entry.0) \(what): \(found)")
         }

@@ -65,23 +65,18 @@ public struct HiPrune: Compressor {
     let tower = view.shape.tower!
     if tower.fuse > 1 { return try merged(view, notes: &notes) }
     let (object, deep) = sites(in: tower)
-    var chosen: [Float] = []
     let rule = self
     // Tiles are squares; a tower alone has its own grid.
     let columns = view.image.map { view.images[$0].side } ?? tower.columns
-    let reductions = try cut.reduce(view, at: site, for: Self.name) {
-      tile, patches, count throws(CompressionError) in
+    return try cut.reduce(view, at: site, for: Self.name, notes: &notes) {
+      tile, patches, count, notes throws(CompressionError) in
       let tokens = view.sequences[tile]
       let share = 1 / Float(tower.heads * tokens.count)  // the mean over heads and rows
-      let kept = try rule.select(
+      return try rule.select(
         objects: view.received(object, tile: tile, at: patches, of: tokens).map { share * $0 },
         deep: view.received(deep, tile: tile, at: patches, of: tokens).map { share * $0 }, keep: count,
         columns: columns, notes: &notes)
-      chosen += kept.map { Float($0) }
-      return kept
     }
-    notes.keep("selected", chosen)
-    return reductions
   }
 
   /// Behind a connector that makes one token of several patches.

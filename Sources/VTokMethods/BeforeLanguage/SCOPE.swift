@@ -39,28 +39,20 @@ public struct SCOPE: Compressor {
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    let tower = try model.classifierTower(for: Self.name)
-    return Plan(
-      record: [.block(tower.featureBlock, .end): Request(attention: .classifier)],
-      act: try cut.sites(for: model, Self.name))
+    try cut.plan(for: model, byClassToken: Self.name)
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
     -> [Reduction]?
   {
     let block = Site.block(view.shape.tower!.featureBlock, .end)
-    var chosen: [Float] = []
     let rule = self
-    let reductions = try cut.reduce(view, at: site, for: Self.name) {
-      tile, patches, count throws(CompressionError) in
+    return try cut.reduce(view, at: site, for: Self.name, notes: &notes) {
+      tile, patches, count, notes throws(CompressionError) in
       let (tokens, recording) = (view.sequences[tile], view.recording(block, tile))
       let attention = try recording.summed(recording.attention!, at: patches, of: tokens)
-      let order = rule.select(tokens.x.gathered(patches), saliency: attention, keep: count, notes: &notes)
-      chosen += order.map { Float($0) }
-      return order
+      return rule.select(tokens.x.gathered(patches), saliency: attention, keep: count, notes: &notes)
     }
-    notes.keep("selected", chosen)
-    return reductions
   }
 
   /// `keep` rows of features `[n, width]` in the order chosen. O(n² width + keep n²).

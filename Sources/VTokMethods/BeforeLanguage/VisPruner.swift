@@ -42,29 +42,21 @@ public struct VisPruner: Compressor {
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    let tower = try model.classifierTower(for: Self.name)
-    return Plan(
-      record: [.block(tower.featureBlock, .end): Request(attention: .classifier)],
-      act: try cut.sites(for: model, Self.name))
+    try cut.plan(for: model, byClassToken: Self.name)
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) throws(CompressionError)
     -> [Reduction]?
   {
     let block = Site.block(view.shape.tower!.featureBlock, .end)
-    var chosen: [Float] = []
     let share = important
-    let reductions = try cut.reduce(view, at: site, for: Self.name) {
-      tile, patches, count throws(CompressionError) in
+    return try cut.reduce(view, at: site, for: Self.name, notes: &notes) {
+      tile, patches, count, notes throws(CompressionError) in
       let tokens = view.sequences[tile]
       let attention = try view.recording(block, tile).meanAttention(at: patches, of: tokens)
-      let order = Self.select(
+      return Self.select(
         tokens.x.gathered(patches), attention: attention, keep: count, important: share, notes: &notes)
-      chosen += order.map { Float($0) }
-      return order
     }
-    notes.keep("selected", chosen)
-    return reductions
   }
 
   /// Tokens that a round drops.

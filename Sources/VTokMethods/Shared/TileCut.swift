@@ -76,6 +76,29 @@ struct TileCut: Sendable {
     return [.features, .pack]
   }
 
+  /// The cut of a method that goes by the class token's attention in the block that the features come from.
+  func plan(for model: Shape, byClassToken method: String) throws(CompressionError) -> Plan {
+    let tower = try model.classifierTower(for: method)
+    return Plan(
+      record: [.block(tower.featureBlock, .end): Request(attention: .classifier)], act: try sites(for: model, method))
+  }
+
+  /// - Parameter select: of a tile and its patch rows, so many of them, in the order chosen; indices into these rows. The notes
+  ///   keep them as `selected`.
+  mutating func reduce(
+    _ view: borrowing View, at site: Site, for method: String, notes: inout Notes,
+    select: (_ tile: Int, _ patches: [Int], _ count: Int, inout Notes) throws(CompressionError) -> [Int]
+  ) throws(CompressionError) -> [Reduction]? {
+    var chosen: [Float] = []
+    let reductions = try reduce(view, at: site, for: method) { tile, patches, count throws(CompressionError) in
+      let order = try select(tile, patches, count, &notes)
+      chosen += order.map { Float($0) }
+      return order
+    }
+    notes.keep("selected", chosen)
+    return reductions
+  }
+
   /// - Parameter select: of a tile and its patch rows, so many of them; indices into these rows.
   mutating func reduce(
     _ view: borrowing View, at site: Site, for method: String,

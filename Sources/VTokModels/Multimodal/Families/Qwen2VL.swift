@@ -92,20 +92,12 @@ extension ProcessorValues {
 }
 
 extension KnownTemplate {
-  /// Qwen2-VL and Qwen2.5-VL: ChatML.
+  /// Qwen2-VL and Qwen2.5-VL: that of Qwen3-VL, and a sentence of the system's own where there is none.
   static let qwen2VL = KnownTemplate(
     name: "qwen2-vl",
     body: #"""
       {%- if messages[0].role != 'system' -%}
         {{- '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' -}}
       {%- endif -%}
-      {%- for m in messages -%}
-        {{- '<|im_start|>' ~ m.role ~ '\n' -}}
-        {%- for p in m.content -%}
-          {{- p.text if p.type == 'text' else '<|vision_start|><|' ~ p.type ~ '_pad|><|vision_end|>' -}}
-        {%- endfor -%}
-        {{- '<|im_end|>\n' -}}
-      {%- endfor -%}
-      {{- '<|im_start|>assistant\n' if add_generation_prompt -}}
-      """#)
+      """# + qwen3VL.body)
 }
