@@ -3,8 +3,8 @@ import VTok
 /// The body of `POST /v1/chat/completions`, checked as far as it can be without a model.
 public struct ChatRequest: Sendable {
   public let messages: [ChatMessage]
-  /// Image files of all messages, in their order.
-  public let images: [[UInt8]]
+  /// Images of all messages, in their order.
+  public internal(set) var images: [PictureSource]
   public let isStreamed: Bool
   /// Whether a stream ends with what was used.
   public let includesUsage: Bool
@@ -33,7 +33,7 @@ public struct ChatRequest: Sendable {
       guard let (json, place) = image else {
         throw APIError.member("messages", found: "an image without an image_url", expected: "data:image/...;base64,...")
       }
-      return try PictureURL(json, place).bytes
+      return try PictureURL(json, place, hosts: limits.hosts).source
     }
     isStreamed = try members.bool("stream") ?? false
     includesUsage = try members.streamOptions(isStreamed: isStreamed)

@@ -9,8 +9,7 @@ public struct EmbeddingRequest: Sendable {
     case tokens
   }
 
-  /// Image files.
-  public let images: [[UInt8]]
+  public internal(set) var images: [PictureSource]
   /// Whether vectors go out as float32 in base64, not as numbers.
   public let isBase64: Bool
   public let output: Output
@@ -36,12 +35,14 @@ public struct EmbeddingRequest: Sendable {
     images = try pictures.enumerated().map { index, json in
       // {"type": "image_url", "image_url": {"url": ...}}, as in messages.
       let place = "input[\(index)]"
-      guard json.object != nil, json["url"] == nil else { return try PictureURL(json, place).bytes }
+      guard json.object != nil, json["url"] == nil else {
+        return try PictureURL(json, place, hosts: limits.hosts).source
+      }
       var part = try Members(json, place)
       try part.only("type", ["image_url"], why: "Only images have vectors here.")
       let address = part.value("image_url")
       try part.finish()
-      return try PictureURL(address ?? .null, place + ".image_url").bytes
+      return try PictureURL(address ?? .null, place + ".image_url", hosts: limits.hosts).source
     }
     isBase64 =
       try members.optional("encoding_format", "'float' or 'base64'") { json in

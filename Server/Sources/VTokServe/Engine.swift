@@ -68,7 +68,7 @@ public actor Engine {
     try Task.checkCancellation()
     let generator = try self.generator(request.choice)
     try generator.check(request.messages)
-    let images = try request.images.map { try picture($0, among: request.images.count, for: generator) }
+    let images = try request.images.map { try picture($0.file(), among: request.images.count, for: generator) }
     let prompt = try generator.prepare(request.messages, about: images)
     try check(prompt, request.newTokens, generator)
     var stop = StopText(request.stops)
@@ -130,9 +130,9 @@ public actor Engine {
   /// What became of every image, in the same order.
   func embed(_ request: EmbeddingRequest) throws -> [PrunedImage] {
     let reducer = try self.reducer(request.choice)
-    return try request.images.map { file in
+    return try request.images.map { source in
       try Task.checkCancellation()
-      return try reducer.reduce(Image.decode(file, options: decoding).image, seed: request.seed).result
+      return try reducer.reduce(Image.decode(source.file(), options: decoding).image, seed: request.seed).result
     }
   }
 

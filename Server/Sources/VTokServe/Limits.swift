@@ -15,5 +15,8 @@ public struct Limits: Sendable {
   /// Requests that wait behind the one that runs.
   public var queue = 32
 
+  /// Hosts whose images are fetched, `name` or `name:port`; none are where it is empty.
+  public var hosts: Set<String> = []
+
   public init() {}
 }

@@ -4,8 +4,13 @@ import VTok
 /// its work once the task that makes it is cancelled.
 public struct Service: Sendable {
   public let engine: Engine
+  private let fetcher: (any PictureFetching)?
 
-  public init(_ engine: Engine) { self.engine = engine }
+  /// - Parameter fetcher: of the hosts that the engine's limits name.
+  public init(_ engine: Engine, fetcher: (any PictureFetching)? = nil) {
+    self.engine = engine
+    self.fetcher = fetcher
+  }
 
   /// - Throws: `APIError` for a body that is no JSON.
   public func json(_ body: [UInt8]) throws(APIError) -> JSON {
@@ -15,10 +20,28 @@ public struct Service: Sendable {
     }
   }
 
-  /// - Throws: what `ChatRequest` throws.
-  public func chatRequest(_ body: [UInt8]) throws -> ChatRequest {
-    try ChatRequest(
+  /// A request with its images at hand.
+  /// - Throws: what `ChatRequest` and the fetcher throw.
+  public func chatRequest(_ body: [UInt8]) async throws -> ChatRequest {
+    var request = try ChatRequest(
       json(body), model: engine.name, limits: engine.settings.limits, standard: engine.standard)
+    request.images = try await fetched(request.images)
+    return request
+  }
+
+  /// One after the other: a client's images shall not take all of the line to their host.
+  private func fetched(_ sources: [PictureSource]) async throws -> [PictureSource] {
+    var (files, left) = ([PictureSource](), engine.settings.limits.body)
+    for source in sources {
+      guard case .address(let address, let place) = source, let fetcher else {
+        files.append(source)
+        continue
+      }
+      let bytes = try await fetcher.file(at: address, place: place, limit: left)
+      left -= bytes.count
+      files.append(.file(bytes))
+    }
+    return files
   }
 
   /// The whole answer.
@@ -51,8 +74,9 @@ public struct Service: Sendable {
   }
 
   public func embed(_ body: [UInt8]) async throws -> JSON {
-    let request = try EmbeddingRequest(
+    var request = try EmbeddingRequest(
       json(body), model: engine.name, limits: engine.settings.limits, standard: engine.standard)
+    request.images = try await fetched(request.images)
     let images = try await engine.line.enter { try await engine.embed(request) }
     engine.metrics.images(images)
     return EmbeddingReply.json(request, images, model: engine.name)

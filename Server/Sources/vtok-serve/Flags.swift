@@ -126,6 +126,13 @@ struct LimitFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Images of a request at most.", valueName: "N"))
   var maxImages = standard.images
 
+  @Option(
+    name: .customLong("allow-url"),
+    help: ArgumentHelp(
+      "A host whose images are fetched, with its port where it is not the usual one; may be given several times (default: "
+        + "none). Its redirects to others are not followed.", valueName: "HOST[:PORT]"))
+  var hosts: [String] = []
+
   @Option(help: ArgumentHelp("Pixels of an image at most.", valueName: "N"))
   var maxPixels = standard.pixels
 
@@ -155,6 +162,7 @@ struct LimitFlags: ParsableArguments {
     var limits = Limits()
     limits.body = maxBody
     limits.images = maxImages
+    limits.hosts = Set(hosts.map { $0.lowercased() })
     limits.pixels = maxPixels
     limits.promptTokens = maxPromptTokens
     limits.newTokens = min(newTokens, maxTokens)
@@ -164,6 +172,9 @@ struct LimitFlags: ParsableArguments {
   }
 
   func validate() throws {
+    for host in hosts where host.isEmpty || host.contains(where: { "/@?# ".contains($0) }) {
+      throw ValidationError("--allow-url '\(host)': expected a host such as images.example.org, or host:port.")
+    }
     for (flag, value, range) in [
       ("--max-body", maxBody, 1...ReadBudget.data.text), ("--max-images", maxImages, 1...1000),
       ("--max-pixels", maxPixels, 1...1_000_000_000), ("--max-prompt-tokens", maxPromptTokens ?? 1, 1...10_000_000),

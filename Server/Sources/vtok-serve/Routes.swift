@@ -28,7 +28,7 @@ struct Routes: Sendable {
     }
     router.post("v1/chat/completions") { request, context in
       let body = try await body(of: request)
-      let chat = try service.chatRequest(body)
+      let chat = try await connections.run(for: context.channel) { try await service.chatRequest(body) }
       if chat.isStreamed { return try await stream(chat, context) }
       return Response(try await connections.run(for: context.channel) { try await service.complete(chat) })
     }

@@ -17,7 +17,8 @@ struct ServeCommand: AsyncParsableCommand {
       vtok-serve --model llava-1.5-7b-hf --method divprune --keep-ratio 0.25
 
       Answers POST /v1/chat/completions and /v1/embeddings, GET /v1/models, /health and /metrics. A request may choose its
-      own method: "vtok": {"method": "fastv", "keep_ratio": 0.5}. Addresses of images are refused; send the files.
+      own method: "vtok": {"method": "fastv", "keep_ratio": 0.5}. Images come as files in base64; of hosts that --allow-url
+      names they are fetched.
       """,
     version: vtokVersion)
 
@@ -41,7 +42,8 @@ struct ServeCommand: AsyncParsableCommand {
     let engine = try Engine(model.load(), standard: model.choice(), settings: settings)
     var logger = Logger(label: "vtok-serve") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = listening.verbose ? .debug : .notice
-    let routes = Routes(service: Service(engine))
+    let hosts = bounds.limits.hosts
+    let routes = Routes(service: Service(engine, fetcher: hosts.isEmpty ? nil : Fetcher(hosts: hosts)))
     let (connections, log) = (routes.connections, logger)
     let application = Application(
       router: routes.router(key: listening.key),

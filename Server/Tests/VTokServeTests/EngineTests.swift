@@ -50,7 +50,9 @@ import VTokServe
     let body = chat(
       "is there a triangle?", [Self.image], [("stream", true), ("stream_options", ["include_usage": true])])
     var chunks: [JSON] = []
-    for try await chunk in try service.stream(service.chatRequest(Array(body.text().utf8))) { chunks.append(chunk) }
+    for try await chunk in try await service.stream(service.chatRequest(Array(body.text().utf8))) {
+      chunks.append(chunk)
+    }
     let whole = try await Self.complete(service, chat("is there a triangle?", [Self.image]))
     let text = chunks.compactMap { $0["choices"]?[0]?.value(at: "delta.content")?.string }.joined()
     #expect(JSON(text) == whole["choices"]?[0]?.value(at: "message.content"))
@@ -141,7 +143,7 @@ import VTokServe
   /// A client that leaves ends its work, and who comes next is served.
   @Test func leavingEndsWork() async throws {
     let service = try Self.service { $0.limits.queue = 0 }
-    let request = try service.chatRequest(Array(chat(Self.question, [Self.image]).text().utf8))
+    let request = try await service.chatRequest(Array(chat(Self.question, [Self.image]).text().utf8))
     let task = Task {
       withUnsafeCurrentTask { $0!.cancel() }
       return try await service.complete(request)

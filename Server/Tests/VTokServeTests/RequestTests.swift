@@ -31,7 +31,7 @@ import VTokServe
     let request = try read(["model": "m", "messages": messages])
     #expect(request.messages.map(\.role) == [.system, .user, .assistant, .user])
     #expect(request.messages[1].parts == [.text("Look:"), .image, .image])
-    #expect(request.images == [Self.pixel, Self.pixel])
+    #expect(request.images == [.file(Self.pixel), .file(Self.pixel)])
     #expect(!request.isStreamed && request.newTokens == 256 && request.temperature == 0 && request.stops.isEmpty)
   }
 
@@ -136,7 +136,7 @@ import VTokServe
     }
     let image = JSON(dataURL(Self.pixel))
     let plain = try read(["model": "m", "input": image])
-    #expect(plain.images == [Self.pixel] && plain.output == .pooled && !plain.isBase64)
+    #expect(plain.images == [.file(Self.pixel)] && plain.output == .pooled && !plain.isBase64)
     let more = try read([
       "model": "m", "input": [image, ["type": "image_url", "image_url": ["url": image]], ["url": image]],
       "encoding_format": "base64", "vtok": ["output": "tokens", "method": "tome", "keep_tokens": 4],

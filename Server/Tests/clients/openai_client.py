@@ -1,5 +1,6 @@
 """The official client against vtok-serve: every address, every kind of reply and of refusal."""
 
+import http.server
 import math
 import signal
 import threading
@@ -110,6 +111,59 @@ def refusals():
     print("refusals: 9 kinds streamed and whole, and keys")
 
 
+def fetching():
+    """Addresses of a host that the server was told of, and what such a host may do."""
+    image, text, _ = references("vqa-small")[0]
+
+    class Host(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path == "/slow-end.png":
+                self.send_response(200)
+                self.send_header("Content-Length", "9999")
+                self.end_headers()
+                self.wfile.write(image[:100])
+                return
+            moved = {"/moved.png": "/image.png", "/away.png": f"http://localhost:{self.server.server_port}/image.png"}
+            body = {"/image.png": image, "/long.png": b"x" * 500_000}.get(self.path)
+            self.send_response(302 if self.path in moved else 200 if body else 404)
+            if self.path in moved:
+                self.send_header("Location", moved[self.path])
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_):
+            pass
+
+    host = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Host)
+    threading.Thread(target=host.serve_forever, daemon=True).start()
+    address = f"127.0.0.1:{host.server_port}"
+
+    def about(place):
+        return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": place}}, {"type": "text", "text": text}]}]
+
+    with Server("vqa-small", "--allow-url", address, "--max-body", 400_000) as server:
+        api = client(server)
+        whole = ask(api, "vqa-small", question(text, image))[1]
+        for path in ["image.png", "moved.png"]:
+            assert ask(api, "vqa-small", about(f"http://{address}/{path}"))[1] == whole, path
+        for place, code in [
+            (f"http://{address}/none.png", "image_fetch_failed"), (f"http://{address}/away.png", "image_fetch_failed"),
+            (f"http://{address}/long.png", "image_fetch_failed"), (f"http://{address}/slow-end.png", "image_fetch_failed"),
+            (f"http://localhost:{host.server_port}/image.png", "image_url_refused"),
+            (f"http://a@{address}/image.png", "image_url_refused"), ("file:///etc/hostname", "image_url_refused"),
+        ]:
+            try:
+                ask(api, "vqa-small", about(place))
+            except openai.BadRequestError as found:
+                assert found.code == code, (place, found.body)
+            else:
+                raise AssertionError(f"{place} was taken")
+        assert ask(api, "vqa-small", question(text, image))[1] == whole
+    host.shutdown()
+    print("fetching: two addresses taken, seven refused")
+
+
 def embeddings():
     picture = file(ROOT / "Images/cat.jpg")
     with Server("vtok-tiny") as server:
@@ -197,6 +251,7 @@ if __name__ == "__main__":
     answers("vqa-tiles")
     conversations()
     refusals()
+    fetching()
     embeddings()
     queue()
     shared()
