@@ -3,6 +3,12 @@
 SWIFT ?= swift
 PACKAGES = libpng-dev libjpeg-dev libwebp-dev libopenblas-dev pkg-config
 
+# What `vtok --version` and results say they come from. `swift build` alone does not know it, nor does a tree without git.
+VTOK_COMMIT ?= $(shell git ls-files --error-unmatch Makefile >/dev/null 2>&1 && \
+  echo $$(git rev-parse --short=12 HEAD)$$(git diff --quiet HEAD -- || echo -changed))
+VTOK_COMMIT := $(VTOK_COMMIT)
+export VTOK_COMMIT
+
 .PHONY: demo test build setup examples format docs static install dist training-smoke interop fuzz fuzz-build threads tables \
   library wheel python-test data-test serve serve-test
 
@@ -42,14 +48,14 @@ docs: build
 	@SWIFT=$(SWIFT) .ci/docs .build/release .build/docs
 
 # A binary without Swift's own libraries, in a build folder of its own. Libraries that its libraries need are found beside it
-# too: that is what the old kind of run path does.
+# too: that is what the old kind of run path does. lib/vtok is for libvtok.so too; a program in C brings lib/vtok/system itself.
 STATIC = .build-static/release/vtok
 VERSION = $(shell sed -n 's/^public let vtokVersion = "\(.*\)"/\1/p' Sources/VTokEval/Provenance.swift)
 PREFIX ?= /usr/local
 
 static: setup
 	@$(SWIFT) build -c release --product vtok --static-swift-stdlib --scratch-path .build-static \
-	  -Xlinker --disable-new-dtags -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/vtok'
+	  -Xlinker --disable-new-dtags -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/vtok:$$ORIGIN/../lib/vtok/system'
 
 install: static
 	@install -D -m 755 -s $(STATIC) $(DESTDIR)$(PREFIX)/bin/vtok && echo "$(DESTDIR)$(PREFIX)/bin/vtok"

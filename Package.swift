@@ -1,6 +1,10 @@
 // swift-tools-version: 6.3
 import PackageDescription
 
+// The commit goes into the program by a macro of one C file, so that no flag is unsafe and nothing is written into the tree. Who
+// builds without `make`, or depends on this package, has none.
+let commit = Context.environment["VTOK_COMMIT"] ?? ""
+
 // Imports point downwards: a target may only name targets that stand above it in this list.
 let package = Package(
   name: "vtok",
@@ -26,6 +30,7 @@ let package = Package(
     .target(name: "CVTokTiny", exclude: ["config.json", "model.safetensors"]),
     .target(name: "CVTokKLT", exclude: ["klt.safetensors"]),
     .target(name: "CVTokAPI", exclude: ["exported.map"]),
+    .target(name: "CVTokBuild", cSettings: commit.isEmpty ? [] : [.define("VTOK_COMMIT", to: "\"\(commit)\"")]),
 
     // Library, bottom to top.
     .target(name: "VTokLibC"),
@@ -45,7 +50,8 @@ let package = Package(
     .target(
       name: "VTokEval",
       dependencies: [
-        "VTokLibC", "VTokCore", "VTokFiles", "VTokImage", "VTokMethods", "VTokModels", "VTokTensor", "VTokWeights",
+        "CVTokBuild", "VTokLibC", "VTokCore", "VTokFiles", "VTokImage", "VTokMethods", "VTokModels", "VTokTensor",
+        "VTokWeights",
       ]),
     .target(
       name: "VTokImageTokenizers",

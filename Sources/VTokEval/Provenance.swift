@@ -1,3 +1,4 @@
+import CVTokBuild
 import Foundation
 import VTokTensor
 import VTokWeights
@@ -5,10 +6,17 @@ import VTokWeights
 /// Version of the library and the command, as results record it.
 public let vtokVersion = "0.1.0"
 
+/// The commit it was built from, `-changed` behind it where files differed from that; nil where the build was not told, as by a
+/// plain `swift build`.
+public let vtokCommit: String? = {
+  let text = String(cString: vtok_build_commit())
+  return text.isEmpty ? nil : text
+}()
+
 /// Where results come from. It is made here and nowhere else; every file of results holds it.
 ///
 /// Files that must not depend on when and how they were made (those of `PruneJob` and `CalibrationJob`, which go on where
-/// they stopped) hold `machine`, without date and command.
+/// they stopped) hold `machine`, without commit, date and command.
 public struct Provenance: Sendable {
   /// Last part of the model's path, or its embedded name; SHA-256 of its weights.
   public var model: String?, modelSHA256: String?
@@ -42,13 +50,22 @@ public struct Provenance: Sendable {
     [("cpu", JSON(cpuLevel)), ("blas", JSON(Machine.blas)), ("vtok", JSON(vtokVersion))]
   }
 
+  /// What `--version` prints of a program: its version and commit, and what `machine` says, a line each.
+  public static func version(of program: String) -> String {
+    let about = [(program, vtokVersion), ("commit", vtokCommit ?? "unknown")]
+    let lines = about + machine.filter { $0.key != "vtok" }.map { ($0.key, $0.value.string ?? $0.value.text()) }
+    return lines.map { "\($0.0) \($0.1)" }.joined(separator: "\n")
+  }
+
   private var members: [(key: String, value: JSON)] {
     let own: [(key: String, value: JSON?)] = [
       ("model", model.map { JSON($0) }), ("model_sha256", modelSHA256.map { JSON($0) }),
       ("method", method.map { JSON($0) }),
       ("seed", seed.map { JSON(Int(truncatingIfNeeded: $0)) }), ("threads", threads.map { JSON($0) }),
     ]
-    let made: [(key: String, value: JSON?)] = [("date", JSON(date)), ("command", command.map { JSON($0) })]
+    let made: [(key: String, value: JSON?)] = [
+      ("commit", vtokCommit.map { JSON($0) }), ("date", JSON(date)), ("command", command.map { JSON($0) }),
+    ]
     func given(_ members: [(key: String, value: JSON?)]) -> [(key: String, value: JSON)] {
       members.compactMap { member in member.value.map { (member.key, $0) } }
     }

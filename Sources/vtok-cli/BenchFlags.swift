@@ -6,7 +6,8 @@ import VTok
 struct BenchFlags: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Class folders, list file, CIFAR-10 .bin, a folder of images, or questions (.jsonl).", valueName: "PATH"))
+      "Class folders, list file, CIFAR-10 .bin, a folder of images, or questions (.jsonl).", valueName: "PATH"),
+    completion: .file())
   var data: String
 
   @Option(

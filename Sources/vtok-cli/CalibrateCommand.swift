@@ -24,7 +24,9 @@ struct CalibrateCommand: ParsableCommand {
 
   @OptionGroup var preparation: ProcessorFlag
 
-  @Option(help: ArgumentHelp("Class folders, list file, CIFAR-10 .bin; any images with --distil.", valueName: "PATH"))
+  @Option(
+    help: ArgumentHelp("Class folders, list file, CIFAR-10 .bin; any images with --distil.", valueName: "PATH"),
+    completion: .file())
   var data: String
 
   @Option(

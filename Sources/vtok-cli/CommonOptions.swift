@@ -8,12 +8,14 @@ struct ReductionOptions: ParsableArguments {
     name: .customLong("model"),
     help: ArgumentHelp(
       "Model directory as downloaded, a text model in GGUF with --mmproj, or an embedded name (default: VTOK_MODEL of the "
-        + "environment, else vtok-tiny, which has no language model).", valueName: "DIR|FILE.gguf|NAME"))
+        + "environment, else vtok-tiny, which has no language model).", valueName: "DIR|FILE.gguf|NAME"),
+    completion: .file())
   var givenModel: String?
 
   @Option(
     help: ArgumentHelp(
-      "Beside a --model that is a text model in GGUF: the file with its tower and projector.", valueName: "FILE.gguf"))
+      "Beside a --model that is a text model in GGUF: the file with its tower and projector.", valueName: "FILE.gguf"),
+    completion: .file(extensions: ["gguf"]))
   var mmproj: String?
 
   @OptionGroup var preparation: ProcessorFlag
@@ -36,7 +38,7 @@ struct ReductionOptions: ParsableArguments {
     name: .customLong("method"),
     help: ArgumentHelp(
       "Method with options; repeat it for a sweep, join with + to run together.",
-      valueName: "NAME[:key=value,...]"))
+      valueName: "NAME[:key=value,...]"), completion: .methods)
   var methods: [String] = []
 
   @Option(
@@ -205,7 +207,7 @@ struct ProcessorFlag: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Says how images are prepared, in place of the model's own files: a preprocessor_config.json, a processor_config.json, "
-        + "or a timm config.json.", valueName: "FILE.json"))
+        + "or a timm config.json.", valueName: "FILE.json"), completion: .file(extensions: ["json"]))
   var processor: String?
 }
 
@@ -218,7 +220,9 @@ struct RunOptions: ParsableArguments {
     transform: whole(threadRange))
   var threads: Int?
 
-  @Option(help: ArgumentHelp("A job file with flags as keys; flags on the command line win.", valueName: "FILE.yaml"))
+  @Option(
+    help: ArgumentHelp("A job file with flags as keys; flags on the command line win.", valueName: "FILE.yaml"),
+    completion: .file(extensions: ["yaml", "yml"]))
   var config: String?
 
   @Flag(help: "No progress, no warnings.")
@@ -259,6 +263,11 @@ struct DecodeFlags: ParsableArguments {
 }
 
 extension AlphaRule: ExpressibleByArgument {}
+
+extension CompletionKind {
+  /// The names of all methods, for shells.
+  static var methods: CompletionKind { .list(Methods.all.map { $0.name }) }
+}
 
 extension Budget {
   /// As in folder names: `0.25` or `64`.

@@ -22,7 +22,8 @@ struct GenerateCommand: ParsableCommand {
 
   @Option(
     name: .customLong("image"), parsing: .singleValue,
-    help: ArgumentHelp("An image; repeat it for several, in the order the model sees them.", valueName: "FILE"))
+    help: ArgumentHelp("An image; repeat it for several, in the order the model sees them.", valueName: "FILE"),
+    completion: .file())
   var images: [String] = []
 
   @OptionGroup var frames: VideoFlags
@@ -31,8 +32,9 @@ struct GenerateCommand: ParsableCommand {
   var prompt: String?
 
   @Option(
-    help: ArgumentHelp("A conversation in place of --prompt; its last message is the question.", valueName: "FILE.json")
-  )
+    help: ArgumentHelp(
+      "A conversation in place of --prompt; its last message is the question.", valueName: "FILE.json"),
+    completion: .file(extensions: ["json"]))
   var messages: String?
 
   @Flag(help: "Read questions from standard input, the model loaded once; --prompt is for those without.")

@@ -19,10 +19,11 @@ struct ImportCommand: ParsableCommand {
 
   @Argument(
     help: ArgumentHelp(
-      "The form: \(QuestionImport.all.map(\.name).joined(separator: ", ")).", valueName: "FORM"))
+      "The form: \(QuestionImport.all.map(\.name).joined(separator: ", ")).", valueName: "FORM"),
+    completion: .list(QuestionImport.all.map(\.name)))
   var form: String
 
-  @Argument(help: ArgumentHelp("The published files.", valueName: "FILE"))
+  @Argument(help: ArgumentHelp("The published files.", valueName: "FILE"), completion: .file())
   var files: [String]
 
   @Option(

@@ -10,7 +10,7 @@ struct MethodsCommand: ParsableCommand {
       vtok methods --model qwen2.5-vl-7b --model DIR
       """)
 
-  @Argument(help: ArgumentHelp("A method.", valueName: "NAME"))
+  @Argument(help: ArgumentHelp("A method.", valueName: "NAME"), completion: .methods)
   var name: String?
 
   @Option(
@@ -121,7 +121,8 @@ struct InspectCommand: ParsableCommand {
     commandName: "inspect",
     abstract: "Say what the directory of a model or image tokenizer holds and whether it can be run.")
 
-  @Argument(help: ArgumentHelp("A directory, a GGUF file, or an embedded name.", valueName: "DIR"))
+  @Argument(
+    help: ArgumentHelp("A directory, a GGUF file, or an embedded name.", valueName: "DIR"), completion: .file())
   var model: String
 
   @Option(help: ArgumentHelp("Beside a text model in GGUF: its tower and projector.", valueName: "FILE.gguf"))

@@ -22,10 +22,13 @@ struct PruneCommand: ParsableCommand {
 
   @Argument(
     help: ArgumentHelp(
-      "Folders (recursive, sorted), image files, and tar archives of them (WebDataset's shards).", valueName: "INPUT"))
+      "Folders (recursive, sorted), image files, and tar archives of them (WebDataset's shards).", valueName: "INPUT"),
+    completion: .file())
   var inputs: [String] = []
 
-  @Option(help: ArgumentHelp("Take inputs from a list, one path a line; - reads stdin.", valueName: "FILE|-"))
+  @Option(
+    help: ArgumentHelp("Take inputs from a list, one path a line; - reads stdin.", valueName: "FILE|-"),
+    completion: .file())
   var filesFrom: String?
 
   @Flag(help: "Read records from standard input and write a row for each; with -o tensors go there, else into rows.")
@@ -35,7 +38,7 @@ struct PruneCommand: ParsableCommand {
     name: [.customShort("0"), .customLong("null")], help: "With --stream: records end with NUL, as of find -print0.")
   var nul = false
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("Output folder.", valueName: "DIR"))
+  @Option(name: .shortAndLong, help: ArgumentHelp("Output folder.", valueName: "DIR"), completion: .directory)
   var output: String?
 
   @OptionGroup var reduction: ReductionOptions
@@ -66,7 +69,8 @@ struct PruneCommand: ParsableCommand {
         + "it for both.", valueName: "FORM"))
   var exports: [ExportForm] = []
 
-  @Option(help: ArgumentHelp("Put the parts of a finished job in DIR together.", valueName: "DIR"))
+  @Option(
+    help: ArgumentHelp("Put the parts of a finished job in DIR together.", valueName: "DIR"), completion: .directory)
   var merge: String?
 
   @Flag(help: "Write milliseconds into the manifest (its bytes then differ from run to run).")

@@ -19,7 +19,8 @@ struct SearchCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Class folders, list file, CIFAR-10 .bin, a folder of images, or questions (.jsonl).", valueName: "PATH"))
+      "Class folders, list file, CIFAR-10 .bin, a folder of images, or questions (.jsonl).", valueName: "PATH"),
+    completion: .file())
   var data: String
 
   @Option(

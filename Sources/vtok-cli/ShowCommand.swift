@@ -15,12 +15,13 @@ struct ShowCommand: ParsableCommand {
       into tiles is drawn below them.
       """)
 
-  @Argument(help: ArgumentHelp("An image.", valueName: "INPUT"))
+  @Argument(help: ArgumentHelp("An image.", valueName: "INPUT"), completion: .file())
   var input: String
 
   @Option(
     name: .shortAndLong,
-    help: ArgumentHelp("The image to write, by its ending PNG, JPEG or WebP.", valueName: "FILE.png"))
+    help: ArgumentHelp("The image to write, by its ending PNG, JPEG or WebP.", valueName: "FILE.png"),
+    completion: .file())
   var output: String
 
   @OptionGroup var reduction: ReductionOptions

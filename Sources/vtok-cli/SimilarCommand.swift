@@ -14,16 +14,16 @@ struct SimilarCommand: ParsableCommand {
       whose tokens have such a feature can do this.
       """)
 
-  @Argument(help: ArgumentHelp("A file of 'vtok tokenize'.", valueName: "FILE"))
+  @Argument(help: ArgumentHelp("A file of 'vtok tokenize'.", valueName: "FILE"), completion: .file())
   var file: String
 
-  @Argument(help: ArgumentHelp("Images to look for, and folders of them.", valueName: "INPUT"))
+  @Argument(help: ArgumentHelp("Images to look for, and folders of them.", valueName: "INPUT"), completion: .file())
   var inputs: [String] = []
 
   @Option(help: ArgumentHelp("An image of the file to look for, by its name there.", valueName: "NAME"))
   var name: [String] = []
 
-  @Option(help: ArgumentHelp("The tokenizer that wrote the file.", valueName: "DIR"))
+  @Option(help: ArgumentHelp("The tokenizer that wrote the file.", valueName: "DIR"), completion: .file())
   var tokenizer: String
 
   @Option(help: ArgumentHelp("Answers to each (default: 10).", valueName: "K"), transform: whole(1...1_000_000))

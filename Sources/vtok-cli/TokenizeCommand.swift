@@ -17,10 +17,12 @@ struct TokenizeCommand: ParsableCommand {
       can be loaded. One row an image goes to stdout; the file is written whole, at the end, or not at all.
       """)
 
-  @Argument(help: ArgumentHelp("Folders (recursive, sorted) and image files.", valueName: "INPUT"))
+  @Argument(help: ArgumentHelp("Folders (recursive, sorted) and image files.", valueName: "INPUT"), completion: .file())
   var inputs: [String] = []
 
-  @Option(help: ArgumentHelp("Directory as downloaded, or the name of an embedded tokenizer.", valueName: "NAME|DIR"))
+  @Option(
+    help: ArgumentHelp("Directory as downloaded, or the name of an embedded tokenizer.", valueName: "NAME|DIR"),
+    completion: .file())
   var tokenizer = "klt"
 
   @Option(
@@ -49,7 +51,7 @@ struct TokenizeCommand: ParsableCommand {
 
   @OptionGroup var preparation: ProcessorFlag
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The token file to write.", valueName: "FILE"))
+  @Option(name: .shortAndLong, help: ArgumentHelp("The token file to write.", valueName: "FILE"), completion: .file())
   var output: String
 
   @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
@@ -200,7 +202,7 @@ struct DetokenizeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "detokenize", abstract: "The images of a token file, as PNG files of the same names.")
 
-  @Argument(help: ArgumentHelp("A file of 'vtok tokenize'.", valueName: "FILE"))
+  @Argument(help: ArgumentHelp("A file of 'vtok tokenize'.", valueName: "FILE"), completion: .file())
   var input: String
 
   @Option(
@@ -208,7 +210,7 @@ struct DetokenizeCommand: ParsableCommand {
       "The tokenizer that wrote the file (default: the embedded one of that name).", valueName: "NAME|DIR"))
   var tokenizer: String?
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("Output folder.", valueName: "DIR"))
+  @Option(name: .shortAndLong, help: ArgumentHelp("Output folder.", valueName: "DIR"), completion: .directory)
   var output: String
 
   @Option(

@@ -21,7 +21,7 @@ struct VTokCommand: ParsableCommand {
 
       A model is a directory as downloaded from the Hub, or 'vtok-tiny', which is inside the program.
       """,
-    version: vtokVersion,
+    version: Provenance.version(of: "vtok"),
     subcommands: [
       PruneCommand.self, GenerateCommand.self, ShowCommand.self, BenchCommand.self, SearchCommand.self,
       FlopsCommand.self,

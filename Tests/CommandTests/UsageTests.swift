@@ -86,7 +86,17 @@ import VTok
       let own = try vtok(name, "--help")
       #expect(own.status == 0 && own.out.contains("USAGE: vtok \(name)"), "\(own.error)")
     }
-    #expect(try vtok("--version").out == vtokVersion + "\n")
+    let version = [
+      "vtok \(vtokVersion)", "commit \(vtokCommit ?? "unknown")", "cpu \(cpuLevel)", "blas \(Machine.blas)",
+    ]
+    #expect(try vtok("--version").out == version.map { $0 + "\n" }.joined())
+  }
+
+  @Test func shellsCompleteTheNamesOfMethods() throws {
+    for shell in ["bash", "zsh", "fish"] {
+      let script = try vtok("--generate-completion-script", shell).out
+      for method in Methods.all { #expect(script.contains(method.name), "\(shell), \(method.name)") }
+    }
   }
 
   @Test func everyMethodIsExplained() throws {

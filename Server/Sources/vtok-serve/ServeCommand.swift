@@ -20,7 +20,7 @@ struct ServeCommand: AsyncParsableCommand {
       own method: "vtok": {"method": "fastv", "keep_ratio": 0.5}. Images come as files in base64; of hosts that --allow-url
       names they are fetched.
       """,
-    version: vtokVersion)
+    version: Provenance.version(of: "vtok-serve"))
 
   @OptionGroup var model: ModelFlags
   @OptionGroup var listening: ListeningFlags
