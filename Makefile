@@ -9,7 +9,7 @@ VTOK_COMMIT ?= $(shell git ls-files --error-unmatch Makefile >/dev/null 2>&1 && 
 VTOK_COMMIT := $(VTOK_COMMIT)
 export VTOK_COMMIT
 
-.PHONY: demo test build setup examples format docs static install dist training-smoke interop fuzz fuzz-build threads tables \
+.PHONY: demo test build setup examples format docs static install dist dist-test training-smoke interop fuzz fuzz-build threads tables \
   library wheel python-test data-test serve serve-test
 
 demo: build
@@ -57,11 +57,19 @@ static: setup
 	@$(SWIFT) build -c release --product vtok --static-swift-stdlib --scratch-path .build-static \
 	  -Xlinker --disable-new-dtags -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/vtok:$$ORIGIN/../lib/vtok/system'
 
+# The program itself writes its man pages and completions, so it must run here.
 install: static
-	@install -D -m 755 -s $(STATIC) $(DESTDIR)$(PREFIX)/bin/vtok && echo "$(DESTDIR)$(PREFIX)/bin/vtok"
+	@install -D -m 755 -s $(STATIC) $(DESTDIR)$(PREFIX)/bin/vtok && .ci/share $(STATIC) $(DESTDIR)$(PREFIX)/share && \
+	  echo "$(DESTDIR)$(PREFIX)/bin/vtok"
 
-dist: static
-	@.ci/dist $(STATIC) vtok-$(VERSION)-linux-$(shell uname -m)
+# The archive of a release (Dockerfile, docs/install.md), and its test.
+DIST = vtok-$(VERSION)-linux-$(shell uname -m)
+
+dist: static library
+	@SWIFT=$(SWIFT) .ci/dist $(STATIC) $(LIBRARY) $(DIST)
+
+dist-test: dist
+	@.ci/dist-test $(dir $(STATIC))$(DIST).tar.gz
 
 # libvtok.so with all that it needs beside it, for programs in C and for Python. CONFIG=debug builds that.
 CONFIG ?= release
