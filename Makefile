@@ -10,7 +10,7 @@ VTOK_COMMIT := $(VTOK_COMMIT)
 export VTOK_COMMIT
 
 .PHONY: demo test build setup examples format docs static install dist dist-test training-smoke interop fuzz fuzz-build threads tables \
-  library wheel python-test data-test serve serve-test
+  library wheel python-test data-test scale-test serve serve-test
 
 demo: build
 	@rm -rf .build/demo && $(VTOK) prune Images --method tome --method divprune --keep-ratio 0.25 --overlay -o .build/demo
@@ -62,14 +62,14 @@ install: static
 	@install -D -m 755 -s $(STATIC) $(DESTDIR)$(PREFIX)/bin/vtok && .ci/share $(STATIC) $(DESTDIR)$(PREFIX)/share && \
 	  echo "$(DESTDIR)$(PREFIX)/bin/vtok"
 
-# The archive of a release (Dockerfile, docs/install.md), and its test.
-DIST = vtok-$(VERSION)-linux-$(shell uname -m)
+# The archive of a release (docs/install.md), and its test.
+DIST = .build/dist/vtok-$(VERSION)-linux-$(shell uname -m)
 
 dist: static library
-	@SWIFT=$(SWIFT) .ci/dist $(STATIC) $(LIBRARY) $(DIST)
+	@rm -rf .build/dist && SWIFT=$(SWIFT) .ci/dist $(STATIC) $(LIBRARY) $(DIST)
 
 dist-test: dist
-	@.ci/dist-test $(dir $(STATIC))$(DIST).tar.gz
+	@.ci/dist-test $(DIST).tar.gz
 
 # libvtok.so with all that it needs beside it, for programs in C and for Python. CONFIG=debug builds that.
 CONFIG ?= release
@@ -100,6 +100,10 @@ data-test: wheel
 	@python3 -m venv --clear .build/data-test && .build/data-test/bin/pip install -q .build/wheel/*.whl -r Tests/Interop/data/requirements.txt
 	@cd Tests/Interop/data && HF_HUB_OFFLINE=1 HF_HOME=$(CURDIR)/.build/data-test/cache VTOK=$(CURDIR)/.build/$(CONFIG)/vtok \
 	  $(CURDIR)/.build/data-test/bin/python -m pytest -q .
+
+# The recipes of contrib/ on 1,000 images and two workers, one of which is killed, against one process (docs/scale.md).
+scale-test: build wheel
+	@Tests/Interop/scale/run.sh $(CURDIR)/$(VTOK) $(CURDIR)/.build/wheel $(if $(RESULTS),--results $(RESULTS))
 
 # A server for clients of OpenAI's API (docs/server.md), and its tests, with the official Python client and under load.
 serve: setup

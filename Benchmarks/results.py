@@ -12,6 +12,8 @@ import statistics
 import sys
 from pathlib import Path
 
+import scale_tables
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "Benchmarks" / "results"
 MARK = re.compile(r"(<!-- results: ([^\n]+?) -->\n)(.*?)(<!-- end -->)", re.S)
@@ -474,6 +476,10 @@ BLOCKS = {
     "tokenizer": tokenizer, "coder-times": coder_times, "random-tokenizers": random_tokenizers, "speed": speed, "llm-speed": llm_speed,
     "llava": llava, "seven-billion": large, "long-job": long_job, "search": search,
     "mean": mean, "today": today, "memory": memory,
+    "scale": lambda _: scale_tables.measured(data("scale.json"), table),
+    "scale-billion": lambda _: scale_tables.billion(data("scale.json"), table),
+    "scale-lost": lambda _: scale_tables.lost(data("scale.json"), table),
+    "scale-test": lambda _: scale_tables.tested(data("scale-test.json"), table),
 }
 
 

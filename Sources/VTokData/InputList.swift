@@ -58,7 +58,8 @@ public enum InputError: OneLineError, Equatable {
       "input '\(printable(path))': no such file or folder, expected an image or a folder. Check the path."
     case .noImages(let path):
       "input '\(printable(path))': no image files, expected at least one "
-        + "(\(InputList.endings.sorted().joined(separator: ", "))). Name files one by one if they have other endings."
+        + "(\(InputList.endings.sorted().joined(separator: ", "))), or tar archives of them. "
+        + "Name files one by one if they have other endings."
     case .unreadable(let path, let reason):
       "input '\(printable(path))': it cannot be read (\(reason)), expected a folder that can. Change its permissions."
     case .output(let path):
@@ -160,6 +161,13 @@ public struct InputList: Sendable {
 
   static func isArchive(_ name: String) -> Bool { name.lowercased().hasSuffix(".tar") }
 
+  /// Compressed archives are not read. A folder scan takes them as it takes pictures of other formats: a whole shard must not
+  /// vanish without a row that says so.
+  static func isPacked(_ name: String) -> Bool {
+    let name = name.lowercased()
+    return [".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"].contains { name.hasSuffix($0) }
+  }
+
   /// A walk through one folder.
   private struct Scan {
     let root: String
@@ -191,7 +199,9 @@ public struct InputList: Sendable {
         if isLink, outputs.contain(path) { continue }
         if let target, target.kind == .folder {
           try enter(name, target)
-        } else if InputList.isImage(entry) || InputList.isArchive(entry), target.map({ !outputs.are($0) }) ?? true {
+        } else if InputList.isImage(entry) || InputList.isArchive(entry) || InputList.isPacked(entry),
+          target.map({ !outputs.are($0) }) ?? true
+        {
           names.append(FileName.bytes(name))
         }
       }

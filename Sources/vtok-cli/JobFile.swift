@@ -127,6 +127,11 @@ enum JobFile {
     }.filter { !ofPart || !$0.hasPrefix("shard:") }
   }
 
+  /// The same of a whole and of its parts, which may be cut at other sizes.
+  static func identityOfWhole(_ text: String) -> [Substring] {
+    identity(text, ofPart: true).filter { !$0.hasPrefix("shard-size:") }
+  }
+
   /// What makes one job another one, for people.
   static func difference(_ before: [Substring], _ now: [Substring]) -> String {
     guard let (old, new) = zip(before, now).first(where: { $0 != $1 }) else { return "other flags" }

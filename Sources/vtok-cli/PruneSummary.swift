@@ -92,6 +92,18 @@ extension PruneCommand {
       texts.append(String(decoding: bytes, as: UTF8.self))
     }
     guard Set(texts.map { JobFile.identity($0, ofPart: true) }).count == 1 else { throw MergeError.different(folder) }
+    // Of another job in the same folder nothing would be left.
+    if !force, let old = try FileBytes.readIfThere(folder + "/job.yaml") {
+      let (before, now) = (
+        JobFile.identityOfWhole(String(decoding: old, as: UTF8.self)), JobFile.identityOfWhole(texts[0])
+      )
+      guard before == now else {
+        throw UsageError(
+          "merge '\(folder)'", found: "a job there with \(JobFile.difference(before, now)) in the parts",
+          expected: "a folder for these parts alone", fix: "Run the parts with another -o, or --force to write over it."
+        )
+      }
+    }
     let job = try JobFile.inputs(merge.parts[0] + "/job.yaml")
     guard let size = shardSize ?? job.shardSize, size > 0 else {
       throw MergeError.different(folder)

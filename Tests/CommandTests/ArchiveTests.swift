@@ -111,6 +111,17 @@ import VTok
     }
   }
 
+  @Test func compressedArchivesDoNotVanish() throws {
+    try inTemporaryFolder { folder in
+      try Folder.make(folder + "/shards")
+      try WholeFile.write([31, 139, 8, 0], to: folder + "/shards/00000.tar.gz")
+      let done = try vtok("prune", folder + "/shards", "-o", folder + "/out")
+      #expect(done.status == 3)
+      let failures = try rows(folder + "/out").compactMap { $0.value(at: "error.message")?.string }
+      #expect(failures.count == 1 && failures[0].contains("gzip"), "\(failures)")
+    }
+  }
+
   @Test(arguments: ["ustar", "gnu", "pax", "v7"])
   func namesOfEveryForm(_ form: String) throws {
     try inTemporaryFolder { folder in

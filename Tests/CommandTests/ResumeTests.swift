@@ -337,6 +337,17 @@ import VTok
     }
   }
 
+  @Test func partsDoNotWriteOverAnotherJob() throws {
+    try inTemporaryFolder { folder in
+      let (input, output) = (pictures + "/cat.jpg", folder + "/out")
+      #expect(try vtok("prune", input, "--method", "divprune", "-o", output).status == 0)
+      #expect(try vtok("prune", input, "--shard", "0/1", "-o", output).status == 0)
+      let refused = try vtok("prune", "--merge", output)
+      #expect(refused.status == 2 && refused.error.contains("divprune"), "\(refused.error)")
+      #expect(try vtok("prune", "--merge", output, "--force").status == 0)
+    }
+  }
+
   /// What a method's file holds is part of the job.
   @Test func anotherFileOfAMethodIsAnotherJob() throws {
     try inTemporaryFolder { folder in
