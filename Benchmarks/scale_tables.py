@@ -31,7 +31,7 @@ def measured(d, table):
     text = (f"{d['machine']['cpu']}, {d['machine']['cores']} cores, {d['vtok']['cpu']}, {d['date']}; {wide} x {high_pixels} {kind}. Other work "
             f"ran on the machine (load {low:.1f} to {high:.1f}), so an idle one is faster.\n\n")
     return text + table(
-        ["model, arithmetic, method", "images in a core-second", "an image", "tokens of an image, f16", "its line in the manifest", "peak memory"],
+        ["model, arithmetic, method", "images in a core-second", "an image", "tokens of an image, f16", "its line in the manifest", f"peak memory, {d['machine']['cores']} threads"],
         [[name(r), f"{1 / r['cpu_seconds']:.2f}", f"{1000 * r['cpu_seconds']:.0f} ms", f"{r['tokens_bytes'] / 1024:.0f} KB",
           f"{r['manifest_bytes']:.0f} bytes", f"{r['peak_memory_mb']:.0f} MB"] for r in d["rows"]])
 

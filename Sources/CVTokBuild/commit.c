@@ -1,6 +1,6 @@
 #include "CVTokBuild.h"
 
-// A file of its own: another commit compiles these lines again and nothing else.
+// A target of its own, so that another commit compiles little again: this file, and VTokEval, which reads it.
 #ifndef VTOK_COMMIT
 #define VTOK_COMMIT ""
 #endif
