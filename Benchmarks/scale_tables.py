@@ -6,8 +6,7 @@ PRICE = 0.04
 # Images of one tar shard, which is one task.
 SHARD = 10_000
 # What is done again, at most, when a worker dies: images, by what is running.
-LOST = [("a job of the command: the token file in work (`--shard-size`)", 256), ("Ray: a batch (`--batch`)", 64),
-        ("Spark: a partition", SHARD)]
+LOST = [("a job of the command: the image that each thread was at", 1), ("Ray: a batch (`--batch`)", 64), ("Spark: a partition", SHARD)]
 
 
 def name(row):
@@ -19,6 +18,11 @@ def duration(seconds):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+def rounded(value):
+    """Three digits: the clock knows no more."""
+    return f"{float(f'{value:.3g}'):,.0f}"
 
 
 def tera(count):
@@ -40,7 +44,7 @@ def billion(d, table):
     lines = []
     for r in d["rows"]:
         hours = IMAGES * r["cpu_seconds"] / 3600
-        lines.append([name(r), f"{hours:,.0f}", f"{hours / 168:,.0f}", f"${hours * PRICE:,.0f}", tera(IMAGES * r["tokens_bytes"]),
+        lines.append([name(r), rounded(hours), rounded(hours / 168), f"${rounded(hours * PRICE)}", tera(IMAGES * r["tokens_bytes"]),
                       tera(IMAGES * r["manifest_bytes"]), duration(SHARD * r["cpu_seconds"])])
     return table(["model, arithmetic, method", "core-hours", "cores for a week", f"at ${PRICE:.2f} a core-hour", "tokens", "manifests",
                   f"a shard of {SHARD:,} on one core"], lines)
