@@ -127,9 +127,9 @@ enum JobFile {
     }.filter { !ofPart || !$0.hasPrefix("shard:") }
   }
 
-  /// The same of a whole and of its parts, which may be cut at other sizes.
+  /// The same of a whole as of its parts, whose token files may be cut at other sizes.
   static func identityOfWhole(_ text: String) -> [Substring] {
-    identity(text, ofPart: true).filter { !$0.hasPrefix("shard-size:") }
+    identity(text).filter { !$0.hasPrefix("shard:") && !$0.hasPrefix("shard-size:") }
   }
 
   /// What makes one job another one, for people.
