@@ -50,13 +50,14 @@ final class Fetcher: NSObject, PictureFetching, URLSessionDataDelegate, Sendable
       code: "image_fetch_failed")
   }
 
-  private func refuse(_ task: URLSessionTask, _ found: String) {
+  /// - Parameter ends: whether the task ends here; the first reason stays.
+  private func refuse(_ task: URLSessionTask, _ found: String, ends: Bool) {
     pending.withLock { all in
       let number = ObjectIdentifier(task).hashValue
-      guard let own = all[number] else { return }
+      guard let own = all[number], own.refusal == nil else { return }
       all[number]!.refusal = Self.failed(own.place, found)
     }
-    task.cancel()
+    if ends { task.cancel() }
   }
 
   // MARK: URLSessionDataDelegate
@@ -66,7 +67,8 @@ final class Fetcher: NSObject, PictureFetching, URLSessionDataDelegate, Sendable
     newRequest request: URLRequest, completionHandler: @escaping @Sendable (URLRequest?) -> Void
   ) {
     guard let address = request.url, mayAsk(address, hosts) else {
-      refuse(task, "a redirect to another host")
+      // Ended by the reply that follows: to end it here too brings Foundation down.
+      refuse(task, "a redirect to another host", ends: false)
       completionHandler(nil)
       return
     }
@@ -78,7 +80,7 @@ final class Fetcher: NSObject, PictureFetching, URLSessionDataDelegate, Sendable
     completionHandler: @escaping @Sendable (URLSession.ResponseDisposition) -> Void
   ) {
     let status = (response as? HTTPURLResponse)?.statusCode ?? 0
-    if status != 200 { refuse(dataTask, "status \(status)") }
+    if status != 200 { refuse(dataTask, "status \(status)", ends: false) }
     completionHandler(status == 200 ? .allow : .cancel)
   }
 
@@ -90,7 +92,7 @@ final class Fetcher: NSObject, PictureFetching, URLSessionDataDelegate, Sendable
       all[number]!.bytes += data
       return false
     }
-    if isTooLong { refuse(dataTask, "more bytes than a request may have") }
+    if isTooLong { refuse(dataTask, "more bytes than a request may have", ends: true) }
   }
 
   func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
