@@ -132,14 +132,15 @@ def write(model, folder, mean, deviation, pinpoints=None):
 
 
 @torch.no_grad()
-def reference(folder, questions, ours):
+def reference(folder, questions, ours, processor=None):
     """What transformers makes of a few questions, written below the model. Fails if the training saw other prompts or
     pictures.
 
-    `questions`: (pixels [3, height, width], question, answer); `ours`: the trained model's logits for one of them.
+    `questions`: (pixels [3, height, width], question, answer); `ours`: the trained model's logits for one of them; `processor`:
+    where transformers cannot make it from the folder by itself.
     """
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
-    processor = AutoProcessor.from_pretrained(folder)
+    processor = processor or AutoProcessor.from_pretrained(folder)
     rows, logits = [], []
     for pixels, question, answer in questions:
         prompt = TEMPLATES[model.config.model_type].replace("{prompt}", question)

@@ -33,11 +33,12 @@ def start(arguments, name):
     torch.set_num_threads(arguments.threads)
 
 
-def train(arguments, model, optimisers, total, loss_of, evaluate, warm=100, every=25, evaluate_every=200):
+def train(arguments, model, optimisers, total, loss_of, evaluate, warm=100, every=25, evaluate_every=200, join=None):
     """Runs to step `total` and returns the curve, or nil when told to stop before.
 
     `loss_of(step, draw)`: the loss and what the curve tells of it; `draw` and torch's generator depend on seed and step.
-    The rate rises over `warm` steps, is flat, and falls to nothing over the last 60%.
+    The rate rises over `warm` steps, is flat, and falls to nothing over the last 60%. `join(told)` is called behind the backward
+    pass: to add gradients that others computed.
     """
     rates = [[group["lr"] for group in o.param_groups] for o in optimisers]
     file = os.path.join(arguments.output, "training.pt")
@@ -59,6 +60,8 @@ def train(arguments, model, optimisers, total, loss_of, evaluate, warm=100, ever
                 group["lr"] = lr * rate
         loss, told = loss_of(step, draw)
         loss.backward()
+        if join:
+            told = join(told)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for o in optimisers:
             o.step()

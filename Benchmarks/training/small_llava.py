@@ -21,6 +21,7 @@ TEMPLATES = {
     "llava": "USER: <image>\n{prompt} ASSISTANT:",
     "llava_next": "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
     "detailed, and polite answers to the user's questions. USER: <image>\n{prompt} ASSISTANT:",
+    "qwen3_vl": "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>{prompt}<|im_end|>\n<|im_start|>assistant\n",
 }
 
 
@@ -71,12 +72,12 @@ def tokenizer_json(words):
 class Text:
     """Prompts as token ids, cut in three: before the image, behind it whatever the question, and the question's own."""
 
-    def __init__(self, words, questions, template=TEMPLATES["llava"]):
+    def __init__(self, words, questions, template=TEMPLATES["llava"], tokenizer=None, image="<image>", pad="<pad>"):
         from tokenizers import Tokenizer
-        self.json = tokenizer_json(words)
+        self.json = tokenizer or tokenizer_json(words)
         self.tokenizer = Tokenizer.from_str(json.dumps(self.json))
         self.template = template
-        self.image, self.pad = (self.tokenizer.token_to_id(t) for t in ("<image>", "<pad>"))
+        self.image, self.pad, self.end = (self.tokenizer.token_to_id(t) for t in (image, pad, "</s>"))
         self.size = self.tokenizer.get_vocab_size()
         prompts = {question: self.prompt(question) for question in questions}
         at = next(iter(prompts.values())).index(self.image)
@@ -263,7 +264,8 @@ class SmallLlava(nn.Module):
 
 
 def pack(text, pictures):
-    """Questions behind one picture each. `pictures`: per picture, (question, answer token) pairs.
+    """Questions behind one picture each. `pictures`: per picture, (question, answer) pairs, an answer being its token or a list
+    of tokens.
 
     Returns ids, positions within the question, segment numbers from 1 on, the rows whose logits count, and their targets:
     the answer behind the prompt, the end behind the answer.
@@ -272,12 +274,13 @@ def pack(text, pictures):
     for pairs in pictures:
         i, o, s, r, t = [], [], [], [], []
         for number, (question, answer) in enumerate(pairs, 1):
-            tokens = text.own[question] + [answer]
+            answer = [answer] if isinstance(answer, int) else answer
+            tokens = text.own[question] + answer
             i += tokens
             o += range(len(tokens))
             s += [number] * len(tokens)
-            r += [len(i) - 2, len(i) - 1]
-            t += [answer, END]
+            r += range(len(i) - len(answer) - 1, len(i))
+            t += answer + [text.end]
         ids.append(i), own.append(o), segment.append(s), rows.append(r), targets.append(t)
 
     def padded(lists, fill):

@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""Trains vqa-pages: a Qwen3-VL of native sizes that reads receipts, tables, forms and screens which it draws.
+
+    python3 Benchmarks/training/vqa_pages.py [--start DIR] [--output DIR] [--smoke]
+
+Pages of 96 x 96 to 256 x 384 pixels, 36 to 384 visual tokens; answers are a word or a number of at most five characters. No data
+but the seed. Goes on from OUTPUT/training.pt if stopped, or from written weights with --start.
+"""
+import collections
+import gzip
+import io
+import json
+import os
+import random
+import re
+import sys
+import tarfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import needs
+
+needs.packages("numpy", "torch", "PIL", "safetensors", "tokenizers", "transformers")
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+import loop
+import pages as print_
+from helper import Helper
+from pages import KINDS, LABELS, MARKS, MOST, ROWS, SIZES, WORDS, Pages
+from small_llava import IGNORED, optimisers, pack
+from small_qwen3_vl import SmallQwen3VL, Text
+
+PATCH = 8
+CELL = 2 * PATCH
+NOTHING = "nothing"
+READ = [NOTHING] + MARKS + WORDS  # what the head on visual tokens reads, in each of MOST places of a text
+KEYS = [NOTHING] + LABELS + print_.GOODS  # what names the row or the column of a text
+HEADS = [len(READ)] * MOST + [len(KEYS)] * 2 + [ROWS, ROWS]
+
+
+# MARK: Model
+
+def build():
+    asked = list(print_.every_question())
+    words = sorted({word for question in asked for word in re.findall("[A-Za-z]+", question)} | set(WORDS)
+                   | {"user", "assistant"})
+    return SmallQwen3VL(
+        Text(words, asked), patch=PATCH, tower=128, blocks=5, tower_heads=4, side=16, stacked=[1, 3], width=192, layers=4, heads=4,
+        shared=2, head=32, hidden=384, classes=sum(HEADS))
+
+
+def pixels_of(drawn):
+    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@torch.no_grad()
+def contents(page):
+    """What every cell shows [cells, heads]: the tokens of its text from the first on, the names of its row and column, and
+    their numbers. Cells without text have nothing in the first place, and the rest is not asked of them."""
+    rows, columns = page.size[1] // CELL, page.size[0] // CELL
+    held = torch.full((rows, columns, len(HEADS)), IGNORED)
+    held[:, :, 0] = 0
+    for item in page.items:
+        read = [READ.index(token) for token in print_.tokens(item.text)]
+        keys = [KEYS.index(key or NOTHING) for key in (item.row_key, item.column_key)]
+        told = torch.tensor(read + [0] * (MOST - len(read)) + keys + [item.row_number, item.column_number])
+        held[item.line, item.column // 2:(item.column + len(item.text) + 1) // 2] = told
+    return held.flatten(0, 1)
+
+
+def reading_loss(logits, held):
+    """Mean over all heads of cells with text; those without count once."""
+    parts = logits.float().flatten(0, 1).split(HEADS, 1)
+    held = held.flatten(0, 1)
+    filled = held[:, 0] != 0
+    texts = sum(F.cross_entropy(part[filled], held[filled, n]) for n, part in enumerate(parts))
+    return texts / len(HEADS) + F.cross_entropy(parts[0][~filled], held[~filled, 0]), (
+        sum((part[filled].argmax(-1) == held[filled, n]).float().mean() for n, part in enumerate(parts[:MOST])) / MOST)
+
+
+def batch_of(model, drawn, asked):
+    packed, targets = pack(model.text, [[(q, model.text.answer(a)) for _, q, a in some] for some in asked])
+    return pixels_of(drawn), packed, targets
+
+
+def right(model, logits, targets, asked):
+    """Of every page, whether every answer is right, to its end."""
+    hits = (logits.argmax(-1) == targets).tolist()
+    out = []
+    for row, some in zip(hits, asked):
+        at, found = 0, []
+        for _, _, answer in some:
+            length = len(model.text.answer(answer)) + 1
+            found.append(all(row[at:at + length]))
+            at += length
+        out.append(found)
+    return out
+
+
+# MARK: Training
+
+def few(page, draw, most):
+    return draw.sample(page.asked, min(most, len(page.asked)))
+
+
+def halved(pixels):
+    image = Image.fromarray(pixels)
+    return np.asarray(image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC))
+
+
+def asked_of(page, number, most=10):
+    return few(page, random.Random(number), most)
+
+
+@torch.no_grad()
+def accuracy(model, pages, split, count, half=False, autocast=True, batch=12):
+    """All, by kind, and by size where there are several."""
+    counts = collections.Counter()
+    by_size = collections.defaultdict(list)
+    for number in range(count):
+        page = pages(split, number)
+        by_size[page.size].append((page, asked_of(page, number)))
+    for size, several in by_size.items():
+        for first in range(0, len(several), batch):
+            part = several[first:first + batch]
+            drawn = [page.pixels() for page, _ in part]
+            asked = [some for _, some in part]
+            pixels, packed, targets = batch_of(model, [halved(p) for p in drawn] if half else drawn, asked)
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                logits, _ = model(pixels, packed)
+            for hits, some in zip(right(model, logits, targets, asked), asked):
+                for hit, (kind, _, _) in zip(hits, some):
+                    counts.update({"asked": 1, "right": hit, kind: 1, kind + " right": hit})
+    return {"accuracy": counts["right"] / counts["asked"]} | {k: counts[k + " right"] / max(counts[k], 1) for k in KINDS}
+
+
+def train(arguments, model, pages):
+    total, patches, held_back = (6, 400, 20) if arguments.smoke else (arguments.steps, arguments.patches, 80)
+
+    def part_of(step, part):
+        """Loss of one half of a batch, pages of one size, and what the curve tells of it."""
+        draw = random.Random(f"{arguments.seed} {step} {part}")
+        # Small pages first: what a letter is and what stands beside it is the same on all.
+        size = draw.choice(SIZES[:3] if step < 0.08 * total else SIZES)
+        each = size[0] * size[1] // PATCH ** 2
+        made = [pages("train", f"{step} {part} {n}", size) for n in range(max(1, patches // each))]
+        asked = [few(page, draw, max(6, each // 48)) for page in made]
+        pixels, packed, targets = batch_of(model, [page.pixels() for page in made], asked)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, read = model(pixels, packed)
+        loss = F.cross_entropy(logits.float().transpose(1, 2), targets, ignore_index=IGNORED)
+        reading, letters = reading_loss(read, torch.stack([contents(page) for page in made]))
+        hits = [hit for row in right(model, logits, targets, asked) for hit in row]
+        return (loss + arguments.reading * reading) / 2, {
+            "loss": loss.item(), "reading_loss": reading.item(), "letters": letters.item(), "accuracy": sum(hits) / len(hits)}
+
+    def mean(one, other):
+        return {key: (one[key] + other[key]) / 2 for key in one}
+
+    def second(step):
+        loss, told = part_of(step, 1)
+        loss.backward()
+        return told
+
+    # Both halves are of the same batch with or without a helper: what is learnt does not depend on the number of cores.
+    helper = Helper(model, second) if arguments.threads > 1 else None
+
+    def loss_of(step, _):
+        if helper:
+            helper.begin(step)
+            return part_of(step, 0)
+        (one, told), (other, more) = part_of(step, 0), part_of(step, 1)
+        return one + other, mean(told, more)
+
+    def join(told):
+        return mean(told, helper.add())
+
+    def evaluate():
+        found = accuracy(model, pages, "held back", held_back)
+        return {"held_back_" + key if key == "accuracy" else key: value for key, value in found.items()}
+
+    rows = loop.train(arguments, model, optimisers(model), total, loss_of, evaluate, join=join if helper else None)
+    torch.set_num_threads(arguments.threads)
+    return rows
+
+
+@torch.no_grad()
+def finish(arguments, model, pages, rows):
+    import checkpoint
+    import checkpoint_qwen3_vl
+    for p in model.parameters():
+        p.copy_(p.half())
+    checkpoint_qwen3_vl.write(model, arguments.output, most=max(w * h for w, h in SIZES))
+    asked = []
+    for kind in KINDS:
+        page, question, answer = next(
+            (page, q, a) for page in (pages("test", 7 * len(asked) + n) for n in range(1000)) for k, q, a in page.asked if k == kind)
+        asked.append((torch.from_numpy(page.pixels().copy()).permute(2, 0, 1), question, answer))
+
+    def ours(pixels, question, answer):
+        batch, packed, _ = batch_of(model, [pixels.permute(1, 2, 0).numpy()], [[(None, question, answer)]])
+        return model(batch, packed)[0][0, 0]
+
+    checkpoint.reference(arguments.output, asked, ours, checkpoint_qwen3_vl.processor(arguments.output))
+    count = 20 if arguments.smoke else 300
+    write_questions(os.path.join(arguments.output, "test.tar.gz"), pages, count)
+    loop.finish(arguments, rows, {
+        "test_images": count, "test": accuracy(model, pages, "test", count, autocast=False),
+        "test_halved": accuracy(model, pages, "test", count, half=True, autocast=False)})
+
+
+def write_questions(path, pages, count):
+    """test.jsonl and test/*.png in one archive, the same bytes for the same pages."""
+    files, rows = [], []
+    for number in range(count):
+        page = pages("test", number)
+        image = io.BytesIO()
+        Image.fromarray(page.pixels()).save(image, "PNG", optimize=True)
+        files.append((f"test/{number}.png", image.getvalue()))
+        rows += [json.dumps({"image": f"test/{number}.png", "question": question, "answers": [answer], "metric": "exact",
+                             "group": kind}) + "\n" for kind, question, answer in asked_of(page, number)]
+    with gzip.GzipFile(path, "wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in [("test.jsonl", "".join(rows).encode())] + files:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+
+def main():
+    parser = needs.Parser(description=__doc__.split("\n")[0])
+    parser.add_argument("--start", help="a checkpoint of vqa-pages to start from, else from nothing")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--patches", type=int, default=2048, help="patches in either half of a batch")
+    parser.add_argument("--reading", type=float, default=1, help="weight of what visual tokens tell of their cells")
+    loop.add_options(parser, "vqa-pages")
+    arguments = parser.parse_args()
+    loop.start(arguments, "vqa-pages")
+    torch.set_num_threads(1)  # each of two processes has one
+    pages = Pages(arguments.seed)
+    model = build()
+    if arguments.start:
+        from checkpoint_qwen3_vl import start_from
+        start_from(model, arguments.start)
+    print(f"{sum(p.numel() for p in model.parameters())} parameters, vocabulary {model.text.size}", flush=True)
+    rows = train(arguments, model, pages)
+    if rows is not None:
+        finish(arguments, model, pages, rows)
+
+
+if __name__ == "__main__":
+    main()
