@@ -118,7 +118,7 @@ serve-test: serve
 # The training recipes from start to files, on a few images. Their Python packages go into .build/training, for interop too;
 # PYTHON=path of an interpreter that has them skips that.
 PYTHON ?= $(CURDIR)/.build/training/bin/python
-RECIPES = vqa_small vqa_tiles pmod quecc explainability
+RECIPES = vqa_small vqa_tiles vqa_pages pmod quecc explainability
 
 training-smoke: $(PYTHON)
 	@for recipe in $(RECIPES); do $(PYTHON) Benchmarks/training/$$recipe.py --smoke || exit 1; done

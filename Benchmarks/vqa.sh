@@ -1,11 +1,12 @@
 #!/bin/sh
-# Every method of vision-language models on the test questions of two small models, at about 1/2, 1/4, 1/8 and 1/16 of their
-# visual tokens: vqa-small (one picture, 256 tokens) on easy-VQA, vqa-tiles (thumbnail and tiles, 336) on its own pictures.
-# Writes results/easy-vqa-vqa-small/ and results/tiles-vqa-tiles/ (index.html, rows.json, table.md, answers.json.gz) and says
-# whether every answer is the one that was there before.
-# --quick: 250 questions of each, compared with the same answers; the tables go to .build/quick/. With the build, under three
+# Every method of vision-language models on the test questions of three small models, at about 1/2, 1/4, 1/8 and 1/16 of their
+# visual tokens: vqa-small (one picture, 256 tokens) on easy-VQA, vqa-tiles (thumbnail and tiles, 336) on its own pictures,
+# vqa-pages (pages of 36 to 384 tokens) on its own pages.
+# Writes results/easy-vqa-vqa-small/, results/tiles-vqa-tiles/ and results/pages-vqa-pages/ (index.html, rows.json, table.md,
+# answers.json.gz) and says whether every answer is the one that was there before.
+# --quick: 250 questions of each, compared with the same answers; the tables go to .build/quick/. With the build, some five
 # minutes on two cores.
-# usage: Benchmarks/vqa.sh [--quick] [small|tiles]   (VTOK=path of a built vtok, else it is built; QUESTIONS=where the
+# usage: Benchmarks/vqa.sh [--quick] [small|tiles|pages]   (VTOK=path of a built vtok, else it is built; QUESTIONS=where the
 # pictures are unpacked; DATA=folder of easy-VQA, else that of the PyPI package easy-vqa)
 set -eu
 unset OPENBLAS_CORETYPE
@@ -13,16 +14,20 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 quick=
 [ "${1:-}" != --quick ] || { quick="--quick --limit 250"; shift; }
-case ${1:-both} in both | small | tiles) ;; *) echo "usage: Benchmarks/vqa.sh [--quick] [small|tiles]" >&2; exit 2 ;; esac
+asked=${1:-all}
+case $asked in all | small | tiles | pages) ;; *) echo "usage: Benchmarks/vqa.sh [--quick] [small|tiles|pages]" >&2; exit 2 ;; esac
 questions=${QUESTIONS:-$root/.build/questions}
 . "$here/needs.sh"
-if [ "${1:-both}" != tiles ] && [ ! -e "$questions/small/test.jsonl" ]; then
+is_asked() { [ "$asked" = all ] || [ "$asked" = "$1" ]; }
+if is_asked small && [ ! -e "$questions/small/test.jsonl" ]; then
   python3 "$here/training/vqa_questions.py" "$questions/small" ${DATA:+--data "$DATA"}
 fi
-if [ ! -e "$questions/tiles/test.jsonl" ]; then
-  mkdir -p "$questions/tiles"
-  tar -xzf "$here/models/vqa-tiles/test.tar.gz" -C "$questions/tiles"
-fi
+for name in tiles pages; do
+  if is_asked $name && [ ! -e "$questions/$name/test.jsonl" ]; then
+    mkdir -p "$questions/$name"
+    tar -xzf "$here/models/vqa-$name/test.tar.gz" -C "$questions/$name"
+  fi
+done
 build
 cd "$here"  # so that the table names files by a path of this folder
 
@@ -33,13 +38,13 @@ for t in 0.001 0.01 0.015 0.022; do
   mustdrop="$mustdrop --method mustdrop:layers=1/2,window=2,global=$t,individual=$t"
 done
 
-# run MODEL QUESTIONS RESULTS METHOD...: the methods that both models have, and those of one.
+# run MODEL QUESTIONS RESULTS TOKENS METHOD...: the methods that all models have, and those of one; answers of at most TOKENS.
 run() {
-  model=$1 data=$2 kept=results/$3
+  model=$1 data=$2 kept=results/$3 tokens=$4
   out=$([ -n "$quick" ] && echo "$root/.build/quick/$3" || echo "$kept")
-  shift 3
+  shift 4
   mkdir -p "$out" "$root/.build"
-  "$VTOK" bench --model "models/$model" --data "$questions/$data/test.jsonl" $quick --max-tokens 3 --skip-refused \
+  "$VTOK" bench --model "models/$model" --data "$questions/$data/test.jsonl" $quick --max-tokens $tokens --skip-refused \
     --method divprune --method hired --method visionzip --method cdpruner --method cdpruner:kernel=openvino \
     --method dart:layer=1 --method globalcom2 --method fastv:layer=1 --method pyramiddrop:layers=1/2 \
     --method transprune:layers=1/2 --method sparsevlm:layers=1/2/3 --method elastic-cache --method h2o \
@@ -57,10 +62,16 @@ run() {
 }
 
 status=0
-case ${1:-both} in both | small)
-  run vqa-small small easy-vqa-vqa-small --gallery 4 \
+if is_asked small; then
+  run vqa-small small easy-vqa-vqa-small 3 --gallery 4 \
     --method generic-explain:weights=models/vqa-small-explainability/explainability.safetensors \
     --trained models/vqa-small-pmod --trained models/vqa-small-quecc-64 --trained models/vqa-small-quecc-16 || status=1
-esac
-case ${1:-both} in both | tiles) run vqa-tiles tiles tiles-vqa-tiles --gallery 4 || status=1 ;; esac
+fi
+if is_asked tiles; then run vqa-tiles tiles tiles-vqa-tiles 3 --gallery 4 || status=1; fi
+# Pages have much that repeats, PixelPrune's case. Numbers have up to five tokens, and the end. MustDrop's thresholds are those
+# of the other models.
+if is_asked pages; then
+  mustdrop=
+  run vqa-pages pages pages-vqa-pages 6 --gallery 4 --method pixelprune --method pixelprune:at=pack || status=1
+fi
 exit $status

@@ -303,6 +303,8 @@ class Muon(torch.optim.Optimizer):
         shapes = {}
         for group in self.param_groups:
             for p in group["params"]:
+                if p.grad is None:
+                    continue
                 state = self.state[p]
                 m = state.setdefault("momentum", torch.zeros_like(p))
                 m.lerp_(p.grad, 1 - group["momentum"])

@@ -28,16 +28,20 @@ from PIL import Image
 import loop
 import pages as print_
 from helper import Helper
-from pages import KINDS, LABELS, MARKS, MOST, ROWS, SIZES, WORDS, Pages
+from pages import EVERY_WORD, KINDS, LABELS, MARKS, MOST, ROWS, SIZES, WORDS, Pages
 from small_llava import IGNORED, optimisers, pack
 from small_qwen3_vl import SmallQwen3VL, Text
 
 PATCH = 8
 CELL = 2 * PATCH
 NOTHING = "nothing"
-READ = [NOTHING] + MARKS + WORDS  # what the head on visual tokens reads, in each of MOST places of a text
-KEYS = [NOTHING] + LABELS + print_.GOODS  # what names the row or the column of a text
-HEADS = [len(READ)] * MOST + [len(KEYS)] * 2 + [ROWS, ROWS]
+READ = [NOTHING] + MARKS + EVERY_WORD
+LETTERS = [NOTHING] + sorted(set("".join(MARKS + EVERY_WORD)))
+KEYS = [NOTHING] + LABELS + print_.GOODS
+# What the head on visual tokens tells of a cell: the tokens of the text that it is part of, in MOST places; its own two letters;
+# what names the row and the column of the text, and their numbers.
+HEADS = [len(READ)] * MOST + [len(LETTERS)] * 2 + [len(KEYS)] * 2 + [ROWS] * 2
+SIMPLE = MOST + 2  # heads that texts without an order have
 
 
 # MARK: Model
@@ -55,29 +59,29 @@ def pixels_of(drawn):
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-@torch.no_grad()
 def contents(page):
-    """What every cell shows [cells, heads]: the tokens of its text from the first on, the names of its row and column, and
-    their numbers. Cells without text have nothing in the first place, and the rest is not asked of them."""
+    """What every cell shows [cells, heads]; cells without text have nothing throughout."""
     rows, columns = page.size[1] // CELL, page.size[0] // CELL
-    held = torch.full((rows, columns, len(HEADS)), IGNORED)
-    held[:, :, 0] = 0
+    held = torch.zeros(rows, columns, len(HEADS), dtype=torch.long)
     for item in page.items:
         read = [READ.index(token) for token in print_.tokens(item.text)]
         keys = [KEYS.index(key or NOTHING) for key in (item.row_key, item.column_key)]
-        told = torch.tensor(read + [0] * (MOST - len(read)) + keys + [item.row_number, item.column_number])
-        held[item.line, item.column // 2:(item.column + len(item.text) + 1) // 2] = told
+        told = torch.tensor(read + [0] * (MOST + 2 - len(read)) + keys + [item.row_number, item.column_number])
+        at = [page.patch(column) for column in range(item.column, item.column + len(item.text))]
+        held[item.line, at[0] // 2:at[-1] // 2 + 1] = told
+        for patch, letter in zip(at, item.text):
+            held[item.line, patch // 2, MOST + patch % 2] = LETTERS.index(letter)
     return held.flatten(0, 1)
 
 
-def reading_loss(logits, held):
-    """Mean over all heads of cells with text; those without count once."""
-    parts = logits.float().flatten(0, 1).split(HEADS, 1)
-    held = held.flatten(0, 1)
+def reading_loss(logits, pages, heads=len(HEADS)):
+    """Of the cells with text, by all heads, and of the others, by the first; and which share of the places is read right."""
+    parts = logits.float().flatten(0, 1).split(HEADS, 1)[:heads]
+    held = torch.cat([contents(page) for page in pages])
     filled = held[:, 0] != 0
-    texts = sum(F.cross_entropy(part[filled], held[filled, n]) for n, part in enumerate(parts))
-    return texts / len(HEADS) + F.cross_entropy(parts[0][~filled], held[~filled, 0]), (
-        sum((part[filled].argmax(-1) == held[filled, n]).float().mean() for n, part in enumerate(parts[:MOST])) / MOST)
+    loss = sum(F.cross_entropy(part[filled], held[filled, n]) for n, part in enumerate(parts)) / 3
+    right = torch.stack([part.argmax(-1) == held[:, n] for n, part in enumerate(parts[:MOST])]).all(0)
+    return loss + F.cross_entropy(parts[0][~filled], held[~filled, 0]), right[filled].float().mean().item()
 
 
 def batch_of(model, drawn, asked):
@@ -137,24 +141,30 @@ def accuracy(model, pages, split, count, half=False, autocast=True, batch=12):
 
 
 def train(arguments, model, pages):
-    total, patches, held_back = (6, 400, 20) if arguments.smoke else (arguments.steps, arguments.patches, 80)
+    total, sheets, patches, held_back = (6, 2, 400, 20) if arguments.smoke else (arguments.steps, arguments.sheets, 2048, 80)
 
     def part_of(step, part):
         """Loss of one half of a batch, pages of one size, and what the curve tells of it."""
         draw = random.Random(f"{arguments.seed} {step} {part}")
-        # Small pages first: what a letter is and what stands beside it is the same on all.
-        size = draw.choice(SIZES[:3] if step < 0.08 * total else SIZES)
+        # First the letters, by the tower alone, on full sheets; then small pages, where less stands beside each other.
+        kinds = (print_.sheet,) if step < sheets else print_.KINDS_OF_PAGES
+        size = draw.choice(SIZES[:3] if step < 1.25 * sheets else SIZES)
         each = size[0] * size[1] // PATCH ** 2
-        made = [pages("train", f"{step} {part} {n}", size) for n in range(max(1, patches // each))]
-        asked = [few(page, draw, max(6, each // 48)) for page in made]
-        pixels, packed, targets = batch_of(model, [page.pixels() for page in made], asked)
+        made = [pages("train", f"{step} {part} {n}", size, kinds) for n in range(max(1, patches // each))]
         with torch.autocast("cpu", torch.bfloat16):
-            logits, read = model(pixels, packed)
+            if step < sheets:
+                read = model.read(pixels_of([page.pixels() for page in made]))
+            else:
+                asked = [few(page, draw, max(6, each // 48)) for page in made]
+                pixels, packed, targets = batch_of(model, [page.pixels() for page in made], asked)
+                logits, read = model(pixels, packed)
+        reading, texts = reading_loss(read, made, SIMPLE if step < sheets else len(HEADS))
+        told = {"reading_loss": reading.item(), "texts": texts, "loss": 0, "accuracy": 0}
+        if step < sheets:
+            return reading / 2, told
         loss = F.cross_entropy(logits.float().transpose(1, 2), targets, ignore_index=IGNORED)
-        reading, letters = reading_loss(read, torch.stack([contents(page) for page in made]))
         hits = [hit for row in right(model, logits, targets, asked) for hit in row]
-        return (loss + arguments.reading * reading) / 2, {
-            "loss": loss.item(), "reading_loss": reading.item(), "letters": letters.item(), "accuracy": sum(hits) / len(hits)}
+        return (loss + reading) / 2, told | {"loss": loss.item(), "accuracy": sum(hits) / len(hits)}
 
     def mean(one, other):
         return {key: (one[key] + other[key]) / 2 for key in one}
@@ -194,9 +204,9 @@ def finish(arguments, model, pages, rows):
         p.copy_(p.half())
     checkpoint_qwen3_vl.write(model, arguments.output, most=max(w * h for w, h in SIZES))
     asked = []
-    for kind in KINDS:
-        page, question, answer = next(
-            (page, q, a) for page in (pages("test", 7 * len(asked) + n) for n in range(1000)) for k, q, a in page.asked if k == kind)
+    for first, kind in enumerate(KINDS):
+        tested = (pages("test", 7 * first + n) for n in range(1000))
+        page, question, answer = next((page, q, a) for page in tested for k, q, a in page.asked if k == kind)
         asked.append((torch.from_numpy(page.pixels().copy()).permute(2, 0, 1), question, answer))
 
     def ours(pixels, question, answer):
@@ -232,8 +242,7 @@ def main():
     parser = needs.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--start", help="a checkpoint of vqa-pages to start from, else from nothing")
     parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--patches", type=int, default=2048, help="patches in either half of a batch")
-    parser.add_argument("--reading", type=float, default=1, help="weight of what visual tokens tell of their cells")
+    parser.add_argument("--sheets", type=int, default=800, help="steps at the beginning that teach the tower to read")
     loop.add_options(parser, "vqa-pages")
     arguments = parser.parse_args()
     loop.start(arguments, "vqa-pages")

@@ -9,7 +9,9 @@ import VTok
   private static let folder =
     URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent().path + "/Benchmarks/models/"
-  private static let names = ["vqa-small", "vqa-tiles", "vqa-small-pmod", "vqa-small-quecc-64", "vqa-small-quecc-16"]
+  private static let names = [
+    "vqa-small", "vqa-tiles", "vqa-pages", "vqa-small-pmod", "vqa-small-quecc-64", "vqa-small-quecc-16",
+  ]
 
   private static func rows(_ path: String) throws -> [JSON] {
     try String(contentsOfFile: folder + path, encoding: .utf8).split(separator: "\n").map {
