@@ -26,18 +26,19 @@ import torch.nn.functional as F
 from PIL import Image
 
 import loop
-import pages as print_
+import pages
 from helper import Helper
 from pages import EVERY_WORD, KINDS, LABELS, MARKS, MOST, ROWS, SIZES, WORDS, Pages
 from small_llava import IGNORED, optimisers, pack
 from small_qwen3_vl import SmallQwen3VL, Text
 
 PATCH = 8
+WIDE = [size for size in SIZES if size[0] >= 160]  # with room for two columns of numbers
 CELL = 2 * PATCH
 NOTHING = "nothing"
 READ = [NOTHING] + MARKS + EVERY_WORD
 LETTERS = [NOTHING] + sorted(set("".join(MARKS + EVERY_WORD)))
-KEYS = [NOTHING] + LABELS + print_.GOODS
+KEYS = [NOTHING] + LABELS + pages.GOODS
 # What the head on visual tokens tells of a cell: the tokens of the text that it is part of, in MOST places; its own two letters;
 # what names the row and the column of the text, and their numbers.
 HEADS = [len(READ)] * MOST + [len(LETTERS)] * 2 + [len(KEYS)] * 2 + [ROWS] * 2
@@ -47,7 +48,7 @@ SIMPLE = MOST + 2  # heads that texts without an order have
 # MARK: Model
 
 def build():
-    asked = list(print_.every_question())
+    asked = list(pages.every_question())
     words = sorted({word for question in asked for word in re.findall("[A-Za-z]+", question)} | set(WORDS)
                    | {"user", "assistant"})
     return SmallQwen3VL(
@@ -64,7 +65,7 @@ def contents(page):
     rows, columns = page.size[1] // CELL, page.size[0] // CELL
     held = torch.zeros(rows, columns, len(HEADS), dtype=torch.long)
     for item in page.items:
-        read = [READ.index(token) for token in print_.tokens(item.text)]
+        read = [READ.index(token) for token in pages.tokens(item.text)]
         keys = [KEYS.index(key or NOTHING) for key in (item.row_key, item.column_key)]
         told = torch.tensor(read + [0] * (MOST + 2 - len(read)) + keys + [item.row_number, item.column_number])
         at = [page.patch(column) for column in range(item.column, item.column + len(item.text))]
@@ -74,10 +75,10 @@ def contents(page):
     return held.flatten(0, 1)
 
 
-def reading_loss(logits, pages, heads=len(HEADS)):
+def reading_loss(logits, made, heads=len(HEADS)):
     """Of the cells with text, by all heads, and of the others, by the first; and which share of the places is read right."""
     parts = logits.float().flatten(0, 1).split(HEADS, 1)[:heads]
-    held = torch.cat([contents(page) for page in pages])
+    held = torch.cat([contents(page) for page in made])
     filled = held[:, 0] != 0
     loss = sum(F.cross_entropy(part[filled], held[filled, n]) for n, part in enumerate(parts)) / 3
     right = torch.stack([part.argmax(-1) == held[:, n] for n, part in enumerate(parts[:MOST])]).all(0)
@@ -119,12 +120,12 @@ def asked_of(page, number, most=10):
 
 
 @torch.no_grad()
-def accuracy(model, pages, split, count, half=False, autocast=True, batch=12):
-    """All, by kind, and by size where there are several."""
+def accuracy(model, book, split, count, half=False, autocast=True, batch=12):
+    """All, and by kind."""
     counts = collections.Counter()
     by_size = collections.defaultdict(list)
     for number in range(count):
-        page = pages(split, number)
+        page = book(split, number)
         by_size[page.size].append((page, asked_of(page, number)))
     for size, several in by_size.items():
         for first in range(0, len(several), batch):
@@ -140,17 +141,25 @@ def accuracy(model, pages, split, count, half=False, autocast=True, batch=12):
     return {"accuracy": counts["right"] / counts["asked"]} | {k: counts[k + " right"] / max(counts[k], 1) for k in KINDS}
 
 
-def train(arguments, model, pages):
+def train(arguments, model, book):
     total, sheets, patches, held_back = (6, 2, 400, 20) if arguments.smoke else (arguments.steps, arguments.sheets, 2048, 80)
+    if arguments.start:
+        sheets = 0
 
     def part_of(step, part):
         """Loss of one half of a batch, pages of one size, and what the curve tells of it."""
         draw = random.Random(f"{arguments.seed} {step} {part}")
         # First the letters, by the tower alone, on full sheets; then small pages, where less stands beside each other.
-        kinds = (print_.sheet,) if step < sheets else print_.KINDS_OF_PAGES
-        size = draw.choice(SIZES[:3] if step < 1.25 * sheets else SIZES)
+        # At last more of those where most is looked up: forms and screens are read by then.
+        kinds = (pages.sheet,) if step < sheets else pages.KINDS_OF_PAGES
+        if step >= 0.6 * total:
+            kinds += (pages.receipt, pages.table)
+        sizes = SIZES[:3] if step < 1.25 * sheets else SIZES
+        if step >= 0.8 * total and part == 1:  # headings of several columns are learnt last
+            kinds, sizes = (pages.table,), WIDE
+        size = draw.choice(sizes)
         each = size[0] * size[1] // PATCH ** 2
-        made = [pages("train", f"{step} {part} {n}", size, kinds) for n in range(max(1, patches // each))]
+        made = [book("train", f"{step} {part} {n}", size, kinds) for n in range(max(1, patches // each))]
         with torch.autocast("cpu", torch.bfloat16):
             if step < sheets:
                 read = model.read(pixels_of([page.pixels() for page in made]))
@@ -188,16 +197,14 @@ def train(arguments, model, pages):
         return mean(told, helper.add())
 
     def evaluate():
-        found = accuracy(model, pages, "held back", held_back)
+        found = accuracy(model, book, "held back", held_back)
         return {"held_back_" + key if key == "accuracy" else key: value for key, value in found.items()}
 
-    rows = loop.train(arguments, model, optimisers(model), total, loss_of, evaluate, join=join if helper else None)
-    torch.set_num_threads(arguments.threads)
-    return rows
+    return loop.train(arguments, model, optimisers(model), total, loss_of, evaluate, join=join if helper else None)
 
 
 @torch.no_grad()
-def finish(arguments, model, pages, rows):
+def finish(arguments, model, book, rows):
     import checkpoint
     import checkpoint_qwen3_vl
     for p in model.parameters():
@@ -205,7 +212,7 @@ def finish(arguments, model, pages, rows):
     checkpoint_qwen3_vl.write(model, arguments.output, most=max(w * h for w, h in SIZES))
     asked = []
     for first, kind in enumerate(KINDS):
-        tested = (pages("test", 7 * first + n) for n in range(1000))
+        tested = (book("test", 7 * first + n) for n in range(1000))
         page, question, answer = next((page, q, a) for page in tested for k, q, a in page.asked if k == kind)
         asked.append((torch.from_numpy(page.pixels().copy()).permute(2, 0, 1), question, answer))
 
@@ -215,17 +222,17 @@ def finish(arguments, model, pages, rows):
 
     checkpoint.reference(arguments.output, asked, ours, checkpoint_qwen3_vl.processor(arguments.output))
     count = 20 if arguments.smoke else 300
-    write_questions(os.path.join(arguments.output, "test.tar.gz"), pages, count)
+    write_questions(os.path.join(arguments.output, "test.tar.gz"), book, count)
     loop.finish(arguments, rows, {
-        "test_images": count, "test": accuracy(model, pages, "test", count, autocast=False),
-        "test_halved": accuracy(model, pages, "test", count, half=True, autocast=False)})
+        "test_images": count, "test": accuracy(model, book, "test", count, autocast=False),
+        "test_halved": accuracy(model, book, "test", count, half=True, autocast=False)})
 
 
-def write_questions(path, pages, count):
+def write_questions(path, book, count):
     """test.jsonl and test/*.png in one archive, the same bytes for the same pages."""
     files, rows = [], []
     for number in range(count):
-        page = pages("test", number)
+        page = book("test", number)
         image = io.BytesIO()
         Image.fromarray(page.pixels()).save(image, "PNG", optimize=True)
         files.append((f"test/{number}.png", image.getvalue()))
@@ -241,21 +248,21 @@ def write_questions(path, pages, count):
 def main():
     parser = needs.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--start", help="a checkpoint of vqa-pages to start from, else from nothing")
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--sheets", type=int, default=800, help="steps at the beginning that teach the tower to read")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--sheets", type=int, default=600, help="steps at the beginning that teach the tower to read, none with --start")
     loop.add_options(parser, "vqa-pages")
     arguments = parser.parse_args()
     loop.start(arguments, "vqa-pages")
     torch.set_num_threads(1)  # each of two processes has one
-    pages = Pages(arguments.seed)
+    book = Pages(arguments.seed)
     model = build()
     if arguments.start:
         from checkpoint_qwen3_vl import start_from
         start_from(model, arguments.start)
     print(f"{sum(p.numel() for p in model.parameters())} parameters, vocabulary {model.text.size}", flush=True)
-    rows = train(arguments, model, pages)
+    rows = train(arguments, model, book)
     if rows is not None:
-        finish(arguments, model, pages, rows)
+        finish(arguments, model, book, rows)
 
 
 if __name__ == "__main__":
