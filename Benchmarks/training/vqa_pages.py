@@ -248,8 +248,9 @@ def write_questions(path, book, count):
 def main():
     parser = needs.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--start", help="a checkpoint of vqa-pages to start from, else from nothing")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--sheets", type=int, default=600, help="steps at the beginning that teach the tower to read, none with --start")
+    parser.add_argument("--steps", type=int, default=3100)
+    parser.add_argument("--sheets", type=int, default=600,
+                        help="steps at the beginning that teach the tower to read, none with --start")
     loop.add_options(parser, "vqa-pages")
     arguments = parser.parse_args()
     loop.start(arguments, "vqa-pages")
