@@ -73,6 +73,6 @@ if is_asked tiles; then run vqa-tiles tiles tiles-vqa-tiles 3 --gallery 4 || sta
 if is_asked pages; then
   mustdrop=
   run vqa-pages pages pages-vqa-pages 6 --gallery 4 --method pixelprune --method pixelprune:at=pack --method h2o:gqa=mean \
-    --method snapkv --method mmtok --method gprune --method priortr || status=1
+    --method snapkv:window=8 --method mmtok --method gprune --method priortr || status=1
 fi
 exit $status
