@@ -20,7 +20,9 @@ MARK = re.compile(r"(<!-- results: ([^\n]+?) -->\n)(.*?)(<!-- end -->)", re.S)
 
 # Folder, as method pages name it, and its section in docs/results.md.
 TOWERS = {"clothing-dinov2s-focus": ("clothes", "clothes"), "cifar10-vtok-tiny": ("CIFAR-10", "cifar-10")}
-ANSWERS = {"easy-vqa-vqa-small": ("easy-VQA", "easy-vqa"), "tiles-vqa-tiles": ("small shapes", "small-shapes")}
+ANSWERS = {"easy-vqa-vqa-small": ("easy-VQA", "easy-vqa"), "tiles-vqa-tiles": ("small shapes", "small-shapes"),
+           "pages-vqa-pages": ("pages", "pages")}
+SHAPES = ["easy-vqa-vqa-small", "tiles-vqa-tiles"]
 
 
 def data(name):
@@ -325,10 +327,10 @@ def mean(folder):
 def readme(_=None):
     chosen = ["divprune", "visionzip", "hired", "fastv, layer=1", "pyramiddrop, layers=1/2", "random", "downsample"]
     found = {folder: {label(r["method"]): r for r in rows(folder) if kind(r) == "keep-ratio" and asked_share(r) == 0.25}
-             for folder in ANSWERS}
+             for folder in SHAPES}
     lines = []
     for name in chosen:
-        pair = [found[folder][name] for folder in ANSWERS]
+        pair = [found[folder][name] for folder in SHAPES]
         lines.append([f"`{name.split(',')[0]}`"] + [
             text for row in pair for text in (percent(row["retention"]), percent(row["gmacs"]["ratio"], 0) + "%")])
     return table(["a quarter of the visual tokens", "one large shape: answers kept, %", "multiply-adds",

@@ -49,6 +49,9 @@ run() {
     --method dart:layer=1 --method globalcom2 --method fastv:layer=1 --method pyramiddrop:layers=1/2 \
     --method transprune:layers=1/2 --method sparsevlm:layers=1/2/3 --method elastic-cache --method h2o \
     --method token-corr $mustdrop \
+    --method vispruner --method prumerge --method hiprune --method holov --method scope --method gprune --method prunesid \
+    --method mmtok --method v2drop:layers=1/2 --method priortr --method deep-random --method pact:layer=1 --method keyformer \
+    --method snapkv --method pyramidkv --method streaming-llm --method look-m --method ems \
     --method visionzip:keep=0.5+fastv:layer=2,keep=0.5 \
     --method visionzip:keep=0.25+fastv:layer=2,keep=0.5+elastic-cache:keep=0.5 \
     --method divprune:keep=0.25+pyramiddrop:layers=1/2 "$@" \
@@ -68,11 +71,11 @@ if is_asked small; then
     --trained models/vqa-small-pmod --trained models/vqa-small-quecc-64 --trained models/vqa-small-quecc-16 || status=1
 fi
 if is_asked tiles; then run vqa-tiles tiles tiles-vqa-tiles 3 --gallery 4 || status=1; fi
-# Pages have much that repeats, PixelPrune's case. Many methods refuse this model, for want of a class token; five others serve
-# it. Numbers have up to five tokens, and the end. MustDrop's thresholds are those of the other models.
+# Pages have much that repeats, PixelPrune's case. Many methods refuse this model, for want of a class token. Numbers have up to
+# five tokens, and the end. MustDrop's thresholds are those of the other models.
 if is_asked pages; then
   mustdrop=
   run vqa-pages pages pages-vqa-pages 6 --gallery 4 --method pixelprune --method pixelprune:at=pack --method h2o:gqa=mean \
-    --method snapkv:window=8 --method mmtok --method gprune --method priortr || status=1
+    --method keyformer:gqa=mean --method snapkv:window=8 --method pyramidkv:window=8 --method ems:window=8 || status=1
 fi
 exit $status

@@ -14,9 +14,9 @@ struct BenchQuestions: ParsableCommand {
       Data: an object a line, {"image": path from the file's folder, "question": text, "answers": [text], "metric": name},
       and perhaps "group" for a column of its own; for multiple choice also "choices": [text, ...]. 'vtok import' makes such
       files from published ones. Metrics: \(AnswerMetric.all.map(\.name).joined(separator: ", ")). Lines without answers and
-      metric are scored by their agreement with the dense model. Rows for the dense model, random (--seeds of it) and
-      downsample are always there. Times are those of a sample of questions. A speed-up below 0.9 of the multiply-adds' is
-      marked !.
+      metric are scored by their agreement with the dense model. Rows for the dense model and random (--seeds of it) are
+      always there, downsample where features can be averaged over areas (LLaVA; not Qwen-VL). Times are those of a sample of
+      questions. A speed-up below 0.9 of the multiply-adds' is marked !.
       """)
 
   @OptionGroup var bench: BenchFlags
