@@ -20,8 +20,7 @@ MARK = re.compile(r"(<!-- results: ([^\n]+?) -->\n)(.*?)(<!-- end -->)", re.S)
 
 # Folder, as method pages name it, and its section in docs/results.md.
 TOWERS = {"clothing-dinov2s-focus": ("clothes", "clothes"), "cifar10-vtok-tiny": ("CIFAR-10", "cifar-10")}
-ANSWERS = {"easy-vqa-vqa-small": ("easy-VQA", "easy-vqa"), "tiles-vqa-tiles": ("small shapes", "small-shapes"),
-           "pages-vqa-pages": ("pages", "pages")}
+ANSWERS = {"easy-vqa-vqa-small": ("easy-VQA", "easy-vqa"), "tiles-vqa-tiles": ("small shapes", "small-shapes")}
 SHAPES = ["easy-vqa-vqa-small", "tiles-vqa-tiles"]
 
 
