@@ -123,8 +123,7 @@ RECIPES = vqa_small vqa_tiles vqa_pages pmod quecc explainability
 training-smoke: $(PYTHON)
 	@for recipe in $(RECIPES); do $(PYTHON) Benchmarks/training/$$recipe.py --smoke || exit 1; done
 
-# All tables of Benchmarks/results again, and the pages that show them; QUICK=1: a part of each into .build/quick, within ten
-# minutes.
+# All tables of Benchmarks/results again, and the pages that show them; QUICK=1: a part of each into .build/quick.
 tables: build
 	@VTOK=$(CURDIR)/$(VTOK) Benchmarks/tables.sh $(if $(QUICK),--quick)
 

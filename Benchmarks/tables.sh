@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes all tables of towers, tokenizers, questions and searches again by one command, then the pages that show them. What has no
 # data here is named and passed over; the rest goes on.
-# --quick: a part of each, into .build/quick/, nothing in the repository changes; within ten minutes on two cores.
+# --quick: a part of each, into .build/quick/, nothing in the repository changes.
 # usage: Benchmarks/tables.sh [--quick]    (VTOK=path of a built vtok, else it is built; DATA=folder with clothing,
 # dinov2s-focus, cifar10, imagenet-sample and easy-vqa)
 set -eu

@@ -4,8 +4,7 @@
 # vqa-pages (pages of 36 to 384 tokens) on its own pages.
 # Writes results/easy-vqa-vqa-small/, results/tiles-vqa-tiles/ and results/pages-vqa-pages/ (index.html, rows.json, table.md,
 # answers.json.gz) and says whether every answer is the one that was there before.
-# --quick: 250 questions of each, compared with the same answers; the tables go to .build/quick/. With the build, some five
-# minutes on two cores.
+# --quick: 250 questions of each, compared with the same answers; the tables go to .build/quick/.
 # usage: Benchmarks/vqa.sh [--quick] [small|tiles|pages]   (VTOK=path of a built vtok, else it is built; QUESTIONS=where the
 # pictures are unpacked; DATA=folder of easy-VQA, else that of the PyPI package easy-vqa)
 set -eu

@@ -1,7 +1,10 @@
 """Writes a trained SmallLlava as transformers publishes LLaVA, and what transformers answers with it."""
+import gzip
+import io
 import json
 import os
 import shutil
+import tarfile
 
 import torch
 from PIL import Image
@@ -167,3 +170,22 @@ def write_reference(folder, rows, logits):
 
 def picture(pixels):
     return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+
+
+def write_questions(path, items):
+    """test.jsonl and test/*.png in one archive, the same bytes for the same images.
+
+    items: RGB [height, width, 3], and (kind, question, answer) about it.
+    """
+    files, rows = [], []
+    for number, (rgb, asked) in enumerate(items):
+        image = io.BytesIO()
+        Image.fromarray(rgb).save(image, "PNG", optimize=True)
+        files.append((f"test/{number}.png", image.getvalue()))
+        rows += [json.dumps({"image": f"test/{number}.png", "question": question, "answers": [answer], "metric": "exact",
+                             "group": kind}) + "\n" for kind, question, answer in asked]
+    with gzip.GzipFile(path, "wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in [("test.jsonl", "".join(rows).encode())] + files:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))

@@ -7,14 +7,10 @@ Pages of 96 x 96 to 256 x 384 pixels, 36 to 384 visual tokens; answers are a wor
 but the seed. Goes on from OUTPUT/training.pt if stopped, or from written weights with --start.
 """
 import collections
-import gzip
-import io
-import json
 import os
 import random
 import re
 import sys
-import tarfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import needs
@@ -222,27 +218,12 @@ def finish(arguments, model, book, rows):
 
     checkpoint.reference(arguments.output, asked, ours, checkpoint_qwen3_vl.processor(arguments.output))
     count = 20 if arguments.smoke else 300
-    write_questions(os.path.join(arguments.output, "test.tar.gz"), book, count)
+    tested = ((number, book("test", number)) for number in range(count))
+    checkpoint.write_questions(
+        os.path.join(arguments.output, "test.tar.gz"), ((page.pixels(), asked_of(page, number)) for number, page in tested))
     loop.finish(arguments, rows, {
         "test_images": count, "test": accuracy(model, book, "test", count, autocast=False),
         "test_halved": accuracy(model, book, "test", count, half=True, autocast=False)})
-
-
-def write_questions(path, book, count):
-    """test.jsonl and test/*.png in one archive, the same bytes for the same pages."""
-    files, rows = [], []
-    for number in range(count):
-        page = book("test", number)
-        image = io.BytesIO()
-        Image.fromarray(page.pixels()).save(image, "PNG", optimize=True)
-        files.append((f"test/{number}.png", image.getvalue()))
-        rows += [json.dumps({"image": f"test/{number}.png", "question": question, "answers": [answer], "metric": "exact",
-                             "group": kind}) + "\n" for kind, question, answer in asked_of(page, number)]
-    with gzip.GzipFile(path, "wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in [("test.jsonl", "".join(rows).encode())] + files:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
 
 
 def main():

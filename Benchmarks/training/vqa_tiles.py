@@ -7,13 +7,9 @@ Two to five small shapes lie on a canvas of 64 px. In the thumbnail they are 3 o
 told, their forms hardly. No data but the seed. Starts from vqa-small; goes on from OUTPUT/training.pt if stopped.
 """
 import collections
-import gzip
-import io
-import json
 import os
 import random
 import sys
-import tarfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import needs
@@ -233,27 +229,12 @@ def finish(arguments, model, scenes, rows):
     checkpoint.reference(
         arguments.output, [(torch.from_numpy(rgb.copy()).permute(2, 0, 1), q, a) for rgb, q, a in asked], ours)
     count = 20 if arguments.smoke else 500
-    write_questions(os.path.join(arguments.output, "test.tar.gz"), scenes, count)
+    tested = (scenes("test", number) for number in range(count))
+    checkpoint.write_questions(
+        os.path.join(arguments.output, "test.tar.gz"), ((rgb, questions) for rgb, _, questions in tested))
     loop.finish(arguments, rows, {
         "test_images": count, "test": accuracy(model, scenes, "test", count, autocast=False),
         "test_thumbnail_only": accuracy(model, scenes, "test", count, thumbnail_only=True, autocast=False)})
-
-
-def write_questions(path, scenes, count):
-    """test.jsonl and test/*.png in one archive, the same bytes for the same pictures."""
-    files, rows = [], []
-    for number in range(count):
-        rgb, _, asked = scenes("test", number)
-        picture = io.BytesIO()
-        Image.fromarray(rgb).save(picture, "PNG")
-        files.append((f"test/{number}.png", picture.getvalue()))
-        rows += [json.dumps({"image": f"test/{number}.png", "question": question, "answers": [answer], "metric": "exact",
-                             "group": kind}) + "\n" for kind, question, answer in asked]
-    with gzip.GzipFile(path, "wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in [("test.jsonl", "".join(rows).encode())] + files:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
 
 
 def main():
