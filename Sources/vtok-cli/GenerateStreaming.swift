@@ -6,7 +6,8 @@ extension GenerateCommand {
   func runStream() throws {
     let given: [(String, Bool)] = [
       ("--image", !images.isEmpty), ("--video", frames.video != nil), ("--as-video", frames.asVideo),
-      ("--fps", frames.fps != nil), ("--messages", messages != nil), ("--overlay", overlay != nil), ("--tint", drawing.tint),
+      ("--fps", frames.fps != nil), ("--messages", messages != nil), ("--overlay", overlay != nil),
+      ("--tint", drawing.tint),
       ("--format", format != .md),
     ]
     if let flag = given.first(where: \.1)?.0 {

@@ -5,7 +5,8 @@ import VTok
 extension PruneCommand {
   func runStream() throws {
     let given: [(String, Bool)] = [
-      ("INPUT", !inputs.isEmpty), ("--shard", shard != nil), ("--shard-size", shardSize != nil), ("--overlay", overlay), ("--tint", drawing.tint),
+      ("INPUT", !inputs.isEmpty), ("--shard", shard != nil), ("--shard-size", shardSize != nil), ("--overlay", overlay),
+      ("--tint", drawing.tint),
       ("--format", format != .md), ("--force", force),
       ("--export", !exports.isEmpty), ("--files-from", filesFrom != nil && filesFrom != "-"),
       ("--keep-mean", !mean.keepMeans.isEmpty),
