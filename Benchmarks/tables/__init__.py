@@ -1,0 +1,1 @@
+"""The tables that results.py writes into pages, one room for each kind."""
