@@ -77,7 +77,7 @@ public struct ImageTask: ReductionTask {
   /// Whether a row gives the dense model's logits: it acts on tokens that its head does not read.
   private func isUnseen(_ entry: Entry) -> Bool {
     let composition = entry.subject.composition
-    return !composition.methods.isEmpty && composition.patches == nil && composition.departure == .features
+    return !composition.methods.isEmpty && composition.shrink == nil && composition.departure == .features
       && model.vision.head.readsPrefixOnly
   }
 
@@ -96,7 +96,7 @@ public struct ImageTask: ReductionTask {
     for (row, entry) in entries.enumerated() {
       let turns = splitsSeeds ? [part(of: item, among: entry.seeds.count)] : Array(entry.seeds.indices)
       let pipeline = entry.subject(on: item)
-      let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
+      let prepared = pipeline.composition.shrink == nil ? usual : pipeline.prepare(image)
       for turn in turns {
         if let known = costs[row], let unchanged = ownDense[pipeline.precision] {
           notes.add(outputOf: unchanged, costs: known, row: row, seed: turn)

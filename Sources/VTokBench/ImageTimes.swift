@@ -21,7 +21,7 @@ extension ImageTask {
     var dense: Run?
     return try entries.enumerated().map { row, entry in
       let pipeline = entry.subject(on: item)
-      let prepared = pipeline.composition.patches == nil ? usual : pipeline.prepare(image)
+      let prepared = pipeline.composition.shrink == nil ? usual : pipeline.prepare(image)
       let start = threadSeconds()
       let reduced: PrunedImage
       do {

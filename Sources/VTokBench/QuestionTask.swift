@@ -141,10 +141,14 @@ public struct QuestionTask: ReductionTask {
       }
       var turns: [[Run]] = []
       do {
-        for own in entry.seeds {
+        // Smaller images have nothing in common with the others.
+        let own =
+          generator.composition.shrink == nil
+          ? ground : try Ground(generator, questions, prepared(images, of: item, for: generator), [])
+        for draw in entry.seeds {
           turns.append(
             try answer(
-              questions, with: generator, on: ground, visual: visual, dense: dense, seed: seed(own, of: item)))
+              questions, with: generator, on: own, visual: visual, dense: dense, seed: seed(draw, of: item)))
         }
       } catch let error as CompressionError where keepsGoing {
         turns = []

@@ -23,7 +23,8 @@ extension QuestionTask {
     let prompt = try model.prepare(question, about: prepared)
     return try entries.map { entry in
       let generator = entry.subject(on: item)
-      let prompt = generator.sharesWeights(with: model) ? prompt : try generator.prepare(question, about: images)
+      let isCommon = generator.sharesWeights(with: model) && generator.composition.shrink == nil
+      let prompt = isCommon ? prompt : try generator.prepare(question, about: images)
       do {
         var times = try time(prompt, question, generator, seed(entry.seeds[0], of: item))
         times[.prepare] = prepare

@@ -65,8 +65,10 @@ public struct Composition: Sendable {
   /// Whether a method looks or acts at a site.
   public func touches(_ site: Site) -> Bool { plans.contains { $0.act.contains(site) || $0.record[site] != nil } }
 
-  /// The image is shrunk to at most so many patches.
-  public var patches: Int? { plans.compactMap(\.patches).min() }
+  /// Images are shrunk until their tokens fit.
+  public var shrink: Budget? { plans.compactMap(\.shrink).first }
+  /// The method that shrinks them, if there is one.
+  public var shrinks: String? { plans.firstIndex { $0.shrink != nil }.map(name) }
   /// The last rule in the list governs decoding. Renumbering the three axes of M-RoPE is defined nowhere: positions stay
   /// as they are there, see `keepsPositions`.
   public var positions: PositionRule? {
@@ -216,7 +218,7 @@ public struct Composition: Sendable {
     for site in [Site.features, .pack] where a.act.contains(site) && b.act.contains(site) {
       return "both act at \(site), which takes one method"
     }
-    if a.patches != nil, b.patches != nil { return "both set the size of the image" }
+    if a.shrink != nil, b.shrink != nil { return "both set the size of the image" }
     let isTower: (Site) -> Bool = {
       switch $0 {
       case .patches, .block, .features: true

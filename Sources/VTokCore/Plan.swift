@@ -9,8 +9,8 @@ public struct Plan: Sendable {
   public var massBias: Bool?
   /// Attention of the language model adds log(mass) per key (PACT): the cache remembers what its entries stand for.
   public var decoderMassBias: Bool
-  /// Downsampling: the processor shrinks the image to at most so many patches.
-  public var patches: Int?
+  /// Downsampling: the processor shrinks every image until its tokens fit.
+  public var shrink: Budget?
   /// At `.pack` every tile must still have all its patches: no other method may thin the tower.
   public var completeTiles: Bool
   /// What it does before the first layer of a language model depends on the question.
@@ -21,14 +21,14 @@ public struct Plan: Sendable {
 
   public init(
     record: [Site: Request] = [:], act: Set<Site> = [], positions: PositionRule? = nil, massBias: Bool? = nil,
-    decoderMassBias: Bool = false, patches: Int? = nil, completeTiles: Bool = false, readsQuestion: Bool = false
+    decoderMassBias: Bool = false, shrink: Budget? = nil, completeTiles: Bool = false, readsQuestion: Bool = false
   ) {
     self.record = record
     self.act = act
     self.positions = positions
     self.massBias = massBias
     self.decoderMassBias = decoderMassBias
-    self.patches = patches
+    self.shrink = shrink
     self.completeTiles = completeTiles
     self.readsQuestion = readsQuestion
   }

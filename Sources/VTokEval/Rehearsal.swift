@@ -38,7 +38,7 @@ public enum Rehearsal {
   ) throws(CompressionError) -> Trace {
     let composition = try Composition(methods, for: shape)
     guard var tower = shape.tower else { preconditionFailure("a rehearsal needs a tower") }
-    if let patches = composition.patches, patches < tower.patches {
+    if let patches = composition.shrink?.tokens(of: tower.patches), patches < tower.patches {
       let grid = Shape.Tower.grid(rows: tower.rows, columns: tower.columns, patches: patches)
       tower = tower.on(rows: grid.rows, columns: grid.columns)
     }
@@ -59,7 +59,8 @@ public enum Rehearsal {
     guard let geometry = model.geometry else {
       return try trace(methods, on: model.shape, seed: seed, isSharp: isSharp)
     }
-    let image = try model.prepared(prompt.picture)
+    let shrink = try Composition(methods, for: model.shape).shrink
+    let image = try model.prepared(prompt.picture, shrunkTo: shrink)
     // The one text token before the picture, the rest behind it, and the markers of the model.
     var text = geometry.markers(of: image)
     text[0] += 1

@@ -52,6 +52,21 @@ public struct MergedPatchProcessor: TiledProcessor, Equatable {
     self.enlargesThin = enlargesThin
   }
 
+  /// Cells that a picture of this size becomes.
+  public func cells(of picture: Size) throws(ImageError) -> Int {
+    let size = try resized(picture)
+    return size.width / (patch * merge) * (size.height / (patch * merge))
+  }
+
+  /// The same processor for pictures of at most so many cells: its `max_pixels`. What is longer than so many cells in a row
+  /// keeps more.
+  public func shrunk(toCells cells: Int) -> MergedPatchProcessor {
+    let most = cells * patch * merge * patch * merge
+    return MergedPatchProcessor(
+      pixels: pixels, patch: patch, merge: merge, frames: frames, area: min(area?.lowerBound ?? 1, most)...most,
+      order: order, enlargesThin: enlargesThin)
+  }
+
   /// The size that is a multiple of a cell and lies in `area` (`smart_resize`).
   /// - Throws: ``ImageError`` `tooLarge` for a picture that is too long and thin, or one that is not resized and no
   ///   multiple.

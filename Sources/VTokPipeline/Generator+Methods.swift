@@ -41,11 +41,6 @@ extension Generator {
   }
 
   private static func check(_ composition: Composition, hasCompanion: Bool) throws(CompressionError) {
-    if let shrinking = composition.plans.firstIndex(where: { $0.patches != nil }) {
-      throw .unsupported(
-        method: composition.name(shrinking), found: "a picture to be shrunk for a vision-language model",
-        expected: "a method that acts on tokens", fix: CompressionError.anotherMethod)
-    }
     if let joint = composition.joint, !hasCompanion {
       throw .lacks(method: joint, .companion)
     }

@@ -53,15 +53,17 @@ extension Generator {
     let tokens = try model.prompt(prompt.ids, prompt.images, spans: seen.spans, run: &run)
     let decoding = try model.language.prefill(tokens, run: &run, shared: shared, threads: threads)
     // A cache may be cut later (Keyformer).
-    let isReduced = composition.managesCache || run.trace.acts.contains { $0.output < $0.input }
+    let isReduced =
+      composition.managesCache || composition.shrink != nil || run.trace.acts.contains { $0.output < $0.input }
     try check(prompt.images, wereReduced: isReduced)
+    try checkShrunk(prompt.images)
     return (run, decoding)
   }
 
   /// Refuses a budget below the number of tokens that has led to nothing.
   func check(_ images: [PreparedImage], wereReduced: Bool) throws {
-    let counts = try images.map { Double(try model.spans(of: $0).reduce(0, +)) }
-    let outcome = methods.accounting.outcome(of: counts, reached: counts.reduce(0, +))
+    let outcome = methods.accounting.outcome(
+      of: try images.map(wholeTokens(of:)), reached: Double(try visualTokens(of: images)))
     guard let asked = outcome.asked, asked < outcome.dense, !wereReduced else { return }
     throw CompressionError.unreachable(
       method: method, asked: "\(Int(asked)) of \(Int(outcome.dense)) tokens", reachable: "no fewer than all",
@@ -72,7 +74,7 @@ extension Generator {
   /// - Parameter trace: of a run of this generator as far as the first new token.
   package func outcome(of images: [PreparedImage], _ trace: Trace) throws -> BudgetOutcome {
     let layers = trace.language.prefix(outline.shape.decoder!.layers)
-    let visual = try images.map { Double(try model.spans(of: $0).reduce(0, +)) }
+    let visual = try images.map(wholeTokens(of:))
     switch methods.accounting.counted {
     case .tokens:
       let table = CostTable(trace, dense: trace, shape: outline.shape)

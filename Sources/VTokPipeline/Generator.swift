@@ -173,7 +173,7 @@ public struct Generator: MethodRunner {
   /// processor refuses such pictures; others would crop them to a speck or stretch them to stripes.
   public static let aspectLimit = 200
 
-  /// A picture cut into the tiles that the model takes.
+  /// A picture cut into the tiles that the model takes; smaller where a method shrinks images.
   /// - Parameter images: pictures in its prompt.
   /// - Throws: `ImageError` for one that is too long and thin, or that the model's processor refuses.
   public func picture(_ image: Image, among images: Int = 1) throws(ImageError) -> PreparedImage {
@@ -184,13 +184,22 @@ public struct Generator: MethodRunner {
         "its size is \(image.size), \(long / short) times as long as wide; at most \(Self.aspectLimit) times, crop it first"
       )
     }
-    return try processor.tiles(of: image.atMost(mostPixels), among: images)
+    let image = image.atMost(mostPixels)
+    let shrinking = try composition.shrink.flatMap { budget throws(ImageError) in
+      try outline.shrinking(image.size, to: budget)
+    }
+    return try (shrinking ?? processor).tiles(of: image, among: images)
   }
 
   /// Pictures of one size as the frames of one video.
   /// - Parameter rate: frames a second.
-  /// - Throws: `ModelError` for a model that takes no videos and for frames that differ, `ImageError`.
+  /// - Throws: `ModelError` for a model that takes no videos and for frames that differ, `CompressionError` for a method that
+  ///   shrinks images, `ImageError`.
   public func video(_ frames: [Image], rate: Double) throws -> PreparedImage {
+    if let shrinking = composition.shrinks {
+      throw CompressionError.unsupported(
+        method: shrinking, found: "a video", expected: "an image", fix: CompressionError.anotherMethod)
+    }
     guard outline.geometry?.takesVideos == true, visual.takesVideos,
       let video = try processor.video(frames.map { $0.atMost(mostPixels) }, rate: rate)
     else {
@@ -324,8 +333,8 @@ public struct Generator: MethodRunner {
       composition.methods.isEmpty
       ? run.trace
       : try Rehearsal.trace(
-        [], of: outline, ids: prompt.ids, placeholder: model.placeholder, images: prompt.images,
-        question: seen.question, newTokens: ids.count)
+        [], of: outline, ids: wholeIds(of: prompt), placeholder: model.placeholder,
+        images: prompt.images.map(whole), question: seen.question, newTokens: ids.count)
     return Answer(
       text: text, ids: ids, isComplete: ids.last.map(model.stops.contains) ?? false,
       table: CostTable(run.trace, dense: dense, shape: model.shape), outcome: try outcome(of: prompt.images, run.trace),

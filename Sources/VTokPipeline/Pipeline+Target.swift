@@ -35,7 +35,7 @@ extension LoadedModel {
   private func milliseconds(_ pipeline: Pipeline, repeats: Int = 5) throws -> Double {
     let tower = vision.tower.shape
     var (rows, columns) = (tower.rows, tower.columns)
-    if let limit = pipeline.composition.patches, limit < rows * columns {
+    if let limit = pipeline.composition.shrink?.tokens(of: rows * columns), limit < rows * columns {
       (rows, columns) = Shape.Tower.grid(rows: rows, columns: columns, patches: limit)
     }
     var generator = SeededGenerator(seed: 1)

@@ -89,7 +89,7 @@ public struct Pipeline: MethodRunner {
     let size = processor.preparedSize(width: image.width, height: image.height)
     let (rows, columns) = (max(1, size.height / patch), max(1, size.width / patch))
     var used = processor
-    if let limit = composition.patches, limit < rows * columns {
+    if let limit = composition.shrink?.tokens(of: rows * columns), limit < rows * columns {
       let (fewerRows, fewerColumns) = Shape.Tower.grid(rows: rows, columns: columns, patches: limit)
       used = processor.shrunk(
         from: size, to: Size(width: fewerColumns * patch, height: fewerRows * patch))

@@ -25,6 +25,12 @@ public struct VisualReducer: ImageReducer {
         method: inside, found: "a cut inside the language model, which runs elsewhere",
         expected: "a method that acts before it", fix: "Run the whole model with it, or choose another method.")
     }
+    if let shrinking = generator.composition.shrinks {
+      throw CompressionError.unsupported(
+        method: shrinking, found: "an image made smaller before the tower, whose tokens stand for no patches of the whole",
+        expected: "a method that chooses among the tokens of an image",
+        fix: "Give smaller images, or ask the whole model a question with it.")
+    }
     if let reader = generator.composition.readsQuestion, question == nil {
       throw CompressionError.lacks(method: reader, .question)
     }

@@ -15,8 +15,8 @@ struct BenchQuestions: ParsableCommand {
       and perhaps "group" for a column of its own; for multiple choice also "choices": [text, ...]. 'vtok import' makes such
       files from published ones. Metrics: \(AnswerMetric.all.map(\.name).joined(separator: ", ")). Lines without answers and
       metric are scored by their agreement with the dense model. Rows for the dense model and random (--seeds of it) are
-      always there, downsample where features can be averaged over areas (LLaVA; not Qwen-VL). Times are those of a sample of
-      questions. A speed-up below 0.9 of the multiply-adds' is marked !.
+      always there, downsample where the model takes smaller images (Qwen-VL) or features can be averaged over areas (LLaVA).
+      Times are those of a sample of questions. A speed-up below 0.9 of the multiply-adds' is marked !.
       """)
 
   @OptionGroup var bench: BenchFlags

@@ -79,7 +79,7 @@ extension CompressionError {
 extension Plan {
   /// Where the method looks or acts, in the order in which a run comes by.
   fileprivate var places: String {
-    var parts: [String] = patches == nil ? [] : ["before the tower: the image shrinks"]
+    var parts: [String] = shrink == nil ? [] : ["before the tower: the image shrinks"]
     func add(_ name: String, _ pick: (Site) -> Int?) {
       let numbers = act.compactMap(pick).sorted()
       if !numbers.isEmpty { parts.append("\(name) \(ranged(numbers))") }

@@ -55,7 +55,7 @@ import VTokTensor
     (Plan(act: [.features]), Plan(act: [.features]), false),
     (Plan(act: [.pack]), Plan(act: [.pack]), false),
     (Plan(act: [.block(1, .middle)]), Plan(act: [.block(1, .middle), .features]), true),
-    (Plan(patches: 4), Plan(patches: 9), false),
+    (Plan(shrink: .tokens(4)), Plan(shrink: .tokens(9)), false),
     (Plan(act: [.cache(0)], positions: late), Plan(act: [.cache(2)], positions: late), false),
     (Plan(act: [.layer(1)], positions: late), Plan(act: [.layer(2)], positions: late), true),
     (

@@ -35,10 +35,62 @@ import VTok
     }
   }
 
+  // MARK: Images at their own size
+
+  private static let pages = smallModels + "vqa-pages"
+
+  private static func page() throws -> Image { try Image.decode(contentsOf: pages + "/reference/0.png").image }
+
+  /// The processor makes the image smaller, as whoever sets `max_pixels` does; what the dense model would cost is known.
+  @Test(arguments: [Budget.ratio(0.5), .ratio(0.2), .tokens(9), .ratio(1)])
+  func shrinksAsMaxPixelsDoes(budget: Budget) throws {
+    let (generator, page) = (try Generator(model: Self.pages, method: "downsample", keep: budget), try Self.page())
+    let dense = try generator.with(nil)
+    let whole = try dense("what is the total?", about: [page], limit: 4)
+    let wanted = budget.tokens(of: whole.table.tokensIn)
+    let own = try #require(dense.processor as? MergedPatchProcessor)
+    let cell = own.patch * own.merge * own.patch * own.merge
+    let smaller = try MergedPatchProcessor(
+      pixels: own.pixels, patch: own.patch, merge: own.merge, frames: own.frames, area: cell...wanted * cell
+    ).tiles(of: page)
+    let prompt = try generator.prepare("what is the total?", about: [page])
+    #expect(prompt.images == [smaller])
+    let (answer, alone) = (
+      try generator(prompt, limit: 4), try dense(dense.prepare("what is the total?", about: [smaller]), limit: 4)
+    )
+    #expect(answer.ids == alone.ids && answer.table.cost == alone.table.cost)
+    #expect(answer.table.tokensOut == alone.table.tokensIn && answer.table.tokensOut <= wanted)
+    #expect(answer.table.tokensIn == whole.table.tokensIn)
+    if answer.ids.count == whole.ids.count { #expect(answer.table.dense == whole.table.cost) }
+    #expect(answer.outcome.dense == Double(whole.table.tokensIn) && answer.outcome.asked == Double(wanted))
+  }
+
+  /// A rehearsal, which has no image, counts the same.
+  @Test func rehearsesSmallerImages() throws {
+    let (generator, page) = (try Generator(model: Self.pages, method: "downsample:keep=0.3"), try Self.page())
+    let trace = try Rehearsal.trace(
+      generator.composition.methods, of: generator.outline, prompt: .init(picture: page.size, text: 8, newTokens: 1))
+    let answer = try generator("what is the total?", about: [page], limit: 1)
+    #expect(CostTable(trace, dense: trace, shape: generator.outline.shape).tokensOut == answer.table.tokensOut)
+  }
+
+  @Test func saysWhatItCannotShrink() throws {
+    let generator = try Generator(model: Self.pages, method: "downsample:keep=1")
+    #expect {
+      try generator("what is it?", about: [Image(width: 256, height: 16, colour: [9, 9, 9])], limit: 1)
+    } throws: {
+      "\($0)".contains("asked 1 of") && "\($0)".contains("no fewer than")
+    }
+    #expect { try VisualReducer(generator) } throws: { "\($0)".contains("made smaller before the tower") }
+    let frames = [Image](repeating: try Self.page(), count: 2)
+    #expect { try generator.video(frames, rate: 1) } throws: { "\($0)".contains("a video") }
+  }
+
   // MARK: Refusals
 
   @Test func refusesByFamily() throws {
     try expectRefusals(
-      of: Downsample.self, ("a tower that takes one image size", { $0.tower!.fuse > 1 && !$0.tower!.anySize }))
+      of: Downsample.self, ("a tower that takes one image size", { $0.tower!.fuse > 1 && $0.layout?.tiling != .native })
+    )
   }
 }

@@ -39,7 +39,7 @@ import VTok
     let spec = try MethodSpec(text)
     let read: @Sendable (String) throws -> OptionFile = { _ in relevanceNet }
     guard let composition = try? Methods.compose(spec, budget: budget, for: outline.shape, read: read),
-      composition.patches == nil
+      composition.shrink == nil
     else { return nil }
     let accounting = Accounting(spec, budget: budget, composition)
     let image = try outline.prepared(picture)

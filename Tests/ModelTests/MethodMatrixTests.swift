@@ -49,7 +49,7 @@ import VTok
     #expect(result.logits.allSatisfy { $0.allSatisfy(\.isFinite) })
     // What shrinks the image does so in the processor, which has no part here; caches are cut once the prompt is read.
     let changesPrompt =
-      composition.patches == nil
+      composition.shrink == nil
       && composition.plans.contains { $0.act.contains { if case .cache = $0 { false } else { true } } }
     #expect(result.logits[0] != dense.logits[0] || !changesPrompt)
     for row in tokens.rows(.patch) { #expect(!tokens.origin.range(row).isEmpty) }

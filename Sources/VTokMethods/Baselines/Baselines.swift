@@ -5,7 +5,7 @@ extension Methods {
   /// image.
   public static func baselines(beside methods: [Composition]) -> [MethodSpec] {
     let inTower = methods.filter { $0.shape.decoder == nil }
-    let isBehind = inTower.contains { !$0.actsInTower && $0.patches == nil }
+    let isBehind = inTower.contains { !$0.actsInTower && $0.shrink == nil }
     let isInside = !isBehind || inTower.contains(where: \.actsInTower)
     return (isInside ? [MethodSpec(RandomPatches.self)] : [])
       + (isBehind ? [MethodSpec(RandomPatches.self, ["at": RandomPatches.Place.features.rawValue])] : [])

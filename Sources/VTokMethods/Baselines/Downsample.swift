@@ -1,13 +1,14 @@
 import VTokCore
 import VTokTensor
 
-/// Shrinks the image before the tower so that the number of patches matches: the cheapest reduction there is. Where the
+/// Shrinks the image before the tower so that the number of tokens matches: the cheapest reduction there is. Where the
 /// tower takes one size only (CLIP in LLaVA) its output is averaged over areas of the grid instead.
 public struct Downsample: Compressor {
   public static let name = "downsample"
   public static let summary = "shrink the image until its patches fit the budget, the baseline without any selection"
   public static let remarks = [
     "Grids are whole: the number of tokens is the largest grid of the same shape that fits.",
+    "Qwen-VL and other models that take an image at its own size: their processor makes it smaller, as its `max_pixels` does.",
     "LLaVA: the tower takes one size only, so the features of every tile are averaged over areas (`downsample:pool`).",
   ]
 
@@ -21,7 +22,10 @@ public struct Downsample: Compressor {
   }
 
   public func plan(for model: Shape) throws(CompressionError) -> Plan {
-    guard let tower = model.tower, tower.anySize || tower.fuse == 1 else {
+    if model.layout?.tiling == .native { return Plan(shrink: budget) }
+    // Tiles of a vision-language model have one size.
+    let anySize = model.layout == nil && model.tower?.anySize == true
+    guard let tower = model.tower, anySize || tower.fuse == 1 else {
       throw .unsupported(
         method: Self.name, found: "a tower that takes one image size", expected: "one that can resize its positions",
         fix: CompressionError.anotherMethod)
@@ -32,7 +36,7 @@ public struct Downsample: Compressor {
         method: Self.name, asked: "\(patches) of \(tower.patches) patches", reachable: "at least 1",
         fix: CompressionError.largerBudget)
     }
-    return tower.anySize ? Plan(patches: patches) : Plan(act: [.features], completeTiles: true)
+    return anySize ? Plan(shrink: budget) : Plan(act: [.features], completeTiles: true)
   }
 
   public mutating func reduce(_ view: borrowing View, at site: Site, notes: inout Notes) -> [Reduction]? {

@@ -93,10 +93,28 @@ public struct ModelOutline: Sendable {
   }
 
   /// A picture of so many pixels, prepared for the model.
+  /// - Parameter budget: of its visual tokens, into which its processor shrinks it; nil: it does not.
   /// - Throws: `ImageError` if the processor refuses the size.
   /// - Precondition: this is a vision-language model.
-  package func prepared(_ size: Size) throws -> PreparedImage {
+  package func prepared(_ size: Size, shrunkTo budget: Budget? = nil) throws -> PreparedImage {
     guard let processor else { preconditionFailure("a tower has no prompt") }
-    return try processor.tiles(of: Image(width: size.width, height: size.height, colour: [0, 0, 0]))
+    let used = try budget.flatMap { try shrinking(size, to: $0) } ?? processor
+    return try used.tiles(of: Image(width: size.width, height: size.height, colour: [0, 0, 0]))
+  }
+
+  /// The processor that gives a picture of this size at most the visual tokens of a budget, which are cells of whole patches;
+  /// nil: pictures have the tokens that they have.
+  package func shrinking(_ size: Size, to budget: Budget) throws(ImageError) -> (any TiledProcessor)? {
+    guard let merged = processor as? MergedPatchProcessor else { return nil }
+    let cells = try merged.cells(of: size)
+    let wanted = budget.tokens(of: cells)
+    return wanted < cells ? merged.shrunk(toCells: max(1, wanted)) : merged
+  }
+
+  /// The places of a picture that was shrunk to a budget as it would be whole, without its pixels.
+  package func whole(_ image: PreparedImage) throws(ImageError) -> PreparedImage {
+    guard let grid = try nativeGrid(of: image.original) else { return image }
+    return PreparedImage(
+      tiles: [Tensor(zeros: [1, 1])], rows: grid.rows, columns: grid.columns, original: image.original)
   }
 }

@@ -28,7 +28,7 @@ public final class SharedBlocks {
   public init(for compositions: [Composition]) {
     var requests: [Int: [Request]] = [:]
     // What a method changes before block 0 shares nothing.
-    let sharing = compositions.filter { $0.patches == nil && !$0.methods.isEmpty && $0.departure != .patches }
+    let sharing = compositions.filter { $0.shrink == nil && !$0.methods.isEmpty && $0.departure != .patches }
     for composition in sharing {
       guard case .block(let index, _) = composition.departure else { continue }
       requests[index, default: []] += composition.requests(inBlock: index)
@@ -49,7 +49,7 @@ public final class SharedBlocks {
   /// nil before a dense run has passed there, and for methods that see other pixels or were not announced. Blocks after
   /// the features never run.
   func start(for composition: Composition) -> Start? {
-    guard composition.patches == nil, departures.contains(composition.departure) else { return nil }
+    guard composition.shrink == nil, departures.contains(composition.departure) else { return nil }
     return starts[composition.departure] ?? starts[.features]
   }
 
