@@ -27,7 +27,7 @@ public struct VisualReducer: ImageReducer {
     }
     if let shrinking = generator.composition.shrinks {
       throw CompressionError.unsupported(
-        method: shrinking, found: "an image made smaller before the tower, whose tokens stand for no patches of the whole",
+        method: shrinking, found: "a smaller image, whose tokens stand for no patches of the whole one",
         expected: "a method that chooses among the tokens of an image",
         fix: "Give smaller images, or ask the whole model a question with it.")
     }

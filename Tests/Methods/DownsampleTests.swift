@@ -81,7 +81,7 @@ import VTok
     } throws: {
       "\($0)".contains("asked 1 of") && "\($0)".contains("no fewer than")
     }
-    #expect { try VisualReducer(generator) } throws: { "\($0)".contains("made smaller before the tower") }
+    #expect { try VisualReducer(generator) } throws: { "\($0)".contains("a smaller image") }
     let frames = [Image](repeating: try Self.page(), count: 2)
     #expect { try generator.video(frames, rate: 1) } throws: { "\($0)".contains("a video") }
   }
