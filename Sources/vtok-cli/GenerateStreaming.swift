@@ -8,7 +8,7 @@ extension GenerateCommand {
       ("--image", !images.isEmpty), ("--video", frames.video != nil), ("--as-video", frames.asVideo),
       ("--fps", frames.fps != nil), ("--messages", messages != nil), ("--overlay", overlay != nil),
       ("--tint", drawing.tint),
-      ("--format", format != .md),
+      ("--format", ![.md, .jsonl].contains(format)),
     ]
     if let flag = given.first(where: \.1)?.0 {
       throw UsageError(

@@ -7,7 +7,7 @@ extension PruneCommand {
     let given: [(String, Bool)] = [
       ("INPUT", !inputs.isEmpty), ("--shard", shard != nil), ("--shard-size", shardSize != nil), ("--overlay", overlay),
       ("--tint", drawing.tint),
-      ("--format", format != .md), ("--force", force),
+      ("--format", ![.md, .jsonl].contains(format)), ("--force", force),
       ("--export", !exports.isEmpty), ("--files-from", filesFrom != nil && filesFrom != "-"),
       ("--keep-mean", !mean.keepMeans.isEmpty),
     ]
