@@ -199,6 +199,15 @@ void vtok_attention_begin(vtok_attention_kind kind, const float *keys, const flo
 // are seen, or, if `visible` is not 0, row r sees the first visible + r of them. out [n, depth].
 void vtok_attention_rows(vtok_attention_kind kind, size_t level, const float *queries, size_t n, size_t ldq, size_t keys, size_t depth, const float *bias, size_t visible, float *out, size_t ldo, void *memory);
 
+// --- cache.c: keys and values of a cache in few bits ---
+typedef enum { VTOK_CACHE_BF16, VTOK_CACHE_INT8 } vtok_cache_kind;
+// Bytes of a group of n numbers that are rounded together.
+size_t vtok_cache_bytes(vtok_cache_kind kind, size_t n);
+// Rounds groups of n numbers, which lie side by side in x and in out.
+void vtok_cache_round(vtok_cache_kind kind, const float *x, size_t groups, size_t n, void *out);
+// out[r] = the group at p + r * stride (bytes) as float32; out has row stride ldo.
+void vtok_cache_widen(vtok_cache_kind kind, const void *p, size_t rows, size_t stride, size_t n, float *out, size_t ldo);
+
 // --- convert.c: half and bfloat16 to float32 (exact), float32 to half (round to nearest even) ---
 void vtok_widen_f16(const uint16_t *x, size_t n, float *out);
 void vtok_widen_bf16(const uint16_t *x, size_t n, float *out);
