@@ -66,6 +66,17 @@ public struct Reduction: Sendable, Equatable {
     Reduction(offsets: offsets, members: members, of: inputCount, blend: blend, mass: mass)
   }
 
+  /// Whether a row is one member as it was.
+  func copies(_ row: Int) -> Bool {
+    let slot = Int(offsets[row])
+    guard slot + 1 == offsets[row + 1] else { return false }
+    return switch blend {
+    case .copy, .byMass, .byCount: true
+    case .weighted(let weights): weights[slot] == 1
+    case .entries(let keys, let values): keys[slot] == 1 && values[slot] == 1
+    }
+  }
+
   /// The members of row `row`, anchor first.
   public func row(_ row: Int) -> ArraySlice<Int32> { members[Int(offsets[row])..<Int(offsets[row + 1])] }
 }

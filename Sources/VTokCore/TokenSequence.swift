@@ -26,10 +26,23 @@ public struct Coordinate: Sendable, Hashable {
 /// The tokens in flight with all that must stay in step. `apply` is the only way to change their number. A layer's KV
 /// cache is one too: x = per KV head key, then value; one sequence for all heads, or one per head once they differ.
 public struct TokenSequence: Sendable {
-  /// `[count, width]`; a layer may rewrite values, never the count.
+  /// `[count, width]`; a layer may rewrite values, never the count. Of a cache in fewer bits what they stand for, and what is
+  /// written is rounded.
   public var x: Tensor {
-    didSet { precondition(x.rows == id.count, "only apply and append change the number of tokens") }
+    get { packed?.widened() ?? exact }
+    _modify {  // in place: most rows are float32
+      if let packed { exact = packed.widened() }
+      yield &exact
+      precondition(exact.rows == id.count, "only apply and append change the number of tokens")
+      guard let rows = packed else { return }
+      packed = CacheRows(exact, like: rows)
+      exact = Self.nowhere
+    }
   }
+  private var exact: Tensor
+  /// A cache's rows in fewer bits, in place of `exact`.
+  package private(set) var packed: CacheRows?
+  private static let nowhere = Tensor([], shape: [0, 0])
   /// Row number at birth: in the tile, from `.pack` on in the whole prompt. Never renumbered.
   public private(set) var id: [Int32]
   /// How many tokens of the dense sequence a row counts for (ToMe's size).
@@ -44,6 +57,10 @@ public struct TokenSequence: Sendable {
   public private(set) var coordinate: [Coordinate]
 
   public var count: Int { id.count }
+  /// Numbers of a row.
+  public var width: Int { packed?.width ?? exact.width }
+  /// Of all rows' numbers.
+  package var bytes: Int { packed?.byteCount ?? 4 * exact.values.count }
 
   /// - Precondition: all arrays have one entry per row of `x`.
   public init(
@@ -51,7 +68,7 @@ public struct TokenSequence: Sendable {
     coordinate: [Coordinate] = []
   ) {
     let count = x.rows
-    self.x = x
+    exact = x
     self.id = id ?? (0..<count).map(Int32.init)
     self.mass = [Float](repeating: 1, count: count)
     self.kind = kind
@@ -70,8 +87,10 @@ public struct TokenSequence: Sendable {
     let shares = memberShares(reduction)
     let anchors = (0..<reduction.count).map { Int(reduction.members[Int(reduction.offsets[$0])]) }
     let masses = mass
-    let rows = features ?? blended(x, reduction, anchors, masses)
-    precondition(rows.rows == reduction.count, "\(rows.rows) rows of features for \(reduction.count) tokens")
+    let kept = features == nil ? packed.map { reduced($0, reduction, anchors, masses) } : nil
+    let rows = kept == nil ? features ?? blended(exact, reduction, anchors, masses) : Self.nowhere
+    precondition(
+      (kept?.count ?? rows.rows) == reduction.count, "\(rows.rows) rows of features for \(reduction.count) tokens")
     let newMass =
       reduction.mass
       ?? (0..<reduction.count).map { row in reduction.row(row).reduce(0) { $0 + mass[Int($1)] } }
@@ -83,7 +102,7 @@ public struct TokenSequence: Sendable {
     mass = newMass
     // Addition is linear: what would be added to the members is blended as they are.
     pending = pending.map { blended($0, reduction, anchors, masses) }
-    x = rows
+    (exact, packed) = (rows, kept)
   }
 
   /// Puts rows behind those that are still to be added to `x`. `[count, width]`
@@ -102,8 +121,30 @@ public struct TokenSequence: Sendable {
   public func carrying(_ x: Tensor) -> TokenSequence {
     var copy = self
     copy.pending = []
-    copy.x = x
+    (copy.exact, copy.packed) = (x, nil)
+    precondition(x.rows == count, "\(x.rows) rows for \(count) entries")
     return copy
+  }
+
+  /// The same rows as a cache holds them.
+  /// - Parameter group: numbers that are rounded together, where anything is.
+  package func stored(in precision: CachePrecision, group: Int, threads: Int = 1) -> TokenSequence {
+    guard precision != .f32 else { return self }
+    var copy = self
+    copy.packed = CacheRows(x, precision, group: group, threads: threads)
+    copy.exact = Self.nowhere
+    return copy
+  }
+
+  /// Columns as float32. `[count, range]`
+  /// - Parameter range: of a cache whole keys or values.
+  package func columns(_ range: Range<Int>) -> Tensor { packed?.widened(range) ?? exact.columns(range) }
+
+  /// Rewrites a key or value of one entry of a cache, which begins at a column; the others keep their bits.
+  package mutating func rewrite(_ row: Int, column: Int, _ body: (UnsafeMutablePointer<Float>) -> Void) {
+    guard packed == nil else { return packed!.rewrite(row, column: column, body) }
+    let at = row * exact.width + column
+    exact.values.withUnsafeMutableBufferPointer { body($0.baseAddress! + at) }
   }
 
   /// A copy with `reduction` applied.
@@ -122,13 +163,14 @@ public struct TokenSequence: Sendable {
     mass += entries.mass
     let stages = max(pending.count, entries.pending.count)
     for stage in 0..<stages {
-      if stage == pending.count { pending.append(Tensor(zeros: [x.rows, x.width])) }
+      if stage == pending.count { pending.append(Tensor(zeros: [exact.rows, width])) }
       pending[stage].append(
-        rows: stage < entries.pending.count ? entries.pending[stage] : Tensor(zeros: [entries.count, x.width]))
+        rows: stage < entries.pending.count ? entries.pending[stage] : Tensor(zeros: [entries.count, width]))
     }
     // Rows of other tiles, or of no tile, lie in no common picture.
     coordinate = []
-    x.append(rows: entries.x)
+    guard let rows = packed else { return exact.append(rows: entries.x) }
+    packed!.append(entries.packed ?? CacheRows(entries.x, like: rows))
   }
 
   /// The rows of a range, as they are.
@@ -156,12 +198,13 @@ public struct TokenSequence: Sendable {
 
   /// The columns in `parts` equal shares, one sequence each: a cache, by KV head.
   public func split(into parts: Int) -> [TokenSequence] {
-    let width = x.width / parts
-    precondition(width * parts == x.width, "\(x.width) columns in \(parts) parts")
+    let share = width / parts
+    precondition(share * parts == width, "\(width) columns in \(parts) parts")
     return (0..<parts).map { part in
-      var share = self
-      share.x = x.columns(part * width..<(part + 1) * width)
-      return share
+      let columns = part * share..<(part + 1) * share
+      var own = self
+      if let packed { own.packed = packed.columns(columns) } else { own.exact = exact.columns(columns) }
+      return own
     }
   }
 
@@ -237,6 +280,15 @@ public struct TokenSequence: Sendable {
         return masses.map { $0 / total }
       }
     }
+  }
+
+  /// The new rows of a cache in fewer bits: what is one row as it was keeps its bits, what is made of several is rounded.
+  private func reduced(_ rows: CacheRows, _ reduction: Reduction, _ anchors: [Int], _ mass: [Float]) -> CacheRows {
+    var kept = rows.gathered(anchors)
+    let made = (0..<reduction.count).filter { !reduction.copies($0) }
+    guard !made.isEmpty else { return kept }
+    kept.replace(made, with: CacheRows(blended(x, reduction, anchors, mass).gathered(made), like: rows))
+    return kept
   }
 
   /// The new rows, each summed in member order with every operation rounded (the order official code uses when the

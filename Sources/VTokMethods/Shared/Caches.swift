@@ -64,9 +64,9 @@ struct CacheHead {
   let keys: Tensor, values: Tensor
 
   init(_ cache: TokenSequence, _ head: Int, of heads: Int) {
-    let width = cache.x.width / heads
+    let width = cache.width / heads
     let middle = head * width + width / 2
-    keys = cache.x.columns(head * width..<middle)
-    values = cache.x.columns(middle..<(head + 1) * width)
+    keys = cache.columns(head * width..<middle)
+    values = cache.columns(middle..<(head + 1) * width)
   }
 }

@@ -7,11 +7,14 @@ import VTokTensor
 /// A row sees those before it, and in some models the other rows of its image. Order in the sequence decides, never the
 /// position: after a cut positions may have gaps or start anew.
 /// Rows go in blocks, and a block forms the products with those keys alone that its rows can see, so no n x n matrix is
-/// held. Query heads share the key heads that there are evenly, in order. Products are chains over the depth in order: a row
+/// held. What a cache holds in fewer bits is widened on the way, for a prompt a head at a time, for a single row a few entries,
+/// which stay in the nearest cache of the processor. Query heads share the key heads that there are evenly, in order. Products are chains over the depth in order: a row
 /// comes out the same to the bit whether its prompt goes in one pass or in two. A single row, as in decoding, is summed in
 /// another order.
 struct Attention {
   let heads: Int, kvHeads: Int, headDim: Int
+  /// How caches hold keys and values.
+  var kv = CachePrecision.f32
 
   /// What the rows of a layer see.
   struct Sight {
@@ -24,15 +27,6 @@ struct Attention {
   }
 
   static let blockRows = 128
-
-  /// Keys of one KV head, `headDim` numbers each, at a distance of `stride`.
-  struct Keys {
-    let pointer: Shared<Float>
-    let stride: Int, count: Int
-    let ids: [Int32]
-    /// Added to the logits of every key; nil: nothing. `[count]`
-    var bias: [Float]?
-  }
 
   /// A form of attention rows that somebody asked for.
   struct Tap: Hashable {
@@ -50,20 +44,26 @@ struct Attention {
     var seed: UInt64 = 0, step = 0, layer = 0
   }
 
-  /// Scratch of every thread: a block of scores, and panels of keys or values.
+  /// Scratch of every thread: a block of scores, panels of keys or values, and those of a head that were widened.
   final class Memory {
     let keys: Int, threads: Int
-    let scores: Scratch, panels: Scratch
+    let scores: Scratch, panels: Scratch, widened: Scratch
 
-    init(rows: Int, keys: Int, heads: Int, threads: Int) {
+    init(rows: Int, keys: Int, heads: Int, widened: Int, threads: Int) {
       self.keys = keys
       self.threads = threads
       scores = Scratch(Self.scores(rows: rows, keys: keys, heads: heads, threads: threads))
       panels = Scratch(threads * vtok_matrix.panels)
+      self.widened = Scratch(threads * widened)
     }
 
     static func scores(rows: Int, keys: Int, heads: Int, threads: Int) -> Int {
       max(threads * min(rows, Attention.blockRows), heads) * keys
+    }
+
+    /// Numbers that one thread widens at a time.
+    static func widened(rows: Int, keys: Int, headDim: Int, _ kv: CachePrecision) -> Int {
+      kv == .f32 ? 0 : 2 * headDim * (rows == 1 ? Attention.blockKeys : keys)
     }
   }
 
@@ -72,7 +72,7 @@ struct Attention {
   ///   - q: `[rows, heads * headDim]`
   ///   - rows: which row of the last `total` keys every query is, ascending.
   ///   - keys: one entry per KV head, or per query head, all of at least `total` keys.
-  ///   - mixing: whether outputs are wanted; a probe only looks. Values lie `headDim` behind their keys.
+  ///   - mixing: whether outputs are wanted; a probe only looks.
   /// - Returns: for every tap one tensor per group of heads with equal keys: `[heads, rows, keys]`, or `[heads, keys]`.
   func callAsFunction(
     _ q: Shared<Float>, rows: [Int], of total: Int, over keys: [Keys], groups: Int = 1, mixing: Bool = true,
@@ -83,23 +83,32 @@ struct Attention {
     let slots = threadCount(rows.count, keys, memory.threads, threads)
     let (scratch, length) = (Shared(memory.scores.pointer), min(rows.count, Self.blockRows) * memory.keys)
     let panels = Shared(memory.panels.pointer)
+    let (widened, room) = (Shared(memory.widened.pointer), memory.widened.count / memory.threads)
     if rows.count == 1 {
-      step(q, rows[0], of: total, over: keys, mixing: mixing, sight, recorder, scratch, memory.keys, slots)
+      step(
+        q, rows[0], of: total, over: keys, mixing: mixing, sight, recorder, scratch, memory.keys, widened, room, slots)
       return recorder.tensors
     }
     parallel(slots, threads: slots) { slot in
       let scores = scratch.pointer + slot * length
       let panel = panels.pointer + slot * vtok_matrix.panels
+      let own = widened.pointer + slot * room
+      var open: (index: Int, keys: Keys.Rows, values: Keys.Rows)?  // heads that share keys follow each other
       for head in stride(from: slot, to: heads, by: slots) {
-        let source = keys[head * keys.count / heads]
-        let past = source.count - total
+        let index = head * keys.count / heads
+        let source = keys[index]
+        if open?.index != index {
+          let all = 0..<source.count
+          open = (index, source.keys(all, own), source.values(all, own + room / 2))
+        }
+        let (lying, past) = (open!, source.count - total)
         for first in stride(from: 0, to: rows.count, by: Self.blockRows) {
           let count = min(Self.blockRows, rows.count - first)
           let start = sight.window.map { max(0, past + rows[first] + 1 - $0) } ?? 0
           let seen = past + sight.end(rows[first + count - 1]) - start
           let queries = q.pointer + first * width + head * headDim
-          let visible = source.pointer.pointer + start * source.stride
-          let keys = vtok_matrix(rows: visible, depth: headDim, stride: source.stride)
+          let visible = lying.keys.pointer + start * lying.keys.stride
+          let keys = vtok_matrix(rows: visible, depth: headDim, stride: lying.keys.stride)
           vtok_product(queries, count, width, keys, 0, seen, 0, scores, seen, panel)
           for row in 0..<count {
             let line = scores + row * seen
@@ -114,7 +123,8 @@ struct Attention {
             recorder.take(probabilities: line, at: place)
           }
           guard mixing else { continue }
-          let values = vtok_matrix(columns: visible + headDim, depth: seen, stride: source.stride)
+          let values = vtok_matrix(
+            columns: lying.values.pointer + start * lying.values.stride, depth: seen, stride: lying.values.stride)
           vtok_product(scores, count, seen, values, 0, headDim, 0, queries, width, panel)
         }
       }
@@ -126,8 +136,7 @@ struct Attention {
   /// side, and goes through the cache a few entries at a time, in the order in which they lie.
   private func step(
     _ q: Shared<Float>, _ row: Int, of total: Int, over keys: [Keys], mixing: Bool, _ sight: Sight,
-    _ recorder: Recorder,
-    _ scores: Shared<Float>, _ length: Int, _ slots: Int
+    _ recorder: Recorder, _ scores: Shared<Float>, _ length: Int, _ widened: Shared<Float>, _ room: Int, _ slots: Int
   ) {
     @Sendable func visible(_ source: Keys) -> Range<Int> {
       let past = source.count - total
@@ -136,20 +145,25 @@ struct Attention {
     let end = keys.reduce(0) { max($0, visible($1).upperBound) }
     parallel(slots, threads: slots) { slot in
       let own = slot * heads / slots..<(slot + 1) * heads / slots
-      func blocks(_ body: (_ head: Int, _ source: Keys, _ entries: Range<Int>) -> Void) {
+      func blocks(
+        _ rows: (Keys, Range<Int>, UnsafeMutablePointer<Float>) -> Keys.Rows,
+        _ body: (_ head: Int, _ rows: Keys.Rows, _ entries: Range<Int>) -> Void
+      ) {
         for from in stride(from: 0, to: end, by: Self.blockKeys) {
+          var open: (index: Int, rows: Keys.Rows)?
           for head in own {
-            let source = keys[head * keys.count / heads]
-            let entries = visible(source).clamped(to: from..<from + Self.blockKeys)
-            if !entries.isEmpty { body(head, source, entries) }
+            let index = head * keys.count / heads
+            let entries = visible(keys[index]).clamped(to: from..<from + Self.blockKeys)
+            if entries.isEmpty { continue }
+            if open?.index != index { open = (index, rows(keys[index], entries, widened.pointer + slot * room)) }
+            body(head, open!.rows, entries)
           }
         }
       }
-      blocks { head, source, entries in
+      blocks({ $0.keys($1, $2) }) { head, rows, entries in
         vtok_exact_products(
-          q.pointer + head * headDim, 1, headDim, source.pointer.pointer + entries.lowerBound * source.stride,
-          entries.count,
-          source.stride, headDim, scores.pointer + head * length + entries.lowerBound)
+          q.pointer + head * headDim, 1, headDim, rows.pointer, entries.count, rows.stride, headDim,
+          scores.pointer + head * length + entries.lowerBound)
       }
       for head in own {
         let source = keys[head * keys.count / heads]
@@ -165,10 +179,10 @@ struct Attention {
         if mixing { (q.pointer + head * headDim).update(repeating: 0, count: headDim) }
       }
       guard mixing else { return }
-      blocks { head, source, entries in
+      blocks({ $0.values($1, $2) }) { head, rows, entries in
         vtok_exact_more_votes(
-          source.pointer.pointer + entries.lowerBound * source.stride + headDim, entries.count, headDim, source.stride,
-          scores.pointer + head * length + entries.lowerBound, q.pointer + head * headDim)
+          rows.pointer, entries.count, headDim, rows.stride, scores.pointer + head * length + entries.lowerBound,
+          q.pointer + head * headDim)
       }
     }
   }

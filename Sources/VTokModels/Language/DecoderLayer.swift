@@ -60,12 +60,15 @@ package struct DecoderLayer: Sendable {
     /// Shared by layers that see the same positions and turn alike.
     private var rotary: [Rotary] = []
 
-    init(rows: Int, keys: Int, shape: Shape.Decoder, threads: Int) {
+    init(rows: Int, keys: Int, shape: Shape.Decoder, kv: CachePrecision, threads: Int) {
       self.threads = threads
       normed = Scratch(rows * shape.width)
       branch = Scratch(rows * shape.width)
       inner = Scratch(rows * shape.innerScratch)
-      attention = Attention.Memory(rows: rows, keys: keys, heads: shape.heads, threads: min(threads, shape.heads))
+      attention = Attention.Memory(
+        rows: rows, keys: keys, heads: shape.heads,
+        widened: Attention.Memory.widened(rows: rows, keys: keys, headDim: shape.headDim, kv),
+        threads: min(threads, shape.heads))
     }
 
     func rotary(_ positions: [Position], _ frequencies: [Float], _ shape: Shape.Decoder) -> Rotary {

@@ -11,7 +11,7 @@ public struct LanguageModel: Sendable {
   /// Of every layer that some visual tokens pass by; empty in most models.
   let routers: [Int: DepthRouter]
   package let norm: RMSNorm
-  let attention: Attention
+  private(set) var attention: Attention
   /// Tokens, prompt and answer, that its rotary positions are right for; nil: any number.
   public let longest: Int?
   /// `[vocabulary, width]`
@@ -49,6 +49,12 @@ public struct LanguageModel: Sendable {
     norm = try config.norm(text, "norm", shape.width)
     embeddingScale = config.embeddingScale
     attention = Attention(heads: shape.heads, kvHeads: shape.kvHeads, headDim: shape.headDim)
+  }
+
+  /// How caches hold keys and values; those that were begun otherwise cannot go on.
+  public var kv: CachePrecision {
+    get { attention.kv }
+    set { attention.kv = newValue }
   }
 
   /// The head's row of a token: its logit is the product with a normed row. `[width]`

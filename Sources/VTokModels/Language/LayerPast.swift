@@ -11,7 +11,7 @@ public struct LayerPast: Sendable {
 
   public init() {}
 
-  var bytes: Int { 4 * cache.reduce(0) { $0 + $1.x.values.count } + (state?.bytes ?? 0) }
+  package var bytes: Int { cache.reduce(0) { $0 + $1.bytes } + (state?.bytes ?? 0) }
 }
 
 /// The state of a gated delta net behind a row.

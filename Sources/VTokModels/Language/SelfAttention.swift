@@ -1,6 +1,5 @@
 import CVTokKernels
 import VTokCore
-import VTokLibC
 import VTokTensor
 import VTokWeights
 
@@ -51,7 +50,7 @@ package struct SelfAttention: Sendable {
     let input = ProductInput(normed, count: count, width: shape.width, threads: threads)
     project(input, count, into: q, gates, rest, shape, threads)
     rotate(q, count, queryNorm, rotary, heads: shape.heads, shape, scale: shape.queryScale, threads)
-    store(tokens, input, rest, rotary, shape, &cache, threads)
+    store(tokens, input, rest, rotary, shape, attention.kv, &cache, threads)
     var recorded: [Attention.Tap: [Tensor]] = [:]
     withKeys(of: cache, shape, massBias: massBias) { keys in
       recorded = attention(
@@ -84,8 +83,8 @@ package struct SelfAttention: Sendable {
     }
   }
 
-  /// Attention rows that would be formed on `tokens`, which `norm` norms, without running the layer. `[heads, rows, n]`, or
-  /// `[heads, n]`.
+  /// Attention rows that would be formed on `tokens`, which `norm` norms, without running the layer: nothing is stored, and
+  /// nothing rounded. `[heads, rows, n]`, or `[heads, n]`.
   func probe(
     _ tokens: TokenSequence, _ norm: RMSNorm, rows: [Int], tap: Attention.Tap, shape: Shape.Decoder,
     attention: Attention, sight: Attention.Sight, taps: Attention.Taps, massBias: Bool,
@@ -111,8 +110,8 @@ package struct SelfAttention: Sendable {
     let bias = massBias ? tokens.logMass : nil
     let keys = (0..<shape.kvHeads).map { head in
       Attention.Keys(
-        pointer: Shared(k + head * shape.headDim), stride: shape.kvHeads * shape.headDim, count: count, ids: tokens.id,
-        bias: bias)
+        place: .exact(Shared(k + head * shape.headDim), stride: shape.kvHeads * shape.headDim), headDim: shape.headDim,
+        count: count, ids: tokens.id, bias: bias)
     }
     var taps = taps
     taps.wanted = [(tap, Array(rows.indices))]
@@ -134,10 +133,10 @@ package struct SelfAttention: Sendable {
     return Projections(queries: query(normed, threads: threads), keys: keys, rotatedKeys: rotated)
   }
 
-  /// Projects keys and values of `tokens` and adds them to the cache: per KV head key, then value.
+  /// Projects keys and values of `tokens` and adds them to the cache, rounded as it holds them: per KV head key, then value.
   private func store(
     _ tokens: TokenSequence, _ normed: ProductInput, _ scratch: UnsafeMutablePointer<Float>, _ rotary: Rotary,
-    _ shape: Shape.Decoder, _ cache: inout [TokenSequence], _ threads: Int
+    _ shape: Shape.Decoder, _ kv: CachePrecision, _ cache: inout [TokenSequence], _ threads: Int
   ) {
     let (count, headDim, kvInner) = (tokens.count, shape.headDim, shape.kvHeads * shape.headDim)
     let (k, v) = (scratch, scratch + count * kvInner)
@@ -154,7 +153,8 @@ package struct SelfAttention: Sendable {
             (pair + headDim).update(from: v.pointer + head * headDim, count: headDim)
           }
         }
-      })
+      }
+    ).stored(in: kv, group: headDim, threads: threads)
     if cache.isEmpty {
       cache = [entries]
     } else {
@@ -176,30 +176,4 @@ package struct SelfAttention: Sendable {
       rotary.rotate(own, rows.count, from: first, heads: heads, headDim: headDim, scale: scale)
     }
   }
-}
-
-/// The keys of every KV head of a cache, while `body` runs.
-/// - Parameter massBias: whether attention counts what an entry stands for.
-func withKeys(
-  of cache: [TokenSequence], _ shape: Shape.Decoder, massBias: Bool = false, _ body: ([Attention.Keys]) -> Void
-) {
-  func collect(_ rest: ArraySlice<TokenSequence>, _ keys: [Attention.Keys]) {
-    guard let sequence = rest.first else { return body(keys) }
-    sequence.x.values.withUnsafeBufferPointer { values in
-      let heads = sequence.x.width / (2 * shape.headDim)
-      let bias = massBias ? sequence.logMass : nil
-      let own = (0..<heads).map { head in
-        Attention.Keys(
-          pointer: Shared(UnsafeMutablePointer(mutating: values.baseAddress! + 2 * head * shape.headDim)),
-          stride: sequence.x.width, count: sequence.count, ids: sequence.id, bias: bias)
-      }
-      collect(rest.dropFirst(), keys + own)
-    }
-  }
-  collect(cache[...], [])
-}
-
-extension TokenSequence {
-  /// What a row adds to attention for standing for several; nil: every row stands for itself.
-  fileprivate var logMass: [Float]? { mass.contains { $0 != 1 } ? mass.map(logf) : nil }
 }

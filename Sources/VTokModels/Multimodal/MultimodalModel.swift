@@ -11,7 +11,7 @@ public struct MultimodalModel: Sendable {
   /// The family that read it, for example `llava`.
   public let family: String
   public let shape: Shape
-  public let language: LanguageModel
+  public package(set) var language: LanguageModel
   /// Id that stands for an image in a prompt. It need not be in the vocabulary.
   public let placeholder: Int
   /// Ids that end a generated text.

@@ -36,7 +36,7 @@ struct MemoisedLayers: LayerSource {
   mutating func pass(_ layer: Int, _ past: inout LayerPast, for requests: [Request], _ run: Run) -> LayerPassage {
     defer { next = layer + 1 }
     // Routers see all rows of a layer at once.
-    if layer == 0, base.model.routers.isEmpty, let found = shared.prefix(of: base.tokens, run, base.shape) {
+    if layer == 0, base.model.routers.isEmpty, let found = shared.prefix(of: base.tokens, run, base.model) {
       (prefix, base.tokens) = found
     }
     guard let prefix else { return base.pass(layer, &past, for: requests, run) }

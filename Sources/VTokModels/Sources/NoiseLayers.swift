@@ -62,7 +62,7 @@ package struct NoiseLayers: LayerSource {
   }
 
   package mutating func keys(of cache: TokenSequence) -> Tensor {
-    noise.values([cache.x.width / 2, cache.count, shape.headDim])
+    noise.values([cache.width / 2, cache.count, shape.headDim])
   }
 
   package mutating func normed() -> Tensor { noise.values([tokens.count, shape.width]) }

@@ -13,10 +13,12 @@ extension Shape.Decoder {
     max(SelfAttention.scratch(self), deltaNet.map { GatedDeltaNet.scratch($0) } ?? 0, 2 * ffn)
   }
 
-  /// Of a pass of so many rows over so many keys.
-  package func scratch(rows: Int, keys: Int, threads: Int) -> Int {
+  /// Of a pass of so many rows over so many keys, which are rounded behind the layer that has formed them.
+  package func scratch(rows: Int, keys: Int, kv: CachePrecision, threads: Int) -> Int {
     let threads = min(threads, heads)
-    return rows * (2 * width + innerScratch) + threads * vtok_matrix.panels
+    let formed = kv == .f32 ? 0 : rows * 2 * kvHeads * headDim
+    return rows * (2 * width + innerScratch) + formed
+      + threads * (vtok_matrix.panels + Attention.Memory.widened(rows: rows, keys: keys, headDim: headDim, kv))
       + Attention.Memory.scores(rows: rows, keys: keys, heads: heads, threads: threads)
   }
 }

@@ -18,7 +18,8 @@ public final class SharedPrefixes {
   /// The prefix of a prompt entering layer 0, and the rows behind it; nil where nothing can be shared: no picture, a single
   /// row before or behind its end (that is summed in another order), attention in a method's own form, which may differ
   /// between runs, a window of rows that begins before the question, or layers with a window (their sums begin where a pass does).
-  func prefix(of tokens: TokenSequence, _ run: Run, _ shape: Shape.Decoder) -> (SharedPrefix, TokenSequence)? {
+  func prefix(of tokens: TokenSequence, _ run: Run, _ model: LanguageModel) -> (SharedPrefix, TokenSequence)? {
+    let shape = model.shape
     let hasWindows = (0..<shape.layers).contains { if case .window = shape.mixer(of: $0) { true } else { false } }
     if hasWindows || shape.seesWholeImages { return nil }
     let start = run.images.textStart
@@ -28,10 +29,10 @@ public final class SharedPrefixes {
     else { return nil }
     let rest = tokens.rows(count..<tokens.count)
     // One that ends sooner, behind fewer pictures, is another prefix.
-    if let index = known.firstIndex(where: { $0.count == count && $0.begins(tokens) }) {
+    if let index = known.firstIndex(where: { $0.count == count && $0.kv == model.kv && $0.begins(tokens) }) {
       known.append(known.remove(at: index))
     } else {
-      known.append(SharedPrefix(tokens.rows(0..<count)))
+      known.append(SharedPrefix(tokens.rows(0..<count), model.kv))
       while known.count > 1, known.reduce(0, { $0 + $1.bytes }) > limit { known.removeFirst() }
     }
     return (known.last!, rest)
@@ -69,9 +70,10 @@ final class SharedPrefix {
   }
 
   private let first: TokenSequence
+  let kv: CachePrecision
   private var layers: [Layer] = []
 
-  init(_ rows: TokenSequence) { first = rows }
+  init(_ rows: TokenSequence, _ kv: CachePrecision) { (first, self.kv) = (rows, kv) }
 
   var count: Int { first.count }
   var ids: [Int32] { first.id }

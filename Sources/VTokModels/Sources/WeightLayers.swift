@@ -14,7 +14,7 @@ struct WeightLayers: LayerSource {
     self.model = model
     self.threads = threads
     tokens = TokenSequence(x: Tensor([], shape: [0, model.shape.width]), kind: [], origin: Origin([]))
-    memory = DecoderLayer.Memory(rows: 0, keys: 0, shape: model.shape, threads: 1)
+    memory = DecoderLayer.Memory(rows: 0, keys: 0, shape: model.shape, kv: model.kv, threads: 1)
   }
 
   var shape: Shape.Decoder { model.shape }
@@ -29,7 +29,7 @@ struct WeightLayers: LayerSource {
 
   mutating func begin(_ tokens: TokenSequence, keys: Int) {
     self.tokens = tokens
-    memory = DecoderLayer.Memory(rows: tokens.count, keys: keys, shape: shape, threads: threads)
+    memory = DecoderLayer.Memory(rows: tokens.count, keys: keys, shape: shape, kv: model.kv, threads: threads)
   }
 
   mutating func pass(_ layer: Int, _ past: inout LayerPast, for requests: [Request], _ run: Run) -> LayerPassage {
@@ -83,18 +83,16 @@ struct WeightLayers: LayerSource {
   func turn(_ cache: inout TokenSequence, to positions: [Position]) {
     let moves = zip(cache.position, positions).map { Position(Int($1.t) - Int($0.t)) }
     let rotary = Rotary(moves, of: shape)
-    let (count, width, headDim) = (cache.count, cache.x.width, shape.headDim)
-    cache.x.values.withUnsafeMutableBufferPointer { x in
-      for row in 0..<count where moves[row].t != 0 {
-        for head in stride(from: 0, to: width, by: 2 * headDim) {
-          rotary.rotate(x.baseAddress! + row * width + head, 1, from: row, heads: 1, headDim: headDim)
-        }
+    let headDim = shape.headDim
+    for row in 0..<cache.count where moves[row].t != 0 {
+      for head in stride(from: 0, to: cache.width, by: 2 * headDim) {
+        cache.rewrite(row, column: head) { rotary.rotate($0, 1, from: row, heads: 1, headDim: headDim) }
       }
     }
   }
 
   func keys(of cache: TokenSequence) -> Tensor {
-    let (count, headDim, width) = (cache.count, shape.headDim, cache.x.width)
+    let (count, headDim, width) = (cache.count, shape.headDim, cache.width)
     let heads = width / (2 * headDim)
     return Tensor(shape: [heads, count, headDim]) { out in
       cache.x.values.withUnsafeBufferPointer { source in
