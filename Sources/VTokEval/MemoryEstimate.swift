@@ -59,6 +59,8 @@ public struct MemoryEstimate: Sendable, Equatable {
   public let looking: Int, reading: Int
 
   let precision: Precision, threads: Int
+  /// nil: no prompt is read.
+  let kv: CachePrecision?
 
   /// What reading the text tokenizer takes for a while, before the weights.
   public let opening: Int
@@ -70,8 +72,12 @@ public struct MemoryEstimate: Sendable, Equatable {
     public let rows: Int
     /// Entries that its caches hold at most, all layers together.
     public let entries: Int
+    /// How they hold them.
+    public let kv: CachePrecision
 
-    public init(rows: Int, entries: Int) { (self.rows, self.entries) = (rows, entries) }
+    public init(rows: Int, entries: Int, kv: CachePrecision = .f32) {
+      (self.rows, self.entries, self.kv) = (rows, entries, kv)
+    }
   }
 
   /// - Parameters:
@@ -84,7 +90,7 @@ public struct MemoryEstimate: Sendable, Equatable {
     _ shape: Shape, _ weights: Weights, pictures: [Picture], prompt: Prompt?, threads: Int, workers: Int = 1,
     kept: Int = 0
   ) {
-    (precision, self.threads) = (weights.precision, threads)
+    (precision, self.threads, kv) = (weights.precision, threads, prompt?.kv)
     program = Self.bare + (shape.decoder.map { $0.vocabulary * Self.token } ?? 0)
     opening = Self.bare + (shape.decoder.map { $0.vocabulary * Self.read } ?? 0)
     let seeing = (shape.tower?.weights ?? 0) + shape.connectorMACs
@@ -122,14 +128,13 @@ public struct MemoryEstimate: Sendable, Equatable {
     _ decoder: Shape.Decoder, _ prompt: Prompt, pending: Int, rounds: Bool, threads: Int
   ) -> Int {
     let rows = prompt.rows * decoder.width * (3 + 2 * pending)
-    let made = decoder.scratch(rows: prompt.rows, keys: prompt.rows, threads: threads)
+    let made = decoder.scratch(rows: prompt.rows, keys: prompt.rows, kv: prompt.kv, threads: threads)
     let nets = (0..<decoder.layers).count { decoder.mixer(of: $0) == .deltaNet }
-    let kept =
-      prompt.entries * 2 * decoder.kvHeads * decoder.headDim + nets * (decoder.deltaNet?.stateSize ?? 0)
-      + decoder.vocabulary
+    let cached = prompt.entries * 2 * decoder.kvHeads * prompt.kv.bytes(of: decoder.headDim)
+    let kept = nets * (decoder.deltaNet?.stateSize ?? 0) + decoder.vocabulary
     // Rows in 8 bits, for the widest product.
     let rounded = rounds ? prompt.rows * max(decoder.ffn, decoder.heads * decoder.headDim) : 0
-    return 4 * (rows + made + kept) + rounded
+    return 4 * (rows + made + kept) + cached + rounded
   }
 
   /// In MB of 2^20 bytes, as measured peaks are told.
@@ -145,7 +150,8 @@ public struct MemoryEstimate: Sendable, Equatable {
   }
 
   public var text: String {
-    "predicted peak memory \(Int(megabytes.rounded())) MB at \(precision.rawValue) on \(threads) "
+    "predicted peak memory \(Int(megabytes.rounded())) MB at \(precision.rawValue)"
+      + (kv.map { $0 == .f32 ? "" : ", caches \($0.rawValue)," } ?? "") + " on \(threads) "
       + "thread\(threads == 1 ? "" : "s"): " + shares
   }
 
@@ -158,7 +164,8 @@ public struct MemoryEstimate: Sendable, Equatable {
     let shares = parts.map { ($0.name.replacing(" ", with: "_") + "_mb", JSON(Self.megabytes($0.bytes))) }
     return .object(
       JSONObject(
-        [("peak_mb", JSON(megabytes)), ("precision", JSON(precision.rawValue)), ("threads", JSON(threads))] + shares))
+        [("peak_mb", JSON(megabytes)), ("precision", JSON(precision.rawValue))]
+          + (kv.map { [("kv", JSON($0.rawValue))] } ?? []) + [("threads", JSON(threads))] + shares))
   }
 
   /// Measured: the program without a model, and of every entry of a vocabulary once it is read, and while it is.
@@ -191,24 +198,28 @@ extension ModelOutline {
 extension MemoryEstimate {
   /// A question of so many text tokens about pictures, without any method.
   public init(
-    _ model: ModelOutline, _ weights: Weights, pictures: [Picture], text: Int, newTokens: Int, threads: Int,
-    workers: Int = 1, kept: Int = 0
+    _ model: ModelOutline, _ weights: Weights, pictures: [Picture], text: Int, newTokens: Int,
+    kv: CachePrecision = .f32, threads: Int, workers: Int = 1, kept: Int = 0
   ) {
     let rows = text + pictures.reduce(0) { $0 + $1.tokens }
     let caches = model.shape.decoder.map { decoder in
       (0..<decoder.layers).count { decoder.mixer(of: $0) != .deltaNet }
     }
     self.init(
-      model.shape, weights, pictures: pictures, prompt: Prompt(rows: rows, entries: (caches ?? 0) * (rows + newTokens)),
-      threads: threads, workers: workers, kept: kept)
+      model.shape, weights, pictures: pictures,
+      prompt: Prompt(rows: rows, entries: (caches ?? 0) * (rows + newTokens), kv: kv), threads: threads,
+      workers: workers, kept: kept)
   }
 
   /// A run that was rehearsed.
   /// - Parameter trace: of the same pictures.
-  public init(_ model: ModelOutline, _ weights: Weights, pictures: [Picture], trace: Trace, threads: Int) {
+  public init(
+    _ model: ModelOutline, _ weights: Weights, pictures: [Picture], trace: Trace, kv: CachePrecision = .f32,
+    threads: Int
+  ) {
     let prompt = model.shape.decoder.map { decoder in
       let cost = LanguageCost(of: trace, decoder: decoder)
-      return Prompt(rows: cost.prefill[0].tokens, entries: cost.peakEntries)
+      return Prompt(rows: cost.prefill[0].tokens, entries: cost.peakEntries, kv: kv)
     }
     self.init(model.shape, weights, pictures: pictures, prompt: prompt, threads: threads)
   }

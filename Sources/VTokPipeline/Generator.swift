@@ -17,7 +17,7 @@ import VTokWeights
 public struct Generator: MethodRunner {
   /// The last part of the directory's path.
   public let name: String
-  public let model: MultimodalModel
+  public private(set) var model: MultimodalModel
   public let tokenizer: TextTokenizer
   public let template: PromptTemplate
   public let processor: any TiledProcessor
@@ -30,6 +30,11 @@ public struct Generator: MethodRunner {
   public var companionSHA256: String? { get throws { try companion?.sha256 } }
   /// Of the products with weights.
   public var precision: Precision { checkpoint.precision }
+  /// How caches of the language model hold keys and values; weights are the same for all.
+  public var kv: CachePrecision {
+    get { model.language.kv }
+    set { model.language.kv = newValue }
+  }
   /// Longest prompt with its answer that the model was trained for, where its files say so.
   public let contextLength: Int?
 
@@ -52,17 +57,19 @@ public struct Generator: MethodRunner {
   ///   - precision: of the products in tower, connector and language model (`int4`: the language model; the others then have 8
   ///     bits); nil: `.file` of a GGUF file, else `.f32`. Embeddings, attention, norms and, but for `.file`, the head of the
   ///     language model are float32 always.
+  ///   - kv: how the caches of the language model hold keys and values.
   /// - Throws: before any weight is read, `MethodError` and `CompressionError` for what is asked, `TokenizerError`,
   ///   `ModelError`, `WeightError` and `JSONError` for the files.
   public init(
     model: String, mmproj: String? = nil, method: String? = nil, keep: Budget? = nil, template: String? = nil,
-    companion: String? = nil, precision: Precision? = nil
+    companion: String? = nil, precision: Precision? = nil, kv: CachePrecision = .f32
   ) throws {
     try self.init(
       LoadedModel.checkpoint(model, mmproj: mmproj, precision: precision), method: method.map { try MethodSpec($0) },
       keep: keep,
       template: template,
       companion: companion)
+    self.kv = kv
   }
 
   /// - Parameter read: opens files that options name.

@@ -44,6 +44,7 @@ struct BenchAny: ParsableCommand {
           "--precision", found: "tokenizers, which are float32 as their judge is", expected: "a bench of methods",
           fix: "Remove the flag.")
       }
+      try questions.kv.refuse("tokenizers and their judge")
       guard methods.reduction.mmproj == nil else {
         throw UsageError(
           "--mmproj", found: "tokenizers, whose judge is a vision tower", expected: "a bench of methods",

@@ -18,6 +18,7 @@ struct BenchHorizon: ParsableCommand {
   @OptionGroup var bench: BenchFlags
   @OptionGroup var reduction: ReductionOptions
   @OptionGroup var precision: PrecisionFlag
+  @OptionGroup var kv: CacheFlag
   @OptionGroup var language: LanguageFlags
 
   @Option(help: ArgumentHelp("Layers to cut, from 1 on (default: all).", valueName: "N[,N...]"))
@@ -48,15 +49,16 @@ struct BenchHorizon: ParsableCommand {
     var data = try QuestionFile(bench.data, limit: bench.limit)
     if quick { data = data.thinned(to: 100) }
     if labelFree { data = data.withoutAnswers() }
-    let model = try Generator(
+    var model = try Generator(
       reduction.checkpoint(precision.value), method: nil, template: language.text(), companion: language.companion)
+    model.kv = kv.value
     let cuts = try Horizon.cuts(of: model, by: methods, keep: keep, layers: asked(model), seeds: seeds)
     let task = try QuestionTask(
       model, data: data, contenders: cuts.map(\.contender), limit: maxTokens, decode: bench.decoding.options(),
       seed: reduction.seed, keepsGoing: true)
     let provenance = bench.provenance(
       model: model.name, sha256: model.sha256, seed: reduction.seed, threads: threads,
-      more: [("precision", JSON(model.precision.rawValue))])
+      more: model.arithmetic)
     let results = try bench.measure(QuestionBench(task, threads: threads), samples: 0, limit: nil)
     let horizon = Horizon(results, cuts)
     let table = horizon.table(provenance)

@@ -57,6 +57,7 @@ struct QuestionFlags: ParsableArguments {
   var trained: [String] = []
 
   @OptionGroup var language: LanguageFlags
+  @OptionGroup var kv: CacheFlag
 
   /// For data that is no question file.
   func refuse(with data: String) throws {
@@ -64,6 +65,7 @@ struct QuestionFlags: ParsableArguments {
       [
         ("--max-tokens", maxTokens != nil), ("--quick", quick), ("--skip-refused", skipRefused),
         ("--label-free", labelFree), ("--answers", answers != nil), ("--trained", !trained.isEmpty),
+        ("--kv", kv.given != nil),
       ] + language.given.map { ($0.flag, $0.value != nil) }
     if let flag = given.first(where: \.1)?.0 {
       throw UsageError(flag, found: "data '\(data)'", expected: "questions (.jsonl)", fix: "Remove the flag.")
@@ -90,6 +92,7 @@ extension BenchFlags {
     var model = try Generator(
       checkpoint, method: nil, template: flags.language.text(), companion: flags.language.companion)
     model.mostPixels = pixels
+    model.kv = flags.kv.value
     let adaptive = means.map { MeanShares($0, of: data, decode: decode, threads: threads) }
     var methods = methods
     methods.reduction = methods.sweep(means)
@@ -99,8 +102,9 @@ extension BenchFlags {
       + flags.contenders(beside: model)
     for precision in precisions.dropFirst() {
       let checkpoint = try reduction.checkpoint(precision)
-      let other = try Generator(
+      var other = try Generator(
         checkpoint, method: nil, template: flags.language.text(), companion: flags.language.companion)
+      other.kv = flags.kv.value
       contenders.append(Contender(other))
       contenders += try methods.contenders(other, checkpoint, data, flags, decode, adaptive, quiet: true, &remarks)
     }
@@ -110,7 +114,7 @@ extension BenchFlags {
     for remark in remarks where !running.quiet { VTokCommand.warn(remark) }
     let provenance = provenance(
       model: model.name, sha256: model.sha256, seed: reduction.seed, threads: threads,
-      more: [("precision", JSON(model.precision.rawValue))])
+      more: model.arithmetic)
     let results = try measure(
       QuestionBench(task, threads: threads), samples: methods.timingSamples ?? (flags.quick ? 4 : 16), limit: nil)
     if let path = flags.answers {
@@ -139,7 +143,7 @@ extension MethodBenchFlags {
     let checkpoint = try reduction.checkpoint(precisions[0])
     return try memory.pixels(
       ModelOutline(checkpoint), MemoryEstimate.Weights(checkpoint), workers: threads,
-      prompt: (256, flags.maxTokens ?? 16), kept: QuestionTask.keptMegabytes << 20, quiet: quiet)
+      prompt: (256, flags.maxTokens ?? 16), kv: flags.kv.value, kept: QuestionTask.keptMegabytes << 20, quiet: quiet)
   }
 
   /// Budgets solved, methods made; what the model cannot serve stops the bench, or is left out with its reason: always a
@@ -181,8 +185,9 @@ extension QuestionFlags {
   fileprivate func contenders(beside model: Generator) throws -> [Contender<Generator>] {
     var names: Set = [model.name]
     return try trained.map { path in
-      let other = try Generator(
+      var other = try Generator(
         LoadedModel.checkpoint(path, precision: model.precision), method: nil, template: language.text())
+      other.kv = model.kv
       guard names.insert(other.name).inserted else {
         throw UsageError(
           "--trained '\(path)'", found: "a second model named '\(other.name)'",

@@ -12,7 +12,7 @@ struct FlopsCommand: ParsableCommand {
       noise of the right shapes. Counted are the multiply-adds of linear layers and attention, which papers print as
       "FLOPs"; GFLOPs here are twice the GMACs. What a method spends on selecting stands apart. Of a vision-language
       model every figure carries the label of the convention it is counted in, and caches hold 16-bit numbers. The peak
-      memory is a prediction for --precision and --threads: mapped weights, pictures, scratch memory and 32-bit caches of one
+      memory is a prediction for --precision, --kv and --threads: mapped weights, pictures, scratch memory and caches of one
       prompt, or of one image of a tower.
       """)
 
@@ -36,6 +36,7 @@ struct FlopsCommand: ParsableCommand {
   var newTokens = 64
 
   @OptionGroup var precision: PrecisionFlag
+  @OptionGroup var kv: CacheFlag
 
   @Option(help: ArgumentHelp("md, csv, json or jsonl.", valueName: "FORMAT"))
   var format = Table.Format.md
@@ -51,6 +52,7 @@ struct FlopsCommand: ParsableCommand {
     let size = try size()
     let model = try ModelOutline.of(
       reduction.model, mmproj: reduction.mmproj, processor: reduction.preparation.processor, size: size)
+    if model.shape.decoder == nil { try kv.refuse("a vision tower") }
     let picture = size ?? usual(model.shape)
     try check(model, picture)
     let prompt = Rehearsal.Prompt(picture: picture, text: textTokens, newTokens: newTokens)
@@ -89,7 +91,7 @@ struct FlopsCommand: ParsableCommand {
       (try? reduction.checkpoint(precision.value)).map { MemoryEstimate.Weights($0) }
       ?? MemoryEstimate.Weights(precision: precision.value ?? .f32)  // a name, or a folder without weights
     let (seen, threads) = (try model.memory(of: picture), try running.threadCount())
-    return { MemoryEstimate(model, weights, pictures: [seen], trace: $0, threads: threads) }
+    return { MemoryEstimate(model, weights, pictures: [seen], trace: $0, kv: kv.value, threads: threads) }
   }
 
   /// One tile where a picture is always one, four where it may be more.

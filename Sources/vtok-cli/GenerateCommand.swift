@@ -47,6 +47,7 @@ struct GenerateCommand: ParsableCommand {
 
   @OptionGroup var reduction: ReductionOptions
   @OptionGroup var precision: PrecisionFlag
+  @OptionGroup var kv: CacheFlag
   @OptionGroup var memory: MemoryFlag
 
   @Option(help: ArgumentHelp("New tokens at most (default: 256).", valueName: "N"), transform: whole(1...1_000_000))
@@ -96,12 +97,14 @@ struct GenerateCommand: ParsableCommand {
     let checkpoint = try reduction.checkpoint(precision.value)
     let fitted = try memory.sizes(
       pictures, ModelOutline(checkpoint), MemoryEstimate.Weights(checkpoint),
-      text: Self.textTokens(conversation.messages), newTokens: maxTokens, threads: threads, quiet: running.quiet)
+      text: Self.textTokens(conversation.messages), newTokens: maxTokens, kv: kv.value, threads: threads,
+      quiet: running.quiet)
     if let fitted { pictures = zip(pictures, fitted.sizes).map { $0.shrunk(to: $1) } }
     let solved = try combination.map { try solve($0, checkpoint, pictures, conversation) }
-    let generator = try Generator(
+    var generator = try Generator(
       checkpoint, method: solved?.spec, keep: solved.flatMap { $0.ruled ? $0.budget : nil },
       template: language.text(), companion: language.companion)
+    generator.kv = kv.value
     try generator.check(conversation.messages)
     let prepared = try prepared(pictures, conversation.images, by: generator)
     let question = try generator.prepare(conversation.messages, about: prepared)
@@ -196,6 +199,9 @@ struct GenerateCommand: ParsableCommand {
 }
 
 extension Generator {
+  /// What provenance says of it.
+  var arithmetic: [(key: String, value: JSON)] { [("precision", JSON(precision.rawValue)), ("kv", JSON(kv.rawValue))] }
+
   /// Of every image a strip of overlays, at most so many, and the stages that they show.
   func strips(
     of answer: Answer, to question: Prompt, images: [Image], stages limit: Int, _ colours: TokenMap.Colours
@@ -250,7 +256,7 @@ struct AnswerRow {
     text +=
       "KV cache \(fixed(megabytes(language.prefillEntries.reduce(0, +)), 2)) MB after the prompt (dense "
       + "\(fixed(megabytes(dense.prefillEntries.reduce(0, +)), 2))), \(fixed(megabytes(language.peakEntries), 2)) at most, "
-      + "at 16 bit; held as 32 bit\n"
+      + "at 16 bit; held as \(generator.kv.rawValue)\n"
     let speed = answer.tokensPerSecond.map { ", then \(fixed($0, 2)) tokens/s" } ?? ""
     text +=
       "first token after \(fixed(answer.firstSeconds, 3)) s\(speed) · \(answer.promptRows) rows through the language model "
@@ -307,7 +313,7 @@ struct AnswerRow {
       } ?? []
     let about = Provenance(
       modelSHA256: generator.sha256, seed: command.reduction.seed, threads: threads,
-      more: [("precision", JSON(generator.precision.rawValue))], arguments: ["vtok"] + commandLineArguments())
+      more: generator.arithmetic, arguments: ["vtok"] + commandLineArguments())
     let memory = [("peak_memory_mb", JSON(peakMemory))]
     return .object(
       JSONObject(members + answer.row(to: question) + memory + limited + answer.table.json + [("run", about.json)]))

@@ -29,13 +29,14 @@ extension GenerateCommand {
     let pixels = try memory.maxMemory.map { _ in
       try memory.pixels(
         ModelOutline(checkpoint), MemoryEstimate.Weights(checkpoint), workers: 1, prompt: (256, maxTokens),
-        quiet: running.quiet)
+        kv: kv.value, quiet: running.quiet)
     }
     var generator = try Generator(
       checkpoint, method: combination?.spec,
       keep: combination.flatMap { $0.ruled ? $0.budget : nil }, template: language.text(), companion: language.companion
     )
     generator.mostPixels = pixels ?? nil
+    generator.kv = kv.value
     let interruption = Interruption(patience: 2)
     var records = StreamRecords(descriptor: 0)
     var (number, failed) = (0, 0)

@@ -32,7 +32,7 @@ struct MemoryFlag: ParsableArguments {
   /// - Returns: pixels that a picture may have; nil: any number.
   func pixels(
     _ model: ModelOutline, _ weights: MemoryEstimate.Weights, workers: Int, prompt: (text: Int, new: Int)? = nil,
-    kept: Int = 0, quiet: Bool
+    kv: CachePrecision = .f32, kept: Int = 0, quiet: Bool
   ) throws -> Int? {
     guard let limit else { return nil }
     let found = try limit.pixels { size in
@@ -42,8 +42,8 @@ struct MemoryFlag: ParsableArguments {
           model.shape, weights, pictures: [picture], prompt: nil, threads: 1, workers: workers, kept: kept)
       }
       return MemoryEstimate(
-        model, weights, pictures: [picture], text: prompt.text, newTokens: prompt.new, threads: 1, workers: workers,
-        kept: kept)
+        model, weights, pictures: [picture], text: prompt.text, newTokens: prompt.new, kv: kv, threads: 1,
+        workers: workers, kept: kept)
     }
     if let pixels = found.pixels, !quiet {
       VTokCommand.say(
@@ -56,13 +56,13 @@ struct MemoryFlag: ParsableArguments {
   /// Sizes at which the pictures of one prompt fit.
   func sizes(
     _ pictures: [Image], _ model: ModelOutline, _ weights: MemoryEstimate.Weights, text: Int, newTokens: Int,
-    threads: Int, quiet: Bool
+    kv: CachePrecision, threads: Int, quiet: Bool
   ) throws -> (sizes: [Size], estimate: MemoryEstimate)? {
     guard let limit else { return nil }
     let sizes = pictures.map(\.size)
     let found = try limit.fitted(sizes) { sizes in
       MemoryEstimate(
-        model, weights, pictures: try sizes.map { try model.memory(of: $0) }, text: text, newTokens: newTokens,
+        model, weights, pictures: try sizes.map { try model.memory(of: $0) }, text: text, newTokens: newTokens, kv: kv,
         threads: threads)
     }
     if found.sizes != sizes, !quiet {
