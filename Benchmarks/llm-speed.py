@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """How fast vtok reads and writes with a language model of blocks, against llama.cpp on the same file, two threads each.
 
-    python3 Benchmarks/llm-speed.py [--types Q4_0,Q4_K,Q8_0] [--size 7b|1b|tiny] [--rounds N] [--long] [--folder DIR]
+    python3 Benchmarks/llm-speed.py [--types Q4_0,Q4_K,Q8_0] [--kv f32,bf16,int8] [--size 7b|1b|tiny] [--rounds N] [--long]
+        [--folder DIR]
 
 Writes GGUF files of random blocks in the shape of a published model into a temporary folder, one at a time (7b: 4 to 8 GB of disk and
 as much free memory), builds llama.cpp with the flags of this processor from the source in PyPI's llama-cpp-python (half an hour, once,
 kept in Benchmarks/.llama; needs a C++ compiler), and runs both, one after the other, in rounds: a prompt of 616 rows (an image of
 LLaVA-1.5 and 40 tokens), 16 tokens behind it, and with --long once the 2,880 tokens and line ends of LLaVA-NeXT's five tiles. Then, for
 Q4_0, the first token with LLaVA-1.5's own tower and divprune to 64 tokens, against llama.cpp's language model alone on the dense prompt.
-The bandwidth of reading is that of a plain loop on as many threads. Writes Benchmarks/results/llm-speed-SIZE-<cpu>.json and prints a
+With --kv every file is run once with each form of vtok's cache, and rows say which; llama.cpp keeps its own. The bandwidth of reading is that of a plain loop on as many threads. Writes Benchmarks/results/llm-speed-SIZE-<cpu>.json and prints a
 table; ratios are medians of the ratios of rounds.
 """
 import datetime
@@ -30,6 +31,7 @@ ROOT = os.path.dirname(HERE)
 LLAMA = os.path.join(HERE, ".llama")
 IMAGE = os.path.join(ROOT, "Images", "cat.jpg")
 NEW = 16
+KV = {"f32": lambda width: 4 * width, "bf16": lambda width: 2 * width, "int8": lambda width: width + 4}  # bytes of a key of a head
 
 READ = r"""
 #include <pthread.h>
@@ -112,6 +114,7 @@ def bandwidth(folder, threads):
 class Runs:
     def __init__(self, vtok, bench, threads):
         self.vtok, self.bench, self.threads = vtok, bench, threads
+        self.kv = None  # vtok's own
         self.env = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
         self.wrapper = os.environ.get("MEASURE", "").split()  # a command that keeps a shared machine still
 
@@ -120,6 +123,7 @@ class Runs:
         command = self.wrapper + [self.vtok, "generate", "--model", model, "--mmproj", projector, "--image", IMAGE, "--prompt",
                                   " ".join("a" * words), "--template", "{images}{prompt}", "--max-tokens", str(tokens),
                                   "--threads", str(self.threads), "--format", "json", *more]
+        command += ["--kv", self.kv] if self.kv else []
         done = subprocess.run(command, env=self.env, capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(done.stderr)
@@ -143,7 +147,8 @@ def measure(runs, folder, size, kind, rounds, is_long):
     if not os.path.exists(small):
         ggufs.projector(small, size, "small")
     gigabytes = os.path.getsize(model) * 1e-9
-    layers, width = ggufs.SHAPES[size][:2]
+    layers, width, heads = ggufs.SHAPES[size][:3]
+    entry = 2 * heads * KV[runs.kv or "f32"](width // heads)
     _, elements, block, _ = ggufs.TYPES[kind]
     table = ggufs.VOCABULARY * width // elements * block  # of embeddings: one row of it is looked up
     each = []
@@ -155,10 +160,10 @@ def measure(runs, folder, size, kind, rounds, is_long):
         each.append({
             "rows": rows, "vtok_prompt": own["prompt_tokens_per_s"], "llama_prompt": other, "vtok_decode": own["decode_tokens_per_s"],
             "llama_decode": writes, "peak_memory_mb": own["peak_memory_mb"], "read_gb_s": bandwidth(folder, runs.threads),
-            # What a new token reads once: the weights, and keys and values in float32.
-            "gb_per_token": gigabytes - table * 1e-9 + (rows + NEW / 2) * layers * 2 * width * 4e-9})
+            # What a new token reads once: the weights, and keys and values as they are held.
+            "gb_per_token": gigabytes - table * 1e-9 + (rows + NEW / 2) * layers * entry * 1e-9})
         print(kind, json.dumps(each[-1]), file=sys.stderr)
-    result = {"type": kind, "file_gb": gigabytes, "rounds": each}
+    result = {"type": kind, **({"kv": runs.kv} if runs.kv else {}), "file_gb": gigabytes, "rounds": each}
     if is_long:
         tiled = os.path.join(folder, f"{size}-next.gguf")
         ggufs.projector(tiled, size, "small", tiled=True)
@@ -174,7 +179,6 @@ def measure(runs, folder, size, kind, rounds, is_long):
         dense = each[0]["rows"] / statistics.median(r["llama_prompt"] for r in each)
         result["divprune_64"] = {"rows": own["prompt_rows"], "vtok_first_token_s": own["ttft_ms"] * 1e-3,
                                  "llama_dense_prompt_s": dense, "sooner": dense / (own["ttft_ms"] * 1e-3)}
-    os.remove(model)
     return result
 
 
@@ -187,7 +191,7 @@ def reading(result):
         middle = lambda f: statistics.median(f(r) for r in each)
         share = middle(lambda r: r["vtok_decode"] * r["gb_per_token"] / r["read_gb_s"])
         lines.append(
-            f"| {row['type']}, {row['file_gb']:.2f} GB | {middle(lambda r: r['vtok_prompt']):.1f} | {middle(lambda r: r['llama_prompt']):.1f} | "
+            f"| {row['type']}{', kv ' + row['kv'] if 'kv' in row else ''}, {row['file_gb']:.2f} GB | {middle(lambda r: r['vtok_prompt']):.1f} | {middle(lambda r: r['llama_prompt']):.1f} | "
             f"{middle(lambda r: r['vtok_prompt'] / r['llama_prompt']):.2f} | {middle(lambda r: r['vtok_decode']):.2f} | "
             f"{middle(lambda r: r['llama_decode']):.2f} | {middle(lambda r: r['vtok_decode'] / r['llama_decode']):.2f} | "
             f"{100 * share:.0f}% | {middle(lambda r: r['peak_memory_mb']):.0f} |")
@@ -206,6 +210,7 @@ def reading(result):
 def main():
     parser = needs.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--types", default="Q4_0,Q4_K,Q8_0")
+    parser.add_argument("--kv", help="forms of vtok's cache, one or several of " + ",".join(KV) + " (default: its own)")
     parser.add_argument("--size", default="7b", choices=sorted(ggufs.SHAPES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -213,6 +218,8 @@ def main():
     parser.add_argument("--folder", help="where the files go (default: a temporary folder)")
     parser.add_argument("--note", default="", help="a sentence for the results: what else ran on the machine")
     arguments = parser.parse_args()
+    if unknown := set((arguments.kv or "f32").split(",")) - set(KV):
+        parser.error(f"--kv: {', '.join(sorted(unknown))}, expected some of {', '.join(KV)}")
     if "LLAMA_BENCH" not in os.environ and importlib.util.find_spec("pip") is None:
         needs.refuse("needs llama.cpp: name its llama-bench in LLAMA_BENCH, or run a Python with pip, which builds it")
     bench = os.environ.get("LLAMA_BENCH") or llama_bench()
@@ -221,9 +228,13 @@ def main():
         subprocess.run(["make", "-s", "-C", ROOT, "build"], check=True, stdout=sys.stderr)
         vtok = os.path.join(ROOT, ".build", "release", "vtok")
     runs = Runs(vtok, bench, arguments.threads)
+    types = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or temporary
-        types = [measure(runs, folder, arguments.size, kind, arguments.rounds, arguments.long) for kind in arguments.types.split(",")]
+        for kind in arguments.types.split(","):
+            for runs.kv in arguments.kv.split(",") if arguments.kv else [None]:
+                types.append(measure(runs, folder, arguments.size, kind, arguments.rounds, arguments.long))
+            os.remove(os.path.join(folder, f"{arguments.size}-{kind}.gguf"))
     version = subprocess.run([bench, "--version"], capture_output=True, text=True)
     name = re.sub(r"[^a-z0-9]+", "-", cpu().lower()).strip("-")
     result = {"schema": "vtok-llm-speed/1", "date": datetime.date.today().isoformat(), "cpu": cpu(), "cores": os.cpu_count(),

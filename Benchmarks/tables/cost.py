@@ -78,7 +78,7 @@ def llm_speed(d):
     lines = []
     for row in d["types"]:
         lines.append([
-            row["type"], f"{row['file_gb']:.1f} GB", f"{row['rounds'][0]['rows']}", number(middle(row, lambda r: r["vtok_prompt"]), 1),
+            row["type"] + (f", kv {row['kv']}" if "kv" in row else ""), f"{row['file_gb']:.1f} GB", f"{row['rounds'][0]['rows']}", number(middle(row, lambda r: r["vtok_prompt"]), 1),
             f"{middle(row, lambda r: r['vtok_prompt'] / r['llama_prompt']):.2f}x", number(middle(row, lambda r: r["vtok_decode"]), 2),
             f"{middle(row, lambda r: r['vtok_decode'] / r['llama_decode']):.2f}x",
             percent(middle(row, lambda r: r["vtok_decode"] * r["gb_per_token"] / r["read_gb_s"]), 0) + "%",
