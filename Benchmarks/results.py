@@ -16,7 +16,7 @@ MARK = re.compile(r"(<!-- results: ([^\n]+?) -->\n)(.*?)(<!-- end -->)", re.S)
 
 BLOCKS = {
     "tower": retention.tower, "clock": retention.clock, "answers": retention.answers, "groups": retention.groups,
-    "method": retention.method, "readme": retention.readme,
+    "method": retention.method, "readme": retention.readme, "precision": retention.precision,
     "search": searches.search, "mean": searches.mean,
     "tokenizer": cost.tokenizer, "coder-times": cost.coder_times, "random-tokenizers": cost.random_tokenizers,
     "speed": cost.speed, "llm-speed": cost.llm_speed, "llava": cost.llava, "seven-billion": cost.large,

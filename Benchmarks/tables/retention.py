@@ -1,7 +1,7 @@
 """Retention: towers, answers, and the rows of one method."""
 import re
 
-from tables.text import base, count, cuts_cache, data, grid, interval, kind, label, number, parts, percent, rows, seeds, table, typed
+from tables.text import RESULTS, base, count, cuts_cache, data, grid, interval, kind, label, number, parts, percent, rows, seeds, table, typed
 
 # Folder, as method pages name it, and its section in docs/results.md.
 TOWERS = {"clothing-dinov2s-focus": ("clothes", "clothes"), "cifar10-vtok-tiny": ("CIFAR-10", "cifar-10")}
@@ -152,6 +152,36 @@ def method_large(name):
 def method(name):
     tables = [t for t in (method_rows(name), method_large(name)) if t]
     return "\n".join(tables) if tables else "No table has a row of it.\n"
+
+
+# MARK: Precision
+
+# What precision.sh measures.
+PRECISIONS = {"clothing": "clothes", "cifar10": "CIFAR-10", "small": "easy-VQA", "tiles": "small shapes", "pages": "pages"}
+NAMES = {"f32": "float32", "bf16": "bfloat16", "int8": "8 bits", "int4": "4 bits"}
+
+
+def precision(_=None):
+    """Right answers of few methods in every precision, and how many are those of the dense model in float32."""
+    text = []
+    for name, title in PRECISIONS.items():
+        if not (RESULTS / f"precision-{name}").exists():
+            text.append(f"{title[0].upper() + title[1:]}: not measured yet, `Benchmarks/precision.sh {name}` does it.\n")
+            continue
+        found, cells, columns = rows(f"precision-{name}"), {}, []
+        mean = lambda value: value["mean"] if isinstance(value, dict) else value
+        for row in found:
+            columns += [row["precision"]] if row["precision"] not in columns else []
+            same = row["loyalty"].get("top1_agreement", row["loyalty"].get("answer_agreement"))
+            cells.setdefault(label(row["method"]), {})[row["precision"]] = (
+                f"{percent(mean(row.get('top1', row.get('score'))))} ({percent(mean(same))})")
+        dense = found[0]
+        text.append(f"`{dense['model']}`, {count(dense.get('questions', dense['images']))} "
+                    f"{'questions' if 'questions' in dense else 'images'}, "
+                    f"{'half of the multiply-adds' if name in ('clothing', 'cifar10') else 'a quarter of the visual tokens'}:\n\n"
+                    + table([title] + [NAMES[c] for c in columns],
+                            [[method] + [values.get(c, "") for c in columns] for method, values in cells.items()]))
+    return "\n".join(text)
 
 
 # MARK: README
