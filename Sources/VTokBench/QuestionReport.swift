@@ -47,8 +47,9 @@ extension QuestionTask {
   }
 
   /// A question about each of some items under every method, at the budget nearest to half of the dense cost. Token maps
-  /// are those of the first image: its tiles, then its thumbnail.
+  /// are those of the first image: its tiles, then its thumbnail. Videos are left out.
   public func gallery(_ results: BenchResults<Self>, items: [Int]) throws -> String {
+    let items = items.filter { data.items[$0].rate == nil }
     if items.isEmpty { return "" }
     let rows = shown(results.rows, share: \.share, left: { $0.mean(.tokensOut) })
     var out = ""

@@ -70,15 +70,21 @@ public struct QuestionTask: ReductionTask {
   /// - Parameters:
   ///   - model: without a method.
   ///   - contenders: of this model, or of others: those trained to use fewer tokens, which are compared with it.
-  /// - Throws: `DataError` for the first question that a model's template does not fit.
+  /// - Throws: `DataError` for the first question that a model's template does not fit, or whose video it does not take.
   public init(
     _ model: Generator, data: QuestionFile, contenders: [Contender<Generator>], limit: Int = 16,
     decode: DecodeOptions = .init(), seed: UInt64 = 0, keepsGoing: Bool = false, keepsAnswers: Bool = false
   ) throws(DataError) {
     for model in [model] + contenders.map(\.subject).filter({ !$0.sharesWeights(with: model) }) {
+      try Self.check(data, for: model.outline)
       for shown in data.items {
         for question in shown.questions {
-          do { try model.check(question.text, images: shown.paths.count) } catch {
+          do {
+            try model.check(
+              shown.rate == nil
+                ? ChatMessage.question(question.text, images: shown.paths.count)
+                : ChatMessage.question(question.text, aboutVideo: nil))
+          } catch {
             throw .line(
               file: data.path, number: question.line,
               found: "question '\(question.text.prefix(60))' that the model's template does not take (\(error))",
@@ -103,6 +109,14 @@ public struct QuestionTask: ReductionTask {
     }
   }
 
+  /// Refuses videos for a model that takes none; needs no weights.
+  public static func check(_ data: QuestionFile, for model: ModelOutline) throws(DataError) {
+    guard !model.takesVideos, let item = data.items.first(where: { $0.rate != nil }) else { return }
+    throw .line(
+      file: data.path, number: item.questions[0].line, found: "a video for a model that is not run on videos here",
+      expected: "pictures, or a model of \(MultimodalModel.videoFamilies.joined(separator: ", "))")
+  }
+
   /// - Throws: `ImageError` with the path of the image.
   func images(of item: Int) throws(ImageError) -> [Image] {
     try data.items[item].paths.map { path throws(ImageError) in
@@ -110,12 +124,14 @@ public struct QuestionTask: ReductionTask {
     }
   }
 
-  /// The images of an item as a model takes them.
+  /// The images of an item, or its video, as a model takes them.
   /// - Throws: `ImageError` with the path of the image that its processor refuses.
-  func prepared(_ images: [Image], of item: Int, for model: Generator) throws(ImageError) -> [PreparedImage] {
+  func prepared(_ images: [Image], of item: Int, for model: Generator) throws -> [PreparedImage] {
+    let shown = data.items[item]
+    if let rate = shown.rate { return [try model.video(Video(images, rate: rate, names: shown.paths))] }
     var prepared: [PreparedImage] = []
-    for (image, path) in zip(images, data.items[item].paths) {
-      do {
+    for (image, path) in zip(images, shown.paths) {
+      do throws(ImageError) {
         prepared.append(try model.picture(image, among: images.count))
       } catch {
         throw error.named(path)

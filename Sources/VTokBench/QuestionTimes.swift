@@ -24,7 +24,8 @@ extension QuestionTask {
     return try entries.map { entry in
       let generator = entry.subject(on: item)
       let isCommon = generator.sharesWeights(with: model) && generator.composition.shrink == nil
-      let prompt = isCommon ? prompt : try generator.prepare(question, about: images)
+      let prompt =
+        isCommon ? prompt : try generator.prepare(question, about: self.prepared(images, of: item, for: generator))
       do {
         var times = try time(prompt, question, generator, seed(entry.seeds[0], of: item))
         times[.prepare] = prepare

@@ -7,11 +7,13 @@ public struct FrameFolder: Sendable {
 
   /// What is wrong with such a folder.
   public struct Mistake: OneLineError {
-    public let message: String
+    let path: String, found: String, expected: String, fix: String
 
     init(_ path: String, found: String, expected: String, fix: String) {
-      message = "video '\(printable(path))': \(found), expected \(expected). \(fix)"
+      (self.path, self.found, self.expected, self.fix) = (path, found, expected, fix)
     }
+
+    public var message: String { "video '\(printable(path))': \(found), expected \(expected). \(fix)" }
   }
 
   /// Pictures of the folder itself, not of folders in it; hidden files are passed over.

@@ -1,7 +1,7 @@
 import VTokFiles
 import VTokImage
 
-/// One picture of a job.
+/// One picture or video of a job.
 public struct InputFile: Sendable, Equatable {
   /// Where its bytes are.
   public enum Place: Sendable, Equatable {
@@ -9,7 +9,9 @@ public struct InputFile: Sendable, Equatable {
     case file
     /// In the archive at the path.
     case archive(offset: Int, size: Int)
-    /// Nowhere: the archive at the path is damaged, from here on.
+    /// In the pictures at these paths: the frames of a video, whose folder is at the path.
+    case frames([String])
+    /// Nowhere: the archive at the path is damaged, from here on, or the folder there is no video.
     case fault(ImageError)
   }
 
@@ -25,20 +27,25 @@ public struct InputFile: Sendable, Equatable {
     self.place = place
   }
 
-  /// Bytes that it has, where the system says this of the file at its path; nil for one that cannot be read.
-  package func size(_ info: FileInfo) -> Int? {
+  /// Files that its bytes are in.
+  package var paths: [String] { if case .frames(let frames) = place { frames } else { [path] } }
+
+  /// Bytes that it has, where the system says this of the files at its paths; nil for one that cannot be read.
+  package func size(_ infos: [FileInfo]) -> Int? {
     switch place {
-    case .file: info.size
+    case .file, .frames: infos.reduce(0) { $0 + $1.size }
     case .archive(_, let size): size
     case .fault: nil
     }
   }
 
-  /// - Throws: `ImageError` for a file that cannot be read, with the path, or the name in an archive.
+  /// - Throws: `ImageError` for a file that cannot be read, with the path, or the name in an archive; for a video.
   public func read() throws(ImageError) -> ImageFile {
     switch place {
     case .file: return try ImageFile(path: path)
     case .archive(let offset, let size): return try ImageFile(name, in: path, at: offset, size: size)
+    case .frames(let frames):
+      throw ImageError(.frames, "a video of \(frames.count) frames; expected a picture").named(path)
     case .fault(let error): throw error
     }
   }
@@ -101,10 +108,7 @@ public struct InputList: Sendable {
   /// - Throws: `SystemError` of the machine.
   public static func listed(_ bytes: [UInt8], outside outputs: [String] = []) throws -> InputList {
     var list = InputList(outputs: Outputs(outputs))
-    for line in bytes.split(separator: UInt8(ascii: "\n")) {
-      let bytes = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
-      if bytes.isEmpty { continue }
-      let path = FileName.text(bytes)
+    for path in lines(bytes) {
       if list.outputs.contain(path) {
         list.leftOut += 1
       } else if Self.isArchive(path), try FileInfo.ifThere(path)?.kind == .file {
@@ -114,6 +118,14 @@ public struct InputList: Sendable {
       }
     }
     return list
+  }
+
+  /// The paths of a list, without empty lines.
+  static func lines(_ bytes: [UInt8]) -> [String] {
+    bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
+      let bytes = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
+      return bytes.isEmpty ? nil : FileName.text(bytes)
+    }
   }
 
   public static func + (one: InputList, other: InputList) -> InputList {

@@ -4,7 +4,7 @@ import VTokImage
 import VTokWeights
 
 /// Questions about pictures with the answers that are right: JSONL, an object a line with `image` (a path from the
-/// file's own folder, or a list of them), `question`, `answers` (a list, or one text), `metric` (a name of `AnswerMetric`),
+/// file's own folder, or a list of them), or `video` (a folder of frames, or a list of frames) and perhaps `fps`, `question`, `answers` (a list, or one text), `metric` (a name of `AnswerMetric`),
 /// for multiple choice `choices` (a list of texts) and, if the table shall tell kinds of questions apart, `group`. A line with
 /// neither answers nor metric is scored by its agreement with the dense model.
 public struct QuestionFile: Sendable {
@@ -16,11 +16,14 @@ public struct QuestionFile: Sendable {
     public let choices: [String]
     public let group: String?
   }
-  /// Pictures that are shown together, with all questions about them.
+  /// Pictures that are shown together, or a video, with all questions about them.
   public struct Item: Sendable {
     /// As the file has them.
     public let names: [String]
+    /// Of the pictures, or the frames.
     public let paths: [String]
+    /// Frames a second of a video; nil: pictures.
+    public let rate: Double?
     public internal(set) var questions: [Question]
   }
 
@@ -50,9 +53,9 @@ public struct QuestionFile: Sendable {
     for (index, bytes) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated()
     where !bytes.allSatisfy({ $0 == 32 || $0 == 13 || $0 == 9 }) && count < limit ?? .max {
       let line = try Line(bytes, number: index + 1, of: path)
-      let (names, question) = (try line.texts("image"), try line.question())
-      let paths = names.map { $0.hasPrefix("/") || folder.isEmpty ? $0 : folder + "/" + $0 }
-      if places[names] == nil, let missing = try paths.first(where: { try FileInfo.ifThere($0) == nil }) {
+      let (shown, question) = (try line.shown(from: folder), try line.question())
+      let names = [shown.rate.map { "\($0)" } ?? ""] + shown.names
+      if places[names] == nil, let missing = try shown.paths.first(where: { try FileInfo.ifThere($0) == nil }) {
         throw line.wrong("no picture '\(missing)'", "a path from the folder of this file")
       }
       if let group = question.group, !groups.contains(group) { groups.append(group) }
@@ -60,7 +63,7 @@ public struct QuestionFile: Sendable {
         items[place].questions.append(question)
       } else {
         places[names] = items.count
-        items.append(Item(names: names, paths: paths, questions: [question]))
+        items.append(Item(names: shown.names, paths: shown.paths, rate: shown.rate, questions: [question]))
       }
       count += 1
     }
@@ -71,6 +74,9 @@ public struct QuestionFile: Sendable {
     self.groups = groups
     metrics = AnswerMetric.all.filter(used.contains)
   }
+
+  /// Whether a question is about a video.
+  public var hasVideos: Bool { items.contains { $0.rate != nil } }
 
   /// Every so many items, with all their questions.
   public func thinned(to count: Int) -> QuestionFile {
@@ -124,6 +130,30 @@ extension QuestionFile {
         throw wrong(json[key].map { "\(key) \($0.text().prefix(60))" } ?? "no \(key)", "a text or a list of texts")
       }
       return found
+    }
+
+    /// The pictures, or the frames of the video.
+    func shown(from folder: String) throws -> (names: [String], paths: [String], rate: Double?) {
+      func path(_ name: String) -> String { name.hasPrefix("/") || folder.isEmpty ? name : folder + "/" + name }
+      guard let video = json["video"] else {
+        if json["fps"] != nil { throw wrong("fps without a video", "it beside video alone") }
+        let names = try texts("image")
+        return (names, names.map(path), nil)
+      }
+      if json["image"] != nil { throw wrong("both image and video", "one of them") }
+      let rate = json["fps"] == nil ? 2 : json["fps"]?.double
+      guard let rate, (0.01...1000).contains(rate) else {
+        throw wrong("fps \(json["fps"]!.text().prefix(60))", "frames a second, 0.01 to 1000")
+      }
+      guard let name = video.string else {
+        let names = try texts("video")
+        return (names, names.map(path), rate)
+      }
+      do {
+        return ([name], try FrameFolder(path(name)).frames, rate)
+      } catch let mistake as FrameFolder.Mistake {
+        throw wrong("video '\(name)' with \(mistake.found)", mistake.expected)
+      }
     }
 
     func question() throws(DataError) -> Question {

@@ -13,6 +13,8 @@ public struct ImageError: OneLineError, Equatable {
     case corrupt
     /// The picture or the file is above a limit. No memory was taken for it.
     case tooLarge = "too-large"
+    /// Frames that are no video: none, without numbers, or of several sizes.
+    case frames
     case outOfMemory = "out-of-memory"
     /// The machine could not read it: no file handles, a broken disk. It says nothing about the picture.
     case machine

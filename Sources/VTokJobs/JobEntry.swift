@@ -3,19 +3,27 @@ import VTokFiles
 import VTokImage
 import VTokWeights
 
-/// What the file of an input was when its line was made.
+/// What the file of an input, or the frames of a video, were when its line was made.
 struct InputStamp: Sendable, Equatable {
   let bytes: Int
-  /// Of the file, or the archive that holds it. Nanoseconds since 1970, see ``FileInfo``.
+  /// Of the file, or the archive that holds it. Nanoseconds since 1970, see ``FileInfo``; of frames a sum that a change of any
+  /// changes.
   var modified: Int64, changed: Int64
   /// Of the content.
   let sha256: String
 
-  init(_ file: ImageFile) {
-    bytes = file.bytes.count
-    modified = file.info.modified
-    changed = file.info.changed
-    sha256 = SHA256.of(file.bytes)
+  /// - Parameter files: one, or the frames of a video.
+  init(_ files: [ImageFile]) {
+    bytes = files.reduce(0) { $0 + $1.bytes.count }
+    (modified, changed) = Self.times(files.map(\.info))
+    let sums = files.map { SHA256.of($0.bytes) }
+    sha256 = sums.count == 1 ? sums[0] : SHA256.of(Array(sums.joined().utf8))
+  }
+
+  private static func times(_ files: [FileInfo]) -> (modified: Int64, changed: Int64) {
+    files.dropFirst().reduce((files[0].modified, files[0].changed)) {
+      ($0.modified &* 31 &+ $1.modified, $0.changed &* 31 &+ $1.changed)
+    }
   }
 
   init?(_ fields: ArraySlice<Substring>) {
@@ -33,10 +41,13 @@ struct InputStamp: Sendable, Equatable {
   /// The stamp of the same content as it lies there now; nil if it is another content or none. The content is read only if
   /// the file, or the archive that holds it, was touched.
   func refreshed(_ input: InputFile) throws -> InputStamp? {
-    guard let info = try FileInfo.ifThere(input.path), info.kind == .file, input.size(info) == bytes else { return nil }
-    if info.modified == modified, info.changed == changed { return self }
+    let infos = try input.paths.compactMap { try FileInfo.ifThere($0) }
+    guard infos.count == input.paths.count, infos.allSatisfy({ $0.kind == .file }), input.size(infos) == bytes else {
+      return nil
+    }
+    if Self.times(infos) == (modified, changed) { return self }
     do throws(ImageError) {
-      let now = InputStamp(try input.read())
+      let now = InputStamp(try input.readAll())
       return now.sha256 == sha256 ? now : nil
     } catch {
       _ = try error.ofPicture()

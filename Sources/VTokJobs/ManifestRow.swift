@@ -30,10 +30,12 @@ public struct ManifestRow: Sendable {
     ManifestRow(index: index, shard: shard, file: file, failure: Failure(kind: kind, message: message), fields: [])
   }
 
-  /// - Parameter format: of the file; nil for pixels that came without one.
+  /// - Parameters:
+  ///   - size: of the picture or the frames.
+  ///   - format: of the file; nil for pixels that came without one.
   package init(
-    _ file: String, index: Int = 0, shard: Int = 0, size: Size, format: ImageFormat?, result: PrunedImage,
-    reducer: any ImageReducer, asked: Asked, times: Times? = nil
+    _ file: String, index: Int = 0, shard: Int = 0, size: Size, format: ImageFormat?, video: Video? = nil,
+    result: PrunedImage, reducer: any ImageReducer, asked: Asked, times: Times? = nil
   ) {
     self.index = index
     self.shard = shard
@@ -64,6 +66,9 @@ public struct ManifestRow: Sendable {
         ]
       ),
     ]
+    if let video {
+      fields.insert(("video", ["frames": JSON(video.frames.count), "fps": JSON(video.rate)]), at: 1)
+    }
     let margin = Double(result.trace.margin)
     fields.append(("margin", margin.isFinite ? rounded(margin, 9) : .null))
     if let times {

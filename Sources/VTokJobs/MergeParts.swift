@@ -80,7 +80,7 @@ public struct MergeParts {
         if let stamp = entry.stamp {
           guard let now = try stamp.refreshed(input) else { throw changed(names[index], part) }
           entry.stamp = now
-        } else if (try? input.read()) != nil {
+        } else if (try? input.readAll()) != nil {
           throw changed(names[index], part)  // it could not be read, and now it can
         }
       }

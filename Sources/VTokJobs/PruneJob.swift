@@ -8,7 +8,7 @@ import VTokPipeline
 import VTokTensor
 import VTokWeights
 
-/// A folder of images through one model and method into token shards and a manifest: sorted, resumable, with the same
+/// Images and videos through one model and method into token shards and a manifest: sorted, resumable, with the same
 /// bytes for any number of threads, any interruption and any history of the inputs.
 public struct PruneJob: Sendable {
   public struct Settings: Sendable {
@@ -30,6 +30,8 @@ public struct PruneJob: Sendable {
     public var seed: UInt64 = 0
     public var threads = 1
     public var decode = DecodeOptions()
+    /// Frames a second of videos.
+    public var frameRate = 2.0
     public init() {}
   }
 
@@ -162,47 +164,48 @@ public struct PruneJob: Sendable {
       defer { mark = now }
       return mark.duration(to: now) / .milliseconds(1)
     }
-    func failed(_ error: ImageError, _ file: ImageFile?) throws -> Done {
+    func failed(_ error: ImageError, _ files: [ImageFile]?) throws -> Done {
       let error = try error.ofPicture()
-      return self.failed(index, file, kind: error.kind.rawValue, error.message)
+      return self.failed(index, files, kind: error.kind.rawValue, error.message)
     }
-    let file: ImageFile
-    do { file = try input.read() } catch { return try failed(error, nil) }
-    let decoded: DecodedImage
-    do { decoded = try file.decoded(options: settings.decode) } catch { return try failed(error, file) }
+    let files: [ImageFile]
+    do { files = try input.readAll() } catch { return try failed(error, nil) }
+    let shown: JobPicture
+    do { shown = try JobPicture(files, of: input, settings) } catch { return try failed(error, files) }
     times.decode = lap()
+    let path = input.isVideo ? input.path : files[0].path
     let result: PrunedImage
     do {
-      (result, times.preprocess) = try reducer.reduce(decoded.image, seed: mixedSeed(settings.seed, input.name))
+      (result, times.preprocess) = try shown.reduced(by: reducer, seed: mixedSeed(settings.seed, input.name))
     } catch let error as CompressionError {
-      return self.failed(index, file, kind: "internal", "\(printable(file.path)): \(error.description)")
+      return self.failed(index, files, kind: "internal", "\(printable(path)): \(error.description)")
     } catch let error as ImageError {
-      return try failed(error.named(file.path), file)
+      return try failed(error.named(path), files)
     }
     times.tower = result.trace.towerSeconds * 1000
     times.selection = result.trace.selectionSeconds * 1000
     let speedup =
-      index < Self.timedImages ? try reducer.denseTime(decoded.image) / (times.tower + times.selection) : nil
+      index < Self.timedImages ? try shown.denseTime(by: reducer) / (times.tower + times.selection) : nil
     mark = clock.now
-    let overlay = try settings.overlays ? draw(result, on: decoded.image, name: input.name) : nil
+    let overlay = try settings.overlays ? draw(result, on: shown.image, name: input.name) : nil
     let tensors = result.tensors(halfPrecision: settings.halfPrecision)
     times.write = lap()
     let row = ManifestRow(
-      input.name, index: index, shard: shard, size: decoded.image.size, format: decoded.format, result: result,
-      reducer: reducer, asked: asked, times: settings.timings ? times : nil)
+      input.name, index: index, shard: shard, size: shown.image.size, format: shown.format, video: shown.video,
+      result: result, reducer: reducer, asked: asked, times: settings.timings ? times : nil)
     let line = row.json
     return Done(
       entry: JobEntry(
-        isGood: true, stamp: InputStamp(file), overlay: overlay, line: Array(line.text().utf8)[...]),
+        isGood: true, stamp: InputStamp(files), overlay: overlay, line: Array(line.text().utf8)[...]),
       tensors: tensors, numbers: Totals.Line(line), times: times, speedup: speedup, failure: nil)
   }
 
-  private func failed(_ index: Int, _ file: ImageFile?, kind: String, _ message: String) -> Done {
+  private func failed(_ index: Int, _ files: [ImageFile]?, kind: String, _ message: String) -> Done {
     let row = ManifestRow.failed(
       inputs[index].name, index: index, shard: index / settings.shardSize, kind: kind, message: message)
     return Done(
       entry: JobEntry(
-        isGood: false, stamp: file.map { InputStamp($0) }, overlay: nil, line: Array(row.json.text().utf8)[...]),
+        isGood: false, stamp: files.map { InputStamp($0) }, overlay: nil, line: Array(row.json.text().utf8)[...]),
       tensors: [], numbers: nil, times: nil, speedup: nil, failure: message)
   }
 

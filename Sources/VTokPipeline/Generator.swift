@@ -114,10 +114,11 @@ public struct Generator: MethodRunner {
     outline = try ModelOutline(checkpoint)
     methods = try compose(outline.shape)
     if let count = outline.fixedTokens { try methods.check(of: count) }
-    tokenizer = try TextTokenizer(checkpoint)
+    tokenizer = try TextTokenizer(checkpoint, adding: MultimodalModel.ownTokens(config))
     self.template =
       try template.map { try PromptTemplate($0, for: visual, checkpoint: checkpoint) }
       ?? PromptTemplate.load(checkpoint, tokenizer: tokenizer, for: visual)
+    returnFreedMemory()
     processor = try ProcessorConfig.load(checkpoint)
     contextLength = try MultimodalModel.contextLength(config)
     let width = outline.shape.tower!.width
@@ -198,24 +199,25 @@ public struct Generator: MethodRunner {
     return try (shrinking ?? processor).tiles(of: image, among: images)
   }
 
-  /// Pictures of one size as the frames of one video.
-  /// - Parameter rate: frames a second.
-  /// - Throws: `ModelError` for a model that takes no videos and for frames that differ, `CompressionError` for a method that
-  ///   shrinks images, `ImageError`.
-  public func video(_ frames: [Image], rate: Double) throws -> PreparedImage {
+  /// A video as the model takes it.
+  /// - Throws: `ModelError` for a model that takes no videos, `CompressionError` for a method that shrinks images, `ImageError`.
+  public func video(_ video: Video) throws -> PreparedImage {
     if let shrinking = composition.shrinks {
       throw CompressionError.unsupported(
         method: shrinking, found: "a video", expected: "an image", fix: CompressionError.anotherMethod)
     }
-    guard outline.geometry?.takesVideos == true, visual.takesVideos,
-      let video = try processor.video(frames.map { $0.atMost(mostPixels) }, rate: rate)
-    else {
-      let known = Families.videos.joined(separator: ", ")
-      throw ModelError.input(
-        what: "video", found: "\(frames.count) frames for \(name), which is not run on videos here",
-        expected: "a model of \(known)", fix: "Give the frames as images.")
-    }
-    return video
+    guard takesVideos, let prepared = try processor.video(video.frames.map { $0.atMost(mostPixels) }, rate: video.rate)
+    else { throw Self.takesNoVideos(name) }
+    return prepared
+  }
+
+  /// Whether frames may be a video.
+  public var takesVideos: Bool { outline.takesVideos }
+
+  static func takesNoVideos(_ model: String) -> ModelError {
+    ModelError.input(
+      what: "video", found: "\(model), which is not run on videos here",
+      expected: "a model of \(Families.videos.joined(separator: ", "))", fix: "Give the frames as images.")
   }
 
   /// Refuses a question that the template and so many images do not fit, before any image is read.
@@ -234,7 +236,7 @@ public struct Generator: MethodRunner {
   }
 
   public func prepare(_ question: String, about prepared: [PreparedImage], system: String? = nil) throws -> Prompt {
-    try prepare(ChatMessage.question(question, images: prepared.count, system: system), about: prepared)
+    try prepare(ChatMessage.question(question, about: prepared, system: system), about: prepared)
   }
 
   /// A conversation as the model takes it. What its last message asks is the question that methods regard.

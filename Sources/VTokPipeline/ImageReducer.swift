@@ -14,6 +14,17 @@ public protocol ImageReducer: Sendable {
   func reduce(_ image: Image, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double)
   /// Milliseconds of the same model without any method on this image.
   func denseTime(_ image: Image) throws -> Double
+  /// The same of a video, where the model takes videos.
+  func reduce(_ video: Video, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double)
+  func denseTime(_ video: Video) throws -> Double
+}
+
+extension ImageReducer {
+  public func reduce(_ video: Video, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double) {
+    throw Generator.takesNoVideos(name)
+  }
+
+  public func denseTime(_ video: Video) throws -> Double { throw Generator.takesNoVideos(name) }
 }
 
 extension Pipeline: ImageReducer {

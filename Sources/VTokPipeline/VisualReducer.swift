@@ -16,10 +16,13 @@ public struct VisualReducer: ImageReducer {
   public var method: String { generator.method }
   public var labels: [String]? { nil }
 
-  /// - Parameter question: for methods that choose with regard to it.
-  /// - Throws: `CompressionError` for a method that acts inside the language model, and for one that needs a question where
-  ///   there is none.
-  public init(_ generator: Generator, question: String? = nil) throws {
+  /// - Parameters:
+  ///   - question: for methods that choose with regard to it.
+  ///   - videos: whether videos will come.
+  /// - Throws: `CompressionError` for a method that acts inside the language model, for one that needs a question where there
+  ///   is none, and for one that takes no videos where they will come.
+  public init(_ generator: Generator, question: String? = nil, videos: Bool = false) throws {
+    if videos { try MultimodalModel.refuseVideos(generator.composition) }
     if let inside = generator.composition.entersLanguageModel {
       throw CompressionError.unsupported(
         method: inside, found: "a cut inside the language model, which runs elsewhere",
@@ -44,9 +47,20 @@ public struct VisualReducer: ImageReducer {
   }
 
   public func reduce(_ image: Image, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double) {
+    try reduce(region: region(of: image), seed: seed) { try generator.picture(image) }
+  }
+
+  /// The frames are the tiles, and the visual spans as the model has them: one, or one for every two frames.
+  public func reduce(_ video: Video, seed: UInt64) throws -> (result: PrunedImage, preprocess: Double) {
+    try reduce(region: Self.whole(video.frames[0]), seed: seed) { try generator.video(video) }
+  }
+
+  private func reduce(
+    region: ImageProcessor.Region, seed: UInt64, _ prepare: () throws -> PreparedImage
+  ) throws -> (result: PrunedImage, preprocess: Double) {
     let clock = ContinuousClock()
     let start = clock.now
-    let prepared = try generator.picture(image)
+    let prepared = try prepare()
     let milliseconds = start.duration(to: clock.now) / .milliseconds(1)
     let (tokens, starts, trace) = try spans(of: prepared, seed: seed)
     let model = generator.model
@@ -65,15 +79,17 @@ public struct VisualReducer: ImageReducer {
         return range.isEmpty ? -1 : Int(origin.patches[range.lowerBound])
       }, origin: origin, spans: starts, pending: tokens.pending, tokensIn: visual, tiles: prepared.tiles.count,
       rows: grid.rows,
-      columns: grid.columns, region: region(of: image), trace: trace, cost: Cost(of: trace, shape: model.shape),
+      columns: grid.columns, region: region, trace: trace, cost: Cost(of: trace, shape: model.shape),
       dense: Cost(of: denseTrace, shape: model.shape),
       outcome: generator.methods.accounting.outcome(of: [Double(visual)], reached: Double(tokens.count)))
     return (result, milliseconds)
   }
 
-  public func denseTime(_ image: Image) throws -> Double {
-    let prepared = try dense.picture(image)
-    return try dense.look(at: [prepared], question: question ?? "", seed: 0).run.trace.towerSeconds * 1000
+  public func denseTime(_ image: Image) throws -> Double { try denseTime(dense.picture(image)) }
+  public func denseTime(_ video: Video) throws -> Double { try denseTime(dense.video(video)) }
+
+  private func denseTime(_ prepared: PreparedImage) throws -> Double {
+    try dense.look(at: [prepared], question: question ?? "", seed: 0).run.trace.towerSeconds * 1000
   }
 
   /// Whether token maps can be drawn: where a picture is one tile.
@@ -81,7 +97,11 @@ public struct VisualReducer: ImageReducer {
 
   private func region(of image: Image) -> ImageProcessor.Region {
     (generator.processor as? ImageProcessor)?.visibleRegion(width: image.width, height: image.height)
-      ?? ImageProcessor.Region(x: 0, y: 0, width: Double(image.width), height: Double(image.height))
+      ?? Self.whole(image)
+  }
+
+  private static func whole(_ image: Image) -> ImageProcessor.Region {
+    ImageProcessor.Region(x: 0, y: 0, width: Double(image.width), height: Double(image.height))
   }
 
   /// The tokens of all spans, where each begins and the last one ends, and what it took.

@@ -49,8 +49,10 @@ struct BenchHorizon: ParsableCommand {
     var data = try QuestionFile(bench.data, limit: bench.limit)
     if quick { data = data.thinned(to: 100) }
     if labelFree { data = data.withoutAnswers() }
+    let checkpoint = try reduction.checkpoint(precision.value)
+    if data.hasVideos { try QuestionTask.check(data, for: ModelOutline(checkpoint)) }
     var model = try Generator(
-      reduction.checkpoint(precision.value), method: nil, template: language.text(), companion: language.companion)
+      checkpoint, method: nil, template: language.text(), companion: language.companion)
     model.kv = kv.value
     let cuts = try Horizon.cuts(of: model, by: methods, keep: keep, layers: asked(model), seeds: seeds)
     let task = try QuestionTask(

@@ -12,7 +12,8 @@ struct BenchQuestions: ParsableCommand {
         --keep-tokens 192,64
 
       Data: an object a line, {"image": path from the file's folder, "question": text, "answers": [text], "metric": name},
-      and perhaps "group" for a column of its own; for multiple choice also "choices": [text, ...]. 'vtok import' makes such
+      and perhaps "group" for a column of its own; for multiple choice also "choices": [text, ...]. In place of "image" there
+      may be "video", a folder of numbered frames or a list of frames, with "fps" (2). 'vtok import' makes such
       files from published ones. Metrics: \(AnswerMetric.all.map(\.name).joined(separator: ", ")). Lines without answers and
       metric are scored by their agreement with the dense model. Rows for the dense model and random (--seeds of it) are
       always there, downsample where the model takes smaller images (Qwen-VL) or features can be averaged over areas (LLaVA).
@@ -87,6 +88,7 @@ extension BenchFlags {
     let means = try methods.mean.means(beside: reduction.amountFlag())
     let precisions = try methods.precision.values()
     let checkpoint = try reduction.checkpoint(precisions[0])
+    if data.hasVideos { try methods.refuseVideos(data, ModelOutline(checkpoint)) }
     let decode = try decoding.options()
     let pixels = try methods.pixels(flags, precisions, threads: threads, quiet: running.quiet)
     var model = try Generator(
@@ -134,6 +136,20 @@ extension MethodBenchFlags {
     return try wanted.combinations()
   }
 
+  /// Refuses what videos have no part in, before weights are read.
+  fileprivate func refuseVideos(_ data: QuestionFile, _ model: ModelOutline) throws {
+    try QuestionTask.check(data, for: model)
+    if memory.maxMemory != nil {
+      throw UsageError(
+        "--max-memory", found: "it beside questions about videos", expected: "questions about pictures",
+        fix: "Remove it.")
+    }
+    guard try reduction.target() != nil else { return }
+    throw UsageError(
+      "target", found: "questions about videos", expected: "--keep-ratio or --keep-tokens",
+      fix: "Use 'vtok flops' to find one.")
+  }
+
   /// Pixels above which pictures are read smaller; nil: none are.
   fileprivate func pixels(
     _ flags: QuestionFlags, _ precisions: [Precision?], threads: Int, quiet: Bool
@@ -163,7 +179,9 @@ extension MethodBenchFlags {
             prompt: .init(picture: picture, text: max(1, question.utf8.count / 4), newTokens: 1))
         }[0]
         let budget = solved.ruled ? solved.budget : nil
-        contenders.append(Contender(try model.with(solved.spec, keep: budget), seeds: seeds))
+        let subject = try model.with(solved.spec, keep: budget)
+        if data.hasVideos { try MultimodalModel.refuseVideos(subject.composition) }
+        contenders.append(Contender(subject, seeds: seeds))
         if let adaptive = try means?.contender(
           combination, seeds: seeds, make: { try model.with(combination.spec, keep: $0) })
         {

@@ -144,8 +144,7 @@ struct GenerateCommand: ParsableCommand {
   /// The pictures as the model takes them, or the one video that they are.
   private func prepared(_ pictures: [Image], _ paths: [String], by generator: Generator) throws -> [PreparedImage] {
     if frames.isGiven {
-      try frames.check(pictures, paths)
-      return [try generator.video(pictures, rate: frames.rate)]
+      return [try generator.video(Video(pictures, rate: frames.rate.value, names: paths))]
     }
     return try zip(pictures, paths).map { picture, path in
       do throws(ImageError) {

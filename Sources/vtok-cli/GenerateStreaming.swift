@@ -6,7 +6,7 @@ extension GenerateCommand {
   func runStream() throws {
     let given: [(String, Bool)] = [
       ("--image", !images.isEmpty), ("--video", frames.video != nil), ("--as-video", frames.asVideo),
-      ("--fps", frames.fps != nil), ("--messages", messages != nil), ("--overlay", overlay != nil),
+      ("--fps", frames.rate.fps != nil), ("--messages", messages != nil), ("--overlay", overlay != nil),
       ("--tint", drawing.tint),
       ("--format", ![.md, .jsonl].contains(format)),
     ]

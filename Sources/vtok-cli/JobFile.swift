@@ -121,7 +121,10 @@ enum JobFile {
   /// The lines that make a job what it is: not its inputs, which may come and go, and not how its budget was found.
   /// - Parameter ofPart: nor which part of the inputs it has.
   static func identity(_ text: String, ofPart: Bool = false) -> [Substring] {
-    let others = ["inputs:", "files-from:", "  - ", "  images:", "  inputs_sha256:", "  solved-for:", "  reached:"]
+    let others = [
+      "inputs:", "files-from:", "video:", "videos-from:", "  - ", "  images:", "  inputs_sha256:", "  solved-for:",
+      "  reached:",
+    ]
     return text.split(separator: "\n").filter { line in
       !others.contains { line.hasPrefix($0) } || ofPart && line.hasPrefix("  inputs_sha256:")
     }.filter { !ofPart || !$0.hasPrefix("shard:") }
@@ -153,11 +156,21 @@ enum JobFile {
   }
 
   /// What a job file says about its inputs, and its shard size.
-  static func inputs(_ path: String) throws -> (inputs: [String], filesFrom: String?, shardSize: Int?) {
+  struct Inputs {
+    let paths: [String], filesFrom: String?
+    let videos: [String], videosFrom: String?
+    let shardSize: Int?
+  }
+
+  static func inputs(_ path: String) throws -> Inputs {
     let table = Dictionary(uniqueKeysWithValues: try read(path))
-    let inputs = table["inputs"]?.sequence.map { $0.compactMap { $0.scalar?.string } } ?? []
-    let list = table["files-from"].flatMap { isNothing($0) ? nil : $0.scalar?.string }
-    return (inputs, list, table["shard-size"]?.int)
+    func list(_ key: String) -> [String] {
+      table[key]?.sequence.map { $0.compactMap { $0.scalar?.string } } ?? []
+    }
+    func text(_ key: String) -> String? { table[key].flatMap { isNothing($0) ? nil : $0.scalar?.string } }
+    return Inputs(
+      paths: list("inputs"), filesFrom: text("files-from"), videos: list("video"), videosFrom: text("videos-from"),
+      shardSize: table["shard-size"]?.int)
   }
 
   /// The budget that a job file says was solved for `target`; nil without one.

@@ -31,6 +31,8 @@ struct PruneCommand: ParsableCommand {
     completion: .file())
   var filesFrom: String?
 
+  @OptionGroup var videos: VideoInputFlags
+
   @Flag(help: "Read records from standard input and write a row for each; with -o tensors go there, else into rows.")
   var stream = false
 
@@ -146,7 +148,7 @@ struct PruneCommand: ParsableCommand {
     let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
     if format == .md {
       print(
-        "model \(model.name) · \(jobs[0].1.inputs.count) images · \(settings.threads) thread\(settings.threads == 1 ? "" : "s")"
+        "model \(model.name) · \(jobs[0].1.inputs.count) \(videos.flag == nil ? "images" : "inputs") · \(settings.threads) thread\(settings.threads == 1 ? "" : "s")"
           + " · \(fixed(seconds, 1)) s")
     }
     print(table.text(format), terminator: "")
@@ -183,6 +185,7 @@ struct PruneCommand: ParsableCommand {
     settings.seed = reduction.seed
     settings.threads = try running.threadCount()
     settings.decode = try decoding.options()
+    settings.frameRate = videos.rate.value
     return settings
   }
 
@@ -228,7 +231,9 @@ struct PruneCommand: ParsableCommand {
     _ job: PruneJob, _ combination: ReductionOptions.Combination, _ model: PruneModel, _ files: [InputFile]
   ) throws -> String {
     var flags: [(String, JSON)] = [
-      ("inputs", JSON(inputs)), ("files-from", filesFrom.map { JSON($0) } ?? .null), ("model", JSON(reduction.model)),
+      ("inputs", JSON(inputs)), ("files-from", filesFrom.map { JSON($0) } ?? .null), ("video", JSON(videos.videos)),
+      ("videos-from", videos.videosFrom.map { JSON($0) } ?? .null), ("fps", videos.rate.fps.map { JSON($0) } ?? .null),
+      ("model", JSON(reduction.model)),
       ("mmproj", reduction.mmproj.map { JSON($0) } ?? .null),
       ("processor", reduction.preparation.processor.map { JSON($0) } ?? .null),
       ("method", JSON(combination.spec.description)),

@@ -6,7 +6,8 @@ extension PruneCommand {
   func runStream() throws {
     let given: [(String, Bool)] = [
       ("INPUT", !inputs.isEmpty), ("--shard", shard != nil), ("--shard-size", shardSize != nil), ("--overlay", overlay),
-      ("--tint", drawing.tint),
+      ("--tint", drawing.tint), ("--video", !videos.videos.isEmpty), ("--videos-from", videos.videosFrom != nil),
+      ("--fps", videos.rate.fps != nil),
       ("--format", ![.md, .jsonl].contains(format)), ("--force", force),
       ("--export", !exports.isEmpty), ("--files-from", filesFrom != nil && filesFrom != "-"),
       ("--keep-mean", !mean.keepMeans.isEmpty),

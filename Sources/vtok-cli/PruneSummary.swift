@@ -4,11 +4,21 @@ import VTok
 /// Inputs and results of `vtok prune`.
 extension PruneCommand {
   func listInputs(_ output: String) throws -> [InputFile] {
+    try self.videos.check(without: [
+      ("--keep-mean", !mean.keepMeans.isEmpty), ("--max-memory", memory.maxMemory != nil),
+    ])
+    let videos = try self.videos.inputs()
+    if !videos.isEmpty, inputs.isEmpty, filesFrom == nil { return videos }
+    return try listPictures(output) + videos
+  }
+
+  private func listPictures(_ output: String) throws -> [InputFile] {
     let found = try inputs.isEmpty ? nil : InputList.find(inputs, outside: [output])
     guard let filesFrom else {
       guard let found else {
         throw UsageError(
-          "input", found: "nothing", expected: "a folder or image files", fix: "Name one, or use --files-from.")
+          "input", found: "nothing", expected: "a folder or image files",
+          fix: "Name one, or use --files-from or --video.")
       }
       return found.files(quiet: running.quiet)
     }
@@ -108,7 +118,7 @@ extension PruneCommand {
     guard let size = shardSize ?? job.shardSize, size > 0 else {
       throw MergeError.different(folder)
     }
-    let inputs = try inputs(of: merge, job.inputs, job.filesFrom)
+    let inputs = try inputs(of: merge, job)
     if inputs == nil, !running.quiet {
       VTokCommand.warn("the inputs of '\(folder)' are not here: its parts are merged without comparing them")
     }
@@ -120,21 +130,36 @@ extension PruneCommand {
   }
 
   /// The inputs of a job in parts as they are now, found as the parts found them; nil if they are not here.
-  private func inputs(of merge: MergeParts, _ given: [String], _ filesFrom: String?) throws -> [InputFile]? {
+  private func inputs(of merge: MergeParts, _ job: JobFile.Inputs) throws -> [InputFile]? {
     do {
-      let found = try given.isEmpty ? nil : InputList.find(given, outside: [merge.folder]).files
-      guard let list = filesFrom else { return found }
-      var listed: [InputFile]
-      if list == "-" {
-        listed = try merge.names().dropLast(found?.count ?? 0).map { InputFile(path: $0, name: $0) }
-      } else {
-        guard let bytes = try FileBytes.readIfThere(list) else { return nil }
-        listed = try InputList.listed(bytes, outside: [merge.folder]).files
+      var found = try job.paths.isEmpty ? [] : InputList.find(job.paths, outside: [merge.folder]).files
+      if let list = job.filesFrom {
+        let rest = found.count + (job.videosFrom == nil ? job.videos.count : 0)
+        guard let listed = try listed(list, merge, behind: rest) else { return nil }
+        found = listed + found
       }
-      let isHere = try listed.isEmpty || listed.contains { try FileInfo.ifThere($0.path, following: false) != nil }
-      return isHere ? listed + (found ?? []) : nil
+      found += try job.videos.map { try InputFile(video: $0) }
+      guard let list = job.videosFrom else { return found }
+      let bytes = list == "-" ? nil : try FileBytes.readIfThere(list)
+      return try bytes.map { found + (try InputFile.videos(listed: $0)) }
     } catch is InputError {
       return nil
+    } catch is FrameFolder.Mistake {
+      return nil
     }
+  }
+
+  /// Those of a list; nil if they are not here.
+  /// - Parameter rest: inputs of the job that come behind it.
+  private func listed(_ list: String, _ merge: MergeParts, behind rest: Int) throws -> [InputFile]? {
+    var listed: [InputFile]
+    if list == "-" {
+      listed = try merge.names().dropLast(rest).map { InputFile(path: $0, name: $0) }
+    } else {
+      guard let bytes = try FileBytes.readIfThere(list) else { return nil }
+      listed = try InputList.listed(bytes, outside: [merge.folder]).files
+    }
+    let isHere = try listed.isEmpty || listed.contains { try FileInfo.ifThere($0.path, following: false) != nil }
+    return isHere ? listed : nil
   }
 }

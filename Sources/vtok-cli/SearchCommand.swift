@@ -115,6 +115,12 @@ struct SearchCommand: ParsableCommand {
   private func searchQuestions(_ target: Target, _ methods: [MethodSpec], _ precisions: [Precision?]) throws {
     var questions = try QuestionFile(data, limit: limit)
     if labelFree { questions = questions.withoutAnswers() }
+    guard !questions.hasVideos else {
+      throw UsageError(
+        "--data '\(data)'", found: "questions about videos",
+        expected: "questions about pictures: costs are solved for one",
+        fix: "Use 'vtok bench'.")
+    }
     let models = try precisions.map {
       try Generator(
         reduction.checkpoint($0), method: nil, template: language.text(), companion: language.companion)

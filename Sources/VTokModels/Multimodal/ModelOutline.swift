@@ -9,6 +9,8 @@ public struct ModelOutline: Sendable {
   /// nil for a tower alone.
   package let geometry: (any VisualGeometry)?
   private let processor: (any TiledProcessor)?
+  /// Whether frames may be a video.
+  public let takesVideos: Bool
 
   /// - Parameters:
   ///   - config: `config.json` as published, of a vision tower or a vision-language model of any known family.
@@ -20,9 +22,10 @@ public struct ModelOutline: Sendable {
       let outline = try family.read(Config(json: config))
       (shape, geometry) = (outline.shape, outline.geometry)
       processor = try ProcessorConfig.read(file, config: config)
+      takesVideos = geometry?.takesVideos == true && family.text.takesVideos
     } else {
       let tower = try Shape.Tower(config: config, processor: file, size: size)
-      (shape, geometry, processor) = (Shape(tower: tower), nil, nil)
+      (shape, geometry, processor, takesVideos) = (Shape(tower: tower), nil, nil, false)
     }
   }
 
@@ -45,7 +48,9 @@ public struct ModelOutline: Sendable {
   }
 
   /// A tower alone.
-  public init(tower: Shape.Tower) { (shape, geometry, processor) = (Shape(tower: tower), nil, nil) }
+  public init(tower: Shape.Tower) {
+    (shape, geometry, processor, takesVideos) = (Shape(tower: tower), nil, nil, false)
+  }
 
   /// A published model by its name, without any file.
   public static func published(_ name: String) -> ModelOutline? {

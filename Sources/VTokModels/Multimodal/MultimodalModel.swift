@@ -87,7 +87,7 @@ public struct MultimodalModel: Sendable {
   public func encode(
     _ images: [PreparedImage], run: inout Run, shared: [SharedBlocks]? = nil, threads: Int = 1
   ) throws(CompressionError) -> [[TokenSequence]] {
-    try refuseVideos(images, run.composition)
+    if images.contains(where: \.isVideo) { try Self.refuseVideos(run.composition) }
     let question = run.conditioning
     if seesQuestion, question == nil {
       throw .unsupported(
@@ -110,8 +110,8 @@ public struct MultimodalModel: Sendable {
   }
 
   /// What compares the pixels of patches knows one frame.
-  private func refuseVideos(_ images: [PreparedImage], _ composition: Composition) throws(CompressionError) {
-    guard images.contains(where: \.isVideo), composition.touches(.patches) else { return }
+  package static func refuseVideos(_ composition: Composition) throws(CompressionError) {
+    guard composition.touches(.patches) else { return }
     let place = composition.plans.firstIndex { $0.act.contains(.patches) || $0.record[.patches] != nil }
     throw .unsupported(
       method: place.map { composition.name($0) } ?? "a method before block 0", found: "a video",
@@ -161,7 +161,7 @@ public struct MultimodalModel: Sendable {
   public static func load(_ checkpoint: Checkpoint) throws -> MultimodalModel {
     let config = checkpoint.config
     guard let family = MultimodalFamily.of(config) else {
-      throw Families.unknown(config, known: Families.multimodal.flatMap(\.types))
+      throw Families.unknown(config, known: MultimodalFamily.types)
     }
     try checkpoint.refuseQuantised()
     let file = Config(json: config)

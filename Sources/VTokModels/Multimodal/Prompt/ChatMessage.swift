@@ -1,3 +1,5 @@
+import VTokImage
+
 /// One turn of a conversation: texts, images and videos in their order.
 public struct ChatMessage: Sendable, Equatable {
   public enum Role: String, Sendable, CaseIterable { case system, user, assistant }
@@ -24,6 +26,12 @@ public struct ChatMessage: Sendable, Equatable {
   public static func question(_ text: String, aboutVideo system: String?) -> [ChatMessage] {
     (system.map { [ChatMessage(role: .system, parts: [.text($0)])] } ?? [])
       + [ChatMessage(role: .user, parts: [.video, .text(text)])]
+  }
+
+  /// One question behind its images, or behind a video.
+  package static func question(_ text: String, about prepared: [PreparedImage], system: String?) -> [ChatMessage] {
+    prepared.contains(where: \.isVideo)
+      ? question(text, aboutVideo: system) : question(text, images: prepared.count, system: system)
   }
 
   /// Its texts, without the images.
