@@ -26,8 +26,11 @@ struct LLaVA: VisualEncoder {
     ]
     /// Hidden state of the tower that is the features, and which of its rows go on, where a file says nothing.
     var layer = -2, strategy = "default"
-    /// Whether a grid of more cells than the file allows is taken to fewer.
-    var limitsGrid = false
+    /// Whether files lack the last block of the tower, which their `config.json` counts.
+    var lacksLastBlock = false
+    /// The key for the cells that a grid may have, in tiles' worth, before it is taken to fewer, and what stands there where a
+    /// file says nothing; nil: a grid may have any number.
+    var gridLimit: (key: String, absent: String?)?
 
     /// Old files of tiled models have the type of LLaVA-1.5, and list the grids that images may be cut into.
     static let plain = Variant { $0.has("image_grid_pinpoints") }
@@ -62,9 +65,9 @@ struct LLaVA: VisualEncoder {
       config, grid: vision.section.int("image_size", 224) / vision.section.int("patch_size", 32))
     if compressor != nil, isTiled { throw config.unfit("image_grid_pinpoints", "none beside quecc") }
     let deepest = ((compressor?.states ?? []) + states).max()!
-    guard deepest <= (try vision.section.int("num_hidden_layers", 12)) else {
+    guard deepest <= (try vision.section.int(layersKey, defaultLayers)) else {
       throw ModelError.configuration(
-        file: "config.json", key: "num_hidden_layers", found: "fewer than \(deepest)",
+        file: "config.json", key: layersKey, found: "fewer than \(deepest)",
         expected: "the states \(compressor?.states ?? []) that quecc takes")
     }
     let plain = try vision.kind.shape(vision.section, deepest - 1)
@@ -81,7 +84,11 @@ struct LLaVA: VisualEncoder {
   private static func vision(_ config: Config, _ variant: Variant) throws(ModelError) -> (
     kind: TowerKind, section: Config
   ) {
-    let section = try config.sectionIfPresent("vision_config") ?? Config(json: variant.absentVision)
+    var section = try config.sectionIfPresent("vision_config") ?? Config(json: variant.absentVision)
+    if variant.lacksLastBlock, var values = section.json.object {
+      values[layersKey] = JSON(try section.int(layersKey, defaultLayers) - 1)
+      section = Config(json: .object(values), file: section.file, path: section.path)
+    }
     let type = try section.string("model_type") ?? towers[0].type
     guard let kind = towers.first(where: { $0.type == type }) else {
       throw .unknownFamily(found: "a LLaVA with a tower of type '\(shortened(type))'", known: towers.map(\.type))
@@ -89,11 +96,13 @@ struct LLaVA: VisualEncoder {
     return (kind, section)
   }
 
+  private static let layersKey = "num_hidden_layers", defaultLayers = 12
+
   /// Hidden states of the tower that the features are made of: 0 enters block 0, i + 1 leaves block i.
   private static func featureStates(of vision: Config, _ config: Config, _ variant: Variant) throws -> [Int] {
     let named = try config.intOrInts("vision_feature_layer") ?? config.intOrInts("mm_vision_select_layer")
     let layers = named ?? [variant.layer]
-    let blocks = try vision.int("num_hidden_layers", 12)
+    let blocks = try vision.int(layersKey, defaultLayers) + (variant.lacksLastBlock ? 1 : 0)
     let states = layers.map { $0 < 0 ? blocks + 1 + $0 : $0 }
     guard let last = states.max(), last > 0, states.allSatisfy({ (0...blocks).contains($0) }) else {
       throw config.unfit("vision_feature_layer", "layers of the \(blocks) in the tower", found: "\(layers)")

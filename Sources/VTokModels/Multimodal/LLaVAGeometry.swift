@@ -27,13 +27,12 @@ struct LLaVAGeometry: VisualGeometry {
       throw config.unfit(key, expected.joined(separator: " or "), found: "'\(strategy)'")
     }
     keepsClassifier = strategy == "full" && tower.hasClassifier
-    limit = variant.limitsGrid ? try Self.limit(config) : nil
+    limit = try variant.gridLimit.map { key, absent throws(ModelError) in try Self.limit(config, key, absent) }
   }
 
   /// `anyres_max_9`: so many tiles' worth of cells.
-  private static func limit(_ config: Config) throws(ModelError) -> Int {
-    let key = "vision_aspect_ratio"
-    let text = try config.string(key) ?? "anyres_max_9"
+  private static func limit(_ config: Config, _ key: String, _ absent: String?) throws(ModelError) -> Int {
+    let text = try config.string(key) ?? absent ?? ""
     let start = "anyres_max_"
     guard text.hasPrefix(start), let limit = Int(text.dropFirst(start.count)), (1...1024).contains(limit) else {
       throw config.unfit(key, "anyres_max_ and a number in 1...1024")

@@ -6,10 +6,15 @@ struct MultimodalFamily: Family {
   let name: String
   let types: [String]
   let summary: String
+  /// What tells it from another family of the same type; nil: it takes what no other one claims.
+  var claims: (@Sendable (_ config: JSON) -> Bool)?
   /// How images stand in the text of prompts.
   let text: VisualText
   /// Id that stands for an image where `config.json` gives none.
   let placeholder: Int
+  /// Tokens that its authors' code puts into texts without a tokenizer that knows them, with the keys of `config.json` that give
+  /// their ids, and those of published models.
+  var ownTokens: [(token: String, key: String, id: Int)] = []
   /// The section of `config.json` on the language model.
   var languageSection = "text_config"
   /// Type of the language model, from the type of the whole, where `config.json` gives none.
@@ -24,6 +29,8 @@ struct MultimodalFamily: Family {
   var processors: [ProcessorKind] = []
   /// Whether its processor is what the files of a folder describe; else all values stand in `config.json`.
   var readsProcessorFile = true
+  /// Whether `config.json` of a folder without such a file names a published tower whose processor is taken.
+  var namesProcessor: @Sendable (_ tower: String) -> Bool = { $0.hasPrefix("openai/clip-vit-") }
   /// The processor where the file names none.
   let processor: @Sendable (Config) -> ProcessorKind
   /// How its processor resizes the frames of videos, where it cuts them into patches; nil: it takes no such videos.
@@ -61,7 +68,8 @@ struct MultimodalFamily: Family {
   /// The family that a configuration names; nil where it is unknown.
   static func of(_ config: JSON) -> MultimodalFamily? {
     guard let type = config.value(at: "model_type")?.string else { return nil }
-    return Families.multimodal.first { $0.types.contains(type) }
+    let named = Families.multimodal.filter { $0.types.contains(type) }
+    return named.first { $0.claims?(config) == true } ?? named.first { $0.claims == nil } ?? named.first
   }
 
   /// What a configuration of this family says of its model.
@@ -87,6 +95,11 @@ struct MultimodalFamily: Family {
     return Config(json: .object(text), file: config.file, path: section.path)
   }
 
+  /// Every type that a family answers to, each once.
+  static var types: [String] {
+    Families.multimodal.flatMap(\.types).reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+  }
+
   /// Tensors that no family reads.
   static let needless: [Needless] = [.positions, .mask, .rotary]
 }
@@ -94,6 +107,16 @@ struct MultimodalFamily: Family {
 extension MultimodalModel {
   /// Whether a configuration is that of a vision-language model that is known.
   public static func matches(_ config: JSON) -> Bool { MultimodalFamily.of(config) != nil }
+
+  /// Tokens with ids that stand in texts of a family whether its tokenizer knows them or not.
+  public static func ownTokens(_ config: JSON) throws(ModelError) -> [(token: String, id: Int)] {
+    let file = Config(json: config)
+    var tokens: [(token: String, id: Int)] = []
+    for own in MultimodalFamily.of(config)?.ownTokens ?? [] {
+      tokens.append((own.token, try file.intIfPresent(own.key) ?? own.id))
+    }
+    return tokens
+  }
 
   /// Name of the family of a configuration; nil where it is unknown.
   public static func familyName(_ config: JSON) -> String? { MultimodalFamily.of(config)?.name }

@@ -23,11 +23,11 @@ public enum ProcessorConfig {
   }
 
   /// Refuses a folder that says nothing about images. Some families say it in `config.json`: InternVL as its authors publish
-  /// it, and LLaVA's research code by the name of a published tower whose processor it takes.
+  /// it, and the authors of LLaVA by the name of a published tower whose processor they take.
   static func require(_ file: ProcessorFile?, config: JSON, of name: String) throws(ModelError) {
-    if MultimodalFamily.of(config)?.readsProcessorFile == false { return }
+    guard file == nil, let family = MultimodalFamily.of(config), family.readsProcessorFile else { return }
     let tower = try Config(json: config).string("mm_vision_tower")
-    if file == nil, tower?.hasPrefix("openai/clip-vit-") != true { throw .noProcessor(model: name) }
+    if tower.map(family.namesProcessor) != true { throw .noProcessor(model: name) }
   }
 
   /// - Parameters:

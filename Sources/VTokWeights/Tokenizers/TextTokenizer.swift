@@ -49,17 +49,19 @@ public struct TextTokenizer: Sendable {
   }
 
   /// From the `tokenizer.json` of a checkpoint, the files that came before it, or the keys of a GGUF file.
-  public init(_ checkpoint: Checkpoint) throws {
+  /// - Parameter own: tokens that its files may lack.
+  public init(_ checkpoint: Checkpoint, adding own: [(token: String, id: Int)] = []) throws {
     if let vocabulary = checkpoint.vocabulary {
       try self.init(vocabulary, placeholder: checkpoint.placeholder)
       return
     }
-    guard let json = try checkpoint.json("tokenizer.json") ?? VocabularyFiles.tokenizer(of: checkpoint) else {
+    guard var json = try checkpoint.json("tokenizer.json") ?? VocabularyFiles.tokenizer(of: checkpoint) else {
       throw TokenizerError(
         subject: checkpoint.name, found: "no text tokenizer",
         expected: "tokenizer.json, or vocab.json with merges.txt",
         fix: "Fetch this file of the checkpoint too; tokenizer.model alone is not read.")
     }
+    for (token, id) in own { json = try json.adding(token, id: id, of: checkpoint.name) }
     try self.init(json)
   }
 
@@ -129,5 +131,23 @@ public struct TokenStream: Sendable {
     if !new.isEmpty { ids.removeFirst(shown) }
     shown = ids.count
     return String(decoding: new, as: UTF8.self)
+  }
+}
+
+extension JSON {
+  /// A `tokenizer.json` with one more special token, where it lacks it.
+  fileprivate func adding(_ token: String, id: Int, of name: String) throws(TokenizerError) -> JSON {
+    let (added, vocabulary) = (self["added_tokens"]?.array ?? [], value(at: "model.vocab")?.object ?? JSONObject())
+    if vocabulary[token] != nil || added.contains(where: { $0["content"]?.string == token }) { return self }
+    let other = added.first { $0["id"]?.int == id }?["content"]?.string ?? vocabulary.first { $0.value.int == id }?.key
+    if let other {
+      throw TokenizerError(
+        subject: "tokenizer of \(name)", found: "`\(shortened(other))` with the id \(id)",
+        expected: "no token there: `\(token)` has that id", fix: "Use tokenizer and configuration of one revision.")
+    }
+    var file = object ?? JSONObject()
+    file["added_tokens"] = .array(
+      added + [["content": JSON(token), "id": JSON(id), "special": true, "normalized": false]])
+    return .object(file)
   }
 }

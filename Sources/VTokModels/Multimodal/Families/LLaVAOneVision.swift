@@ -45,18 +45,12 @@ extension LLaVA.Variant {
     isTiled: { _ in true },
     absentVision: TransformerSize(layers: 26, width: 1152, heads: 16, ffn: 4304).config([
       "model_type": "siglip_vision_model", "image_size": 384, "patch_size": 14,
-    ]), layer: -1, strategy: "full", limitsGrid: true)
+    ]), layer: -1, strategy: "full", gridLimit: ("vision_aspect_ratio", "anyres_max_9"))
 }
 
 extension ProcessorKind {
-  static let llavaOneVision = ProcessorKind(names: ["LlavaOnevisionImageProcessor"]) { values in
-    let tile = try values.pixels(filter: .bicubic, mean: ImageProcessor.clipMean, std: ImageProcessor.clipStd)
-    let whole = try values.settings.size("size") ?? values.tower("image_size").map { Size($0) } ?? Size(384)
-    let tiles = (1...6).flatMap { rows in (1...6).map { [rows, $0] } }
-    return OneVisionProcessor(
-      grid: AnyResolutionProcessor(
-        tile: tile, thumbnail: whole, side: whole.height,
-        pinpoints: try values.pinpoints(side: whole.height, tiles: tiles)))
+  static let llavaOneVision = ProcessorKind(names: ["LlavaOnevisionImageProcessor"]) {
+    try $0.oneVision(mean: ImageProcessor.clipMean, std: ImageProcessor.clipStd)
   }
 }
 
@@ -82,4 +76,16 @@ extension KnownTemplate {
       {%- endfor -%}
       {{- '<|im_start|>assistant\n' if add_generation_prompt -}}
       """#)
+}
+
+extension ProcessorValues {
+  func oneVision(mean: [Float], std: [Float]) throws -> OneVisionProcessor {
+    let tile = try pixels(filter: .bicubic, mean: mean, std: std)
+    let whole = try settings.size("size") ?? tower("image_size").map { Size($0) } ?? Size(384)
+    let tiles = (1...6).flatMap { rows in (1...6).map { [rows, $0] } }
+    return OneVisionProcessor(
+      grid: AnyResolutionProcessor(
+        tile: tile, thumbnail: whole, side: whole.height,
+        pinpoints: try pinpoints(side: whole.height, tiles: tiles)))
+  }
 }
