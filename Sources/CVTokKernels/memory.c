@@ -10,3 +10,9 @@ void vtok_keep_freed_memory(void) {
   mallopt(M_TOP_PAD, 16 << 20);
 #endif
 }
+
+void vtok_return_freed_memory(void) {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}

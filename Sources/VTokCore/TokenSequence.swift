@@ -127,11 +127,13 @@ public struct TokenSequence: Sendable {
   }
 
   /// The same rows as a cache holds them.
-  /// - Parameter group: numbers that are rounded together, where anything is.
-  package func stored(in precision: CachePrecision, group: Int, threads: Int = 1) -> TokenSequence {
+  /// - Parameters:
+  ///   - group: numbers that are rounded together, where anything is.
+  ///   - room: rows that may be added to rounded ones before they move.
+  package func stored(in precision: CachePrecision, group: Int, room: Int = 0, threads: Int = 1) -> TokenSequence {
     guard precision != .f32 else { return self }
     var copy = self
-    copy.packed = CacheRows(x, precision, group: group, threads: threads)
+    copy.packed = CacheRows(x, precision, group: group, room: room, threads: threads)
     copy.exact = Self.nowhere
     return copy
   }

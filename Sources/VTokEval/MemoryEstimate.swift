@@ -70,7 +70,7 @@ public struct MemoryEstimate: Sendable, Equatable {
   /// The rows that a language model reads.
   public struct Prompt: Sendable, Equatable {
     public let rows: Int
-    /// Entries that its caches hold at most, all layers together.
+    /// Entries that there is memory for in its caches, all layers together.
     public let entries: Int
     /// How they hold them.
     public let kv: CachePrecision
@@ -205,10 +205,10 @@ extension MemoryEstimate {
     let caches = model.shape.decoder.map { decoder in
       (0..<decoder.layers).count { decoder.mixer(of: $0) != .deltaNet }
     }
+    let entries = Shape.Decoder.room(for: (caches ?? 0) * (rows + newTokens), newTokens: newTokens)
     self.init(
-      model.shape, weights, pictures: pictures,
-      prompt: Prompt(rows: rows, entries: (caches ?? 0) * (rows + newTokens), kv: kv), threads: threads,
-      workers: workers, kept: kept)
+      model.shape, weights, pictures: pictures, prompt: Prompt(rows: rows, entries: entries, kv: kv),
+      threads: threads, workers: workers, kept: kept)
   }
 
   /// A run that was rehearsed.
@@ -219,7 +219,8 @@ extension MemoryEstimate {
   ) {
     let prompt = model.shape.decoder.map { decoder in
       let cost = LanguageCost(of: trace, decoder: decoder)
-      return Prompt(rows: cost.prefill[0].tokens, entries: cost.peakEntries, kv: kv)
+      let entries = Shape.Decoder.room(for: cost.peakEntries, newTokens: cost.decode.count + 1)
+      return Prompt(rows: cost.prefill[0].tokens, entries: entries, kv: kv)
     }
     self.init(model.shape, weights, pictures: pictures, prompt: prompt, threads: threads)
   }

@@ -17,19 +17,20 @@ package struct CacheRows: Sendable, Equatable {
   /// - Parameters:
   ///   - x: `[count, width]`
   ///   - precision: not `.f32`.
-  package init(_ x: Tensor, _ precision: CachePrecision, group: Int, threads: Int = 1) {
+  ///   - room: rows that may be added before they move.
+  package init(_ x: Tensor, _ precision: CachePrecision, group: Int, room: Int = 0, threads: Int = 1) {
     guard let kind = precision.kind else { preconditionFailure("float32 is not rounded") }
-    self.init(x, kind, group: group, threads: threads)
+    self.init(x, kind, group: group, room: room, threads: threads)
   }
 
   /// Rows as wide as those of `other`, rounded as they are.
-  package init(_ x: Tensor, like other: CacheRows) { self.init(x, other.kind, group: other.group, threads: 1) }
+  package init(_ x: Tensor, like other: CacheRows) { self.init(x, other.kind, group: other.group, room: 0, threads: 1) }
 
-  private init(_ x: Tensor, _ kind: vtok_cache_kind, group: Int, threads: Int) {
+  private init(_ x: Tensor, _ kind: vtok_cache_kind, group: Int, room: Int, threads: Int) {
     precondition(x.width % group == 0, "\(x.width) numbers in groups of \(group)")
     let (rows, width, stride) = (x.rows, x.width, x.width / group * vtok_cache_bytes(kind, group))
     (self.kind, self.group, self.width, count) = (kind, group, width, rows)
-    bytes = [UInt8](unsafeUninitializedCapacity: rows * stride) { buffer, initialized in
+    bytes = [UInt8](unsafeUninitializedCapacity: (rows + room) * stride) { buffer, initialized in
       initialized = rows * stride
       guard let base = buffer.baseAddress, rows > 0 else { return }
       let out = Shared(base)
@@ -80,11 +81,13 @@ package struct CacheRows: Sendable, Equatable {
     return CacheRows(rows, count, width: range.count, like: self)
   }
 
-  /// Adds rows behind the last one. Amortised: memory grows by doubling.
+  /// Adds rows behind the last one. Amortised: memory grows by an eighth, as a tensor's does.
   package mutating func append(_ other: CacheRows) {
     precondition(
       other.width == width && other.group == group && other.kind == kind, "rows of another form behind those of a cache"
     )
+    let needed = bytes.count + other.bytes.count
+    if bytes.capacity < needed { bytes.reserveCapacity(needed + max(needed / 8, 16 * stride)) }
     bytes += other.bytes
     count += other.count
   }

@@ -19,10 +19,11 @@ public struct Tensor: Sendable, Equatable {
   }
 
   /// A tensor whose elements `fill` writes, all of them.
-  public init(shape: [Int], fill: (UnsafeMutablePointer<Float>) -> Void) {
+  /// - Parameter room: rows that may be added before it moves.
+  public init(shape: [Int], room: Int = 0, fill: (UnsafeMutablePointer<Float>) -> Void) {
     let count = shape.reduce(1, *)
     self.shape = shape
-    self.values = [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+    self.values = [Float](unsafeUninitializedCapacity: count + room * (shape.last ?? 1)) { buffer, initialized in
       if let base = buffer.baseAddress { fill(base) }
       initialized = count
     }
@@ -45,10 +46,13 @@ public struct Tensor: Sendable, Equatable {
     return Tensor(Array(values[index * size..<(index + 1) * size]), shape: Array(shape.dropFirst()))
   }
 
-  /// Adds rows behind the last one. Amortised: memory grows by doubling.
+  /// Adds rows behind the last one. Amortised: memory grows by an eighth, for doubled caches would be most of what a long answer
+  /// takes.
   public mutating func append(rows other: Tensor) {
     precondition(other.width == width, "rows of \(other.width) behind rows of \(width)")
     shape = [rows + other.rows, width]
+    let needed = values.count + other.values.count
+    if values.capacity < needed { values.reserveCapacity(needed + max(needed / 8, 16 * width)) }
     values += other.values
   }
 

@@ -230,5 +230,7 @@ void vtok_sha256_finish(vtok_sha256 *hash, uint8_t digest[32]);
 // Tensors of the same sizes come and go with every image: freed memory stays with the process, since pages handed back would be
 // cleared anew each time. Does nothing where the C library has no such setting.
 void vtok_keep_freed_memory(void);
+// Hands freed memory back once: behind a reader that leaves many small holes, which no tensor would fit into.
+void vtok_return_freed_memory(void);
 
 #endif

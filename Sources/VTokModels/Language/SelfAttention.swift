@@ -133,6 +133,9 @@ package struct SelfAttention: Sendable {
     return Projections(queries: query(normed, threads: threads), keys: keys, rotatedKeys: rotated)
   }
 
+  /// Tokens that a new cache has room for behind its prompt: a short answer moves none.
+  static let room = 128
+
   /// Projects keys and values of `tokens` and adds them to the cache, rounded as it holds them: per KV head key, then value.
   private func store(
     _ tokens: TokenSequence, _ normed: ProductInput, _ scratch: UnsafeMutablePointer<Float>, _ rotary: Rotary,
@@ -143,8 +146,9 @@ package struct SelfAttention: Sendable {
     key.apply(normed, count, into: k, threads)
     value.apply(normed, count, into: v, threads)
     rotate(k, count, keyNorm, rotary, heads: shape.kvHeads, shape, threads)
+    let room = cache.isEmpty ? Self.room : 0
     let entries = tokens.carrying(
-      Tensor(shape: [count, 2 * kvInner]) { out in
+      Tensor(shape: [count, 2 * kvInner], room: kv == .f32 ? room : 0) { out in
         let (out, k, v, heads) = (Shared(out), Shared(k), Shared(v), shape.kvHeads)
         forRows(count, threads) { rows in
           for head in rows.lowerBound * heads..<rows.upperBound * heads {
@@ -154,7 +158,7 @@ package struct SelfAttention: Sendable {
           }
         }
       }
-    ).stored(in: kv, group: headDim, threads: threads)
+    ).stored(in: kv, group: headDim, room: room, threads: threads)
     if cache.isEmpty {
       cache = [entries]
     } else {

@@ -13,6 +13,12 @@ extension Shape.Decoder {
     max(SelfAttention.scratch(self), deltaNet.map { GatedDeltaNet.scratch($0) } ?? 0, 2 * ffn)
   }
 
+  /// Entries that there is memory for in caches that hold at most so many, after so many new tokens: a cache has room for some
+  /// behind its prompt, and then grows by an eighth.
+  package static func room(for entries: Int, newTokens: Int) -> Int {
+    newTokens > SelfAttention.room ? entries + entries / 8 : entries
+  }
+
   /// Of a pass of so many rows over so many keys, which are rounded behind the layer that has formed them.
   package func scratch(rows: Int, keys: Int, kv: CachePrecision, threads: Int) -> Int {
     let threads = min(threads, heads)
