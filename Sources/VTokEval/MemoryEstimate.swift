@@ -69,14 +69,16 @@ public struct MemoryEstimate: Sendable, Equatable {
 
   /// The rows that a language model reads.
   public struct Prompt: Sendable, Equatable {
-    public let rows: Int
+    /// In layer 0, and before a method has cut the whole prompt.
+    public let rows: Int, entering: Int
     /// Entries that there is memory for in its caches, all layers together.
     public let entries: Int
     /// How they hold them.
     public let kv: CachePrecision
 
-    public init(rows: Int, entries: Int, kv: CachePrecision = .f32) {
-      (self.rows, self.entries, self.kv) = (rows, entries, kv)
+    /// - Parameter entering: nil: as many as in layer 0.
+    public init(rows: Int, entering: Int? = nil, entries: Int, kv: CachePrecision = .f32) {
+      (self.rows, self.entering, self.entries, self.kv) = (rows, entering ?? rows, entries, kv)
     }
   }
 
@@ -127,7 +129,7 @@ public struct MemoryEstimate: Sendable, Equatable {
   private static func reading(
     _ decoder: Shape.Decoder, _ prompt: Prompt, pending: Int, rounds: Bool, threads: Int
   ) -> Int {
-    let rows = prompt.rows * decoder.width * (3 + 2 * pending)
+    let rows = prompt.entering * decoder.width * (3 + 2 * pending)
     let made = decoder.scratch(rows: prompt.rows, keys: prompt.rows, kv: prompt.kv, threads: threads)
     let nets = (0..<decoder.layers).count { decoder.mixer(of: $0) == .deltaNet }
     let cached = prompt.entries * 2 * decoder.kvHeads * prompt.kv.bytes(of: decoder.headDim)
@@ -220,7 +222,8 @@ extension MemoryEstimate {
     let prompt = model.shape.decoder.map { decoder in
       let cost = LanguageCost(of: trace, decoder: decoder)
       let entries = Shape.Decoder.room(for: cost.peakEntries, newTokens: cost.decode.count + 1)
-      return Prompt(rows: cost.prefill[0].tokens, entries: entries, kv: kv)
+      let cut = trace.acts.first { $0.site == .layer(0) }
+      return Prompt(rows: cost.prefill[0].tokens, entering: cut?.input, entries: entries, kv: kv)
     }
     self.init(model.shape, weights, pictures: pictures, prompt: prompt, threads: threads)
   }

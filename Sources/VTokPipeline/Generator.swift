@@ -127,6 +127,7 @@ public struct Generator: MethodRunner {
     model.joint = self.companion?.space
     if model.stops.isEmpty { model.stops = try Self.ends(checkpoint, tokenizer) }
     self.model = model
+    returnFreedMemory()
     guard tokenizer.id(visual.placeholder) == model.placeholder else {
       throw ModelError.input(
         what: "\(checkpoint.vocabulary?.file ?? "tokenizer.json"): `\(visual.placeholder)`",
@@ -334,6 +335,7 @@ public struct Generator: MethodRunner {
       text += piece
       return piece.isEmpty || receive(piece)
     }
+    _ = consume decoding  // the caches go before the dense run is rehearsed
     try Task.checkCancellation()
     let rest = stream.finish()
     text += rest
