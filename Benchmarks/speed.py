@@ -15,6 +15,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import struct
@@ -356,7 +357,7 @@ def main():
         "each_round": rounds}
     show(result)
     if not arguments.quick:
-        name = "".join(c if c.isalnum() else "-" for c in machine()["cpu"].lower()).strip("-")
+        name = re.sub(r"[^a-z0-9]+", "-", machine()["cpu"].lower()).strip("-")
         path = os.path.join(HERE, "results", f"speed-{name}.json")
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w") as out:
