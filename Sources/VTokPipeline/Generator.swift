@@ -203,10 +203,7 @@ public struct Generator: MethodRunner {
   /// A video as the model takes it.
   /// - Throws: `ModelError` for a model that takes no videos, `CompressionError` for a method that shrinks images, `ImageError`.
   public func video(_ video: Video) throws -> PreparedImage {
-    if let shrinking = composition.shrinks {
-      throw CompressionError.unsupported(
-        method: shrinking, found: "a video", expected: "an image", fix: CompressionError.anotherMethod)
-    }
+    try MultimodalModel.refuseVideos(composition)
     guard takesVideos, let prepared = try processor.video(video.frames.map { $0.atMost(mostPixels) }, rate: video.rate)
     else { throw Self.takesNoVideos(name) }
     return prepared

@@ -94,8 +94,8 @@ struct PruneCommand: ParsableCommand {
   enum StoredType: String, ExpressibleByArgument, CaseIterable { case f32, f16 }
 
   func run() throws {
-    if let merge { return try mergeParts(merge) }
     if stream { return try runStream() }
+    if let merge { return try mergeParts(merge) }
     if nul {
       throw UsageError("--null", found: "it without --stream", expected: "both", fix: "Add --stream, or remove --null.")
     }

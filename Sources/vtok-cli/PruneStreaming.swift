@@ -5,7 +5,8 @@ import VTok
 extension PruneCommand {
   func runStream() throws {
     let given: [(String, Bool)] = [
-      ("INPUT", !inputs.isEmpty), ("--shard", shard != nil), ("--shard-size", shardSize != nil), ("--overlay", overlay),
+      ("INPUT", !inputs.isEmpty), ("--merge", merge != nil), ("--shard", shard != nil),
+      ("--shard-size", shardSize != nil), ("--overlay", overlay),
       ("--tint", drawing.tint), ("--video", !videos.videos.isEmpty), ("--videos-from", videos.videosFrom != nil),
       ("--fps", videos.rate.fps != nil),
       ("--format", ![.md, .jsonl].contains(format)), ("--force", force),

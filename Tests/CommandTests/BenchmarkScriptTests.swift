@@ -27,7 +27,7 @@ import Testing
       let setUp = """
         mkdir -p bin clone/Benchmarks
         cp -r \(quoted(repository))/Benchmarks/*.sh \(quoted(repository))/Benchmarks/*.py \
-          \(quoted(repository))/Benchmarks/training clone/Benchmarks
+          \(quoted(repository))/Benchmarks/training \(quoted(repository))/Benchmarks/tables clone/Benchmarks
         printf '#!/bin/sh\\nexec /usr/bin/python3 -S "$@"\\n' >bin/python3
         chmod +x bin/python3
         PATH=$PWD/bin:/usr/bin:/bin

@@ -42,7 +42,7 @@ import VTok
       if ["--stream", "--help", "--version"].contains(flag) || stream.flags.contains(flag) { continue }
       let tried = argument["kind"]?.string == "flag" ? [[flag]] : Self.values.map { [flag, $0] }
       let isRefused = try tried.contains { words in
-        let done = try vtok([stream.command, "--stream", "--model", model] + words)
+        let done = try vtok([stream.command, "--stream", "--model", model, "--method", "divprune"] + words)
         return done.status == 2 && done.out.isEmpty && done.error.contains("stream")
       }
       #expect(isRefused, "\(stream.command) --stream takes \(flag)")

@@ -140,7 +140,7 @@ import VTok
         "bench", "--model", model, "--data", data, "--method", "divprune", "--keep-ratio", "0.5", "--max-tokens", "4",
         "--timing-samples", "2", "--answers", folder + "/all.jsonl", "--format", "jsonl", "--report", folder + "/report"
       )
-      #expect(done.status == 0, "\(done.error)")
+      try #require(done.status == 0, "\(done.error)")
       let rows = try done.out.split(separator: "\n").map { try JSON(parsing: Array($0.utf8)) }
       #expect(rows[0]["images"] == 4 && rows[0]["questions"] == 4)
       let answers = try String(contentsOfFile: folder + "/all.jsonl", encoding: .utf8).split(separator: "\n")

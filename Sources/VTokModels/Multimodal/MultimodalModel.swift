@@ -111,10 +111,12 @@ public struct MultimodalModel: Sendable {
 
   /// What compares the pixels of patches knows one frame.
   package static func refuseVideos(_ composition: Composition) throws(CompressionError) {
-    guard composition.touches(.patches) else { return }
-    let place = composition.plans.firstIndex { $0.act.contains(.patches) || $0.record[.patches] != nil }
+    let place = composition.plans.firstIndex {
+      $0.act.contains(.patches) || $0.record[.patches] != nil || $0.shrink != nil
+    }
+    guard let place else { return }
     throw .unsupported(
-      method: place.map { composition.name($0) } ?? "a method before block 0", found: "a video",
+      method: composition.name(place), found: "a video",
       expected: "still images", fix: CompressionError.anotherMethod)
   }
 
