@@ -22,6 +22,7 @@ clothing)
 cifar10)
   need "${1:-}" "TEST.bin as its second argument: test_batch.bin of CIFAR-10 in the binary layout (cifar10.sh says from where)"
   model=vtok-tiny list=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+  methods="--method tome --mac-ratio 0.5 --precision f32,bf16,int8"
   ;;
 small | tiles | pages)
   model=models/vqa-$name list=$questions/$name/test.jsonl
