@@ -161,8 +161,8 @@ public struct CostTable: Sendable {
       let count = language.decode.count
       stages.append(
         Stage(
-          name: "decoding, \(count) steps", input: count, output: count, macs: language.decode.reduce(0, +),
-          selection: 0)
+          name: "decoding, \(count) step\(count == 1 ? "" : "s")", input: count, output: count,
+          macs: language.decode.reduce(0, +), selection: 0)
       )
     }
     return stages

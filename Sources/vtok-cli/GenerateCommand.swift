@@ -226,19 +226,10 @@ struct AnswerRow {
   private var dense: LanguageCost { answer.table.dense.language! }
   private func giga(_ macs: Int) -> Double { Double(macs) * 1e-9 }
   private func megabytes(_ entries: Int) -> Double { Double(language.bytes(entries)) * 1e-6 }
-  private func decoded(_ language: LanguageCost) -> Int { language.decode.reduce(0, +) }
 
   var ledger: String {
     var stages = Table(CostTable.stageColumns)
     for row in answer.table.stageRows { stages.add(row, .null) }
-    if !language.decode.isEmpty {
-      let steps = language.decode.count
-      stages.add(
-        [
-          "decode, \(steps) step\(steps == 1 ? "" : "s")", "\(steps)", "\(steps)", fixed(giga(decoded(language)), 4),
-          fixed(2 * giga(decoded(language)), 4), "-", "-",
-        ], .null)
-    }
     let budget = generator.budget.map { " at \($0.label)" } ?? ""
     let count = conversation.images.count
     var text =

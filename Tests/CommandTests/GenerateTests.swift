@@ -129,7 +129,7 @@ func write(_ text: String, _ path: String) throws {
       let plain = try vtok(base + ["--max-tokens", "12"])
       #expect(plain.status == 0 && plain.out == "]JeYmmmhAm-B\n", "\(plain.error)")
       for part in [
-        "tower, 4 blocks", "connector", "prefill", "decode, 11 steps", "KV cache", "tokens/s", "peak memory",
+        "tower, 4 blocks", "connector", "prefill", "decoding, 11 steps", "KV cache", "tokens/s", "peak memory",
       ] {
         #expect(plain.error.contains(part), "\(part)")
       }
