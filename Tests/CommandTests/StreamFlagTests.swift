@@ -21,7 +21,8 @@ import VTok
       "generate",
       [
         "--model", "--mmproj", "--processor", "--precision", "--method", "--keep-ratio", "--keep-tokens", "--prompt",
-        "--system", "--template", "--companion", "--kv", "--seed", "--max-tokens", "--temperature", "--top-p", "--max-pixels",
+        "--system", "--template", "--companion", "--kv", "--seed", "--max-tokens", "--temperature", "--top-p",
+        "--max-pixels",
         "--max-memory", "--raw-orientation", "--alpha", "--threads", "--quiet", "--verbose", "--config",
       ]
     ),

@@ -83,7 +83,9 @@ import VTok
     }
     #expect { try VisualReducer(generator) } throws: { "\($0)".contains("a smaller image") }
     let frames = [Image](repeating: try Self.page(), count: 2)
-    #expect { try generator.video(Video(frames, rate: 1, names: ["0.png", "1.png"])) } throws: { "\($0)".contains("a video") }
+    #expect { try generator.video(Video(frames, rate: 1, names: ["0.png", "1.png"])) } throws: {
+      "\($0)".contains("a video")
+    }
   }
 
   // MARK: Refusals
