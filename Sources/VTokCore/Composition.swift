@@ -143,53 +143,55 @@ public struct Composition: Sendable {
       }
     }
     for site in plan.act.union(plan.record.keys).sorted() {
-      let missing: String?
-      switch site {
-      case .patches: missing = shape.tower == nil ? "no vision tower" : nil
-      case .block(let index, _):
-        missing =
-          shape.tower.map { $0.blocks }.map { index < $0 ? nil : "block \(index) of \($0)" } ?? "no vision tower"
-      case .features: missing = shape.tower == nil ? "no vision tower" : nil
-      case .pack: missing = shape.layout == nil ? "no connector" : nil
-      case .layer(let index):
-        missing =
-          shape.decoder.map { $0.layers }.map { index <= $0 ? nil : "layer \(index) of \($0)" } ?? "no language model"
-      case .cache(let index):
-        missing =
-          shape.decoder.map { $0.layers }.map { index < $0 ? nil : "cache \(index) of \($0)" } ?? "no language model"
-      }
-      if case .cache(let index) = site, missing == nil { try checkCache(index, of: name, for: shape) }
-      if let missing {
+      if let missing = missing(site, in: shape) {
         throw .unsupported(
           method: name, found: missing, expected: "a model with the site \(site)",
           fix: CompressionError.anotherMethod)
       }
-      if let tower = shape.tower, tower.fuse > 1, site.isInBlocks,
-        plan.record[site].map({ $0.probe != .none || $0.probeKeys }) == true
-      {
-        throw .unsupported(
-          method: name, found: "a probe of a block with masked or rotary positions",
-          expected: "a tower with learned ones",
-          fix: CompressionError.anotherMethod)
-      }
-      if let tower = shape.tower, tower.fuse > 1, plan.act.contains(site) {
-        switch site {
-        case .block, .features:
-          throw .unsupported(
-            method: name, found: "a connector that fuses \(tower.fuse) patches into one token",
-            expected: "whole groups up to the connector", fix: CompressionError.anotherMethod)
-        case .patches:
-          // Whole groups may leave before the first block; rows of windows are those of the whole grid.
-          if tower.windows != nil {
-            throw .unsupported(
-              method: name, found: "attention inside windows", expected: "attention over the whole image",
-              fix: CompressionError.anotherMethod)
-          }
-        case .pack, .layer, .cache: break
-        }
-      }
+      if case .cache(let index) = site { try checkCache(index, of: name, for: shape) }
+      if let tower = shape.tower, tower.fuse > 1 { try checkGroups(plan, at: site, of: name, for: tower) }
     }
     if let tower = shape.tower { try checkDepth(plan, of: name, for: tower) }
+  }
+
+  /// What the model lacks for a site; nil: nothing.
+  private static func missing(_ site: Site, in shape: Shape) -> String? {
+    switch site {
+    case .patches, .features: shape.tower == nil ? "no vision tower" : nil
+    case .block(let index, _):
+      shape.tower.map { $0.blocks }.map { index < $0 ? nil : "block \(index) of \($0)" } ?? "no vision tower"
+    case .pack: shape.layout == nil ? "no connector" : nil
+    case .layer(let index):
+      shape.decoder.map { $0.layers }.map { index <= $0 ? nil : "layer \(index) of \($0)" } ?? "no language model"
+    case .cache(let index):
+      shape.decoder.map { $0.layers }.map { index < $0 ? nil : "cache \(index) of \($0)" } ?? "no language model"
+    }
+  }
+
+  /// A connector that fuses patches takes whole groups of them.
+  private static func checkGroups(
+    _ plan: Plan, at site: Site, of name: String, for tower: Shape.Tower
+  ) throws(CompressionError) {
+    if site.isInBlocks, plan.record[site].map({ $0.probe != .none || $0.probeKeys }) == true {
+      throw .unsupported(
+        method: name, found: "a probe of a block with masked or rotary positions",
+        expected: "a tower with learned ones", fix: CompressionError.anotherMethod)
+    }
+    guard plan.act.contains(site) else { return }
+    switch site {
+    case .block, .features:
+      throw .unsupported(
+        method: name, found: "a connector that fuses \(tower.fuse) patches into one token",
+        expected: "whole groups up to the connector", fix: CompressionError.anotherMethod)
+    case .patches:
+      // Whole groups may leave before the first block; rows of windows are those of the whole grid.
+      if tower.windows != nil {
+        throw .unsupported(
+          method: name, found: "attention inside windows", expected: "attention over the whole image",
+          fix: CompressionError.anotherMethod)
+      }
+    case .pack, .layer, .cache: break
+    }
   }
 
   /// Layers whose caches no method may cut, where one cuts those of others; results must say so.

@@ -96,13 +96,7 @@ struct PruneCommand: ParsableCommand {
   func run() throws {
     if stream { return try runStream() }
     if let merge { return try mergeParts(merge) }
-    if nul {
-      throw UsageError("--null", found: "it without --stream", expected: "both", fix: "Add --stream, or remove --null.")
-    }
-    guard let output else {
-      throw UsageError("--output", found: "nothing", expected: "a folder", fix: "Add -o DIR.")
-    }
-    try OutputCheck.folder(output, "--output")
+    let output = try outputFolder()
     let settings = try settings()
     let asked = try swept().combinations()
     let files = try listInputs(output)
@@ -145,19 +139,31 @@ struct PruneCommand: ParsableCommand {
       }
       if running.verbose { describe(summary, combination) }
     }
-    let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
     if format == .md {
+      let seconds = start.duration(to: ContinuousClock().now) / .seconds(1)
       print(
         "model \(model.name) · \(jobs[0].1.inputs.count) \(videos.flag == nil ? "images" : "inputs") · \(settings.threads) thread\(settings.threads == 1 ? "" : "s")"
           + " · \(fixed(seconds, 1)) s")
     }
     print(table.text(format), terminator: "")
-    if format == .md { for line in changes { print(line) } }
-    if format == .md, overlay { for (_, job) in jobs { print("overlays \(job.folder)/overlays/") } }
+    if format == .md {
+      for line in changes + (overlay ? jobs.map { "overlays \($0.1.folder)/overlays/" } : []) { print(line) }
+    }
     if failed > 0 {
       if !running.quiet { VTokCommand.warn(failures: failures, count: failed, rest: "see manifest.jsonl") }
       throw ExitCode(3)
     }
+  }
+
+  private func outputFolder() throws -> String {
+    if nul {
+      throw UsageError("--null", found: "it without --stream", expected: "both", fix: "Add --stream, or remove --null.")
+    }
+    guard let output else {
+      throw UsageError("--output", found: "nothing", expected: "a folder", fix: "Add -o DIR.")
+    }
+    try OutputCheck.folder(output, "--output")
+    return output
   }
 
   private func job(

@@ -24,9 +24,8 @@ struct BPEModel: TokenModel {
     }
     guard (part.json.value(at: "dropout") ?? 0).double == 0 else { throw part.refused("dropout", "null") }
     guard let vocabulary = part.json["vocab"]?.object else { throw part.refused("vocab", "tokens with their ids") }
-    var ids: [ExactString: Int32] = [:]
+    var ids = [ExactString: Int32](minimumCapacity: vocabulary.count)
     var symbols: [Unicode.Scalar: Int32] = [:]
-    ids.reserveCapacity(vocabulary.count)
     let entries = TokenizerPart(json: .object(vocabulary), path: part.path + ".vocab")
     for (name, _) in vocabulary {
       let id = try entries.id(name)
