@@ -116,7 +116,6 @@ struct PruneCommand: ParsableCommand {
     }
     let locks = try jobs.map { combination, job in try claim(job, combination, model, files) }
     defer { withExtendedLifetime(locks) {} }
-
     let interruption = Interruption()
     let start = ContinuousClock().now
     var table = Table(["method", "budget", "tokens", "reached", "GMACs", "speed-up", "failed"])
