@@ -69,6 +69,12 @@ vqa() {
 }
 table questions "$data/easy-vqa" 250 vqa
 
+table precision-clothing "$list" 24 "$here/precision.sh" clothing "$model" "$list"
+table precision-cifar10 "$test" 200 "$here/precision.sh" cifar10 "$test"
+for name in small tiles pages; do
+  table precision-$name "$root/.build/questions/$name/test.jsonl" 100 "$here/precision.sh" $name
+done
+
 [ -n "$quick" ] || python3 "$here/results.py"
 echo "all: $(($(date +%s) - started)) s"
 exit $status
